@@ -1,0 +1,113 @@
+# `make help` lists the targets. A machine with Python 3.11 or later and an index for pip is enough:
+# every target makes the virtual environment it needs, and remakes it only when the metadata change.
+
+PYTHON ?= python3
+VENV ?= .venv
+OLDEST_VENV ?= .venv-oldest
+SKROBUST_DATA ?= ../shared/data
+PYTEST_WORKERS ?= auto
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+OLDEST_BIN := $(OLDEST_VENV)/bin
+PIP := python -m pip install --quiet --disable-pip-version-check
+
+# One thread per process, because the tests already run in one process per core; SCIPY_ARRAY_API
+# keeps scikit-learn from skipping its array-API checks.
+TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 POLARS_MAX_THREADS=1 \
+	SCIPY_ARRAY_API=1 MPLBACKEND=Agg
+# loadgroup: tests that share an expensive session fixture ask for one worker (xdist_group).
+PYTEST := python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test check-data test-data test-oldest test-oldest-common lint format wheel clean
+
+help:
+	@echo "make demo                the command-line demonstration, in $(VENV)"
+	@echo "make test                lint, then the test suite"
+	@echo "make test-data           the tests on real data (SKROBUST_DATA=$(SKROBUST_DATA))"
+	@echo "make test-oldest         the test suite on the oldest supported stack, in $(OLDEST_VENV)"
+	@echo "make test-oldest-common  only the checks that every estimator passes, on that stack"
+	@echo "make lint | format       ruff: check | mend"
+	@echo "make wheel               build the wheel into dist/"
+	@echo "make clean               remove what these targets made"
+	@echo "PYTHON=python3.12 chooses the interpreter, PYTEST_ARGS='-k name' is handed to pytest"
+
+# $(call make-venv,FOLDER): a fresh virtual environment, or a message that says what is missing.
+define make-venv
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "error: '$(PYTHON)' was not found; name an interpreter: make PYTHON=python3.11" >&2; \
+		exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: skrobust needs Python 3.11 or later, and '$(PYTHON)' is" \
+			"$$("$(PYTHON)" --version 2>&1); name another: make PYTHON=python3.11" >&2; \
+		exit 1; }
+	@echo "creating $(1)"
+	@"$(PYTHON)" -m venv "$(1)" || { \
+		echo "error: '$(PYTHON) -m venv' failed; on Debian and Ubuntu it is the package" \
+			"python3-venv" >&2; \
+		exit 1; }
+	@touch "$@"
+endef
+
+$(VENV)/.stamp-venv:
+	$(call make-venv,$(VENV))
+
+$(OLDEST_VENV)/.stamp-venv:
+	$(call make-venv,$(OLDEST_VENV))
+
+$(VENV)/.stamp-report: pyproject.toml constraints.txt $(VENV)/.stamp-venv
+	@echo "installing skrobust[report] into $(VENV); the first time takes a minute or two"
+	@$(BIN)/$(PIP) -c constraints.txt -e ".[report]"
+	@touch "$@"
+
+$(VENV)/.stamp-test: pyproject.toml constraints.txt $(VENV)/.stamp-venv
+	@echo "installing skrobust[test] into $(VENV); the first time takes a minute or two"
+	@$(BIN)/$(PIP) -c constraints.txt -e ".[test]"
+	@touch "$@"
+
+$(OLDEST_VENV)/.stamp-test: pyproject.toml constraints-oldest.txt $(OLDEST_VENV)/.stamp-venv
+	@echo "installing skrobust[test] on the oldest stack into $(OLDEST_VENV)"
+	@$(OLDEST_BIN)/$(PIP) -c constraints-oldest.txt -e ".[test]"
+	@touch "$@"
+
+demo: $(VENV)/.stamp-report
+	$(BIN)/skrobust demo
+
+test: lint
+	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" $(BIN)/$(PYTEST)
+
+check-data:
+	@test -d "$(SKROBUST_DATA)" || { \
+		echo "error: no data folder at '$(SKROBUST_DATA)'; set SKROBUST_DATA to its path" >&2; \
+		exit 1; }
+
+test-data: check-data $(VENV)/.stamp-test
+	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" SKROBUST_REQUIRE_DATA=1 $(BIN)/$(PYTEST) -m data
+
+test-oldest: $(OLDEST_VENV)/.stamp-test
+	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" $(OLDEST_BIN)/$(PYTEST)
+
+test-oldest-common: $(OLDEST_VENV)/.stamp-test
+	$(TEST_ENV) $(OLDEST_BIN)/$(PYTEST) tests/test_common.py
+
+lint: $(VENV)/.stamp-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.stamp-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# build/ is removed first: setuptools would put modules that were deleted since into the wheel.
+wheel: $(VENV)/.stamp-test
+	rm -rf build
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+	rm -rf build
+
+clean:
+	rm -rf $(VENV) $(OLDEST_VENV) build dist skrobust.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .coverage .coverage.* htmlcov
+	find skrobust tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,401 @@
+"""The contracts: what a detector, a reweighter and a transition estimator take and leave behind.
+
+No algorithm lives here. A new method derives from one of these classes and writes one method; the
+rest, from missing labels to weights of zero, is the same for all.
+"""
+
+import dataclasses
+import warnings
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import indexable
+from sklearn.utils.validation import check_is_fitted
+
+from skrobust.utils._data import LabelledData, check_labelled_data
+from skrobust.utils._labels import encode_labels_like
+from skrobust.utils._masses import lowest_mass_cut
+from skrobust.utils._sklearn import Interval, fit_context, record_features, safe_indexing
+from skrobust.utils._warnings import LabelNoiseWarning
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judgement:
+    """What a detector's method says about labelled rows, before the rules that all share.
+
+    Attributes
+    ----------
+    quality : ndarray of shape (n_samples,)
+        How likely each label is right, in [0, 1]; NaN where the method cannot say.
+    errors : ndarray of shape (n_samples,) of bool
+        Rows that the method's own rule flags.
+    suggestions : ndarray of shape (n_samples,), dtype intp, or None
+        The class each row most probably has if not the given one; -1 for no idea.
+    joint : ndarray of shape (n_classes, n_classes) or None
+        Estimated mass of rows per given (rows) and true (columns) class.
+    cut : float or None
+        The cut of `quality` that made `errors`, if there is just one.
+    """
+
+    quality: np.ndarray
+    errors: np.ndarray
+    suggestions: np.ndarray | None = None
+    joint: np.ndarray | None = None
+    cut: float | None = None
+
+
+class LabelErrorDetector(BaseEstimator):
+    """Base class of all detectors of label errors.
+
+    A subclass writes ``_judge(data)``, which takes a validated
+    :class:`~skrobust.utils._data.LabelledData` and returns a :class:`Judgement`; and, if it can
+    judge rows that were not in ``fit``, ``_judge_new(X, codes)``, which returns the quality and
+    the flags of labelled rows. Its constructor has the parameters `threshold`, `flag_fraction`
+    and `max_flag_rate`, which this class reads.
+
+    .. versionadded:: 0.1
+    """
+
+    _parameter_constraints: dict = {
+        "threshold": [None, Interval(Real, 0, 1, closed="both")],
+        "flag_fraction": [None, Interval(Real, 0, 1, closed="left")],
+        "max_flag_rate": [None, Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.one_d_labels = True
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+        """Judge the labels of a data set.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input. Whether it must be numbers depends on the evidence.
+        y : array-like of shape (n_samples,)
+            Given labels: text, integers, bools, whole floats. None, NaN and blank text are
+            missing labels, which are never fitted on and get a suggestion.
+        verified_labels : array-like of shape (n_samples,), default=None
+            Labels as checked by a person, missing where nobody looked. Where they agree with
+            `y`, the row is trusted: never flagged, quality 1. Where they do not, it is a known
+            error: flagged, quality 0, with the verified label as the suggestion. Models learn
+            from verified labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights, used in every fit and count. An integer weight counts as so many equal
+            rows; rows of weight zero are not learned from.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group never judge one another.
+
+        Returns
+        -------
+        self : object
+            Fitted detector.
+        """
+        if self.threshold is not None and self.flag_fraction is not None:
+            raise ValueError(
+                f"threshold={self.threshold!r} and flag_fraction={self.flag_fraction!r} both say"
+                " how many rows to flag: give one of them."
+            )
+        data = check_labelled_data(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+        )
+        judgement = self._judge(data)
+        record_features(self, data.X)
+        self._conclude(data, judgement)
+        return self
+
+    def _judge(self, data: LabelledData) -> Judgement:
+        raise TypeError(f"{type(self).__name__} must implement _judge(data).")
+
+    def _conclude(self, data: LabelledData, judgement: Judgement) -> None:
+        """Apply what all detectors share and set the fitted attributes."""
+        quality = np.array(judgement.quality, dtype=np.float64)
+        quality[data.codes < 0] = np.nan
+        open_question = ~np.isnan(quality) & (data.verified < 0)
+        quality[data.trusted] = 1.0
+        quality[data.known_errors] = 0.0
+        errors, cut = self._flag(data, judgement, quality, open_question)
+        errors |= data.known_errors
+        _keep_every_class(data, quality, errors)
+        self._warn_of_rates(data, errors)
+
+        best = data.best_codes.copy()
+        suggestions = judgement.suggestions
+        if suggestions is not None:
+            use = (errors & (data.verified < 0)) | (best < 0)
+            best[use] = suggestions[use]
+            self.suggested_labels_ = _decode(best, data.classes)
+        elif hasattr(self, "suggested_labels_"):
+            del self.suggested_labels_
+        self.classes_ = data.classes
+        self.label_quality_ = quality
+        self.label_errors_ = errors
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        self.keep_weight_ = np.where(errors | (data.codes < 0), 0.0, weight)
+        self.threshold_ = cut
+        self.sample_indices_ = np.flatnonzero(~errors & (data.codes >= 0))
+        self._set_noise(data, judgement.joint, errors)
+
+    def _flag(self, data, judgement, quality, open_question):
+        """Flag rows by the method's own rule or by what the user asked for instead."""
+        if self.threshold is not None:
+            return open_question & (quality < self.threshold), float(self.threshold)
+        if self.flag_fraction is not None:
+            counted = open_question if data.sample_weight is None else open_question & data.used
+            weight = None if data.sample_weight is None else data.sample_weight[counted]
+            mass = self.flag_fraction * data.mass(counted)
+            cut = lowest_mass_cut(quality[counted], mass, weight)
+            # The cut itself is flagged, so that the threshold lies just above it.
+            cut = 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
+            return open_question & (quality < cut), cut
+        return judgement.errors & open_question, judgement.cut
+
+    def _warn_of_rates(self, data, errors) -> None:
+        if self.max_flag_rate is None:
+            return
+        for k, label in enumerate(data.classes.tolist()):
+            rows = data.codes == k
+            total = data.mass(rows)
+            rate = data.mass(rows & errors) / total if total else 0.0
+            if rate > self.max_flag_rate:
+                warnings.warn(
+                    f"{rate:.0%} of the rows given {label!r} are flagged, more than"
+                    f" max_flag_rate={self.max_flag_rate}. A class may look wrong because it is"
+                    " rare: review some of them, or verify some labels, before dropping them.",
+                    LabelNoiseWarning,
+                    stacklevel=5,
+                )
+
+    def _set_noise(self, data, joint, errors) -> None:
+        """Estimate how much is wrong, counting what is known exactly."""
+        labelled = data.codes >= 0
+        if joint is None:
+            self.noise_rate_ = data.mass(errors) / max(data.mass(labelled), 1e-300)
+            return
+        joint = np.array(joint, dtype=np.float64)
+        checked = labelled & (data.verified >= 0)
+        weight = None if data.sample_weight is None else data.sample_weight[checked]
+        n_classes = len(data.classes)
+        pairs = data.codes[checked] * n_classes + data.verified[checked]
+        joint += np.bincount(pairs, weights=weight, minlength=n_classes**2).reshape(joint.shape)
+        self.noise_rate_ = float(1 - np.trace(joint) / joint.sum())
+        true_mass = joint.sum(axis=0)
+        transition = np.eye(n_classes)
+        seen = true_mass > 0
+        transition[seen] = (joint[:, seen] / true_mass[seen]).T
+        self.transition_matrix_ = transition
+
+    def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+        """Judge the labels of a data set and return the rows that are kept.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of shape (n_samples,)
+            Given labels.
+        verified_labels : array-like of shape (n_samples,), default=None
+            As of ``fit``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As of ``fit``.
+        groups : array-like of shape (n_samples,), default=None
+            As of ``fit``.
+
+        Returns
+        -------
+        X_resampled : array-like of length n_kept
+            Rows whose label is there and not flagged, of the type of `X`.
+        y_resampled : array-like of shape (n_kept,)
+            Their labels.
+        """
+        self.fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups)
+        X, y = indexable(X, y)
+        return safe_indexing(X, self.sample_indices_), safe_indexing(y, self.sample_indices_)
+
+    def detect(self, X, y) -> np.ndarray:
+        """Flag labelled rows that were not in ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of shape (n_samples,)
+            Given labels, of classes known from ``fit``. Missing ones are not flagged.
+
+        Returns
+        -------
+        label_errors : ndarray of shape (n_samples,) of bool
+            True where the label is probably wrong.
+        """
+        quality, errors = self._judge_labels(X, y)
+        return errors if self.threshold_ is None else quality < self.threshold_
+
+    def score_labels(self, X, y) -> np.ndarray:
+        """Score how likely labels are right, of rows that were not in ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of shape (n_samples,)
+            Given labels, of classes known from ``fit``.
+
+        Returns
+        -------
+        label_quality : ndarray of shape (n_samples,)
+            In [0, 1]; NaN where the label is missing.
+        """
+        return self._judge_labels(X, y)[0]
+
+    def _judge_labels(self, X, y):
+        check_is_fitted(self)
+        codes = encode_labels_like(y, self.classes_, name="y")
+        (X, codes) = indexable(X, codes)
+        quality, errors = self._judge_new(X, codes)
+        quality = np.array(quality, dtype=np.float64)
+        quality[codes < 0] = np.nan
+        return quality, errors & (codes >= 0)
+
+    def _judge_new(self, X, codes):
+        raise TypeError(f"{type(self).__name__} cannot judge rows that were not in fit.")
+
+
+def _decode(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Turn codes into labels; a row that nothing is known of gets None."""
+    labels = classes[np.maximum(codes, 0)]
+    if (codes < 0).any():
+        labels = labels.astype(object)
+        labels[codes < 0] = None
+    return labels
+
+
+def _keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarray) -> None:
+    """Unflag the best rows of a class that would have none left."""
+    counts = data.used & (data.codes >= 0)
+    for k in range(len(data.classes)):
+        rows = counts & (data.codes == k)
+        doubtful = rows & ~data.known_errors
+        if doubtful.any() and errors[rows].all():
+            best = quality[doubtful].max()
+            errors[doubtful & (quality == best)] = False
+
+
+class Reweighter(BaseEstimator):
+    """Base class of all reweighters: how much should each row count?
+
+    A subclass writes ``_weigh(data)``, which takes a validated
+    :class:`~skrobust.utils._data.LabelledData` and returns weights of any scale.
+
+    .. versionadded:: 0.1
+    """
+
+    _parameter_constraints: dict = {}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.one_d_labels = True
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None):
+        """Weigh the rows of a data set.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of shape (n_samples,)
+            Given labels, some perhaps missing.
+        verified_labels : array-like of shape (n_samples,), default=None
+            Labels as checked by a person, missing where nobody looked.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights that the rows had before.
+
+        Returns
+        -------
+        self : object
+            With ``sample_weight_`` of shape (n_samples,), none negative: mean 1 over the rows
+            that have a label, weighed by `sample_weight`, and 0 elsewhere.
+        """
+        data = check_labelled_data(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+        )
+        weight = np.where(data.used, np.asarray(self._weigh(data), dtype=np.float64), 0.0)
+        if not np.isfinite(weight).all() or weight.min() < 0 or not weight.any():
+            raise ValueError(
+                f"{type(self).__name__} found no usable weights: they must be finite, not"
+                " negative and not all zero."
+            )
+        prior = data.used if data.sample_weight is None else data.sample_weight
+        self.sample_weight_ = weight * (prior[data.used].sum() / (weight * prior).sum())
+        self.classes_ = data.classes
+        record_features(self, data.X)
+        return self
+
+    def _weigh(self, data: LabelledData) -> np.ndarray:
+        raise TypeError(f"{type(self).__name__} must implement _weigh(data).")
+
+
+class TransitionEstimator(BaseEstimator):
+    """Base class of all estimators of how labels go wrong.
+
+    A subclass writes ``_estimate(data)``, which takes a validated
+    :class:`~skrobust.utils._data.LabelledData` and returns the joint mass of true (rows) and
+    given (columns) classes, of any scale.
+
+    .. versionadded:: 0.1
+    """
+
+    _parameter_constraints: dict = {}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.one_d_labels = True
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None):
+        """Estimate the transition from true to given labels.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of shape (n_samples,)
+            Given labels, some perhaps missing.
+        verified_labels : array-like of shape (n_samples,), default=None
+            Labels as checked by a person, missing where nobody looked.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        self : object
+            With ``transition_matrix_`` of shape (n_classes, n_classes), rows true classes that
+            sum to 1, ``class_prior_`` of the true classes, ``noise_rate_`` and ``classes_``.
+        """
+        data = check_labelled_data(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+        )
+        joint = np.asarray(self._estimate(data), dtype=np.float64)
+        if not np.isfinite(joint).all() or joint.min() < 0 or not (joint.sum(axis=1) > 0).all():
+            raise ValueError(
+                f"{type(self).__name__} found no transition matrix: a class has no mass."
+            )
+        joint /= joint.sum()
+        self.class_prior_ = joint.sum(axis=1)
+        self.transition_matrix_ = joint / self.class_prior_[:, None]
+        self.noise_rate_ = float(1 - np.trace(joint))
+        self.classes_ = data.classes
+        record_features(self, data.X)
+        return self
+
+    def _estimate(self, data: LabelledData) -> np.ndarray:
+        raise TypeError(f"{type(self).__name__} must implement _estimate(data).")

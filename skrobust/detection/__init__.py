@@ -1,0 +1,14 @@
+"""Which labels are wrong? Detectors of label errors, and the functions under them."""
+
+from skrobust.detection._confident_learning import ConfidentLearning
+from skrobust.detection._quality import label_quality_scores
+from skrobust.detection._rules import find_label_errors
+from skrobust.noise import confident_joint, confident_thresholds
+
+__all__ = [
+    "ConfidentLearning",
+    "confident_joint",
+    "confident_thresholds",
+    "find_label_errors",
+    "label_quality_scores",
+]

@@ -1,0 +1,290 @@
+"""Confident learning: which labels contradict a model that has not seen them?"""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+
+from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.detection._quality import QUALITY_METHODS, score_rows
+from skrobust.detection._rules import RULES, fit_rule
+from skrobust.evidence._evidence import Evidence
+from skrobust.evidence._out_of_bag import default_forest, gather_out_of_bag, gives_out_of_bag
+from skrobust.evidence._out_of_fold import gather_out_of_fold, predict_columns
+from skrobust.noise._confident_joint import mean_self_confidence
+from skrobust.utils._aliases import AliasedParams, accept_alias
+from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
+from skrobust.utils._rows import check_numeric
+from skrobust.utils._sklearn import HasMethods, StrOptions, routing_enabled
+
+
+class ConfidentLearning(AliasedParams, LabelErrorDetector):
+    """Detect label errors by predictions for rows that the model has not seen.
+
+    The evidence are out-of-fold probabilities of any classifier, or out-of-bag probabilities of
+    a forest. The confident joint turns them into an estimate of how many labels of each class
+    really belong to each other class, and a rule chooses so many rows.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : classifier with ``predict_proba``, default=None
+        Model that supplies the evidence, cloned. It need not be the model that is trained in the
+        end, and better is not: a smooth model that single wrong labels hardly move finds more
+        errors than one that is accurate but learns them.
+
+        - None: the out-of-bag probabilities of 300 extremely randomised trees with at least
+          five rows per leaf, from a single fit. Needs a table of numbers.
+        - A forest with ``oob_score=True``: its out-of-bag probabilities, from a single fit.
+        - Any other classifier: its out-of-fold probabilities. X is handed on untouched.
+    rule : {"prune_by_noise_rate", "prune_by_class", "both", "confident_learning", \
+            "low_self_confidence", "low_normalized_margin", "predicted_neq_given"}, \
+            default="prune_by_noise_rate"
+        Which rows are flagged; see :func:`find_label_errors`.
+    quality_method : {"self_confidence", "normalized_margin", "confidence_weighted_entropy"}, \
+            default="self_confidence"
+        What ``label_quality_`` is; see :func:`label_quality_scores`. The name `score` is taken
+        as well; it is not the main one because ``score`` is a method elsewhere.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds of the out-of-fold probabilities. For a number, folds are stratified, equal rows
+        and rows of one group share a fold, and folds become fewer where a class is small. Not
+        used with out-of-bag probabilities.
+    threshold : float, default=None
+        Flag the rows whose quality is below this, instead of by `rule`.
+    flag_fraction : float, default=None
+        Flag this share of the rows, those of the lowest quality, instead of by `rule`.
+    max_flag_rate : float, default=0.8
+        Warn when more than this share of a class is flagged. None never warns.
+    store_estimators : bool, default=False
+        Keep the fitted models, for ``detect`` and ``score_labels``.
+    n_jobs : int, default=None
+        Number of folds, or threads of the forest, at a time.
+    random_state : int, RandomState instance or None, default=None
+        Seed for models that have none of their own.
+
+    Attributes
+    ----------
+    label_quality_ : ndarray of shape (n_samples,)
+        How likely each label is right, in [0, 1]. NaN where the label is missing, or is the only
+        one of its class.
+    label_errors_ : ndarray of shape (n_samples,) of bool
+        Rows whose label is probably wrong.
+    suggested_labels_ : ndarray of shape (n_samples,)
+        The given label where nothing is flagged, the most probable other label where it is, the
+        most probable label where there is none, and always the verified label where there is one.
+    keep_weight_ : ndarray of shape (n_samples,)
+        Weight of the rows that are kept; 0 for flagged and unlabelled rows.
+    sample_indices_ : ndarray of shape (n_kept,)
+        Rows that are kept.
+    noise_rate_ : float
+        Estimated share of wrong labels.
+    transition_matrix_ : ndarray of shape (n_classes, n_classes)
+        Estimated probability of each given label (columns) for each true class (rows).
+    confident_joint_ : ndarray of shape (n_classes, n_classes)
+        Calibrated confident joint of the rows that nobody verified. Rows are given labels.
+    threshold_ : float or None
+        The cut of ``label_quality_``; None for rules without a scalar cut.
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+    estimators_ : list of classifiers
+        Fitted models, if ``store_estimators=True``.
+    n_features_in_ : int
+        Number of features, where X has any.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, where X has names that are all text.
+
+    See Also
+    --------
+    find_label_errors : The rules, for probabilities that you have already.
+    skrobust.wrappers.CleaningClassifier : Trains a classifier on what is left.
+
+    References
+    ----------
+    Northcutt, Jiang and Chuang (2021). Confident learning: estimating uncertainty in dataset
+    labels. Journal of Artificial Intelligence Research 70.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skrobust.detection import ConfidentLearning
+    >>> from skrobust.noise import flip_labels, symmetric_transition
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y_noisy, flipped = flip_labels(y, symmetric_transition(3, 0.2), random_state=0)
+    >>> detector = ConfidentLearning(random_state=0).fit(X, y_noisy)
+    >>> bool((detector.label_errors_ & flipped).sum() > 0.8 * flipped.sum())
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **LabelErrorDetector._parameter_constraints,
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "rule": [StrOptions(set(RULES))],
+        "quality_method": [StrOptions(set(QUALITY_METHODS))],
+        "cv": ["cv_object"],
+        "store_estimators": ["boolean"],
+        "n_jobs": [None, int],
+        "random_state": ["random_state"],
+    }
+
+    @accept_alias("score", "quality_method")
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        rule="prune_by_noise_rate",
+        quality_method="self_confidence",
+        cv=5,
+        threshold=None,
+        flag_fraction=None,
+        max_flag_rate=0.8,
+        store_estimators=False,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.rule = rule
+        self.quality_method = quality_method
+        self.cv = cv
+        self.threshold = threshold
+        self.flag_fraction = flag_fraction
+        self.max_flag_rate = max_flag_rate
+        self.store_estimators = store_estimators
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def _get_estimator(self):
+        """The model that supplies evidence."""
+        return default_forest() if self.estimator is None else self.estimator
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self._get_estimator())
+        tags.input_tags.sparse = inner.input_tags.sparse
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        return tags
+
+    def get_metadata_routing(self):
+        """Say which metadata this detector and its parts take.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Routing information.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(estimator=self._get_estimator(), method_mapping=mapping)
+        )
+
+    def _gather(self, data) -> Evidence:
+        """Gather the evidence: one fit of a forest, or one fit per fold."""
+        random_state = private_random_state(self.random_state)
+        common = (data.X, data.best_codes, data.classes, data.used)
+        forest = self.estimator is None or gives_out_of_bag(self.estimator)
+        if forest:
+            check_numeric(
+                data.X,
+                "ConfidentLearning without an estimator of another kind looks at a forest. Pass"
+                " an estimator that takes X as it is, such as a Pipeline that encodes it first.",
+            )
+        # A tree is out of the bag of a whole group next to never, so that groups need folds.
+        if forest and data.groups is None:
+            return gather_out_of_bag(
+                self.estimator,
+                *common,
+                sample_weight=data.sample_weight,
+                n_jobs=self.n_jobs,
+                random_state=random_state,
+            )
+        if self.estimator is None:
+            estimator = default_forest(random_state=draw_seed(random_state))
+        else:
+            estimator = clone(self.estimator)
+            if self.random_state is not None:
+                set_missing_random_states(estimator, random_state)
+        fit_params = None
+        weight = data.sample_weight
+        if routing_enabled() and self.estimator is not None:
+            metadata = {"sample_weight": weight, "groups": data.groups}
+            metadata = {key: value for key, value in metadata.items() if value is not None}
+            routed = process_routing(self, "fit", **metadata)
+            fit_params = dict(routed["estimator"]["fit"])
+            fit_params.pop("sample_weight", None)
+        return gather_out_of_fold(
+            estimator,
+            *common,
+            cv=self.cv,
+            sample_weight=weight,
+            groups=data.groups,
+            fit_params=fit_params,
+            n_jobs=self.n_jobs,
+        )
+
+    def _judge(self, data) -> Judgement:
+        evidence = self._gather(data)
+        proba = evidence.pred_proba
+        judged = ~np.isnan(proba[:, 0])
+        # Rows without evidence take no part, so that what stands there does not matter.
+        proba[~judged] = 1 / len(data.classes)
+        given = np.where(judged, data.codes, -1)
+        errors = self._apply_rule(data, given, proba)
+        quality = score_rows(self.quality_method, np.maximum(data.codes, 0), proba).astype(
+            np.float64
+        )
+        quality[~judged] = np.nan
+        suggestions = _best_other(data.codes, proba)
+        suggestions[~judged] = data.best_codes[~judged]
+        if self.store_estimators:
+            self.estimators_ = evidence.estimators
+        elif hasattr(self, "estimators_"):
+            del self.estimators_
+        return Judgement(quality, errors, suggestions, self.confident_joint_, self._scalar_cut())
+
+    def _apply_rule(self, data, given, proba) -> np.ndarray:
+        """Fit the rule to the rows that count and that nobody verified, and flag all rows."""
+        best = np.where(data.used & (given >= 0), data.best_codes, -1)
+        thresholds = mean_self_confidence(best, proba, data.sample_weight)
+        unverified = np.where(data.used & (data.verified < 0), given, -1)
+        # Classes go by their thresholds wherever a tie must be broken: not by their names.
+        self._cuts, errors = fit_rule(
+            self.rule,
+            unverified,
+            proba,
+            weight=data.sample_weight,
+            thresholds=thresholds,
+            order=np.argsort(thresholds, kind="stable"),
+        )
+        self.confident_joint_ = self._cuts.joint
+        others = np.flatnonzero((given >= 0) & (unverified < 0))
+        if len(others):
+            errors[others] = self._cuts.flag(given[others], proba[others])
+        return errors
+
+    def _scalar_cut(self) -> float | None:
+        """The cut of the quality, where rule and score are the same."""
+        if self.rule == f"low_{self.quality_method}" and np.isfinite(self._cuts.score):
+            return float(np.nextafter(self._cuts.score, np.inf))
+        return None
+
+    def _judge_new(self, X, codes):
+        if not hasattr(self, "estimators_"):
+            raise AttributeError(
+                "The models that judge new rows were not kept: fit with store_estimators=True."
+            )
+        models = self.estimators_
+        proba = sum(predict_columns(model, X, self.classes_) for model in models) / len(models)
+        quality = score_rows(self.quality_method, np.maximum(codes, 0), proba)
+        return quality, self._cuts.flag(codes, proba)
+
+
+def _best_other(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    """Find the most probable class that is not the given one."""
+    rows = np.flatnonzero(codes >= 0)
+    own = proba[rows, codes[rows]]
+    proba[rows, codes[rows]] = -1
+    best = proba.argmax(axis=1)
+    proba[rows, codes[rows]] = own
+    return best

@@ -1,0 +1,6 @@
+"""What a detector looks at: what models say about rows that they have not seen."""
+
+from skrobust.evidence._out_of_bag import out_of_bag_proba
+from skrobust.evidence._out_of_fold import out_of_fold_proba
+
+__all__ = ["out_of_bag_proba", "out_of_fold_proba"]

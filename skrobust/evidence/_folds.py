@@ -1,0 +1,167 @@
+"""Folds for label-error detection: equal rows stay together, rare classes are not tested."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy import sparse
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.utils import indexable
+
+from skrobust.utils._rows import row_hashes
+from skrobust.utils._sklearn import safe_indexing
+
+
+def row_units(X, groups=None) -> np.ndarray:
+    """Number the units that must not be split between training and test rows.
+
+    Parameters
+    ----------
+    X : array-like of length n_samples
+        Input of any kind. Equal rows make a unit: the label of one copy would give away the
+        label of the other.
+    groups : array-like of shape (n_samples,), default=None
+        Rows of one group belong to one unit as well.
+
+    Returns
+    -------
+    units : ndarray of shape (n_samples,), dtype intp
+        Number of each row's unit.
+    """
+    units = np.unique(row_hashes(X), return_inverse=True)[1]
+    if groups is None:
+        return units
+    groups = np.unique(groups, return_inverse=True)[1]
+    n_units, n_groups = units.max() + 1, groups.max() + 1
+    # Groups that share a row hash are one: the connected parts of the graph of both.
+    links = sparse.coo_matrix(
+        (np.ones(len(units), dtype=np.int8), (units, groups + n_units)),
+        shape=(n_units + n_groups, n_units + n_groups),
+    )
+    _, part = sparse.csgraph.connected_components(links, directed=False)
+    return np.unique(part[units], return_inverse=True)[1]
+
+
+def lone_class_rows(units: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Find the rows whose class occurs in one unit only, so that no model can learn it elsewhere.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n_samples,)
+        Unit of each row.
+    codes : ndarray of shape (n_samples,)
+        Class of each row; -1 takes no part.
+
+    Returns
+    -------
+    lone : ndarray of shape (n_samples,) of bool
+        True in such rows.
+
+    Raises
+    ------
+    ValueError
+        If every class is like that.
+    """
+    used = codes >= 0
+    pairs = np.unique(np.column_stack([units[used], codes[used]]), axis=0)
+    n_units = np.bincount(pairs[:, 1], minlength=codes.max() + 1)
+    if n_units.max() < 2:
+        raise ValueError(
+            "Every class has only one distinct row (or group of rows): to judge a label, some"
+            " other row of its class is needed."
+        )
+    return used & (n_units[codes] < 2)
+
+
+def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Split rows into training and test rows.
+
+    Parameters
+    ----------
+    cv : int, splitter, iterable of (train, test), or None
+        As of :func:`sklearn.model_selection.check_cv`. For a number, folds are stratified, keep
+        the units of :func:`row_units` whole, and become fewer where the smallest class that has
+        at least two units has fewer; rows of a class with one unit are in every training fold.
+        Splitters see the used rows only. Indices count all rows.
+    X : array-like of length n_samples
+        Input.
+    y : ndarray of shape (n_samples,)
+        Labels to train on.
+    codes : ndarray of shape (n_samples,)
+        The same as integers.
+    used : ndarray of shape (n_samples,) of bool
+        Rows that may be trained on. Others are in no fold.
+    groups : array-like of shape (n_samples,), default=None
+        Groups of rows, for the splitter.
+
+    Returns
+    -------
+    folds : list of (train, test)
+        Row numbers.
+    """
+    rows = np.flatnonzero(used)
+    if isinstance(cv, Iterable) and not hasattr(cv, "split"):
+        folds = []
+        for train, test in check_cv(cv).split():
+            train, test = np.asarray(train), np.asarray(test)
+            if train.dtype == bool:
+                train, test = np.flatnonzero(train), np.flatnonzero(test)
+            folds.append((train[used[train]], test[used[test]]))
+        return _refuse_empty(folds, cv)
+    (X_used,) = indexable(X)
+    X_used = X_used if used.all() else safe_indexing(X_used, rows)
+    groups_used = None if groups is None else safe_indexing(groups, rows)
+    if cv is None or isinstance(cv, (int, np.integer)):
+        splits = _split_units(5 if cv is None else int(cv), X_used, codes[rows], groups_used)
+    else:
+        splitter = check_cv(cv, y[rows], classifier=True)
+        splits = splitter.split(X_used, y[rows], groups_used)
+    return _refuse_empty([(rows[train], rows[test]) for train, test in splits], cv)
+
+
+def _refuse_empty(folds, cv):
+    folds = [(train, test) for train, test in folds if len(train) and len(test)]
+    if not folds:
+        raise ValueError(f"cv={cv!r} gave no fold with both training and test rows.")
+    return folds
+
+
+def _split_units(n_splits, X, codes, groups):
+    """Split rows into stratified folds that keep units whole."""
+    units = row_units(X, groups)
+    lone = lone_class_rows(units, codes)
+    testable = np.flatnonzero(~lone)
+    _, first, inverse = np.unique(units[testable], return_index=True, return_inverse=True)
+    pairs = np.unique(np.column_stack([inverse, codes[testable]]), axis=0)
+    per_class = np.bincount(pairs[:, 1])
+    n_splits = max(2, min(n_splits, per_class[per_class > 1].min()))
+    if groups is None:
+        # Nearly every unit is one row: stratify by the first row of each, and let copies follow.
+        fold = _deal(codes[testable][first], first, n_splits)[inverse]
+    else:
+        fold = np.empty(len(testable), dtype=np.intp)
+        splitter = StratifiedGroupKFold(n_splits)
+        for k, (_, test) in enumerate(splitter.split(testable, codes[testable], inverse)):
+            fold[test] = k
+    everywhere = np.flatnonzero(lone)
+    for k in range(n_splits):
+        test = testable[fold == k]
+        if len(test):
+            yield np.sort(np.concatenate([testable[fold != k], everywhere])), test
+
+
+def _deal(labels: np.ndarray, position: np.ndarray, n_splits: int) -> np.ndarray:
+    """Deal units to stratified folds, in the order of their positions."""
+    order = np.argsort(position)
+    labels = labels[order]
+    folds = np.empty(len(labels), dtype=np.intp)
+    counts = np.bincount(labels)
+    if counts[counts > 0].min() >= n_splits:
+        for k, (_, test) in enumerate(StratifiedKFold(n_splits).split(labels, labels)):
+            folds[order[test]] = k
+        return folds
+    # Copies with other labels left a class the first of its unit fewer times than there are
+    # folds, which StratifiedKFold warns about. Classes go by first appearance, not by name.
+    appearance = np.unique(labels, return_index=True)
+    rank = appearance[1][np.searchsorted(appearance[0], labels)]
+    folds[order[np.argsort(rank, kind="stable")]] = np.arange(len(labels)) % n_splits
+    return folds

@@ -1,0 +1,251 @@
+"""What does a forest say about rows by the trees that have not seen them? Out-of-bag."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.utils import indexable
+from sklearn.utils.parallel import Parallel, delayed
+
+from skrobust.evidence._evidence import Evidence
+from skrobust.evidence._folds import lone_class_rows
+from skrobust.evidence._out_of_fold import predict_columns
+from skrobust.evidence._progress import track
+from skrobust.utils._data import check_two_classes
+from skrobust.utils._labels import encode_labels
+from skrobust.utils._random import draw_seed, private_random_state
+from skrobust.utils._rows import check_numeric, row_hashes
+from skrobust.utils._sklearn import check_sample_weight, num_samples, safe_indexing
+
+# Trees judged in one task: enough tasks to share between threads, few enough to sum up.
+_TREES_PER_TASK = 25
+
+
+def default_forest(n_jobs=None, random_state=None) -> ExtraTreesClassifier:
+    """Make the forest that gives evidence where nothing else is asked for.
+
+    Many trees with random splits and leaves of at least five rows: smooth probabilities, which
+    single wrong labels can hardly move. Measured on tables with planted errors, its out-of-bag
+    probabilities rank errors better than the out-of-fold probabilities of boosting, linear
+    models or neighbours, for one fit instead of five.
+
+    Parameters
+    ----------
+    n_jobs : int, default=None
+        Number of threads.
+    random_state : int, RandomState instance or None, default=None
+        Seed.
+
+    Returns
+    -------
+    forest : ExtraTreesClassifier
+        Not fitted.
+    """
+    return ExtraTreesClassifier(
+        300, min_samples_leaf=5, bootstrap=True, n_jobs=n_jobs, random_state=random_state
+    )
+
+
+def out_of_bag_proba(
+    estimator, X, y, *, sample_weight=None, n_jobs=None, random_state=None
+) -> np.ndarray:
+    """Predict class probabilities of each row by the trees of a forest that did not draw it.
+
+    One fit instead of the five of cross-validation. Equal rows count as one: a row is out of the
+    bag of a tree if no copy of it was drawn. They are merged before the fit, in an order that
+    depends on their content alone, so that neither the order of rows nor writing a row twice
+    instead of giving it weight two changes the result.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : ExtraTreesClassifier, RandomForestClassifier or None
+        The forest, with ``bootstrap=True``; cloned. None is 300 extremely randomised trees with
+        at least five rows per leaf.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Numbers. Missing values are fine where the forest takes them.
+    y : array-like of shape (n_samples,)
+        Given labels. Rows whose label is missing are not fitted on; all trees predict them.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights. Rows of weight zero are not fitted on.
+    n_jobs : int, default=None
+        Number of threads.
+    random_state : int, RandomState instance or None, default=None
+        Seed for a forest that has none.
+
+    Returns
+    -------
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Probabilities; columns are the sorted distinct labels. Rows of NaN are in every bag, or
+        their class has no other row.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes or no class has two distinct rows.
+    TypeError
+        If `estimator` is no forest with bootstrap samples, or X is not numeric.
+
+    See Also
+    --------
+    out_of_fold_proba : The same for any classifier.
+
+    References
+    ----------
+    Breiman (1996). Out-of-bag estimation. Technical report, University of California, Berkeley.
+
+    Geurts, Ernst and Wehenkel (2006). Extremely randomized trees. Machine Learning 63.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skrobust.evidence import out_of_bag_proba
+    >>> X, y = load_iris(return_X_y=True)
+    >>> out_of_bag_proba(None, X, y, random_state=0).shape
+    (150, 3)
+    """
+    (X,) = indexable(X)
+    codes, classes = encode_labels(y)
+    weight = None if sample_weight is None else check_sample_weight(sample_weight, X)
+    used = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
+    check_two_classes(classes[np.unique(codes[used])])
+    return gather_out_of_bag(
+        estimator,
+        X,
+        codes,
+        classes,
+        used,
+        sample_weight=weight,
+        n_jobs=n_jobs,
+        random_state=private_random_state(random_state),
+    ).pred_proba
+
+
+def gives_out_of_bag(estimator) -> bool:
+    """Whether an estimator is a forest that was asked for out-of-bag estimates."""
+    return (
+        isinstance(estimator, (ExtraTreesClassifier, RandomForestClassifier))
+        and bool(estimator.bootstrap)
+        and bool(estimator.oob_score)
+    )
+
+
+def _check_forest(estimator, n_jobs, random_state):
+    if estimator is None:
+        return default_forest(n_jobs=n_jobs, random_state=draw_seed(random_state))
+    if not isinstance(estimator, (ExtraTreesClassifier, RandomForestClassifier)):
+        raise TypeError(
+            "Out-of-bag probabilities need an ExtraTreesClassifier or a RandomForestClassifier,"
+            f" got {type(estimator).__name__}."
+        )
+    if not estimator.bootstrap:
+        raise TypeError(
+            f"Out-of-bag probabilities need bootstrap samples: use {type(estimator).__name__}"
+            "(bootstrap=True)."
+        )
+    forest = clone(estimator).set_params(oob_score=False)
+    if forest.random_state is None:
+        forest.set_params(random_state=draw_seed(random_state))
+    if n_jobs is not None:
+        forest.set_params(n_jobs=n_jobs)
+    return forest
+
+
+def gather_out_of_bag(
+    estimator, X, codes, classes, used, *, sample_weight=None, n_jobs=None, random_state=None
+) -> Evidence:
+    """Fit a forest once; see :func:`out_of_bag_proba`.
+
+    Parameters
+    ----------
+    estimator : forest or None
+        The forest.
+    X : array-like of shape (n_samples, n_features)
+        Numbers, indexable.
+    codes : ndarray of shape (n_samples,)
+        Labels to fit on, as positions in `classes`.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    used : ndarray of shape (n_samples,) of bool
+        Rows that may be fitted on. All others are predicted by all trees.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights.
+    n_jobs : int, default=None
+        Number of threads.
+    random_state : RandomState instance
+        Where seeds come from.
+
+    Returns
+    -------
+    evidence : Evidence
+        Probabilities and the forest.
+    """
+    forest = _check_forest(estimator, n_jobs, random_state)
+    check_numeric(X, "A forest needs a table of numbers: encode text and categories first.")
+    rows = np.flatnonzero(used)
+    hashes = row_hashes(X)[rows]
+    _, first, unit = np.unique(hashes, return_index=True, return_inverse=True)
+    lone = lone_class_rows(unit, codes[rows])
+    # Equal rows with equal labels are one entry of the bootstrap, weighing their sum. Units are
+    # in the order of their hashes, and entries in that of units and labels.
+    keys = unit * len(classes) + codes[rows]
+    keys, entry_first, entry = np.unique(keys, return_index=True, return_inverse=True)
+    entry_unit = keys // len(classes)
+    weight = None if sample_weight is None else sample_weight[rows]
+    entry_weight = np.bincount(entry, weights=weight).astype(np.float64)
+    entry_rows = rows[entry_first]
+    forest.fit(safe_indexing(X, entry_rows), classes[codes[entry_rows]], sample_weight=entry_weight)
+    proba = _average_out_of_bag(
+        forest, _float32_rows(safe_indexing(X, rows[first])), entry_unit, n_jobs
+    )
+    own = np.searchsorted(classes, forest.classes_)
+    pred_proba = np.zeros((num_samples(X), len(classes)))
+    pred_proba[np.ix_(rows, own)] = proba[unit]
+    pred_proba[rows[np.isnan(proba[unit]).any(axis=1)]] = np.nan
+    pred_proba[rows[lone]] = np.nan
+    others = np.flatnonzero(~used)
+    if len(others):
+        pred_proba[others] = predict_columns(forest, safe_indexing(X, others), classes)
+    return Evidence(pred_proba, [forest], classes)
+
+
+def _float32_rows(X):
+    """The rows in the form that trees read."""
+    if not sparse.issparse(X):
+        return np.ascontiguousarray(X, dtype=np.float32)
+    X = X.tocsr().astype(np.float32)
+    X.indices, X.indptr = X.indices.astype(np.intc), X.indptr.astype(np.intc)
+    return X
+
+
+def _average_out_of_bag(forest, X_units, entry_unit, n_jobs) -> np.ndarray:
+    """Average the probabilities of the trees that drew no entry of a unit."""
+    n_units = X_units.shape[0]
+    trees = list(zip(forest.estimators_, forest.estimators_samples_, strict=True))
+    tasks = [trees[i : i + _TREES_PER_TASK] for i in range(0, len(trees), _TREES_PER_TASK)]
+    jobs = Parallel(n_jobs=n_jobs, require="sharedmem", return_as="generator")(
+        delayed(_sum_out_of_bag)(task, X_units, entry_unit, len(forest.classes_)) for task in tasks
+    )
+    sums = np.zeros((n_units, len(forest.classes_)))
+    counts = np.zeros(n_units, dtype=np.intp)
+    for proba, count in track(jobs, len(tasks), "trees"):
+        sums += proba
+        counts += count
+    sums[counts == 0] = np.nan
+    np.divide(sums, counts[:, None], out=sums, where=counts[:, None] > 0)
+    return sums
+
+
+def _sum_out_of_bag(trees, X_units, entry_unit, n_classes):
+    n_units = X_units.shape[0]
+    sums = np.zeros((n_units, n_classes))
+    counts = np.zeros(n_units, dtype=np.intp)
+    for tree, drawn in trees:
+        out = np.ones(n_units, dtype=bool)
+        out[entry_unit[drawn]] = False
+        rows = np.flatnonzero(out)
+        if len(rows):
+            sums[rows] += tree.predict_proba(X_units[rows], check_input=False)
+            counts[rows] += 1
+    return sums, counts

@@ -1,0 +1,223 @@
+"""What does a model say about rows that it has not seen? Out-of-fold probabilities."""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import indexable
+from sklearn.utils.parallel import Parallel, delayed
+
+from skrobust.evidence._evidence import Evidence
+from skrobust.evidence._folds import make_folds
+from skrobust.evidence._progress import track
+from skrobust.utils._data import check_two_classes
+from skrobust.utils._labels import encode_labels
+from skrobust.utils._sklearn import check_sample_weight, num_samples, safe_indexing
+from skrobust.utils._weights import index_fit_params, weight_fit_params
+
+
+def out_of_fold_proba(
+    estimator,
+    X,
+    y,
+    *,
+    cv=5,
+    sample_weight=None,
+    groups=None,
+    fit_params=None,
+    n_jobs=None,
+) -> np.ndarray:
+    """Predict class probabilities of each row by a model that was fitted without it.
+
+    Differs from :func:`sklearn.model_selection.cross_val_predict` in that equal rows share a
+    fold, folds become fewer without a warning where a class is small, classes may be absent from
+    a fold, missing labels are allowed, and weights reach every fit.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : estimator object
+        Classifier with ``predict_proba``; cloned for each fold.
+    X : array-like of length n_samples
+        Input, handed to `estimator` as it is: arrays, sparse matrices, DataFrames, lists of
+        texts.
+    y : array-like of shape (n_samples,)
+        Given labels. Rows whose label is missing are not fitted on; they get the mean prediction
+        of the fold models.
+    cv : int, splitter or iterable of (train, test), default=5
+        How to split. For a number, folds are stratified and not shuffled.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights for every fit. Rows of weight zero are not fitted on.
+    groups : array-like of shape (n_samples,), default=None
+        Rows of one group share a fold, or groups for the splitter `cv`.
+    fit_params : dict, default=None
+        More keywords for the ``fit`` of `estimator`; arrays with an entry per row are indexed.
+    n_jobs : int, default=None
+        Number of folds fitted in parallel.
+
+    Returns
+    -------
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Probabilities; columns are the sorted distinct labels. Rows of NaN were never tested:
+        their class has no other row, or `cv` leaves them out.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes, no class has two distinct rows, or the model
+        predicts something else than probabilities.
+    TypeError
+        If `estimator` has no ``predict_proba``, or takes no weights and they are given.
+
+    See Also
+    --------
+    out_of_bag_proba : The same from one fit of a forest.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skrobust.evidence import out_of_fold_proba
+    >>> X, y = load_iris(return_X_y=True)
+    >>> out_of_fold_proba(LogisticRegression(max_iter=1000), X, y).shape
+    (150, 3)
+    """
+    (X, groups) = indexable(X, groups)
+    codes, classes = encode_labels(y)
+    weight = None if sample_weight is None else check_sample_weight(sample_weight, X)
+    used = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
+    check_two_classes(classes[np.unique(codes[used])])
+    return gather_out_of_fold(
+        estimator,
+        X,
+        codes,
+        classes,
+        used,
+        cv=cv,
+        sample_weight=weight,
+        groups=groups,
+        fit_params=fit_params,
+        n_jobs=n_jobs,
+    ).pred_proba
+
+
+def check_predicts_proba(estimator) -> None:
+    """Refuse an estimator without ``predict_proba``."""
+    if not hasattr(estimator, "predict_proba"):
+        raise TypeError(
+            f"{type(estimator).__name__} has no predict_proba, so it cannot say how likely a"
+            " label is. Use a classifier that has, or wrap it in CalibratedClassifierCV."
+        )
+
+
+def gather_out_of_fold(
+    estimator,
+    X,
+    codes,
+    classes,
+    used,
+    *,
+    cv=5,
+    sample_weight=None,
+    groups=None,
+    fit_params=None,
+    split_groups=None,
+    n_jobs=None,
+) -> Evidence:
+    """Fit clones fold by fold; see :func:`out_of_fold_proba`.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        Classifier.
+    X : array-like of length n_samples
+        Input, indexable.
+    codes : ndarray of shape (n_samples,)
+        Labels to fit on, as positions in `classes`.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    used : ndarray of shape (n_samples,) of bool
+        Rows that may be fitted on. All others get the mean prediction of the fold models.
+    cv, sample_weight, groups, fit_params, n_jobs
+        As of :func:`out_of_fold_proba`.
+    split_groups : array-like of shape (n_samples,), default=None
+        Groups for splitting, where those differ from `groups`.
+
+    Returns
+    -------
+    evidence : Evidence
+        Probabilities and fold models.
+    """
+    check_predicts_proba(estimator)
+    weight_fit_params(estimator, sample_weight)  # may say no, before any work
+    n_samples = num_samples(X)
+    y = classes[np.maximum(codes, 0)]
+    folds = make_folds(cv, X, y, codes, used, groups)
+    extra = np.flatnonzero(~used)
+    jobs = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_fit_and_predict)(
+            clone(estimator), X, y, classes, train, test, extra, sample_weight, fit_params
+        )
+        for train, test in folds
+    )
+    sums, counts, extra_sum, estimators = None, np.zeros(n_samples, dtype=np.intp), 0.0, []
+    unseen = np.zeros(n_samples, dtype=bool)
+    for (train, test), (fitted, proba) in zip(folds, track(jobs, len(folds), "folds"), strict=True):
+        if sums is None:
+            sums = np.zeros((n_samples, len(classes)), dtype=proba.dtype)
+        sums[test] += proba[: len(test)]
+        counts[test] += 1
+        extra_sum = extra_sum + proba[len(test) :]
+        # A model that never saw a class cannot judge labels of it.
+        seen = np.bincount(codes[train], minlength=len(classes)) > 0
+        unseen[test] |= ~seen[codes[test]]
+        estimators.append(fitted)
+    sums[extra] = extra_sum / len(folds)
+    counts[extra] = 1
+    tested = (counts > 0) & ~unseen
+    np.divide(sums, counts[:, None], out=sums, where=tested[:, None])
+    sums[~tested] = np.nan
+    return Evidence(sums, estimators, classes)
+
+
+def _fit_and_predict(estimator, X, y, classes, train, test, extra, sample_weight, fit_params):
+    params = index_fit_params(fit_params or {}, train, len(y))
+    if sample_weight is not None:
+        params.update(weight_fit_params(estimator, sample_weight[train]))
+    estimator.fit(safe_indexing(X, train), y[train], **params)
+    rows = np.concatenate([test, extra])
+    return estimator, predict_columns(estimator, safe_indexing(X, rows), classes)
+
+
+def predict_columns(estimator, X, classes: np.ndarray) -> np.ndarray:
+    """Predict probabilities, one column for each of `classes`, zero where a model lacks one.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+        Its ``classes_`` are among `classes`.
+    X : array-like of length n_samples
+        Input.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+
+    Returns
+    -------
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Checked probabilities.
+    """
+    proba = np.asarray(estimator.predict_proba(X))
+    own = np.asarray(estimator.classes_)
+    name = type(estimator).__name__
+    if proba.ndim != 2 or proba.shape[1] != len(own):
+        raise ValueError(
+            f"{name}.predict_proba returned shape {proba.shape} for {len(own)} classes."
+        )
+    if proba.dtype.kind != "f":
+        proba = proba.astype(np.float64)
+    if not np.isfinite(proba).all() or proba.min(initial=0) < 0:
+        raise ValueError(f"{name}.predict_proba returned NaN, infinite or negative entries.")
+    if len(own) == len(classes):
+        return proba
+    aligned = np.zeros((len(proba), len(classes)), dtype=proba.dtype)
+    aligned[:, np.searchsorted(classes, own)] = proba
+    return aligned

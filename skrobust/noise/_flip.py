@@ -1,0 +1,87 @@
+"""Label noise made on purpose."""
+
+import numpy as np
+
+from skrobust.noise._confident_joint import round_keeping_row_totals
+from skrobust.noise._transitions import check_transition
+from skrobust.utils._labels import encode_labels, encode_labels_like, missing_labels
+from skrobust.utils._random import private_random_state
+
+
+def flip_labels(
+    y, transition, *, classes=None, exact=False, random_state=None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make labels wrong by a transition matrix.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        True labels. Missing ones stay missing.
+    transition : array-like of shape (n_classes, n_classes)
+        Probability of each given label (columns) for each true class (rows).
+    classes : array-like of shape (n_classes,), default=None
+        The labels that rows and columns of `transition` stand for. None is the sorted distinct
+        labels of `y`; or, if `y` holds integers from 0 to ``n_classes - 1`` only, these.
+    exact : bool, default=False
+        Whether the number of labels of each class that become each other label is the expected
+        one, rounded, instead of drawn.
+    random_state : int, RandomState instance or None, default=None
+        Seed. None draws fresh entropy.
+
+    Returns
+    -------
+    y_noisy : ndarray of shape (n_samples,)
+        Labels, some of them wrong.
+    flipped : ndarray of shape (n_samples,) of bool
+        True where the label changed.
+
+    Raises
+    ------
+    ValueError
+        If `transition` is not a square matrix of probabilities whose rows sum to 1, or does not
+        match the classes.
+
+    See Also
+    --------
+    symmetric_transition : Every wrong label is equally likely.
+    pair_transition : Each class is mistaken for the next.
+    random_transition : A pattern at random.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrobust.noise import flip_labels, symmetric_transition
+    >>> y = np.repeat(["ham", "spam"], 500)
+    >>> y_noisy, flipped = flip_labels(y, symmetric_transition(2, 0.2), random_state=0)
+    >>> 0.15 < flipped.mean() < 0.25
+    True
+    >>> bool(np.array_equal(flipped, y != y_noisy))
+    True
+    """
+    values, missing = missing_labels(y)
+    transition = check_transition(transition)
+    if classes is not None:
+        classes = np.asarray(classes)
+        codes = encode_labels_like(values, classes, name="y")
+    else:
+        codes, classes = encode_labels(values)
+        numbers = np.arange(len(transition))
+        whole = values.dtype.kind in "iu" and len(classes) < len(numbers)
+        if whole and np.isin(classes, numbers).all():
+            codes, classes = values.astype(np.intp), numbers.astype(values.dtype)
+    check_transition(transition, len(classes))
+    rng = private_random_state(random_state)
+    noisy = codes.copy()
+    for k, row in enumerate(transition):
+        rows = np.flatnonzero((codes == k) & ~missing)
+        if exact:
+            counts = round_keeping_row_totals(row[None, :] * len(rows))[0]
+            noisy[rows] = rng.permutation(np.repeat(np.arange(len(row)), counts))
+        else:
+            noisy[rows] = rng.choice(len(row), size=len(rows), p=row / row.sum())
+    flipped = noisy != codes
+    y_noisy = values.copy()
+    y_noisy[flipped] = classes[noisy[flipped]]
+    return y_noisy, flipped

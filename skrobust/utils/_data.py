@@ -1,0 +1,119 @@
+"""Labelled rows on their way through the package: validated once, handed on as one thing."""
+
+import dataclasses
+import functools
+
+import numpy as np
+from sklearn.utils import check_consistent_length, indexable
+
+from skrobust.utils._labels import MISSING, encode_labels, encode_labels_like
+from skrobust.utils._sklearn import check_sample_weight, num_samples
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelledData:
+    """Rows, their given labels, and what else is known about them.
+
+    Attributes
+    ----------
+    X : array-like of length n_samples
+        Input, indexable and otherwise as it came.
+    codes : ndarray of shape (n_samples,), dtype intp
+        Given labels as positions in `classes`; -1 where missing.
+    classes : ndarray of shape (n_classes,)
+        Labels, sorted.
+    verified : ndarray of shape (n_samples,), dtype intp
+        Labels as checked by a person; -1 where nobody looked.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights.
+    groups : array-like of shape (n_samples,) or None
+        Groups of rows.
+    """
+
+    X: object
+    codes: np.ndarray
+    classes: np.ndarray
+    verified: np.ndarray
+    sample_weight: np.ndarray | None = None
+    groups: object = None
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return len(self.codes)
+
+    @functools.cached_property
+    def trusted(self) -> np.ndarray:
+        """Rows whose given label was checked and found right."""
+        return (self.verified >= 0) & (self.verified == self.codes)
+
+    @functools.cached_property
+    def known_errors(self) -> np.ndarray:
+        """Rows whose given label was checked and found wrong."""
+        return (self.verified >= 0) & (self.codes >= 0) & (self.verified != self.codes)
+
+    @functools.cached_property
+    def best_codes(self) -> np.ndarray:
+        """Labels to learn from: the verified one where there is one, else the given one."""
+        return np.where(self.verified >= 0, self.verified, self.codes)
+
+    @functools.cached_property
+    def used(self) -> np.ndarray:
+        """Rows to learn from: they have a label and count for something."""
+        labelled = self.best_codes >= 0
+        return labelled if self.sample_weight is None else labelled & (self.sample_weight > 0)
+
+    def mass(self, rows: np.ndarray) -> float:
+        """Sum up the weights of the rows under a mask."""
+        return float(rows.sum() if self.sample_weight is None else self.sample_weight[rows].sum())
+
+
+def check_labelled_data(
+    X, y, *, verified_labels=None, sample_weight=None, groups=None
+) -> LabelledData:
+    """Validate what ``fit`` is given, before any work.
+
+    Parameters
+    ----------
+    X : array-like of length n_samples
+        Input of any kind.
+    y : array-like of shape (n_samples,)
+        Given labels, some perhaps missing.
+    verified_labels : array-like of shape (n_samples,), default=None
+        Labels as checked by a person, missing where nobody looked.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights.
+    groups : array-like of shape (n_samples,), default=None
+        Groups.
+
+    Returns
+    -------
+    data : LabelledData
+        The same, validated.
+    """
+    codes, classes = encode_labels(y)
+    X, groups = indexable(X, groups)
+    check_consistent_length(X, codes, groups)
+    shape = getattr(X, "shape", None)
+    if num_samples(X) == 0:
+        raise ValueError(f"Found array with 0 sample(s) (shape={shape}): there is nothing to fit.")
+    if shape is not None and len(shape) == 2 and shape[1] == 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required."
+        )
+    weight = None if sample_weight is None else check_sample_weight(sample_weight, X)
+    if verified_labels is None:
+        verified = np.full(len(codes), MISSING, dtype=np.intp)
+    else:
+        verified = encode_labels_like(verified_labels, classes, name="verified_labels")
+        check_consistent_length(codes, verified)
+    data = LabelledData(X, codes, classes, verified, weight, groups)
+    check_two_classes(classes[np.unique(data.best_codes[data.used])])
+    return data
+
+
+def check_two_classes(classes) -> None:
+    """Refuse labels of fewer than two classes."""
+    if len(classes) < 2:
+        found = f"one class only: {classes[0]!r}" if len(classes) else "no class: no row counts"
+        raise ValueError(f"At least two classes are needed to judge labels, y has {found}.")

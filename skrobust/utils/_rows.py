@@ -1,0 +1,168 @@
+"""Rows of any X: which are equal, and is X numeric?"""
+
+import hashlib
+import pickle
+
+import narwhals.stable.v1 as nw
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+
+from skrobust.utils._blocks import for_each_block
+from skrobust.utils._sklearn import num_samples
+
+
+def is_numeric(X) -> bool:
+    """Whether X is a table of numbers: a 2-D array, a sparse matrix, or a DataFrame of numbers."""
+    if sparse.issparse(X):
+        return X.dtype.kind in "fiub"
+    frame = _as_frame(X)
+    if frame is not None:
+        return all(d.is_numeric() or d == nw.Boolean for d in frame.schema.values())
+    if isinstance(X, np.ndarray) and X.dtype.kind != "O":
+        return X.ndim == 2 and X.dtype.kind in "fiub"
+    array = _numeric_array(X)
+    return array is not None and array.ndim == 2
+
+
+def check_numeric(X, advice: str) -> None:
+    """Refuse X that is not a table of numbers.
+
+    Parameters
+    ----------
+    X : any
+        Input.
+    advice : str
+        What to do instead, for the message.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As scikit-learn would raise them for such input.
+    """
+    if is_numeric(X):
+        return
+    try:
+        check_array(X, accept_sparse=True, ensure_all_finite=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}\n{advice}") from error
+    raise TypeError(f"X is no table of numbers. {advice}")
+
+
+def _as_frame(X):
+    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    return frame if isinstance(frame, nw.DataFrame) else None
+
+
+def _numeric_array(X) -> np.ndarray | None:
+    """X as an array of numbers, or None."""
+    if not isinstance(X, (np.ndarray, list, tuple)) and not hasattr(X, "__array__"):
+        return None
+    if isinstance(X, (list, tuple)) and (len(X) == 0 or isinstance(X[0], (str, bytes, dict))):
+        return None
+    try:
+        array = np.asarray(X)
+        if array.dtype.kind == "O":
+            array = array.astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array if array.dtype.kind in "fiub" else None
+
+
+def row_hashes(X) -> np.ndarray:
+    """Hash each row of X, the same in every process and whatever the other rows are.
+
+    Tables of equal numbers hash alike as arrays, sparse matrices and DataFrames.
+
+    Parameters
+    ----------
+    X : array, sparse matrix, DataFrame or list of length n_samples
+        Any input that scikit-learn estimators take.
+
+    Returns
+    -------
+    hashes : ndarray of shape (n_samples,), dtype uint64
+        Equal for equal rows; for different ones, different but for a chance of 2**-64.
+    """
+    if sparse.issparse(X):
+        return _hash_sparse(X)
+    frame = _as_frame(X)
+    if frame is not None:
+        hashes = np.zeros(len(frame), dtype=np.uint64)
+        for j, column in enumerate(frame.iter_columns()):
+            values = column.to_numpy()
+            if values.dtype.kind in "fiub":
+                hashes += _hash_numbers(values, _salt(j))
+            else:
+                hashes += _mix(_hash_objects(column.to_list()) ^ _salt(j))
+        return hashes
+    array = _numeric_array(X)
+    if array is not None and array.ndim >= 1:
+        return _hash_dense(array)
+    return _hash_objects(X)
+
+
+def _mix(words: np.ndarray) -> np.ndarray:
+    """Scramble 64-bit words (the finaliser of splitmix64)."""
+    words = words ^ (words >> np.uint64(30))
+    words *= np.uint64(0xBF58476D1CE4E5B9)
+    words ^= words >> np.uint64(27)
+    words *= np.uint64(0x94D049BB133111EB)
+    words ^= words >> np.uint64(31)
+    return words
+
+
+def _salt(columns) -> np.ndarray:
+    """Tell columns apart, so that swapped values hash differently."""
+    numbers = np.asarray(columns, dtype=np.uint64) + np.uint64(1)
+    return _mix(np.atleast_1d(numbers) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _hash_numbers(values: np.ndarray, salt: np.ndarray) -> np.ndarray:
+    """Hash numbers by value: of whatever type, and such that zeros add nothing to a sum."""
+    values = np.where(values == 0, 0.0, values).astype(np.float64, copy=False)
+    values[np.isnan(values)] = np.nan  # there are many bit patterns of NaN
+    words = _mix(values.view(np.uint64) ^ salt)
+    words[values == 0] = 0
+    return words
+
+
+def _hash_dense(array: np.ndarray) -> np.ndarray:
+    n_rows = array.shape[0]
+    n_columns = int(np.prod(array.shape[1:], dtype=np.int64))
+    salt = _salt(np.arange(n_columns))
+    hashes = np.empty(n_rows, dtype=np.uint64)
+
+    def hash_block(start: int, stop: int) -> None:
+        block = np.asarray(array[start:stop]).reshape(stop - start, n_columns)
+        hashes[start:stop] = _hash_numbers(block, salt).sum(axis=1, dtype=np.uint64)
+
+    for_each_block(hash_block, n_rows, 16 * n_columns)
+    return hashes
+
+
+def _hash_sparse(X) -> np.ndarray:
+    X = X.tocsr()
+    words = _hash_numbers(X.data, _salt(X.indices))
+    sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(words, dtype=np.uint64)])
+    return sums[X.indptr[1:]] - sums[X.indptr[:-1]]
+
+
+def _hash_objects(rows) -> np.ndarray:
+    known: dict = {}
+    hashes = np.empty(num_samples(rows), dtype=np.uint64)
+    for i, row in enumerate(rows):
+        try:
+            value = known.get(row)
+        except TypeError:  # not hashable
+            hashes[i] = _hash_object(row)
+            continue
+        if value is None:
+            value = known[row] = _hash_object(row)
+        hashes[i] = value
+    return hashes
+
+
+def _hash_object(row) -> int:
+    data = row.encode("utf-8", "surrogatepass") if isinstance(row, str) else pickle.dumps(row, 4)
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

@@ -1,0 +1,86 @@
+"""Sample weights and other fit parameters on their way into somebody else's ``fit``."""
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.validation import has_fit_parameter
+
+from skrobust.utils._sklearn import num_samples, routing_enabled, safe_indexing
+
+
+def weight_fit_params(estimator, sample_weight) -> dict:
+    """Work out the keyword under which an estimator's ``fit`` takes sample weights.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        The estimator to be fitted.
+    sample_weight : array-like of shape (n_samples,) or None
+        Weights.
+
+    Returns
+    -------
+    fit_params : dict
+        Keywords for ``fit``; empty without weights.
+
+    Raises
+    ------
+    TypeError
+        If the estimator takes no weights.
+    """
+    if sample_weight is None:
+        return {}
+    key = _weight_key(estimator)
+    if key is None:
+        name = type(estimator).__name__
+        raise TypeError(
+            f"Sample weights are needed to fit {name}, but it takes none. Use an estimator whose"
+            " fit has a sample_weight parameter; if a step inside takes it, enable metadata"
+            " routing with sklearn.set_config(enable_metadata_routing=True) and ask for it with"
+            " step.set_fit_request(sample_weight=True)."
+        )
+    return {key: sample_weight}
+
+
+def index_fit_params(fit_params: dict, rows, n_samples: int) -> dict:
+    """Take the given rows of every fit parameter that has an entry per row.
+
+    Parameters
+    ----------
+    fit_params : dict
+        Keywords for ``fit``.
+    rows : ndarray of shape (n_rows,)
+        Row numbers.
+    n_samples : int
+        Number of rows in all.
+
+    Returns
+    -------
+    fit_params : dict
+        The same keywords.
+    """
+
+    def per_row(value) -> bool:
+        sized = hasattr(value, "__len__") or hasattr(value, "shape")
+        return sized and not isinstance(value, (str, dict)) and num_samples(value) == n_samples
+
+    return {
+        key: safe_indexing(value, rows) if per_row(value) else value
+        for key, value in fit_params.items()
+    }
+
+
+def _weight_key(estimator) -> str | None:
+    if has_fit_parameter(estimator, "sample_weight"):
+        return "sample_weight"
+    if routing_enabled():
+        if hasattr(estimator, "get_metadata_routing"):
+            routing = get_routing_for_object(estimator)
+            if routing.consumes("fit", ["sample_weight"]):
+                return "sample_weight"
+        return None
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        if last is not None and last != "passthrough":
+            inner = _weight_key(last)
+            return None if inner is None else f"{name}__{inner}"
+    return None

@@ -1,0 +1,407 @@
+"""Train a classifier on labels that have been cleaned first."""
+
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, check_memory
+
+from skrobust.detection import ConfidentLearning
+from skrobust.utils._data import check_labelled_data
+from skrobust.utils._labels import encode_labels_like
+from skrobust.utils._random import draw_seed, is_integer_seed, private_random_state
+from skrobust.utils._rows import is_numeric
+from skrobust.utils._sklearn import (
+    HasMethods,
+    StrOptions,
+    fit_context,
+    raise_for_params,
+    record_features,
+    routing_enabled,
+    safe_indexing,
+)
+from skrobust.utils._weights import index_fit_params, weight_fit_params
+
+
+def _estimator_has(method):
+    def check(self):
+        getattr(getattr(self, "estimator_", None) or self._get_estimator(), method)
+        return True
+
+    return check
+
+
+def _detect(detector, X, y, verified_labels, sample_weight, groups, n_jobs):
+    """Fit a detector; a function of its own so that it can be cached."""
+    if "n_jobs" in detector.get_params(deep=False):
+        detector.set_params(n_jobs=n_jobs)
+    return detector.fit(
+        X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+    )
+
+
+class CleaningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Find the wrong labels, deal with them, and train a classifier on the result.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : classifier, default=None
+        The classifier to train, cloned. None is
+        :class:`~sklearn.linear_model.LogisticRegression`.
+    detector : label-error detector, default=None
+        What finds the wrong labels, cloned. None is
+        :class:`~skrobust.detection.ConfidentLearning`; where X is a table of numbers, with the
+        out-of-bag probabilities of a forest, and otherwise with the out-of-fold probabilities of
+        `estimator`. The forest is the better judge, also of labels for another classifier:
+        a classifier that judges its own labels agrees with the errors that it has learned.
+    action : {"drop", "relabel", "reweight"}, default="drop"
+        What to do about them:
+
+        - "drop": leave out the flagged rows;
+        - "relabel": give flagged rows the label that the detector suggests;
+        - "reweight": flag none, but weigh each row by the quality of its label, with mean 1 in
+          each class. `estimator` must take sample weights.
+
+        Rows with a verified label are always trained on with that label, at full weight. Rows
+        without any label are left out.
+    cv : int, splitter or iterable of (train, test), default=None
+        If not None, set as `cv` of the detector.
+    n_jobs : int, default=None
+        If not None, set as `n_jobs` of the detector.
+    random_state : int, RandomState instance or None, default=None
+        If not None, set as `random_state` of the detector. The estimator keeps its own.
+    memory : str or object with the joblib.Memory interface, default=None
+        Where to cache the detection, so that a search over parameters of `estimator` detects
+        once per training fold. Needs an integer `random_state`, here or in the detector. With
+        the default detector the cached detection is shared between values of `estimator` only
+        where X is a table of numbers.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        The fitted classifier.
+    detector_ : label-error detector
+        The fitted detector, with ``label_quality_``, ``label_errors_`` and more.
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+    n_features_in_ : int
+        Number of features, where X has any.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, where X has names that are all text.
+
+    See Also
+    --------
+    skrobust.detection.ConfidentLearning : Only finds the wrong labels.
+
+    References
+    ----------
+    Northcutt, Jiang and Chuang (2021). Confident learning: estimating uncertainty in dataset
+    labels. Journal of Artificial Intelligence Research 70.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.ensemble import HistGradientBoostingClassifier
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skrobust.noise import flip_labels, symmetric_transition
+    >>> from skrobust.wrappers import CleaningClassifier
+    >>> X, y = make_classification(600, n_informative=5, class_sep=2, random_state=0)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> y_noisy, _ = flip_labels(y_train, symmetric_transition(2, 0.3), random_state=0)
+    >>> plain = HistGradientBoostingClassifier(random_state=0)
+    >>> cleaned = CleaningClassifier(plain, random_state=0).fit(X_train, y_noisy)
+    >>> cleaned.score(X_test, y_test) > plain.fit(X_train, y_noisy).score(X_test, y_test)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "detector": [HasMethods(["fit"]), None],
+        "action": [StrOptions({"drop", "relabel", "reweight"})],
+        "cv": ["cv_object"],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "memory": [str, HasMethods(["cache"]), None],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        detector=None,
+        *,
+        action="drop",
+        cv=None,
+        n_jobs=None,
+        random_state=None,
+        memory=None,
+    ):
+        self.estimator = estimator
+        self.detector = detector
+        self.action = action
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.memory = memory
+
+    def _get_estimator(self):
+        """The classifier to train."""
+        return LogisticRegression() if self.estimator is None else self.estimator
+
+    def _make_detector(self, X):
+        """Make the detector to fit, with the parameters that were given to this wrapper."""
+        if self.detector is not None:
+            detector = clone(self.detector)
+        elif is_numeric(X):
+            detector = ConfidentLearning()
+        else:
+            detector = ConfidentLearning(clone(self._get_estimator()))
+        known = detector.get_params(deep=False)
+        given = {"cv": self.cv, "random_state": self.random_state}
+        given = {key: value for key, value in given.items() if value is not None and key in known}
+        if "random_state" in given and not is_integer_seed(self.random_state):
+            # A generator would be copied with its state, and every refit would draw the same.
+            given["random_state"] = draw_seed(private_random_state(self.random_state))
+        return detector.set_params(**given)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self._get_estimator())
+        judge = get_tags(ConfidentLearning() if self.detector is None else self.detector)
+        tags.input_tags.sparse = inner.input_tags.sparse and judge.input_tags.sparse
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan and judge.input_tags.allow_nan
+        if inner.classifier_tags is not None:
+            tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
+        return tags
+
+    def get_metadata_routing(self):
+        """Say which metadata this wrapper and its estimator take.
+
+        The detector is not asked: it always gets `verified_labels`, `sample_weight` and
+        `groups`.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Routing information.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(estimator=self._get_estimator(), method_mapping=mapping)
+        )
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None, **params):
+        """Find the wrong labels, deal with them and train the classifier.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input, handed to detector and classifier as it is: arrays, sparse matrices,
+            DataFrames, lists of texts.
+        y : array-like of shape (n_samples,)
+            Given labels. Rows whose label is None, NaN or blank are not trained on.
+        verified_labels : array-like of shape (n_samples,), default=None
+            Labels as checked by a person, missing where nobody looked. They are trained on
+            instead of those in `y`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights for every fit. An integer weight counts as so many equal rows.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group never judge one another.
+        **params : dict
+            More metadata for the classifier, where metadata routing is enabled.
+
+        Returns
+        -------
+        self : object
+            Fitted wrapper.
+        """
+        raise_for_params(params, self, "fit")
+        data = check_labelled_data(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+        )
+        estimator = clone(self._get_estimator())
+        fit_params = self._route(estimator, data, params)
+        detector = self._find_errors(data, y, verified_labels)
+        rows, labels, weight = self._clean(data, detector)
+        fit_params = index_fit_params(fit_params, rows, data.n_samples)
+        for key in weight_fit_params(estimator, weight) if weight is not None else ():
+            if key in fit_params or self.action == "reweight":
+                fit_params[key] = weight[rows]
+        X_kept = data.X if len(rows) == data.n_samples else safe_indexing(data.X, rows)
+        self.estimator_ = estimator.fit(X_kept, data.classes[labels[rows]], **fit_params)
+        _let_complain(self.estimator_, data, rows)
+        self.detector_ = detector
+        self.classes_ = self.estimator_.classes_
+        record_features(self, data.X)
+        return self
+
+    def _route(self, estimator, data, params) -> dict:
+        """Work out the keywords of the final fit, or refuse, before any work."""
+        if self.action == "reweight":
+            weight_fit_params(estimator, np.ones(data.n_samples))
+        if not routing_enabled():
+            return weight_fit_params(estimator, data.sample_weight)
+        if data.sample_weight is not None:
+            params = {**params, "sample_weight": data.sample_weight}
+        return dict(process_routing(self, "fit", **params)["estimator"]["fit"]) if params else {}
+
+    def _find_errors(self, data, y, verified_labels):
+        detector = self._make_detector(data.X)
+        known = detector.get_params(deep=False)
+        n_jobs = known.get("n_jobs") if self.n_jobs is None else self.n_jobs
+        detect = _detect
+        if self.memory is not None:
+            if "random_state" in known and not is_integer_seed(known["random_state"]):
+                raise ValueError(
+                    f"memory={self.memory!r} caches the detection, which must then be repeatable:"
+                    f" set random_state to an integer (it is {known['random_state']!r})."
+                )
+            if "n_jobs" in known:
+                detector.set_params(n_jobs=None)
+            detect = check_memory(self.memory).cache(_detect, ignore=["n_jobs"])
+        return detect(detector, data.X, y, verified_labels, data.sample_weight, data.groups, n_jobs)
+
+    def _clean(self, data, detector):
+        """Decide which rows to train on, with which labels and weights.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_kept,)
+            Row numbers.
+        labels : ndarray of shape (n_samples,)
+            Labels to train on, as codes.
+        weight : ndarray of shape (n_samples,) or None
+            Weights to train with.
+        """
+        labels = data.best_codes.copy()
+        weight = data.sample_weight
+        doubted = detector.label_errors_ & (data.verified < 0)
+        keep = data.used.copy()
+        if self.action == "drop":
+            keep &= ~doubted
+            if weight is not None:
+                weight = np.where(data.verified >= 0, weight, detector.keep_weight_)
+                keep &= weight > 0
+        elif self.action == "relabel":
+            suggested = getattr(detector, "suggested_labels_", None)
+            if suggested is None:
+                raise ValueError(
+                    f"action='relabel' needs a detector that suggests labels, which"
+                    f" {type(detector).__name__} does not: use action='drop' or 'reweight'."
+                )
+            codes = encode_labels_like(suggested, data.classes, name="suggested_labels_")
+            labels[doubted] = codes[doubted]
+        else:
+            weight = self._quality_weight(data, detector, labels)
+            keep &= weight > 0
+        return np.flatnonzero(keep), labels, weight
+
+    def _quality_weight(self, data, detector, labels) -> np.ndarray:
+        """Weigh rows by the quality of their labels, with mean 1 per class."""
+        quality = np.array(detector.label_quality_, dtype=np.float64)
+        # Where the detector cannot say, or a person has, the row counts in full.
+        quality[np.isnan(quality) | (data.verified >= 0)] = 1.0
+        prior = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        weight = np.where(data.used, prior * quality, 0.0)
+        for k in np.unique(labels[data.used]):
+            rows = data.used & (labels == k)
+            total = weight[rows].sum()
+            weight[rows] = weight[rows] * (prior[rows].sum() / total) if total else prior[rows]
+        return weight
+
+    @available_if(_estimator_has("predict"))
+    def predict(self, X):
+        """Predict labels by the fitted classifier.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Labels.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X):
+        """Predict probabilities of classes by the fitted classifier.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(_estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Predict logarithms of probabilities of classes by the fitted classifier.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+            Logarithms, in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_log_proba(X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Compute the decision function of the fitted classifier.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            As of the classifier.
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+
+def _let_complain(estimator, data, kept) -> None:
+    """Show the classifier a row with missing values, if all such rows were left out.
+
+    Otherwise input that the classifier refuses would pass or not by what the detector thinks of
+    its label.
+    """
+    left_out = data.used.copy()
+    left_out[kept] = False
+    if not left_out.any() or not is_numeric(data.X):
+        return
+    rows = np.flatnonzero(left_out)
+    X_out = safe_indexing(data.X, rows)
+    if sparse.issparse(X_out):
+        bad = np.unique(X_out.nonzero()[0][~np.isfinite(X_out.data[X_out.data != 0])])
+    else:
+        bad = np.flatnonzero(~np.isfinite(np.asarray(X_out, dtype=np.float64)).all(axis=1))
+    if len(bad):
+        estimator.predict(safe_indexing(data.X, rows[bad[:1]]))

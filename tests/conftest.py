@@ -1,0 +1,72 @@
+"""Fixtures and settings shared by all tests.
+
+Environment variables: ``SKROBUST_DATA`` is the folder with the development data,
+``SKROBUST_REQUIRE_DATA=1`` makes its absence a failure instead of a skip, ``SKROBUST_TESTS_SEED``
+is an integer or "any" for a seed drawn anew in each run (the header of the run prints it), and
+``HYPOTHESIS_PROFILE`` is one of the names below.
+"""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# No deadline: the machine is shared by all test processes. Derandomized, so that a failure on CI
+# belongs to the change that CI runs on.
+settings.register_profile(
+    "default", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default")
+)
+
+
+def pytest_configure(config):
+    # The environment hands the drawn seed on to the workers of pytest-xdist.
+    if os.environ.get("SKROBUST_TESTS_SEED") == "any":
+        os.environ["SKROBUST_TESTS_SEED"] = str(random.SystemRandom().randrange(100))
+
+
+def pytest_report_header(config):
+    return f"skrobust: SKROBUST_TESTS_SEED={_seed()}, data folder {_data_folder()}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark whatever asks for the data, so that ``-m data`` selects exactly those tests."""
+    for item in items:
+        if "data_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker("data")
+
+
+def _seed() -> int:
+    return int(os.environ.get("SKROBUST_TESTS_SEED", "0"))
+
+
+def _data_folder() -> Path:
+    given = os.environ.get("SKROBUST_DATA")
+    return (ROOT / given).resolve() if given else ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def seed() -> int:
+    """An integer for random_state: the test must pass for each of 0 to 99."""
+    return _seed()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with the development data; the test is skipped where it is absent."""
+    folder = _data_folder()
+    if folder.is_dir():
+        return folder
+    reason = "the development data is not there: set SKROBUST_DATA to its folder"
+    if os.environ.get("SKROBUST_REQUIRE_DATA") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
