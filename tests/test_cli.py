@@ -241,6 +241,21 @@ def test_identifiers(tmp_path, capsys):
     assert "left out, as asked: day, grams, price\n" in printed
 
 
+@pytest.mark.parametrize("estimator", ["forest", "logistic"])
+def test_odd_values(tmp_path, estimator):
+    table = _small()
+    n_rows = len(table)
+    table["huge"] = [np.inf, 1e300, -1.0, -np.inf, np.nan] * (n_rows // 5)
+    table["mixed"] = [1, "a"] * (n_rows // 2)
+    table["flag"] = [True, None] * (n_rows // 2)
+    table["zone"] = pd.date_range("2024-01-01", periods=n_rows, freq="h", tz="Europe/Paris")
+    table["text"] = [f"hello {i} world" if i % 3 else None for i in range(n_rows)]
+    path, out = tmp_path / "table.csv", tmp_path / "out.csv"
+    table.to_csv(path, index=False)
+    assert _audit(path, "--estimator", estimator, "--out", out) == 0
+    assert pd.read_csv(out)["label_quality"].between(0, 1).all()
+
+
 def test_verified(tmp_path, capsys):
     table = _small()
     table["checked"] = None
@@ -323,7 +338,8 @@ BAD_TABLES = {
     ),
     "--estimator": (ROWS, ["--estimator", "tree"], "invalid choice"),
     "--n-jobs": (ROWS, ["--n-jobs", "0"], "0 is not a number of jobs"),
-    "--top": (ROWS, ["--top", "many"], "invalid"),
+    "--top": (ROWS, ["--top", "many"], "'many' is not a whole number"),
+    "negative --top": (ROWS, ["--top", "-1"], "-1 is out of range"),
 }
 
 
@@ -420,6 +436,22 @@ def test_version_and_help(capsys):
     assert capsys.readouterr().out == f"skrobust {skrobust.__version__}\n"
     assert main(["audit", "--help"]) == 0
     assert "--verified" in capsys.readouterr().out
+
+
+def test_demo(capsys):
+    from skrobust._cli._demo import find_errors, survive_noise
+    from skrobust.datasets import load_mnist_errors
+
+    digits = load_mnist_errors()
+    found = find_errors(digits)
+    assert found[50] >= 4
+    assert found[100] >= 6
+    scores = survive_noise(digits)
+    gap = scores["wrong rows dropped"] - scores["plain"]
+    assert scores["cleaned"] - scores["plain"] >= 0.5 * gap
+    printed = capsys.readouterr().out
+    assert f"are {found[50]} of the 15 errors" in printed
+    assert "of the gap" in printed
 
 
 def test_as_a_program(small, tmp_path):

@@ -151,9 +151,6 @@ def _fit(options, table, labels, verified, features):
             if vectorizer is not None:
                 for _ in show_progress(range(1), 1, "making features"):
                     X = np.asarray(vectorizer.fit_transform(X), dtype=np.float32)
-                # Numbers beyond float32 become infinite.
-                limit = np.finfo(np.float32).max
-                X = np.nan_to_num(X, nan=0.0, posinf=limit, neginf=-limit)
             detector.fit(X, _with_gaps(labels.codes), verified_labels=_with_gaps(verified))
         except (ValueError, TypeError) as error:
             # Whatever the checks above let through is still the table's fault, not the user's.

@@ -15,6 +15,7 @@ from skrobust._cli._common import CommandError, one_line
 # Below this many rows, values that all differ prove nothing.
 MIN_ROWS_FOR_UNIQUENESS = 20
 NEARLY_UNIQUE = 0.95
+LARGEST_NUMBER = 1e18
 SURE_NAMES = {"id", "uuid", "guid", "rowid", "pk"}
 LIKELY_NAMES = {
     *("key", "index", "idx", "hash", "no", "nr", "num", "number", "ref", "reference", "code"),
@@ -30,10 +31,10 @@ def check_column(name, table, option):
         return
     folded = {column.casefold().strip(): column for column in reversed(columns)}
     near = difflib.get_close_matches(name.casefold().strip(), folded, n=3, cutoff=0.6)
-    if near:
-        hint = "did you mean " + " or ".join(repr(folded[match]) for match in near) + "?"
-    elif len(columns) == 1:
+    if len(columns) == 1 and name in columns[0]:
         hint = f"the only column is {one_line(columns[0], 60)!r}: is another --sep needed?"
+    elif near:
+        hint = "did you mean " + " or ".join(repr(folded[match]) for match in near) + "?"
     else:
         shown = ", ".join(repr(one_line(column)) for column in columns[:12])
         hint = f"its columns are {shown}" + (", ..." if len(columns) > 12 else "")
@@ -313,8 +314,8 @@ def feature_frame(table, names):
         dtype = column.dtype
         if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
             values = column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-            # Infinite cells are no use to any model.
-            columns[name] = np.where(np.isfinite(values), values, np.nan)
+            # Models compute in float32, where even the square of a number has to be finite.
+            columns[name] = np.clip(values, -LARGEST_NUMBER, LARGEST_NUMBER)
         elif pd.api.types.is_datetime64_any_dtype(dtype):
             columns[name] = column
         elif pd.api.types.is_timedelta64_dtype(dtype):

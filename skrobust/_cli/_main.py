@@ -17,15 +17,22 @@ class _Parser(argparse.ArgumentParser):
         raise CommandError(f"{message} (try: {self.prog} --help)")
 
 
+def _integer(text):
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
 def _count(text):
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
+    number = _integer(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; expected 0 or more")
     return number
 
 
 def _jobs(text):
-    number = int(text)
+    number = _integer(text)
     if number == 0:
         raise argparse.ArgumentTypeError("0 is not a number of jobs; -1 means every core")
     return number

@@ -127,6 +127,8 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
         "random_state": ["random_state"],
     }
 
+    _param_aliases: dict = {"score": "quality_method"}
+
     @accept_alias("score", "quality_method")
     def __init__(
         self,

@@ -102,9 +102,7 @@ def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.
     if isinstance(cv, Iterable) and not hasattr(cv, "split"):
         folds = []
         for train, test in check_cv(cv).split():
-            train, test = np.asarray(train), np.asarray(test)
-            if train.dtype == bool:
-                train, test = np.flatnonzero(train), np.flatnonzero(test)
+            train, test = _as_row_numbers(train), _as_row_numbers(test)
             folds.append((train[used[train]], test[used[test]]))
         return _refuse_empty(folds, cv)
     (X_used,) = indexable(X)
@@ -116,6 +114,11 @@ def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.
         splitter = check_cv(cv, y[rows], classifier=True)
         splits = splitter.split(X_used, y[rows], groups_used)
     return _refuse_empty([(rows[train], rows[test]) for train, test in splits], cv)
+
+
+def _as_row_numbers(rows) -> np.ndarray:
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
 
 
 def _refuse_empty(folds, cv):

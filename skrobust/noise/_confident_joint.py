@@ -144,43 +144,53 @@ def _check(y, pred_proba, classes, sample_weight):
 
 
 def given_proba(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
-    """Take the probability of the given label from each row; rows without one get column -1's."""
+    """Take the probability of the given label from each row; rows without one get any."""
     own = np.empty(len(codes), dtype=pred_proba.dtype)
     n_columns = pred_proba.shape[1]
+    flat = np.asarray(pred_proba).reshape(-1) if pred_proba.flags.c_contiguous else None
 
     def gather(start: int, stop: int) -> None:
-        block = pred_proba[start:stop]
-        own[start:stop] = block[np.arange(stop - start), codes[start:stop]]
+        labels = codes[start:stop]
+        if flat is None:
+            own[start:stop] = pred_proba[np.arange(start, stop), labels]
+        else:
+            places = np.arange(start * n_columns, stop * n_columns, n_columns) + labels
+            flat.take(places, out=own[start:stop], mode="clip")
 
-    for_each_block(gather, len(codes), 8 * n_columns, block_bytes=1 << 22)
+    for_each_block(gather, len(codes), 32, block_bytes=1 << 20)
     return own
 
 
 def class_mass(codes: np.ndarray, n_classes: int, weight: np.ndarray | None) -> np.ndarray:
     """Sum the weights of the rows given each class (their number, without weights)."""
-    return _bincount(codes, codes, n_classes, weight)
+    return _bincount(codes, None, n_classes, weight)
 
 
 def mean_self_confidence(
-    codes: np.ndarray, pred_proba: np.ndarray, weight: np.ndarray | None = None
+    codes: np.ndarray,
+    pred_proba: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    own: np.ndarray | None = None,
+    masses: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Average the probability of the given label over the rows of each class."""
+    """Average the probability of the given label over the rows of each class.
+
+    `own` and `masses` are what :func:`given_proba` and :func:`class_mass` return, if known.
+    """
     n_classes = pred_proba.shape[1]
+    own = given_proba(codes, pred_proba) if own is None else own
+    masses = class_mass(codes, n_classes, weight) if masses is None else masses
     sums = np.zeros(n_classes)
-    masses = np.zeros(n_classes)
 
     def add(start: int, stop: int) -> None:
-        labels = codes[start:stop]
-        own = pred_proba[start:stop][np.arange(stop - start), labels]
-        own = own.astype(np.float64, copy=False)
-        mass = None if weight is None else weight[start:stop]
+        labels, values = codes[start:stop], own[start:stop].astype(np.float64)
+        if weight is not None:
+            values *= weight[start:stop]
         if labels.min() < 0:
             used = labels >= 0
-            labels, own = labels[used], own[used]
-            mass = None if mass is None else mass[used]
-        weighted = own if mass is None else own * mass
-        sums[:] += np.bincount(labels, weights=weighted, minlength=n_classes)
-        masses[:] += np.bincount(labels, weights=mass, minlength=n_classes)
+            labels, values = labels[used], values[used]
+        sums[:] += np.bincount(labels, weights=values, minlength=n_classes)
 
     for_each_block(add, len(codes), 32, block_bytes=1 << 20)
     thresholds = np.full(n_classes, _ABSENT_THRESHOLD)
@@ -194,6 +204,7 @@ def confident_guesses(
     thresholds: np.ndarray,
     *,
     disagreements: bool = False,
+    own: np.ndarray | None = None,
     n_jobs: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Guess the true class of each row where the model is confident, and check the matrix.
@@ -211,6 +222,8 @@ def confident_guesses(
         As of :func:`confident_thresholds`.
     disagreements : bool
         Also find the rows whose most probable class is not the given one, by more than a hair.
+    own : ndarray of shape (n_samples,), default=None
+        Probabilities of the given labels, if known.
     n_jobs : int, default=None
         Number of threads.
 
@@ -225,19 +238,23 @@ def confident_guesses(
     cuts = (thresholds.astype(pred_proba.dtype) - SLACK).astype(pred_proba.dtype)
     guesses = np.empty(n_samples, dtype=np.int32)
     disagrees = np.zeros(n_samples, dtype=bool) if disagreements else None
+    if disagreements and own is None:
+        own = given_proba(codes, pred_proba)
     look = _look_at_columns if n_classes <= _FEW_CLASSES else _look_at_rows
 
     def scan(start: int, stop: int) -> None:
-        block = np.asarray(pred_proba[start:stop])
+        block = np.ascontiguousarray(pred_proba[start:stop])
         labels = codes[start:stop]
         guess, row_sums, smallest, top = look(block, cuts, disagreements)
         check_block(row_sums, smallest, start)
-        unused = labels < 0
-        if unused.any():
-            guess[unused] = MISSING
-        guesses[start:stop] = guess
         if disagreements:
-            disagrees[start:stop] = _disagrees(block, labels, top) & ~unused
+            disagrees[start:stop] = _disagrees(block, labels, own[start:stop], top)
+        if labels.min() < 0:
+            unused = labels < 0
+            guess[unused] = MISSING
+            if disagreements:
+                disagrees[start:stop][unused] = False
+        guesses[start:stop] = guess
 
     for_each_block(scan, n_samples, n_classes * pred_proba.itemsize, n_jobs=n_jobs)
     return guesses, disagrees
@@ -249,36 +266,54 @@ def _look_at_columns(block: np.ndarray, cuts: np.ndarray, want_top: bool):
     row_sums = columns.sum(axis=0)
     n_confident = np.zeros(len(block), dtype=np.uint8)
     guess = np.zeros(len(block), dtype=np.uint8)
+    reached = np.empty(len(block), dtype=bool)
+    confident = reached.view(np.uint8)
     for k, column in enumerate(columns):
-        confident = (column >= cuts[k]).view(np.uint8)
+        np.greater_equal(column, cuts[k], out=reached)
         n_confident += confident
         # The sum of the confident classes is the class itself where there is just one.
-        guess += confident * np.uint8(k)
-    several = n_confident > 1
-    top = None
-    if want_top or several.any():
-        top = columns.max(axis=0)
+        confident *= np.uint8(k)
+        guess += confident
+    top = columns.max(axis=0) if want_top else None
     guess = guess.astype(np.int32)
-    if several.any():
-        guess[several] = block[several].argmax(axis=1)
     guess[n_confident == 0] = MISSING
+    several = np.flatnonzero(n_confident > 1)
+    if len(several):
+        guess[several] = block[several].argmax(axis=1)
     return guess, row_sums, columns.min(), top
 
 
 def _look_at_rows(block: np.ndarray, cuts: np.ndarray, want_top: bool):
     """Guess the classes of a block with many columns, row by row."""
-    n_rows, n_classes = block.shape
-    row_sums = block @ np.ones(n_classes, dtype=block.dtype)
-    smallest = block.min()
-    top = block.max(axis=1) if want_top else None
-    rows, columns = np.divmod(_confident_entries(block, cuts), n_classes)
-    guess = np.full(n_rows, MISSING, dtype=np.int32)
-    guess[rows] = columns
-    # Entries come row by row, so that a row with several stands in neighbouring places.
-    several = np.unique(rows[1:][rows[1:] == rows[:-1]])
-    if len(several):
-        guess[several] = block[several].argmax(axis=1)
+    row_sums = np.einsum("ij->i", block)
+    best, top, smallest = best_columns(block)
+    # Where the most probable class is confident it is the guess, alone or not.
+    sure = top >= cuts[best]
+    guess = np.where(sure, best, MISSING)
+    # The other classes share what it leaves; the margin is for sums in single precision.
+    room = np.minimum(top, row_sums - top + 1e-4)
+    rows = np.flatnonzero(~sure & (room >= cuts.min()))
+    if len(rows):
+        places, columns = np.divmod(_confident_entries(block[rows], cuts), len(cuts))
+        guess[rows[places]] = columns
+        # Entries come row by row, so that a row with several stands in neighbouring places.
+        several = rows[places[1:][places[1:] == places[:-1]]]
+        guess[several] = best[several]
     return guess, row_sums, smallest, top
+
+
+def best_columns(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Find the largest entry of each row, and the smallest of all (or 0 if none is negative)."""
+    rows = np.arange(len(block))
+    if block.dtype in (np.float32, np.float64):
+        # As unsigned integers, positive numbers keep their order, and negative ones and NaN are
+        # larger than all of them: one pass finds the best and checks the rest.
+        best = block.view(f"u{block.itemsize}").argmax(axis=1)
+        top = block[rows, best]
+        if bool((top > 0).all()):
+            return best, top, 0.0
+    best = block.argmax(axis=1)
+    return best, block[rows, best], block.min()
 
 
 def _confident_entries(block: np.ndarray, cuts: np.ndarray) -> np.ndarray:
@@ -291,13 +326,14 @@ def _confident_entries(block: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     return entries[block.ravel()[entries] >= cuts[entries % len(cuts)]]
 
 
-def _disagrees(block: np.ndarray, labels: np.ndarray, top: np.ndarray) -> np.ndarray:
+def _disagrees(block, labels, own, top) -> np.ndarray:
     """Whether the most probable class is not the given one, which has a head start of SLACK."""
-    own = block[np.arange(len(block)), labels] + block.dtype.type(SLACK)
+    own = own + block.dtype.type(SLACK)
     disagrees = top > own
     # A tie goes to the first of the two, as argmax would have it.
-    for row in np.flatnonzero(top == own):
-        disagrees[row] = block[row].argmax() < labels[row]
+    tied = np.flatnonzero(top == own)
+    if len(tied):
+        disagrees[tied] = block[tied].argmax(axis=1) < labels[tied]
     return disagrees
 
 
@@ -305,30 +341,39 @@ def count_joint(
     codes: np.ndarray, guesses: np.ndarray, n_classes: int, weight: np.ndarray | None = None
 ) -> np.ndarray:
     """Count pairs of given label and guess, with at least one right label per class."""
-    pairs = _bincount(codes, guesses, n_classes * n_classes, weight, n_classes)
-    joint = pairs.reshape(n_classes, n_classes)
+    joint = _bincount(codes, guesses, n_classes, weight)
     np.fill_diagonal(joint, np.maximum(joint.diagonal(), 1))
     return joint
 
 
-def _bincount(codes, guesses, n_bins, weight, n_columns=None) -> np.ndarray:
+def _bincount(codes, guesses, n_classes, weight) -> np.ndarray:
     """Count codes, or pairs of code and guess, where neither is missing, in bounded memory."""
     integral = weight is None or is_integral(weight)
-    counts = np.zeros(n_bins, dtype=np.int64 if integral else np.float64)
+    n_bins = n_classes if guesses is None else n_classes * n_classes
+    counts = None
 
     def add(start: int, stop: int) -> None:
-        code, guess = codes[start:stop], guesses[start:stop]
-        used = (code >= 0) & (guess >= 0)
-        mass = None if weight is None else weight[start:stop][used]
-        keys = code[used].astype(np.intp)
-        if n_columns is not None:
-            keys *= n_columns
-            keys += guess[used]
+        nonlocal counts
+        keys = codes[start:stop]
+        used = None if keys.min() >= 0 else keys >= 0
+        if guesses is not None:
+            guess = guesses[start:stop]
+            if guess.min() < 0:
+                used = guess >= 0 if used is None else used & (guess >= 0)
+            keys = keys.astype(np.intp)
+            keys *= n_classes
+            keys += guess
+        keys = keys if used is None else keys[used]
+        mass = None if weight is None else weight[start:stop]
+        mass = mass if mass is None or used is None else mass[used]
         added = np.bincount(keys, weights=mass, minlength=n_bins)
-        counts[:] += np.rint(added).astype(np.int64) if integral else added
+        if integral and weight is not None:
+            added = np.rint(added).astype(np.int64)
+        counts = added if counts is None else np.add(counts, added, out=counts)
 
-    for_each_block(add, len(codes), 32, block_bytes=1 << 24)
-    return counts
+    # A block is at least as long as the counts: adding them up must not be the longer part.
+    for_each_block(add, len(codes), 1, block_bytes=max(1 << 16, min(n_bins, 1 << 20)))
+    return counts if guesses is None else counts.reshape(n_classes, n_classes)
 
 
 def is_integral(weight: np.ndarray) -> bool:
@@ -353,45 +398,81 @@ def calibrate_joint(joint: np.ndarray, masses: np.ndarray, *, order=None) -> np.
     calibrated : ndarray of shape (n_classes, n_classes)
         Counts whose rows sum to `masses`.
     """
-    # The order of operations, memory layout included, is that of the reference implementation:
+    n_classes = len(joint)
+    rows, columns = np.divmod(np.flatnonzero(joint), n_classes)
+    # The order of operations, that of the sum included, is that of the reference implementation:
     # a half is rounded by its last bit.
-    scaled = (np.asfortranarray(joint).T / np.maximum(joint.sum(axis=1), 1e-100) * masses).T
-    scaled = scaled / max(float(scaled.sum()), 1e-100) * masses.sum()
+    entries = joint[rows, columns] / np.maximum(joint.sum(axis=1), 1e-100)[rows] * masses[rows]
+    scaled = np.zeros((n_classes, n_classes))
+    scaled[columns, rows] = entries
+    entries = entries / max(float(scaled.sum()), 1e-100) * masses.sum()
     if masses.dtype.kind != "i":
-        return scaled
-    return round_keeping_row_totals(scaled, order=order)
+        scaled[columns, rows] = entries
+        return np.ascontiguousarray(scaled.T)
+    del scaled
+    if order is not None:
+        place = np.empty_like(order)
+        place[order] = np.arange(n_classes)
+        columns = place[columns]
+    rounded = _round_entries(rows, columns, entries, joint.shape)
+    return rounded if order is None else rounded[:, place]
 
 
-def round_keeping_row_totals(counts: np.ndarray, *, order=None) -> np.ndarray:
+def round_keeping_row_totals(counts: np.ndarray) -> np.ndarray:
     """Round to integers such that every row keeps its total, moving the closest calls.
 
     Parameters
     ----------
     counts : ndarray of shape (n_rows, n_columns)
         Counts to round.
-    order : ndarray of shape (n_columns,), default=None
-        Order of the columns in which ties are resolved; None is as they stand.
 
     Returns
     -------
     rounded : ndarray of shape (n_rows, n_columns), dtype int64
         Whole numbers.
     """
-    if order is not None:
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        return round_keeping_row_totals(counts[:, order])[:, back]
-    rounded = counts.round()
-    gaps = np.round(counts.sum(axis=1)) - rounded.sum(axis=1)
-    for row in np.flatnonzero(np.abs(gaps) > SLACK):
-        _spread(counts[row], rounded[row], np.round(counts[row].sum()))
-    return rounded.astype(np.int64)
+    rows, columns = np.nonzero(counts)
+    return _round_entries(rows, columns, counts[rows, columns], counts.shape)
 
 
-def _spread(exact: np.ndarray, rounded: np.ndarray, total: float) -> None:
-    """Move the entries of `rounded` that were closest to the other side until they sum up."""
-    while abs(gap := np.round(total - rounded.sum())) > SLACK:
-        step = -1 if gap < 0 else 1
-        n_moves = min(int(abs(gap)), len(exact))
-        nearest = np.argsort(exact - rounded)[::-step][:n_moves]
-        rounded[nearest] += step
+def _round_entries(rows, columns, entries, shape) -> np.ndarray:
+    """Round the entries of a sparse matrix; see :func:`round_keeping_row_totals`.
+
+    Parameters
+    ----------
+    rows, columns : ndarray of shape (n_entries,)
+        Where the entries stand, row by row; elsewhere are zeros.
+    entries : ndarray of shape (n_entries,)
+        Numbers to round.
+    shape : tuple of int
+        Shape of the matrix.
+
+    Returns
+    -------
+    rounded : ndarray of that shape, dtype int64
+        Whole numbers.
+    """
+    n_rows, n_columns = shape
+    rounded = np.zeros(shape, dtype=np.int64)
+    whole = entries.round()
+    rounded[rows, columns] = whole
+    totals = np.round(np.bincount(rows, weights=entries, minlength=n_rows)).astype(np.int64)
+    gaps = totals - rounded.sum(axis=1)
+    ends = np.searchsorted(rows, np.arange(n_rows + 1))
+    uneven = np.flatnonzero(gaps)
+    length = max(1, (1 << 20) // (8 * n_columns))
+    for start in range(0, len(uneven), length):
+        some = uneven[start : start + length]
+        excess = np.zeros((len(some), n_columns))
+        for place, row in enumerate(some):
+            mine = slice(ends[row], ends[row + 1])
+            excess[place, columns[mine]] = entries[mine] - whole[mine]
+        # The reference sorts whole rows, zeros included, and its ties fall as the sort leaves
+        # them: nothing less than the same sort gives the same numbers.
+        nearest = excess.argsort(axis=1)
+        gap = gaps[some]
+        for move in range(int(np.abs(gap).max())):
+            up, down = np.flatnonzero(gap > move), np.flatnonzero(-gap > move)
+            rounded[some[up], nearest[up, -1 - move % n_columns]] += 1
+            rounded[some[down], nearest[down, move % n_columns]] -= 1
+    return rounded

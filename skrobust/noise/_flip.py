@@ -64,13 +64,14 @@ def flip_labels(
     transition = check_transition(transition)
     if classes is not None:
         classes = np.asarray(classes)
-        codes = encode_labels_like(values, classes, name="y")
+        codes = encode_labels_like(y, classes, name="y")
     else:
-        codes, classes = encode_labels(values)
+        codes, classes = encode_labels(y)
         numbers = np.arange(len(transition))
-        whole = values.dtype.kind in "iu" and len(classes) < len(numbers)
+        whole = classes.dtype.kind in "iu" and len(classes) < len(numbers)
         if whole and np.isin(classes, numbers).all():
-            codes, classes = values.astype(np.intp), numbers.astype(values.dtype)
+            classes = numbers.astype(classes.dtype)
+            codes = encode_labels_like(y, classes, name="y")
     check_transition(transition, len(classes))
     rng = private_random_state(random_state)
     noisy = codes.copy()
@@ -83,5 +84,10 @@ def flip_labels(
             noisy[rows] = rng.choice(len(row), size=len(rows), p=row / row.sum())
     flipped = noisy != codes
     y_noisy = values.copy()
+    if missing.any() and values.dtype.kind in "iub":
+        # Integers and bools have no value for what is missing.
+        y_noisy = y_noisy.astype(object if values.dtype.kind == "b" else np.float64)
+    if y_noisy.dtype.kind in "fO":
+        y_noisy[missing] = np.nan if y_noisy.dtype.kind == "f" else None
     y_noisy[flipped] = classes[noisy[flipped]]
     return y_noisy, flipped

@@ -33,14 +33,15 @@ def accept_alias(alias: str, name: str):
 
         # Where scikit-learn looks for the signature of a wrapped constructor.
         wrapper.deprecated_original = init
-        wrapper.aliases = {**getattr(init, "aliases", {}), alias: name}
         return wrapper
 
     return decorate
 
 
 class AliasedParams:
-    """Mixin whose ``set_params`` knows the aliases of the constructor."""
+    """Mixin whose ``set_params`` knows the aliases in ``_param_aliases``, a dict to names."""
+
+    _param_aliases: dict = {}
 
     def set_params(self, **params):
         """Set the parameters of this estimator.
@@ -55,5 +56,5 @@ class AliasedParams:
         self : object
             This estimator.
         """
-        aliases = type(self).__init__.aliases
-        return super().set_params(**{aliases.get(key, key): v for key, v in params.items()})
+        names = {self._param_aliases.get(key, key): value for key, value in params.items()}
+        return super().set_params(**names)
