@@ -137,6 +137,15 @@ def test_integer_labels_stay_integers(tmp_path, capsys):
     assert "3.0" not in capsys.readouterr().out
 
 
+def test_boolean_labels(tmp_path):
+    table = _small()
+    path, out = tmp_path / "table.csv", tmp_path / "out.csv"
+    table["label"] = table["label"] == "yes"
+    table.to_csv(path, index=False)
+    assert _audit(path, "--out", out) == 0
+    assert set(pd.read_csv(out, dtype=str)["suggested_label"]) == {"True", "False"}
+
+
 def test_whole_floats_are_labels(tmp_path):
     table = _small()
     path, out = tmp_path / "table.csv", tmp_path / "out.csv"

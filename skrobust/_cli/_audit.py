@@ -300,7 +300,7 @@ def _added_columns(table, labels, result):
     if table.raw is not None:
         names = [labels.spellings[code] if code >= 0 else None for code in result.suggested]
         if all(
-            isinstance(label, int) and str(label) == spelling
+            type(label) is int and str(label) == spelling
             for label, spelling in zip(labels.classes, labels.spellings)
         ):
             # Only a Parquet file made from text sees the difference.

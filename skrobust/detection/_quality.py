@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skrobust.noise._confident_joint import SLACK, given_proba
+from skrobust.noise._confident_joint import FEW_CLASSES, SLACK, given_proba
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._labels import codes_for_columns
 from skrobust.utils._proba import as_proba, check_block
@@ -88,7 +88,12 @@ def label_quality_scores(
 
 
 def score_rows(
-    method: str, codes: np.ndarray, pred_proba: np.ndarray, *, n_jobs: int | None = None
+    method: str,
+    codes: np.ndarray,
+    pred_proba: np.ndarray,
+    *,
+    own: np.ndarray | None = None,
+    n_jobs: int | None = None,
 ) -> np.ndarray:
     """Score rows that are already checked; what stands in rows with code -1 means nothing.
 
@@ -100,6 +105,8 @@ def score_rows(
         Given labels.
     pred_proba : ndarray of shape (n_samples, n_classes)
         Probabilities.
+    own : ndarray of shape (n_samples,), default=None
+        Probabilities of the given labels, if known.
     n_jobs : int, default=None
         Number of threads.
 
@@ -108,15 +115,19 @@ def score_rows(
     scores : ndarray of shape (n_samples,)
         Of the type of `pred_proba`.
     """
-    scores = given_proba(codes, pred_proba)
+    own = given_proba(codes, pred_proba) if own is None else own
     if method == "self_confidence":
-        return scores
+        return own
+    scores = np.empty_like(own)
     finish = _weigh_entropy if method == "confidence_weighted_entropy" else _subtract_best_other
 
     def score(start: int, stop: int) -> None:
-        block = np.array(pred_proba[start:stop])
-        scores[start:stop] = finish(block, codes[start:stop], scores[start:stop])
+        # A copy, which is changed in place; a few columns are turned on their side, so that every
+        # operation runs along many rows.
+        block = np.array(pred_proba[start:stop].T, order="C" if few else "F").T
+        scores[start:stop] = finish(block, codes[start:stop], own[start:stop])
 
+    few = pred_proba.shape[1] <= FEW_CLASSES
     row_bytes = 2 * pred_proba.shape[1] * pred_proba.itemsize
     for_each_block(score, len(codes), row_bytes, n_jobs=n_jobs)
     if method == "normalized_margin":
@@ -126,12 +137,16 @@ def score_rows(
 
 
 def _subtract_best_other(block: np.ndarray, labels: np.ndarray, own: np.ndarray) -> np.ndarray:
-    block[np.arange(len(block)), labels] = -1
+    rows = np.arange(len(block))
+    block[rows, labels] = -1
+    if block.flags.c_contiguous:
+        return own - block[rows, block.argmax(axis=1)]
     return own - block.max(axis=1)
 
 
 def _weigh_entropy(block: np.ndarray, labels: np.ndarray, own: np.ndarray) -> np.ndarray:
-    logs = np.log(block, out=np.zeros_like(block), where=block > 0)
+    # 0 log 0 is 0, and so is the smallest normal number in place of the first 0.
+    logs = np.log(np.maximum(block, np.finfo(block.dtype).tiny))
     block *= logs
     ratio = -block.sum(axis=1) / np.log(block.shape[1]) / np.maximum(own, SLACK)
     return np.log(ratio + 1) / np.maximum(ratio, SLACK)

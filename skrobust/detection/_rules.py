@@ -8,7 +8,7 @@ fate, in whatever order they come, and a row of weight two is treated as two equ
 import dataclasses
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 
 from skrobust.noise._confident_joint import (
     SLACK,
@@ -19,7 +19,7 @@ from skrobust.noise._confident_joint import (
     given_proba,
     mean_self_confidence,
 )
-from skrobust.utils._blocks import for_each_block
+from skrobust.utils._blocks import for_each_block, in_threads
 from skrobust.utils._labels import codes_for_columns
 from skrobust.utils._proba import as_proba
 from skrobust.utils._sklearn import check_sample_weight
@@ -33,7 +33,13 @@ RULES = (
     "low_normalized_margin",
     "predicted_neq_given",
 )
-_CHUNK_BYTES = 1 << 23
+# Margins that are handled at once, if they belong to several classes.
+_GROUP_SIZE = 1 << 17
+_COPY_BYTES = 1 << 23
+# Well clear of the slack, whatever the rounding of single precision.
+_POSITIVE = 4 * SLACK
+# For sums of fractional weights.
+_MASS_SLACK = 1e-9
 
 
 def find_label_errors(
@@ -173,7 +179,8 @@ class RuleCuts:
 
     def _flag(self, codes, pred_proba, guesses, disagrees, n_jobs):
         if self.score is not None:
-            return (scores_for_rule(self.rule, codes, pred_proba) <= self.score) & (codes >= 0)
+            scores = scores_for_rule(self.rule, codes, pred_proba, n_jobs=n_jobs)
+            return (scores <= self.score) & (codes >= 0)
         if self.rule == "confident_learning":
             disagrees &= (guesses >= 0) & (guesses != codes)
         if self.confidence is not None:
@@ -192,11 +199,18 @@ class RuleCuts:
         return disagrees
 
 
-def scores_for_rule(rule: str, codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
+def scores_for_rule(
+    rule: str,
+    codes: np.ndarray,
+    pred_proba: np.ndarray,
+    *,
+    own: np.ndarray | None = None,
+    n_jobs: int | None = None,
+) -> np.ndarray:
     """Compute the score that a "low" rule ranks by."""
     from skrobust.detection._quality import score_rows
 
-    return score_rows(rule.removeprefix("low_"), codes, pred_proba)
+    return score_rows(rule.removeprefix("low_"), codes, pred_proba, own=own, n_jobs=n_jobs)
 
 
 def fit_rule(
@@ -236,141 +250,230 @@ def fit_rule(
         The rows flagged.
     """
     n_classes = pred_proba.shape[1]
-    if thresholds is None:
-        thresholds = mean_self_confidence(codes, pred_proba, weight)
-    guesses, disagrees = confident_guesses(
-        codes, pred_proba, thresholds, disagreements=True, n_jobs=n_jobs
-    )
+    own = given_proba(codes, pred_proba)
     masses = class_mass(codes, n_classes, weight)
+    if thresholds is None:
+        thresholds = mean_self_confidence(codes, pred_proba, weight, own=own, masses=masses)
+    guesses, disagrees = confident_guesses(
+        codes, pred_proba, thresholds, disagreements=True, own=own, n_jobs=n_jobs
+    )
     joint = calibrate_joint(count_joint(codes, guesses, n_classes, weight), masses, order=order)
     cuts = RuleCuts(rule, thresholds, joint)
-    if rule.startswith("low_"):
-        off = disagrees & (guesses >= 0) & (guesses != codes)
-        mass = off.sum() if weight is None else weight[off].sum()
-        used = codes >= 0
-        scores = scores_for_rule(rule, codes, pred_proba)[used]
-        cut = -top_mass_cut(-scores, mass, None if weight is None else weight[used])
-        cuts = dataclasses.replace(cuts, score=float(cut))
+    if rule == "predicted_neq_given":
+        return cuts, disagrees
     if rule in ("prune_by_class", "both", "prune_by_noise_rate"):
+        del guesses
         counts = _keep_one_right(joint, masses)
-        by_class = _RowsByClass(codes, n_classes)
+        flagged = disagrees.copy()
         if rule != "prune_by_noise_rate":
-            own = given_proba(codes, pred_proba)
-            confidence = _confidence_cuts(by_class, own, masses, counts, weight)
+            confidence = _confidence_cuts(codes, own, masses, counts, weight)
             cuts = dataclasses.replace(cuts, confidence=confidence)
+            flagged &= own <= confidence[codes]
         if rule != "prune_by_class":
-            margin = _margin_cuts(by_class, pred_proba, masses, counts, disagrees, weight, n_jobs)
-            cuts = dataclasses.replace(cuts, margin=margin)
-        del by_class
-    return cuts, cuts._flag(codes, pred_proba, guesses, disagrees, n_jobs)
+            pairs = _PairCuts(codes, pred_proba, own, weight, counts, masses)
+            flagged &= pairs.fit(disagrees, n_jobs)
+            cuts = dataclasses.replace(cuts, margin=pairs.cuts)
+        return cuts, flagged
+    off = disagrees & (guesses >= 0) & (guesses != codes)
+    if rule == "confident_learning":
+        return cuts, off
+    del guesses, disagrees
+    mass = np.count_nonzero(off) if weight is None else weight[off].sum()
+    scores = scores_for_rule(rule, codes, pred_proba, own=own, n_jobs=n_jobs)
+    used = slice(None) if codes.min() >= 0 else codes >= 0
+    cut = -top_mass_cut(-scores[used], mass, None if weight is None else weight[used])
+    flagged = scores <= cut
+    return dataclasses.replace(cuts, score=float(cut)), flagged & (codes >= 0)
 
 
 def _keep_one_right(joint: np.ndarray, masses: np.ndarray) -> np.ndarray:
     """Let the joint leave at least one right row in each given class."""
     diagonal = np.maximum(joint.diagonal(), 1)
     missing = diagonal - joint.diagonal()
-    n_others = np.maximum(np.count_nonzero(joint, axis=1) - 1.0, 1.0)
-    counts = np.maximum(joint - (missing / n_others)[:, None], 0)
+    counts = np.maximum(joint, 0)
+    for k in np.flatnonzero(missing):
+        n_others = max(np.count_nonzero(joint[k]) - 1.0, 1.0)
+        row = np.maximum(joint[k] - missing[k] / n_others, 0)
+        # Whole rows can be removed only in whole numbers: what is left of a fraction stays.
+        counts[k] = np.floor(row) if masses.dtype.kind == "i" else row
     np.fill_diagonal(counts, diagonal)
-    # Whole rows can be removed only in whole numbers: what is left of a fraction stays.
-    return counts if masses.dtype.kind != "i" else np.floor(counts).astype(np.int64)
+    return counts
 
 
-class _RowsByClass:
-    """The rows of each class, by one sort."""
-
-    def __init__(self, codes: np.ndarray, n_classes: int):
-        # Sorting 16-bit integers is a radix sort, linear in the number of rows.
-        small = codes.astype(np.int16) if n_classes < 2**15 else codes
-        self._order = np.argsort(small, kind="stable")
-        counts = np.bincount(codes + 1, minlength=n_classes + 1)
-        self._ends = np.cumsum(counts)
-
-    def __getitem__(self, k: int) -> np.ndarray:
-        return self._order[self._ends[k] : self._ends[k + 1]]
+def _sort_by_class(codes: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Order rows by class; also return where each class begins, and the end of the last."""
+    # Sorting 16-bit integers is a radix sort, linear in the number of rows.
+    order = np.argsort(codes.astype(np.int16) if n_classes < 2**15 else codes, kind="stable")
+    n_unused = np.count_nonzero(codes < 0)
+    counts = np.bincount(codes[codes >= 0] if n_unused else codes, minlength=n_classes)
+    return order, n_unused + np.concatenate([[0], np.cumsum(counts)])
 
 
-def _confidence_cuts(by_class, own, masses, counts, weight) -> np.ndarray:
+def _confidence_cuts(codes, own, masses, counts, weight) -> np.ndarray:
     cuts = np.full(len(masses), -np.inf, dtype=own.dtype)
-    for k, mass in enumerate(masses):
-        rows = by_class[k]
-        if mass > 1:
-            wanted = mass - counts[k, k]
-            cuts[k] = -top_mass_cut(-own[rows], wanted, None if weight is None else weight[rows])
+    order, edges = _sort_by_class(codes, len(masses))
+    for k in np.flatnonzero(masses > 1):
+        rows = order[edges[k] : edges[k + 1]]
+        wanted = masses[k] - counts[k, k]
+        cuts[k] = -top_mass_cut(-own[rows], wanted, None if weight is None else weight[rows])
     return cuts
 
 
-def _margin_cuts(by_class, pred_proba, masses, counts, disagrees, weight, n_jobs) -> np.ndarray:
-    n_classes = pred_proba.shape[1]
-    cuts = np.full((n_classes, n_classes), np.inf, dtype=pred_proba.dtype)
-    counts = counts.copy()
-    np.fill_diagonal(counts, 0)
+class _PairCuts:
+    """Cuts of the margin for each pair of a given class and another.
 
-    def fit_class(k: int) -> None:
-        others = np.flatnonzero(counts[k] > 0)
-        if masses[k] <= 1 or len(others) == 0:
-            return
-        rows = by_class[k]
-        # Only a row whose most probable class is not the given one can be flagged in the end,
-        # and every row with a positive margin is such a row. Where there are as many as wanted,
-        # the cut is found among these few.
-        suspects = rows[disagrees[rows]]
-        others = others[~_cut_pairs(k, others, suspects, True)]
-        if len(others):
-            _cut_pairs(k, others, rows, False)
+    Only a row whose most probable class is not the given one (a suspect) can be flagged in the
+    end, and every row with a positive margin is a suspect. So where a pair has as many rows of
+    positive margin as it wants, its cut is found among the suspects, which are few; only where
+    it has not, among all rows of the given class.
+    """
 
-    def _cut_pairs(k, others, rows, partial) -> np.ndarray:
-        done = np.zeros(len(others), dtype=bool)
-        if len(rows) == 0:
-            return done
-        mass = None if weight is None else weight[rows]
-        step = max(1, _CHUNK_BYTES // (len(rows) * pred_proba.itemsize))
-        for start in range(0, len(others), step):
-            some = others[start : start + step]
-            margins = _margins(pred_proba, rows, k, some)
-            wanted = counts[k, some]
-            if partial:
-                # Well clear of the slack, whatever the rounding of single precision.
-                positive = margins > 4 * SLACK
-                here = positive.sum(axis=1) if mass is None else positive @ mass
-                enough = here >= wanted
-                done[start : start + step] = enough
-                some, margins, wanted = some[enough], margins[enough], wanted[enough]
-            cuts[k, some] = _row_cuts(margins, wanted, mass)
-        return done
+    def __init__(self, codes, pred_proba, own, weight, counts, masses):
+        self.codes, self.own, self.weight = codes, own, weight
+        self.n_classes = len(masses)
+        self.entries = np.asarray(pred_proba).reshape(-1)
+        wanted = counts > 0
+        np.fill_diagonal(wanted, False)
+        wanted[masses <= 1] = False
+        self.given, self.other = np.divmod(np.flatnonzero(wanted), self.n_classes)
+        self.wanted = counts[self.given, self.other]
+        self.cuts = np.full(counts.shape, np.inf, dtype=pred_proba.dtype)
 
-    n_threads = min(effective_n_jobs(n_jobs), n_classes)
-    if n_threads <= 1:
-        for k in range(n_classes):
-            fit_class(k)
-    else:
-        shares = np.array_split(np.arange(n_classes), n_threads)
-        Parallel(n_jobs=n_threads, require="sharedmem")(
-            delayed(lambda share: [fit_class(k) for k in share] and None)(share)
-            for share in shares
-        )
-    return cuts
+    def fit(self, suspects: np.ndarray, n_jobs: int | None) -> np.ndarray:
+        """Find the cuts; return a mask of the rows they flag, of which only suspects count."""
+        flagged = np.zeros(len(suspects), dtype=bool)
+        resolved = np.zeros(len(self.given), dtype=bool)
+        rows = np.flatnonzero(suspects)
+        order, edges = _sort_by_class(self.codes[rows], self.n_classes)
+        self._fit_pairs(rows[order], edges, np.arange(len(resolved)), resolved, flagged, n_jobs)
+        del rows, order
+        left = np.flatnonzero(~resolved)
+        if len(left):
+            order, edges = _sort_by_class(self.codes, self.n_classes)
+            self._fit_pairs(order, edges, left, None, flagged, n_jobs)
+        return flagged
+
+    def _fit_pairs(self, order, edges, pairs, resolved, flagged, n_jobs) -> None:
+        """Fit some pairs on rows sorted by class, several small classes or one large at a time."""
+        starts = np.searchsorted(self.given[pairs], np.arange(self.n_classes + 1))
+        sizes = np.diff(edges) * np.diff(starts)
+        large = np.flatnonzero(sizes > _GROUP_SIZE)
+        small = np.flatnonzero((sizes > 0) & (sizes <= _GROUP_SIZE))
+        group = np.cumsum(sizes[small]) // _GROUP_SIZE
+        jobs = [
+            *((self._fit_class, np.array([k])) for k in large),
+            *((self._fit_classes, some) for some in np.split(small, _changes(group)) if len(some)),
+        ]
+        n_threads = max(1, min(effective_n_jobs(n_jobs), len(jobs)))
+
+        def work(thread: int) -> None:
+            for fit, classes in jobs[thread::n_threads]:
+                rows = np.concatenate([order[edges[k] : edges[k + 1]] for k in classes])
+                some = np.concatenate([pairs[starts[k] : starts[k + 1]] for k in classes])
+                fit(rows, some, resolved, flagged)
+
+        in_threads(work, [(thread,) for thread in range(n_threads)])
+
+    def _fit_class(self, rows, pairs, resolved, flagged) -> None:
+        """Fit the pairs of one given class, one after the other."""
+        own = self.own[rows]
+        weight = None if self.weight is None else self.weight[rows]
+        hit = np.zeros(len(rows), dtype=bool)
+        # One row after the other is the faster order to read, if there is room for a copy.
+        if len(rows) * self.n_classes * own.itemsize <= _COPY_BYTES:
+            table = self.entries.reshape(-1, self.n_classes)
+            columns = np.ascontiguousarray(table.take(rows, axis=0).T)
+        else:
+            columns = None
+            first = rows * self.n_classes
+        for pair in pairs:
+            other = self.other[pair]
+            column = columns[other] if columns is not None else self.entries.take(first + other)
+            margins = column - own
+            if resolved is not None:
+                positive = margins > _POSITIVE
+                here = np.count_nonzero(positive) if weight is None else weight[positive].sum()
+                if here < self.wanted[pair]:
+                    continue
+                resolved[pair] = True
+            cut = top_mass_cut(margins, self.wanted[pair], weight)
+            self.cuts[self.given[pair], other] = cut
+            hit |= margins >= cut
+        flagged[rows[hit]] = True
+
+    def _fit_classes(self, rows, pairs, resolved, flagged) -> None:
+        """Fit the pairs of several given classes, all at once: entries of rows times pairs."""
+        given, wanted = self.given[pairs], self.wanted[pairs]
+        first = np.searchsorted(given, self.codes[rows])
+        n_pairs = np.searchsorted(given, self.codes[rows], side="right") - first
+        row = np.repeat(np.arange(len(rows)), n_pairs)
+        pair = np.arange(len(row)) + np.repeat(first - np.cumsum(n_pairs) + n_pairs, n_pairs)
+        places = (rows * self.n_classes)[row]
+        places += self.other[pairs][pair]
+        margins = self.entries.take(places)
+        margins -= self.own[rows][row]
+        del places
+        if resolved is not None:
+            positive = np.flatnonzero(margins > _POSITIVE)
+            row, pair, margins = row[positive], pair[positive], margins[positive]
+        mass = None if self.weight is None else self.weight[rows][row]
+        cuts = _cut_groups(margins, pair, wanted, mass)
+        if resolved is not None:
+            enough = np.bincount(pair, weights=mass, minlength=len(pairs)) >= wanted
+            cuts[~enough] = np.inf
+            resolved[pairs[enough]] = True
+            pairs, kept = pairs[enough], cuts[enough]
+        else:
+            kept = cuts
+        self.cuts[self.given[pairs], self.other[pairs]] = kept
+        flagged[rows[row[margins >= cuts[pair]]]] = True
 
 
-def _margins(pred_proba, rows, k, others) -> np.ndarray:
-    """Margins of the given class k, shape (n_others, n_rows)."""
-    block = np.asarray(pred_proba[rows[:, None], others])
-    own = np.asarray(pred_proba[rows, k])
-    return np.ascontiguousarray((block - own[:, None]).T)
+def _changes(values: np.ndarray) -> np.ndarray:
+    """Places at which a value differs from the one before."""
+    return np.flatnonzero(values[1:] != values[:-1]) + 1
 
 
-def _row_cuts(margins: np.ndarray, wanted: np.ndarray, mass: np.ndarray | None) -> np.ndarray:
-    """Find the cut of each row of margins, shape (n_cuts, n_values)."""
-    n_cuts, n_values = margins.shape
-    if mass is not None or n_cuts == 0:
-        return np.array([top_mass_cut(m, w, mass) for m, w in zip(margins, wanted, strict=True)])
-    wanted = np.minimum(wanted, n_values)
-    sorted_margins = np.sort(margins, axis=1)
-    cuts = sorted_margins[np.arange(n_cuts), n_values - wanted]
-    above = (sorted_margins > cuts[:, None]).sum(axis=1)
-    tied = (sorted_margins == cuts[:, None]).sum(axis=1)
-    spare = above + tied / 2 > wanted
-    cuts[spare] = np.nextafter(cuts[spare], np.inf, dtype=cuts.dtype)
+def _cut_groups(values, group, wanted, mass) -> np.ndarray:
+    """Find the cut of each group of values, as :func:`top_mass_cut` does for one.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,)
+        Values.
+    group : ndarray of shape (n_values,)
+        Group of each value.
+    wanted : ndarray of shape (n_groups,)
+        Mass wanted in each group.
+    mass : ndarray of shape (n_values,) or None
+        Mass of each value; None is 1 each.
+
+    Returns
+    -------
+    cuts : ndarray of shape (n_groups,)
+        Of the type of `values`; infinite where nothing is selected.
+    """
+    cuts = np.full(len(wanted), np.inf, dtype=values.dtype)
+    if len(values) == 0:
+        return cuts
+    order = np.argsort(values)
+    groups = group[order].astype(np.int16 if len(wanted) < 2**15 else np.intp)
+    order = order[np.argsort(groups, kind="stable")]
+    values, group = values[order], group[order]
+    # Runs of equal values of one group, which share one fate.
+    starts = (values[1:] != values[:-1]) | (group[1:] != group[:-1])
+    starts = np.concatenate([[0], np.flatnonzero(starts) + 1])
+    ends = np.append(starts[1:], len(values))
+    below = np.arange(len(values) + 1)
+    if mass is not None:
+        below = np.concatenate([[0.0], np.cumsum(mass[order])])
+    group = group[starts]
+    group_ends = np.cumsum(np.bincount(group, weights=ends - starts, minlength=len(wanted)))
+    until_middle = (below[starts] + below[ends]) / 2
+    above_middle = below[group_ends.astype(np.intp)][group] - until_middle
+    chosen = np.flatnonzero(above_middle <= wanted[group] * (1 + _MASS_SLACK))
+    lowest = chosen[np.append(0, _changes(group[chosen]))] if len(chosen) else chosen
+    cuts[group[lowest]] = values[starts[lowest]]
     return cuts
 
 
@@ -398,12 +501,9 @@ def top_mass_cut(values: np.ndarray, mass: float, weight: np.ndarray | None = No
         return np.inf
     distinct, group = np.unique(values, return_inverse=True)
     group_mass = np.bincount(group, weights=weight)[::-1]
-    distinct = distinct[::-1]
-    # The slack is for sums of fractional weights.
-    chosen = np.cumsum(group_mass) - group_mass / 2 <= mass * (1 + 1e-12)
-    chosen &= np.cumsum(~chosen) == 0
+    chosen = np.cumsum(group_mass) - group_mass / 2 <= mass * (1 + _MASS_SLACK)
     n_chosen = int(chosen.sum())
-    return distinct[n_chosen - 1] if n_chosen else np.inf
+    return distinct[-n_chosen] if n_chosen else np.inf
 
 
 def _top_count_cut(values: np.ndarray, count: float):
@@ -411,8 +511,9 @@ def _top_count_cut(values: np.ndarray, count: float):
     if count <= 0:
         return np.inf
     place = len(values) - count
-    cut = np.partition(values, place)[place]
-    above, tied = np.count_nonzero(values > cut), np.count_nonzero(values == cut)
-    if above + tied / 2 <= count:
+    parted = np.partition(values, place)
+    cut = parted[place]
+    n_above, n_tied = np.count_nonzero(values > cut), np.count_nonzero(values == cut)
+    if n_above + n_tied / 2 <= count:
         return cut
-    return np.nextafter(cut, np.inf, dtype=cut.dtype) if above else np.inf
+    return parted[parted > cut].min() if n_above else np.inf

@@ -194,6 +194,8 @@ def gather_out_of_bag(
     entry_unit = keys // len(classes)
     weight = None if sample_weight is None else sample_weight[rows]
     entry_weight = np.bincount(entry, weights=weight).astype(np.float64)
+    if np.ptp(entry_weight) == 0:
+        entry_weight = None  # equal weights are none, and drawing without is faster
     entry_rows = rows[entry_first]
     forest.fit(safe_indexing(X, entry_rows), classes[codes[entry_rows]], sample_weight=entry_weight)
     proba = _average_out_of_bag(

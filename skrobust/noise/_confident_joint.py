@@ -12,8 +12,8 @@ SLACK = 1e-6
 
 _MIN_THRESHOLD = 2 * SLACK
 _ABSENT_THRESHOLD = 2.0
-# Up to here a block is turned on its side, so that every operation runs along many rows.
-_FEW_CLASSES = 48
+FEW_CLASSES = 48
+"""Up to here a block is turned on its side, so that every operation runs along many rows."""
 
 
 def confident_thresholds(y, pred_proba, *, classes=None, sample_weight=None) -> np.ndarray:
@@ -240,7 +240,7 @@ def confident_guesses(
     disagrees = np.zeros(n_samples, dtype=bool) if disagreements else None
     if disagreements and own is None:
         own = given_proba(codes, pred_proba)
-    look = _look_at_columns if n_classes <= _FEW_CLASSES else _look_at_rows
+    look = _look_at_columns if n_classes <= FEW_CLASSES else _look_at_rows
 
     def scan(start: int, stop: int) -> None:
         block = np.ascontiguousarray(pred_proba[start:stop])

@@ -1,8 +1,8 @@
 """Passes over the rows of a large array, a block at a time, on several threads."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 from joblib import effective_n_jobs
 
@@ -38,7 +38,7 @@ def for_each_block(
 
     n_threads = min(effective_n_jobs(n_jobs), -(-n_rows // length))
     edges = [n_rows * i // n_threads for i in range(n_threads + 1)] if n_rows else [0]
-    in_threads(run, list(zip(edges[:-1], edges[1:], strict=True)))
+    in_threads(run, list(pairwise(edges)))
 
 
 def in_threads(function: Callable[..., object], calls: Sequence[tuple]) -> None:

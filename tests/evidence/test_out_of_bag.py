@@ -29,7 +29,7 @@ def test_equals_the_forests_own_estimate(forest, data):
 
     order = np.argsort(row_hashes(X))
     proba = out_of_bag_proba(forest, X[order], y[order])
-    forest.set_params(oob_score=True).fit(X[order], y[order], sample_weight=np.ones(200))
+    forest.set_params(oob_score=True).fit(X[order], y[order])
     np.testing.assert_allclose(proba, forest.oob_decision_function_)
 
 
