@@ -168,10 +168,12 @@ def _with_gaps(codes):
 
 def _pass_on(caught):
     """Print the warnings that speak of labels; those of the libraries below are not for users."""
+    from skrobust.utils import LabelNoiseWarning
+
     notes = [
         " ".join(str(warning.message).split())
         for warning in caught
-        if issubclass(warning.category, UserWarning) and "skrobust" in str(warning.filename)
+        if issubclass(warning.category, LabelNoiseWarning)
     ]
     for note in dict.fromkeys(notes):
         print(f"skrobust: note: {note}", file=sys.stderr)

@@ -88,7 +88,7 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     estimators_ : list of classifiers
-        Fitted models, if ``store_estimators=True``.
+        Fitted models, of a forest the mean of its trees, if ``store_estimators=True``.
     n_features_in_ : int
         Number of features, where X has any.
     feature_names_in_ : ndarray of shape (n_features_in_,)

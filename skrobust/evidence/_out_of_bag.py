@@ -2,9 +2,10 @@
 
 import numpy as np
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-from sklearn.utils import indexable
+from sklearn.utils import check_random_state, compute_sample_weight, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from skrobust.evidence._evidence import Evidence
@@ -54,7 +55,8 @@ def out_of_bag_proba(
     One fit instead of the five of cross-validation. Equal rows count as one: a row is out of the
     bag of a tree if no copy of it was drawn. They are merged before the fit, in an order that
     depends on their content alone, so that neither the order of rows nor writing a row twice
-    instead of giving it weight two changes the result.
+    instead of giving it weight two changes the result. Weights count inside the trees; they do
+    not make a row more likely to be drawn, or heavy rows would hardly be out of any bag.
 
     .. versionadded:: 0.1
 
@@ -194,22 +196,24 @@ def gather_out_of_bag(
     entry_unit = keys // len(classes)
     weight = None if sample_weight is None else sample_weight[rows]
     entry_weight = np.bincount(entry, weights=weight).astype(np.float64)
-    if np.ptp(entry_weight) == 0:
-        entry_weight = None  # equal weights are none, and drawing without is faster
-    entry_rows = rows[entry_first]
-    forest.fit(safe_indexing(X, entry_rows), classes[codes[entry_rows]], sample_weight=entry_weight)
-    proba = _average_out_of_bag(
-        forest, _float32_rows(safe_indexing(X, rows[first])), entry_unit, n_jobs
+    present, labels = np.unique(codes[rows[entry_first]], return_inverse=True)
+    trees, proba = _grow_and_judge(
+        forest,
+        _float32_rows(safe_indexing(X, rows[first])),
+        entry_unit,
+        classes[present],
+        labels,
+        entry_weight,
+        n_jobs,
     )
-    own = np.searchsorted(classes, forest.classes_)
     pred_proba = np.zeros((num_samples(X), len(classes)))
-    pred_proba[np.ix_(rows, own)] = proba[unit]
+    pred_proba[np.ix_(rows, present)] = proba[unit]
     pred_proba[rows[np.isnan(proba[unit]).any(axis=1)]] = np.nan
     pred_proba[rows[lone]] = np.nan
     others = np.flatnonzero(~used)
     if len(others):
-        pred_proba[others] = predict_columns(forest, safe_indexing(X, others), classes)
-    return Evidence(pred_proba, [forest], classes)
+        pred_proba[others] = predict_columns(trees, safe_indexing(X, others), classes)
+    return Evidence(pred_proba, [trees], classes)
 
 
 def _float32_rows(X):
@@ -221,32 +225,85 @@ def _float32_rows(X):
     return X
 
 
-def _average_out_of_bag(forest, X_units, entry_unit, n_jobs) -> np.ndarray:
-    """Average the probabilities of the trees that drew no entry of a unit."""
-    n_units = X_units.shape[0]
-    trees = list(zip(forest.estimators_, forest.estimators_samples_, strict=True))
+class _TreeMean:
+    """Trees whose mean prediction judges new rows."""
+
+    def __init__(self, trees, classes):
+        self.trees = trees
+        self.classes_ = classes
+
+    def predict_proba(self, X) -> np.ndarray:
+        X = _float32_rows(X)
+        return sum(tree.predict_proba(X) for tree in self.trees) / len(self.trees)
+
+
+def _grow_and_judge(forest, X_units, entry_unit, classes, labels, weight, n_jobs):
+    """Grow the trees of a forest, and average for each unit those that drew no entry of it.
+
+    Without weights these are the very trees that the forest's own ``fit`` grows.
+    """
+    n_units, n_entries = X_units.shape[0], len(labels)
+    X_entries = X_units if n_entries == n_units else X_units[entry_unit]
+    params = {name: getattr(forest, name) for name in forest.estimator_params}
+    random_state = check_random_state(forest.random_state)
+    trees = [
+        clone(forest.estimator).set_params(
+            **{**params, "random_state": random_state.randint(np.iinfo(np.int32).max)}
+        )
+        for _ in range(forest.n_estimators)
+    ]
+    n_drawn = forest.max_samples
+    if n_drawn is None:
+        n_drawn = n_entries
+    elif not isinstance(n_drawn, (int, np.integer)):
+        n_drawn = max(round(n_entries * n_drawn), 1)
+    weight = None if np.ptp(weight) == 0 else weight
+    grow = delayed(_grow_and_sum)
     tasks = [trees[i : i + _TREES_PER_TASK] for i in range(0, len(trees), _TREES_PER_TASK)]
     jobs = Parallel(n_jobs=n_jobs, require="sharedmem", return_as="generator")(
-        delayed(_sum_out_of_bag)(task, X_units, entry_unit, len(forest.classes_)) for task in tasks
+        grow(
+            task,
+            X_units,
+            X_entries,
+            entry_unit,
+            classes[labels],
+            weight,
+            min(n_drawn, n_entries),
+            forest.class_weight,
+        )
+        for task in tasks
     )
-    sums = np.zeros((n_units, len(forest.classes_)))
+    sums = np.zeros((n_units, len(classes)))
     counts = np.zeros(n_units, dtype=np.intp)
     for proba, count in track(jobs, len(tasks), "trees"):
         sums += proba
         counts += count
     sums[counts == 0] = np.nan
     np.divide(sums, counts[:, None], out=sums, where=counts[:, None] > 0)
-    return sums
+    return _TreeMean(trees, classes), sums
 
 
-def _sum_out_of_bag(trees, X_units, entry_unit, n_classes):
+def _grow_and_sum(trees, X_units, X_entries, entry_unit, y, weight, n_drawn, class_weight):
+    """Grow some trees, and sum up their predictions for the units out of their bags."""
     n_units = X_units.shape[0]
-    sums = np.zeros((n_units, n_classes))
-    counts = np.zeros(n_units, dtype=np.intp)
-    for tree, drawn in trees:
+    sums, counts = 0.0, np.zeros(n_units, dtype=np.intp)
+    for tree in trees:
+        drawn = check_random_state(tree.random_state).randint(0, len(y), n_drawn)
+        tree_weight = np.bincount(drawn, minlength=len(y)).astype(np.float64)
+        if weight is not None:
+            tree_weight *= weight
+        if class_weight == "balanced_subsample":
+            tree_weight *= compute_sample_weight("balanced", y, indices=drawn)
+        elif class_weight is not None:
+            tree_weight *= compute_sample_weight(class_weight, y)
+        # The parameters were valid for the first tree.
+        with config_context(skip_parameter_validation=tree is not trees[0]):
+            tree.fit(X_entries, y, sample_weight=tree_weight)
         out = np.ones(n_units, dtype=bool)
         out[entry_unit[drawn]] = False
         rows = np.flatnonzero(out)
+        if np.isscalar(sums):
+            sums = np.zeros((n_units, len(tree.classes_)))
         if len(rows):
             sums[rows] += tree.predict_proba(X_units[rows], check_input=False)
             counts[rows] += 1
