@@ -158,18 +158,23 @@ class LabelErrorDetector(BaseEstimator):
     def _warn_of_rates(self, data, errors) -> None:
         if self.max_flag_rate is None:
             return
-        for k, label in enumerate(data.classes.tolist()):
-            rows = data.codes == k
-            total = data.mass(rows)
-            rate = data.mass(rows & errors) / total if total else 0.0
-            if rate > self.max_flag_rate:
-                warnings.warn(
-                    f"{rate:.0%} of the rows given {label!r} are flagged, more than"
-                    f" max_flag_rate={self.max_flag_rate}. A class may look wrong because it is"
-                    " rare: review some of them, or verify some labels, before dropping them.",
-                    LabelNoiseWarning,
-                    stacklevel=5,
-                )
+        totals, flagged = (
+            np.bincount(
+                data.codes[rows],
+                weights=None if data.sample_weight is None else data.sample_weight[rows],
+                minlength=len(data.classes),
+            )
+            for rows in (data.codes >= 0, errors)
+        )
+        rates = flagged / np.maximum(totals, 1e-300)
+        for k in np.flatnonzero(rates > self.max_flag_rate):
+            warnings.warn(
+                f"{rates[k]:.0%} of the rows given {data.classes.tolist()[k]!r} are flagged, more than"
+                f" max_flag_rate={self.max_flag_rate}. A class may look wrong because it is"
+                " rare: review some of them, or verify some labels, before dropping them.",
+                LabelNoiseWarning,
+                stacklevel=5,
+            )
 
     def _set_noise(self, data, joint, errors) -> None:
         """Estimate how much is wrong, counting what is known exactly."""
@@ -276,11 +281,11 @@ def _decode(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 def _keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarray) -> None:
     """Unflag the best rows of a class that would have none left."""
-    counts = data.used & (data.codes >= 0)
-    for k in range(len(data.classes)):
-        rows = counts & (data.codes == k)
-        doubtful = rows & ~data.known_errors
-        if doubtful.any() and errors[rows].all():
+    counted = data.used & (data.codes >= 0)
+    n_kept = np.bincount(data.codes[counted & ~errors], minlength=len(data.classes))
+    for k in np.flatnonzero(n_kept == 0):
+        doubtful = counted & (data.codes == k) & ~data.known_errors
+        if doubtful.any():
             best = quality[doubtful].max()
             errors[doubtful & (quality == best)] = False
 
