@@ -30,8 +30,10 @@ class Judgement:
         How likely each label is right, in [0, 1]; NaN where the method cannot say.
     errors : ndarray of shape (n_samples,) of bool
         Rows that the method's own rule flags.
-    suggestions : ndarray of shape (n_samples,), dtype intp, or None
-        The class each row most probably has if not the given one; -1 for no idea.
+    predictions : ndarray of shape (n_samples,), dtype intp, or None
+        The most probable class of each row; -1 for no idea.
+    alternatives : ndarray of shape (n_samples,), dtype intp, or None
+        The most probable class that is not the given one; -1 for no idea.
     joint : ndarray of shape (n_classes, n_classes) or None
         Estimated mass of rows per given (rows) and true (columns) class.
     cut : float or None
@@ -40,7 +42,8 @@ class Judgement:
 
     quality: np.ndarray
     errors: np.ndarray
-    suggestions: np.ndarray | None = None
+    predictions: np.ndarray | None = None
+    alternatives: np.ndarray | None = None
     joint: np.ndarray | None = None
     cut: float | None = None
 
@@ -124,11 +127,9 @@ class LabelErrorDetector(BaseEstimator):
         _keep_every_class(data, quality, errors)
         self._warn_of_rates(data, errors)
 
-        best = data.best_codes.copy()
-        suggestions = judgement.suggestions
-        if suggestions is not None:
-            use = (errors & (data.verified < 0)) | (best < 0)
-            best[use] = suggestions[use]
+        if judgement.predictions is not None:
+            best = np.where(errors, judgement.alternatives, judgement.predictions)
+            best = np.where(data.verified >= 0, data.verified, best)
             self.suggested_labels_ = _decode(best, data.classes)
         elif hasattr(self, "suggested_labels_"):
             del self.suggested_labels_

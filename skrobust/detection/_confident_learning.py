@@ -71,8 +71,8 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
     label_errors_ : ndarray of shape (n_samples,) of bool
         Rows whose label is probably wrong.
     suggested_labels_ : ndarray of shape (n_samples,)
-        The given label where nothing is flagged, the most probable other label where it is, the
-        most probable label where there is none, and always the verified label where there is one.
+        The most probable label: mostly the given one, but another one in every flagged row and
+        in some that the rule does not flag. The verified label where there is one.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -237,13 +237,15 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
             np.float64
         )
         quality[~judged] = np.nan
-        suggestions = _best_other(data.codes, proba)
-        suggestions[~judged] = data.best_codes[~judged]
+        predictions = np.where(judged, proba.argmax(axis=1), data.best_codes)
+        alternatives = np.where(judged, _best_other(data.codes, proba), data.best_codes)
         if self.store_estimators:
             self.estimators_ = evidence.estimators
         elif hasattr(self, "estimators_"):
             del self.estimators_
-        return Judgement(quality, errors, suggestions, self.confident_joint_, self._scalar_cut())
+        return Judgement(
+            quality, errors, predictions, alternatives, self.confident_joint_, self._scalar_cut()
+        )
 
     def _apply_rule(self, data, given, proba) -> np.ndarray:
         """Fit the rule to the rows that count and that nobody verified, and flag all rows."""
