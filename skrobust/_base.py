@@ -170,8 +170,8 @@ class LabelErrorDetector(BaseEstimator):
         rates = flagged / np.maximum(totals, 1e-300)
         for k in np.flatnonzero(rates > self.max_flag_rate):
             warnings.warn(
-                f"{rates[k]:.0%} of the rows given {data.classes.tolist()[k]!r} are flagged, more than"
-                f" max_flag_rate={self.max_flag_rate}. A class may look wrong because it is"
+                f"{rates[k]:.0%} of the rows given {data.classes.tolist()[k]!r} are flagged, more"
+                f" than max_flag_rate={self.max_flag_rate}. A class may look wrong because it is"
                 " rare: review some of them, or verify some labels, before dropping them.",
                 LabelNoiseWarning,
                 stacklevel=5,

@@ -21,6 +21,7 @@ from skrobust.noise._confident_joint import (
 )
 from skrobust.utils._blocks import for_each_block, in_threads
 from skrobust.utils._labels import codes_for_columns
+from skrobust.utils._masses import MASS_SLACK, lowest_mass_cut, top_mass_cut
 from skrobust.utils._proba import as_proba
 from skrobust.utils._sklearn import check_sample_weight
 
@@ -39,7 +40,6 @@ _COPY_BYTES = 1 << 23
 # Well clear of the slack, whatever the rounding of single precision.
 _POSITIVE = 4 * SLACK
 # For sums of fractional weights.
-_MASS_SLACK = 1e-9
 
 
 def find_label_errors(
@@ -281,7 +281,7 @@ def fit_rule(
     mass = np.count_nonzero(off) if weight is None else weight[off].sum()
     scores = scores_for_rule(rule, codes, pred_proba, own=own, n_jobs=n_jobs)
     used = slice(None) if codes.min() >= 0 else codes >= 0
-    cut = -top_mass_cut(-scores[used], mass, None if weight is None else weight[used])
+    cut = lowest_mass_cut(scores[used], mass, None if weight is None else weight[used])
     flagged = scores <= cut
     return dataclasses.replace(cuts, score=float(cut)), flagged & (codes >= 0)
 
@@ -315,7 +315,7 @@ def _confidence_cuts(codes, own, masses, counts, weight) -> np.ndarray:
     for k in np.flatnonzero(masses > 1):
         rows = order[edges[k] : edges[k + 1]]
         wanted = masses[k] - counts[k, k]
-        cuts[k] = -top_mass_cut(-own[rows], wanted, None if weight is None else weight[rows])
+        cuts[k] = lowest_mass_cut(own[rows], wanted, None if weight is None else weight[rows])
     return cuts
 
 
@@ -471,49 +471,10 @@ def _cut_groups(values, group, wanted, mass) -> np.ndarray:
     group_ends = np.cumsum(np.bincount(group, weights=ends - starts, minlength=len(wanted)))
     until_middle = (below[starts] + below[ends]) / 2
     above_middle = below[group_ends.astype(np.intp)][group] - until_middle
-    chosen = np.flatnonzero(above_middle <= wanted[group] * (1 + _MASS_SLACK))
+    chosen = above_middle <= wanted[group] * (1 + MASS_SLACK)
+    if mass is not None:
+        chosen &= below[ends] > below[starts]
+    chosen = np.flatnonzero(chosen)
     lowest = chosen[np.append(0, _changes(group[chosen]))] if len(chosen) else chosen
     cuts[group[lowest]] = values[starts[lowest]]
     return cuts
-
-
-def top_mass_cut(values: np.ndarray, mass: float, weight: np.ndarray | None = None):
-    """Find the value from which on the largest values weigh `mass`.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_values,)
-        Values.
-    mass : float
-        Mass wanted.
-    weight : ndarray of shape (n_values,), default=None
-        Mass of each value; None is 1 each.
-
-    Returns
-    -------
-    cut : float
-        Values of at least this are selected; infinite if none is. Equal values share one fate:
-        they are selected if at least half of their mass is wanted.
-    """
-    if weight is None:
-        return _top_count_cut(values, mass)
-    if len(values) == 0 or mass <= 0:
-        return np.inf
-    distinct, group = np.unique(values, return_inverse=True)
-    group_mass = np.bincount(group, weights=weight)[::-1]
-    chosen = np.cumsum(group_mass) - group_mass / 2 <= mass * (1 + _MASS_SLACK)
-    n_chosen = int(chosen.sum())
-    return distinct[-n_chosen] if n_chosen else np.inf
-
-
-def _top_count_cut(values: np.ndarray, count: float):
-    count = min(int(np.floor(count + 0.5)), len(values))
-    if count <= 0:
-        return np.inf
-    place = len(values) - count
-    parted = np.partition(values, place)
-    cut = parted[place]
-    n_above, n_tied = np.count_nonzero(values > cut), np.count_nonzero(values == cut)
-    if n_above + n_tied / 2 <= count:
-        return cut
-    return parted[parted > cut].min() if n_above else np.inf

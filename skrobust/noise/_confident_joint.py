@@ -240,7 +240,8 @@ def confident_guesses(
     disagrees = np.zeros(n_samples, dtype=bool) if disagreements else None
     if disagreements and own is None:
         own = given_proba(codes, pred_proba)
-    look = _look_at_columns if n_classes <= FEW_CLASSES else _look_at_rows
+    few = n_classes <= FEW_CLASSES
+    look = _look_at_columns if few else _look_at_rows
 
     def scan(start: int, stop: int) -> None:
         block = np.ascontiguousarray(pred_proba[start:stop])
@@ -256,7 +257,10 @@ def confident_guesses(
                 disagrees[start:stop][unused] = False
         guesses[start:stop] = guess
 
-    for_each_block(scan, n_samples, n_classes * pred_proba.itemsize, n_jobs=n_jobs)
+    # Rows are gone over fewer times than columns, so that the length of the loops matters more.
+    block_bytes = 1 << 20 if few else 1 << 21
+    row_bytes = n_classes * pred_proba.itemsize
+    for_each_block(scan, n_samples, row_bytes, n_jobs=n_jobs, block_bytes=block_bytes)
     return guesses, disagrees
 
 
@@ -291,7 +295,8 @@ def _look_at_rows(block: np.ndarray, cuts: np.ndarray, want_top: bool):
     sure = top >= cuts[best]
     guess = np.where(sure, best, MISSING)
     # The other classes share what it leaves; the margin is for sums in single precision.
-    room = np.minimum(top, row_sums - top + 1e-4)
+    with np.errstate(invalid="ignore"):
+        room = np.minimum(top, row_sums - top + 1e-4)
     rows = np.flatnonzero(~sure & (room >= cuts.min()))
     if len(rows):
         places, columns = np.divmod(_confident_entries(block[rows], cuts), len(cuts))

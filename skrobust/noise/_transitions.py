@@ -127,7 +127,7 @@ def random_transition(n_classes, noise_rate, *, random_state=None) -> np.ndarray
     --------
     >>> from skrobust.noise import random_transition
     >>> transition = random_transition(4, 0.3, random_state=0)
-    >>> round(1 - transition.trace() / 4, 10)
+    >>> float(round(1 - transition.trace() / 4, 10))
     0.3
     """
     rng = private_random_state(random_state)

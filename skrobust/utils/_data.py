@@ -115,5 +115,5 @@ def check_labelled_data(
 def check_two_classes(classes) -> None:
     """Refuse labels of fewer than two classes."""
     if len(classes) < 2:
-        found = f"one class only: {classes.tolist()[0]!r}" if len(classes) else "no class: no row counts"
+        found = f"one class only: {classes.tolist()[0]!r}" if len(classes) else "no class at all"
         raise ValueError(f"At least two classes are needed to judge labels, y has {found}.")

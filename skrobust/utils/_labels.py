@@ -192,7 +192,8 @@ def codes_for_columns(y, n_columns: int, *, classes=None) -> np.ndarray:
         return encode_labels_like(values, classes, name="y")
     if len(values) and values.dtype.kind in "iu" and values.min() >= 0:
         if values.max() < n_columns:
-            return values
+            # Unsigned 64-bit integers become floating-point numbers in sums with signed ones.
+            return values.astype(np.intp) if values.dtype.kind == "u" else values
     elif len(values) and values.dtype.kind == "f" and 0 <= values.min() <= values.max() < n_columns:
         return values.astype(np.intp)
     distinct, codes = np.unique(values, return_inverse=True)

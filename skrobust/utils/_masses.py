@@ -2,6 +2,9 @@
 
 import numpy as np
 
+MASS_SLACK = 1e-9
+"""By how much, as a share, sums of fractional weights may be off."""
+
 
 def top_mass_cut(values: np.ndarray, mass: float, weight: np.ndarray | None = None):
     """Find the value from which on the largest values weigh `mass`.
@@ -23,16 +26,16 @@ def top_mass_cut(values: np.ndarray, mass: float, weight: np.ndarray | None = No
     """
     if weight is None:
         return _top_count_cut(values, mass)
+    weighs = weight > 0
+    if not weighs.all():
+        values, weight = values[weighs], weight[weighs]
     if len(values) == 0 or mass <= 0:
         return np.inf
     distinct, group = np.unique(values, return_inverse=True)
     group_mass = np.bincount(group, weights=weight)[::-1]
-    distinct = distinct[::-1]
-    # The slack is for sums of fractional weights.
-    chosen = np.cumsum(group_mass) - group_mass / 2 <= mass * (1 + 1e-12)
-    chosen &= np.cumsum(~chosen) == 0
+    chosen = np.cumsum(group_mass) - group_mass / 2 <= mass * (1 + MASS_SLACK)
     n_chosen = int(chosen.sum())
-    return distinct[n_chosen - 1] if n_chosen else np.inf
+    return distinct[-n_chosen] if n_chosen else np.inf
 
 
 def _top_count_cut(values: np.ndarray, count: float):
@@ -40,11 +43,12 @@ def _top_count_cut(values: np.ndarray, count: float):
     if count <= 0:
         return np.inf
     place = len(values) - count
-    cut = np.partition(values, place)[place]
-    above, tied = np.count_nonzero(values > cut), np.count_nonzero(values == cut)
-    if above + tied / 2 <= count:
+    parted = np.partition(values, place)
+    cut = parted[place]
+    n_above, n_tied = np.count_nonzero(values > cut), np.count_nonzero(values == cut)
+    if n_above + n_tied / 2 <= count:
         return cut
-    return np.nextafter(cut, np.inf, dtype=cut.dtype) if above else np.inf
+    return parted[parted > cut].min() if n_above else np.inf
 
 
 def lowest_mass_cut(values: np.ndarray, mass: float, weight: np.ndarray | None = None):
