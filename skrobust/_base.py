@@ -16,7 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 from skrobust.utils._data import LabelledData, check_labelled_data
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._masses import lowest_mass_cut
-from skrobust.utils._sklearn import Interval, fit_context, record_features, safe_indexing
+from skrobust.utils._sklearn import (
+    Features,
+    Interval,
+    check_features,
+    fit_context,
+    safe_indexing,
+)
 from skrobust.utils._warnings import LabelNoiseWarning
 
 
@@ -107,8 +113,9 @@ class LabelErrorDetector(BaseEstimator):
         data = check_labelled_data(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
+        features = Features(data.X)
         judgement = self._judge(data)
-        record_features(self, data.X)
+        features.record(self)
         self._conclude(data, judgement)
         return self
 
@@ -262,6 +269,7 @@ class LabelErrorDetector(BaseEstimator):
         check_is_fitted(self)
         codes = encode_labels_like(y, self.classes_, name="y")
         (X, codes) = indexable(X, codes)
+        check_features(self, X)
         quality, errors = self._judge_new(X, codes)
         quality = np.array(quality, dtype=np.float64)
         quality[codes < 0] = np.nan
@@ -341,7 +349,7 @@ class Reweighter(BaseEstimator):
         prior = data.used if data.sample_weight is None else data.sample_weight
         self.sample_weight_ = weight * (prior[data.used].sum() / (weight * prior).sum())
         self.classes_ = data.classes
-        record_features(self, data.X)
+        Features(data.X).record(self)
         return self
 
     def _weigh(self, data: LabelledData) -> np.ndarray:
@@ -400,7 +408,7 @@ class TransitionEstimator(BaseEstimator):
         self.transition_matrix_ = joint / self.class_prior_[:, None]
         self.noise_rate_ = float(1 - np.trace(joint))
         self.classes_ = data.classes
-        record_features(self, data.X)
+        Features(data.X).record(self)
         return self
 
     def _estimate(self, data: LabelledData) -> np.ndarray:

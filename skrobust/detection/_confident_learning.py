@@ -1,5 +1,7 @@
 """Confident learning: which labels contradict a model that has not seen them?"""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import get_tags
@@ -13,9 +15,11 @@ from skrobust.evidence._out_of_bag import default_forest, gather_out_of_bag, giv
 from skrobust.evidence._out_of_fold import gather_out_of_fold, predict_columns
 from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.utils._aliases import AliasedParams, accept_alias
+from skrobust.utils._blocks import for_each_block
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, routing_enabled
+from skrobust.utils._weights import weight_fit_params
 
 
 class ConfidentLearning(AliasedParams, LabelErrorDetector):
@@ -61,7 +65,8 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
     n_jobs : int, default=None
         Number of folds, or threads of the forest, at a time.
     random_state : int, RandomState instance or None, default=None
-        Seed for models that have none of their own.
+        Seed for models, and parts of models, that have none of their own. None draws fresh
+        entropy: NumPy's global generator is neither read nor advanced.
 
     Attributes
     ----------
@@ -123,7 +128,7 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
         "quality_method": [StrOptions(set(QUALITY_METHODS))],
         "cv": ["cv_object"],
         "store_estimators": ["boolean"],
-        "n_jobs": [None, int],
+        "n_jobs": [None, Integral],
         "random_state": ["random_state"],
     }
 
@@ -205,16 +210,18 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
             estimator = default_forest(random_state=draw_seed(random_state))
         else:
             estimator = clone(self.estimator)
-            if self.random_state is not None:
-                set_missing_random_states(estimator, random_state)
+            if forest:
+                estimator.set_params(oob_score=False)
+            set_missing_random_states(estimator, random_state)
         fit_params = None
         weight = data.sample_weight
         if routing_enabled() and self.estimator is not None:
+            weight_fit_params(estimator, weight)  # to decline weights is fine, to take none is not
             metadata = {"sample_weight": weight, "groups": data.groups}
             metadata = {key: value for key, value in metadata.items() if value is not None}
             routed = process_routing(self, "fit", **metadata)
             fit_params = dict(routed["estimator"]["fit"])
-            fit_params.pop("sample_weight", None)
+            weight = fit_params.pop("sample_weight", None)
         return gather_out_of_fold(
             estimator,
             *common,
@@ -237,8 +244,10 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
             np.float64
         )
         quality[~judged] = np.nan
-        predictions = np.where(judged, proba.argmax(axis=1), data.best_codes)
-        alternatives = np.where(judged, _best_other(data.codes, proba), data.best_codes)
+        predictions = np.where(judged, self._most_probable(proba), data.best_codes)
+        rows = np.flatnonzero(judged & (data.codes >= 0))
+        proba[rows, data.codes[rows]] = -1
+        alternatives = np.where(judged, self._most_probable(proba), data.best_codes)
         if self.store_estimators:
             self.estimators_ = evidence.estimators
         elif hasattr(self, "estimators_"):
@@ -253,19 +262,30 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
         thresholds = mean_self_confidence(best, proba, data.sample_weight)
         unverified = np.where(data.used & (data.verified < 0), given, -1)
         # Classes go by their thresholds wherever a tie must be broken: not by their names.
+        self._order = np.argsort(thresholds, kind="stable")
         self._cuts, errors = fit_rule(
             self.rule,
             unverified,
             proba,
             weight=data.sample_weight,
             thresholds=thresholds,
-            order=np.argsort(thresholds, kind="stable"),
+            order=self._order,
         )
         self.confident_joint_ = self._cuts.joint
         others = np.flatnonzero((given >= 0) & (unverified < 0))
         if len(others):
             errors[others] = self._cuts.flag(given[others], proba[others])
         return errors
+
+    def _most_probable(self, proba) -> np.ndarray:
+        """Find the most probable class of each row."""
+        best = np.empty(len(proba), dtype=np.intp)
+
+        def find(start, stop):
+            best[start:stop] = self._order[proba[start:stop, self._order].argmax(axis=1)]
+
+        for_each_block(find, len(proba), 8 * proba.shape[1])
+        return best
 
     def _scalar_cut(self) -> float | None:
         """The cut of the quality, where rule and score are the same."""
@@ -282,13 +302,3 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
         proba = sum(predict_columns(model, X, self.classes_) for model in models) / len(models)
         quality = score_rows(self.quality_method, np.maximum(codes, 0), proba)
         return quality, self._cuts.flag(codes, proba)
-
-
-def _best_other(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
-    """Find the most probable class that is not the given one."""
-    rows = np.flatnonzero(codes >= 0)
-    own = proba[rows, codes[rows]]
-    proba[rows, codes[rows]] = -1
-    best = proba.argmax(axis=1)
-    proba[rows, codes[rows]] = own
-    return best

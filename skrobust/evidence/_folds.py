@@ -4,11 +4,19 @@ from collections.abc import Iterable
 
 import numpy as np
 from scipy import sparse
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.model_selection import (
+    PredefinedSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    check_cv,
+)
 from sklearn.utils import indexable
 
 from skrobust.utils._rows import row_hashes
 from skrobust.utils._sklearn import safe_indexing
+
+# Units this many times smaller than a fold are dealt without regard to their sizes.
+_MANY_UNITS = 100
 
 
 def row_units(X, groups=None) -> np.ndarray:
@@ -19,7 +27,7 @@ def row_units(X, groups=None) -> np.ndarray:
     X : array-like of length n_samples
         Input of any kind. Equal rows make a unit: the label of one copy would give away the
         label of the other.
-    groups : array-like of shape (n_samples,), default=None
+    groups : ndarray of shape (n_samples,), dtype intp, default=None
         Rows of one group belong to one unit as well.
 
     Returns
@@ -30,7 +38,6 @@ def row_units(X, groups=None) -> np.ndarray:
     units = np.unique(row_hashes(X), return_inverse=True)[1]
     if groups is None:
         return units
-    groups = np.unique(groups, return_inverse=True)[1]
     n_units, n_groups = units.max() + 1, groups.max() + 1
     # Groups that share a row hash are one: the connected parts of the graph of both.
     links = sparse.coo_matrix(
@@ -99,7 +106,8 @@ def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.
         Row numbers.
     """
     rows = np.flatnonzero(used)
-    if isinstance(cv, Iterable) and not hasattr(cv, "split"):
+    by_row_number = isinstance(cv, Iterable) and not hasattr(cv, "split")
+    if by_row_number or isinstance(cv, PredefinedSplit):
         folds = []
         for train, test in check_cv(cv).split():
             train, test = _as_row_numbers(train), _as_row_numbers(test)
@@ -107,12 +115,20 @@ def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.
         return _refuse_empty(folds, cv)
     (X_used,) = indexable(X)
     X_used = X_used if used.all() else safe_indexing(X_used, rows)
-    groups_used = None if groups is None else safe_indexing(groups, rows)
+    groups_used = None if groups is None else groups[rows]
     if cv is None or isinstance(cv, (int, np.integer)):
+        if cv is not None and cv < 2:
+            raise ValueError(f"cv={cv!r} must be at least 2 folds.")
         splits = _split_units(5 if cv is None else int(cv), X_used, codes[rows], groups_used)
     else:
         splitter = check_cv(cv, y[rows], classifier=True)
-        splits = splitter.split(X_used, y[rows], groups_used)
+        splits = list(splitter.split(X_used, y[rows], groups_used))
+        highest = max((np.max(part) for split in splits for part in split if len(part)), default=0)
+        if highest >= len(rows):
+            raise ValueError(
+                f"cv={cv!r} names rows beyond the {len(rows)} that have a label and a positive"
+                " weight. Pass its folds as a list of (train, test) row numbers instead."
+            )
     return _refuse_empty([(rows[train], rows[test]) for train, test in splits], cv)
 
 
@@ -137,8 +153,10 @@ def _split_units(n_splits, X, codes, groups):
     pairs = np.unique(np.column_stack([inverse, codes[testable]]), axis=0)
     per_class = np.bincount(pairs[:, 1])
     n_splits = max(2, min(n_splits, per_class[per_class > 1].min()))
-    if groups is None:
-        # Nearly every unit is one row: stratify by the first row of each, and let copies follow.
+    largest = np.bincount(inverse).max()
+    if groups is None or largest * n_splits * _MANY_UNITS <= len(testable):
+        # Where every unit is a small part of a fold, stratify by the first row of each and let
+        # the others follow: balancing units of different sizes takes long and gains little.
         fold = _deal(codes[testable][first], first, n_splits)[inverse]
     else:
         fold = np.empty(len(testable), dtype=np.intp)

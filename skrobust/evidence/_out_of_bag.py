@@ -5,8 +5,8 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-from sklearn.utils import check_random_state, compute_sample_weight, indexable
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils import assert_all_finite, check_random_state, compute_sample_weight, indexable
+from sklearn.utils.parallel import delayed
 
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import lone_class_rows
@@ -14,12 +14,20 @@ from skrobust.evidence._out_of_fold import predict_columns
 from skrobust.evidence._progress import track
 from skrobust.utils._data import check_two_classes
 from skrobust.utils._labels import encode_labels
+from skrobust.utils._parallel import stream
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._rows import check_numeric, row_hashes
-from skrobust.utils._sklearn import check_sample_weight, num_samples, safe_indexing
+from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
+from skrobust.utils._sklearn import (
+    check_sample_weight,
+    num_samples,
+    safe_indexing,
+    validate_params_of,
+)
 
 # Trees judged in one task: enough tasks to share between threads, few enough to sum up.
 _TREES_PER_TASK = 25
+# These very classes: one derived from them may well draw its rows in another way.
+_FORESTS = (ExtraTreesClassifier, RandomForestClassifier)
 
 
 def default_forest(n_jobs=None, random_state=None) -> ExtraTreesClassifier:
@@ -126,17 +134,13 @@ def out_of_bag_proba(
 
 def gives_out_of_bag(estimator) -> bool:
     """Whether an estimator is a forest that was asked for out-of-bag estimates."""
-    return (
-        isinstance(estimator, (ExtraTreesClassifier, RandomForestClassifier))
-        and bool(estimator.bootstrap)
-        and bool(estimator.oob_score)
-    )
+    return type(estimator) in _FORESTS and bool(estimator.bootstrap) and bool(estimator.oob_score)
 
 
 def _check_forest(estimator, n_jobs, random_state):
     if estimator is None:
         return default_forest(n_jobs=n_jobs, random_state=draw_seed(random_state))
-    if not isinstance(estimator, (ExtraTreesClassifier, RandomForestClassifier)):
+    if type(estimator) not in _FORESTS:
         raise TypeError(
             "Out-of-bag probabilities need an ExtraTreesClassifier or a RandomForestClassifier,"
             f" got {type(estimator).__name__}."
@@ -146,7 +150,8 @@ def _check_forest(estimator, n_jobs, random_state):
             f"Out-of-bag probabilities need bootstrap samples: use {type(estimator).__name__}"
             "(bootstrap=True)."
         )
-    forest = clone(estimator).set_params(oob_score=False)
+    validate_params_of(estimator)
+    forest = clone(estimator)
     if forest.random_state is None:
         forest.set_params(random_state=draw_seed(random_state))
     if n_jobs is not None:
@@ -183,8 +188,8 @@ def gather_out_of_bag(
     evidence : Evidence
         Probabilities and the forest.
     """
-    forest = _check_forest(estimator, n_jobs, random_state)
     check_numeric(X, "A forest needs a table of numbers: encode text and categories first.")
+    forest = _check_forest(estimator, n_jobs, random_state)
     rows = np.flatnonzero(used)
     hashes = row_hashes(X)[rows]
     _, first, unit = np.unique(hashes, return_index=True, return_inverse=True)
@@ -197,32 +202,29 @@ def gather_out_of_bag(
     weight = None if sample_weight is None else sample_weight[rows]
     entry_weight = np.bincount(entry, weights=weight).astype(np.float64)
     present, labels = np.unique(codes[rows[entry_first]], return_inverse=True)
-    trees, proba = _grow_and_judge(
+    class_weight = forest.class_weight
+    if isinstance(class_weight, dict):
+        class_weight = {k: class_weight.get(classes.tolist()[c], 1) for k, c in enumerate(present)}
+    grown, proba = _grow_and_judge(
         forest,
-        _float32_rows(safe_indexing(X, rows[first])),
+        as_numbers(safe_indexing(X, rows[first]), np.float32),
         entry_unit,
-        classes[present],
         labels,
+        len(present),
+        class_weight,
         entry_weight,
-        n_jobs,
     )
-    pred_proba = np.zeros((num_samples(X), len(classes)))
-    pred_proba[np.ix_(rows, present)] = proba[unit]
-    pred_proba[rows[np.isnan(proba[unit]).any(axis=1)]] = np.nan
+    trees = _TreeMean(grown, classes[present])
+    if len(present) < len(classes):
+        proba_present, proba = proba, np.zeros((len(proba), len(classes)))
+        proba[:, present] = proba_present
+    pred_proba = np.empty((num_samples(X), len(classes)))
+    pred_proba[rows] = proba[unit]
     pred_proba[rows[lone]] = np.nan
     others = np.flatnonzero(~used)
     if len(others):
         pred_proba[others] = predict_columns(trees, safe_indexing(X, others), classes)
     return Evidence(pred_proba, [trees], classes)
-
-
-def _float32_rows(X):
-    """The rows in the form that trees read."""
-    if not sparse.issparse(X):
-        return np.ascontiguousarray(X, dtype=np.float32)
-    X = X.tocsr().astype(np.float32)
-    X.indices, X.indptr = X.indices.astype(np.intc), X.indptr.astype(np.intc)
-    return X
 
 
 class _TreeMean:
@@ -233,17 +235,25 @@ class _TreeMean:
         self.classes_ = classes
 
     def predict_proba(self, X) -> np.ndarray:
-        X = _float32_rows(X)
-        return sum(tree.predict_proba(X) for tree in self.trees) / len(self.trees)
+        X = as_numbers(X, np.float32)
+        proba = sum(tree.predict_proba(X, check_input=False) for tree in self.trees)
+        return proba / len(self.trees)
 
 
-def _grow_and_judge(forest, X_units, entry_unit, classes, labels, weight, n_jobs):
+def _grow_and_judge(forest, X_units, entry_unit, labels, n_classes, class_weight, weight):
     """Grow the trees of a forest, and average for each unit those that drew no entry of it.
 
     Without weights these are the very trees that the forest's own ``fit`` grows.
     """
     n_units, n_entries = X_units.shape[0], len(labels)
     X_entries = X_units if n_entries == n_units else X_units[entry_unit]
+    # Trees need to look for missing values themselves, and otherwise nothing.
+    values = X_entries.data if sparse.issparse(X_entries) else X_entries
+    check_input = bool(np.isnan(values).any())
+    assert_all_finite(values, allow_nan=check_input, estimator_name=type(forest).__name__)
+    if sparse.issparse(X_entries) and not check_input:
+        X_entries = X_entries.tocsc()
+        X_entries.sort_indices()
     params = {name: getattr(forest, name) for name in forest.estimator_params}
     random_state = check_random_state(forest.random_state)
     trees = [
@@ -257,54 +267,38 @@ def _grow_and_judge(forest, X_units, entry_unit, classes, labels, weight, n_jobs
         n_drawn = n_entries
     elif not isinstance(n_drawn, (int, np.integer)):
         n_drawn = max(round(n_entries * n_drawn), 1)
-    weight = None if np.ptp(weight) == 0 else weight
-    grow = delayed(_grow_and_sum)
+    if np.ptp(weight) == 0:
+        weight = np.ones(n_entries)
+
+    def grow(tree):
+        drawn = check_random_state(tree.random_state).randint(0, n_entries, n_drawn)
+        tree_weight = weight * np.bincount(drawn, minlength=n_entries)
+        if class_weight == "balanced_subsample":
+            tree_weight *= compute_sample_weight("balanced", labels, indices=drawn)
+        elif class_weight is not None:
+            tree_weight *= compute_sample_weight(class_weight, labels)
+        with config_context(skip_parameter_validation=True):
+            tree.fit(X_entries, labels, sample_weight=tree_weight, check_input=check_input)
+        out = np.ones(n_units, dtype=bool)
+        out[entry_unit[drawn]] = False
+        return np.flatnonzero(out)
+
+    def grow_some(some):
+        sums, counts = np.zeros((n_units, n_classes)), np.zeros(n_units, dtype=np.intp)
+        for tree in some:
+            rows = grow(tree)
+            if len(rows):
+                sums[rows] += tree.predict_proba(X_units[rows], check_input=False)
+                counts[rows] += 1
+        return sums, counts
+
     tasks = [trees[i : i + _TREES_PER_TASK] for i in range(0, len(trees), _TREES_PER_TASK)]
-    jobs = Parallel(n_jobs=n_jobs, require="sharedmem", return_as="generator")(
-        grow(
-            task,
-            X_units,
-            X_entries,
-            entry_unit,
-            classes[labels],
-            weight,
-            min(n_drawn, n_entries),
-            forest.class_weight,
-        )
-        for task in tasks
-    )
-    sums = np.zeros((n_units, len(classes)))
-    counts = np.zeros(n_units, dtype=np.intp)
+    calls = (delayed(grow_some)(task) for task in tasks)
+    jobs = stream(calls, n_jobs=forest.n_jobs, require="sharedmem")
+    sums, counts = np.zeros((n_units, n_classes)), np.zeros(n_units, dtype=np.intp)
     for proba, count in track(jobs, len(tasks), "trees"):
         sums += proba
         counts += count
     sums[counts == 0] = np.nan
     np.divide(sums, counts[:, None], out=sums, where=counts[:, None] > 0)
-    return _TreeMean(trees, classes), sums
-
-
-def _grow_and_sum(trees, X_units, X_entries, entry_unit, y, weight, n_drawn, class_weight):
-    """Grow some trees, and sum up their predictions for the units out of their bags."""
-    n_units = X_units.shape[0]
-    sums, counts = 0.0, np.zeros(n_units, dtype=np.intp)
-    for tree in trees:
-        drawn = check_random_state(tree.random_state).randint(0, len(y), n_drawn)
-        tree_weight = np.bincount(drawn, minlength=len(y)).astype(np.float64)
-        if weight is not None:
-            tree_weight *= weight
-        if class_weight == "balanced_subsample":
-            tree_weight *= compute_sample_weight("balanced", y, indices=drawn)
-        elif class_weight is not None:
-            tree_weight *= compute_sample_weight(class_weight, y)
-        # The parameters were valid for the first tree.
-        with config_context(skip_parameter_validation=tree is not trees[0]):
-            tree.fit(X_entries, y, sample_weight=tree_weight)
-        out = np.ones(n_units, dtype=bool)
-        out[entry_unit[drawn]] = False
-        rows = np.flatnonzero(out)
-        if np.isscalar(sums):
-            sums = np.zeros((n_units, len(tree.classes_)))
-        if len(rows):
-            sums[rows] += tree.predict_proba(X_units[rows], check_input=False)
-            counts[rows] += 1
-    return sums, counts
+    return trees, sums

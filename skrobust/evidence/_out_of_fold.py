@@ -3,13 +3,15 @@
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import indexable
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import make_folds
 from skrobust.evidence._progress import track
-from skrobust.utils._data import check_two_classes
-from skrobust.utils._labels import encode_labels
+from skrobust.utils._data import check_groups, check_two_classes
+from skrobust.utils._labels import encode_labels, encode_labels_like
+from skrobust.utils._parallel import stream
+from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import check_sample_weight, num_samples, safe_indexing
 from skrobust.utils._weights import index_fit_params, weight_fit_params
 
@@ -24,6 +26,7 @@ def out_of_fold_proba(
     groups=None,
     fit_params=None,
     n_jobs=None,
+    random_state=None,
 ) -> np.ndarray:
     """Predict class probabilities of each row by a model that was fitted without it.
 
@@ -53,6 +56,8 @@ def out_of_fold_proba(
         More keywords for the ``fit`` of `estimator`; arrays with an entry per row are indexed.
     n_jobs : int, default=None
         Number of folds fitted in parallel.
+    random_state : int, RandomState instance or None, default=None
+        Seed for parts of the estimator that have none. None draws fresh entropy.
 
     Returns
     -------
@@ -81,11 +86,14 @@ def out_of_fold_proba(
     >>> out_of_fold_proba(LogisticRegression(max_iter=1000), X, y).shape
     (150, 3)
     """
-    (X, groups) = indexable(X, groups)
+    (X,) = indexable(X)
     codes, classes = encode_labels(y)
+    groups = check_groups(groups, len(codes))
     weight = None if sample_weight is None else check_sample_weight(sample_weight, X)
     used = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
     check_two_classes(classes[np.unique(codes[used])])
+    estimator = clone(estimator)
+    set_missing_random_states(estimator, private_random_state(random_state))
     return gather_out_of_fold(
         estimator,
         X,
@@ -120,7 +128,6 @@ def gather_out_of_fold(
     sample_weight=None,
     groups=None,
     fit_params=None,
-    split_groups=None,
     n_jobs=None,
 ) -> Evidence:
     """Fit clones fold by fold; see :func:`out_of_fold_proba`.
@@ -139,8 +146,6 @@ def gather_out_of_fold(
         Rows that may be fitted on. All others get the mean prediction of the fold models.
     cv, sample_weight, groups, fit_params, n_jobs
         As of :func:`out_of_fold_proba`.
-    split_groups : array-like of shape (n_samples,), default=None
-        Groups for splitting, where those differ from `groups`.
 
     Returns
     -------
@@ -153,12 +158,13 @@ def gather_out_of_fold(
     y = classes[np.maximum(codes, 0)]
     folds = make_folds(cv, X, y, codes, used, groups)
     extra = np.flatnonzero(~used)
-    jobs = Parallel(n_jobs=n_jobs, return_as="generator")(
+    calls = (
         delayed(_fit_and_predict)(
             clone(estimator), X, y, classes, train, test, extra, sample_weight, fit_params
         )
         for train, test in folds
     )
+    jobs = stream(calls, n_jobs=n_jobs)
     sums, counts, extra_sum, estimators = None, np.zeros(n_samples, dtype=np.intp), 0.0, []
     unseen = np.zeros(n_samples, dtype=bool)
     for (train, test), (fitted, proba) in zip(folds, track(jobs, len(folds), "folds"), strict=True):
@@ -216,8 +222,8 @@ def predict_columns(estimator, X, classes: np.ndarray) -> np.ndarray:
         proba = proba.astype(np.float64)
     if not np.isfinite(proba).all() or proba.min(initial=0) < 0:
         raise ValueError(f"{name}.predict_proba returned NaN, infinite or negative entries.")
-    if len(own) == len(classes):
+    if np.array_equal(own, classes):
         return proba
     aligned = np.zeros((len(proba), len(classes)), dtype=proba.dtype)
-    aligned[:, np.searchsorted(classes, own)] = proba
+    aligned[:, encode_labels_like(own, classes, name=f"{name}.classes_")] = proba
     return aligned

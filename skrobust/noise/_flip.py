@@ -83,10 +83,14 @@ def flip_labels(
         else:
             noisy[rows] = rng.choice(len(row), size=len(rows), p=row / row.sum())
     flipped = noisy != codes
-    y_noisy = values.copy()
-    if missing.any() and values.dtype.kind in "iub":
+    # Wide enough for labels that did not occur before; text and bools mix with nothing.
+    alike = {values.dtype.kind, classes.dtype.kind}
+    number = alike <= set("iuf")
+    dtype = np.result_type(values, classes) if number or len(alike) == 1 else np.dtype(object)
+    if missing.any() and dtype.kind in "iub":
         # Integers and bools have no value for what is missing.
-        y_noisy = y_noisy.astype(object if values.dtype.kind == "b" else np.float64)
+        dtype = np.dtype(object if dtype.kind == "b" else np.float64)
+    y_noisy = values.astype(dtype)
     if y_noisy.dtype.kind in "fO":
         y_noisy[missing] = np.nan if y_noisy.dtype.kind == "f" else None
     y_noisy[flipped] = classes[noisy[flipped]]

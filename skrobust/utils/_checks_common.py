@@ -44,7 +44,7 @@ def has_param(estimator, name: str) -> bool:
     return name in estimator.get_params(deep=False)
 
 
-def fresh(estimator, *, seed=0, **params):
+def fresh(estimator, /, *, seed=0, **params):
     """Clone an estimator, give every part that has none a seed, and set parameters it has.
 
     Parameters
@@ -296,6 +296,31 @@ def _assert_same_mean(one: np.ndarray, other: np.ndarray, message: str) -> None:
     error = np.sqrt((totals[0].var(ddof=1) + totals[1].var(ddof=1)) / N_SEEDS)
     gap = abs(totals[0].mean() - totals[1].mean())
     assert gap <= 3 * max(error, TOLERANCE), f"{message}: in the mean over rows."
+
+
+def assert_raises(kinds, words, call, what: str) -> None:
+    """Expect an error that says what is wrong.
+
+    Parameters
+    ----------
+    kinds : type or tuple of types
+        Of the error.
+    words : iterable of str
+        The message must have one of these, in whatever case.
+    call : callable
+        What must fail.
+    what : str
+        For the message of this check.
+    """
+    try:
+        with quiet():
+            call()
+    except kinds as error:
+        text = str(error)
+    else:
+        raise AssertionError(f"{what}: no error was raised.")
+    told = any(word.lower() in text.lower() for word in words)
+    assert told, f"{what}: the message has none of {', '.join(map(repr, words))}, but reads: {text}"
 
 
 def frames_of(X, names) -> dict:

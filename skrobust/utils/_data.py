@@ -4,7 +4,7 @@ import dataclasses
 import functools
 
 import numpy as np
-from sklearn.utils import check_consistent_length, indexable
+from sklearn.utils import check_consistent_length, column_or_1d, indexable
 
 from skrobust.utils._labels import MISSING, encode_labels, encode_labels_like
 from skrobust.utils._sklearn import check_sample_weight, num_samples
@@ -26,8 +26,8 @@ class LabelledData:
         Labels as checked by a person; -1 where nobody looked.
     sample_weight : ndarray of shape (n_samples,) or None
         Weights.
-    groups : array-like of shape (n_samples,) or None
-        Groups of rows.
+    groups : ndarray of shape (n_samples,), dtype intp, or None
+        Group numbers.
     """
 
     X: object
@@ -92,8 +92,9 @@ def check_labelled_data(
         The same, validated.
     """
     codes, classes = encode_labels(y)
-    X, groups = indexable(X, groups)
-    check_consistent_length(X, codes, groups)
+    (X,) = indexable(X)
+    check_consistent_length(X, codes)
+    groups = check_groups(groups, len(codes))
     shape = getattr(X, "shape", None)
     if num_samples(X) == 0:
         raise ValueError(f"Found array with 0 sample(s) (shape={shape}): there is nothing to fit.")
@@ -110,6 +111,39 @@ def check_labelled_data(
     data = LabelledData(X, codes, classes, verified, weight, groups)
     check_two_classes(classes[np.unique(data.best_codes[data.used])])
     return data
+
+
+def check_groups(groups, n_samples: int) -> np.ndarray | None:
+    """Number groups of rows.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,) or None
+        Anything that can be told apart, none missing.
+    n_samples : int
+        How many there must be.
+
+    Returns
+    -------
+    groups : ndarray of shape (n_samples,), dtype intp, or None
+        Group numbers.
+    """
+    if groups is None:
+        return None
+    if not hasattr(groups, "shape"):
+        column = np.empty(len(groups), dtype=object)
+        column[:] = list(groups)
+        groups = column
+    values = column_or_1d(groups).tolist()
+    if len(values) != n_samples:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: groups has"
+            f" {len(values)} entries for {n_samples} rows."
+        )
+    if any(value is None or value != value for value in values):
+        raise ValueError("groups has missing entries: give each such row a group of its own.")
+    numbers: dict = {}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.intp)
 
 
 def check_two_classes(classes) -> None:

@@ -38,15 +38,15 @@ def top_mass_cut(values: np.ndarray, mass: float, weight: np.ndarray | None = No
     return distinct[-n_chosen] if n_chosen else np.inf
 
 
-def _top_count_cut(values: np.ndarray, count: float):
-    count = min(int(np.floor(count + 0.5)), len(values))
+def _top_count_cut(values: np.ndarray, mass: float):
+    count = min(int(np.floor(mass + 0.5)), len(values))
     if count <= 0:
         return np.inf
     place = len(values) - count
     parted = np.partition(values, place)
     cut = parted[place]
     n_above, n_tied = np.count_nonzero(values > cut), np.count_nonzero(values == cut)
-    if n_above + n_tied / 2 <= count:
+    if n_above + n_tied / 2 <= mass * (1 + MASS_SLACK):
         return cut
     return parted[parted > cut].min() if n_above else np.inf
 

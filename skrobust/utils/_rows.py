@@ -49,6 +49,35 @@ def check_numeric(X, advice: str) -> None:
     raise TypeError(f"X is no table of numbers. {advice}")
 
 
+def as_numbers(X, dtype):
+    """Convert a table of numbers, missing ones of any kind included, to an array or CSR matrix.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+        Numbers.
+    dtype : dtype
+        Floating-point type.
+
+    Returns
+    -------
+    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
+        C-contiguous, or CSR with 32-bit indices.
+    """
+    X = check_array(
+        X,
+        accept_sparse="csr",
+        accept_large_sparse=False,
+        dtype=dtype,
+        order="C",
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+    )
+    if sparse.issparse(X):
+        X.indices, X.indptr = X.indices.astype(np.intc), X.indptr.astype(np.intc)
+    return X
+
+
 def _as_frame(X):
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     return frame if isinstance(frame, nw.DataFrame) else None
@@ -63,6 +92,8 @@ def _numeric_array(X) -> np.ndarray | None:
     try:
         array = np.asarray(X)
         if array.dtype.kind == "O":
+            if any(isinstance(value, str) for value in array.ravel()):
+                return None  # "1" and "01" are not the same text
             array = array.astype(np.float64)
     except (TypeError, ValueError):
         return None
@@ -143,6 +174,9 @@ def _hash_dense(array: np.ndarray) -> np.ndarray:
 
 def _hash_sparse(X) -> np.ndarray:
     X = X.tocsr()
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
     words = _hash_numbers(X.data, _salt(X.indices))
     sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(words, dtype=np.uint64)])
     return sums[X.indptr[1:]] - sums[X.indptr[:-1]]

@@ -15,17 +15,19 @@ from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 __all__ = [
+    "Features",
     "HasMethods",
     "Interval",
     "StrOptions",
+    "check_features",
     "check_sample_weight",
     "fit_context",
     "num_samples",
     "raise_for_params",
-    "record_features",
     "routing_enabled",
     "safe_indexing",
     "validate_params",
+    "validate_params_of",
 ]
 
 num_samples = _num_samples
@@ -39,17 +41,37 @@ def check_sample_weight(sample_weight, X) -> np.ndarray:
     return weight
 
 
-def record_features(estimator, X) -> None:
-    """Set ``n_features_in_`` and ``feature_names_in_`` where X has them, validating nothing.
+class Features:
+    """What X calls its features, as ``n_features_in_`` and ``feature_names_in_``.
 
-    Input without columns, such as a list of texts, leaves both attributes unset.
+    Nothing else about X is validated, and input without columns, such as a list of texts, has
+    neither attribute.
     """
-    for name in ("n_features_in_", "feature_names_in_"):
-        vars(estimator).pop(name, None)  # of an earlier fit
-    shape = getattr(X, "shape", None)
-    if shape is not None and len(shape) != 2:
-        return
-    check_feature_names(estimator, X, reset=True)
-    if isinstance(X, (list, tuple)) and (not X or isinstance(X[0], str) or not np.ndim(X[0])):
-        return
-    check_n_features(estimator, X, reset=True)
+
+    def __init__(self, X):
+        shape = getattr(X, "shape", None)
+        if shape is not None and len(shape) != 2:
+            return
+        check_feature_names(self, X, reset=True)
+        if isinstance(X, (list, tuple)) and (not X or isinstance(X[0], str) or not np.ndim(X[0])):
+            return
+        check_n_features(self, X, reset=True)
+
+    def record(self, estimator) -> None:
+        """Set the attributes on an estimator, and delete those of an earlier fit."""
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(estimator).pop(name, None)
+        vars(estimator).update(vars(self))
+
+
+def check_features(estimator, X) -> None:
+    """Refuse X whose features are not those that were recorded in ``fit``, if any were."""
+    if hasattr(estimator, "feature_names_in_"):
+        check_feature_names(estimator, X, reset=False)
+    if hasattr(estimator, "n_features_in_"):
+        check_n_features(estimator, X, reset=False)
+
+
+def validate_params_of(estimator) -> None:
+    """Validate the parameters of an estimator as its own ``fit`` would."""
+    estimator._validate_params()

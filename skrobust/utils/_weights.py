@@ -61,7 +61,9 @@ def index_fit_params(fit_params: dict, rows, n_samples: int) -> dict:
 
     def per_row(value) -> bool:
         sized = hasattr(value, "__len__") or hasattr(value, "shape")
-        return sized and not isinstance(value, (str, dict)) and num_samples(value) == n_samples
+        if not sized or isinstance(value, (str, dict)) or getattr(value, "shape", None) == ():
+            return False
+        return num_samples(value) == n_samples
 
     return {
         key: safe_indexing(value, rows) if per_row(value) else value

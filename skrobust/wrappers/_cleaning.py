@@ -15,13 +15,13 @@ from skrobust.detection import ConfidentLearning
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._random import draw_seed, is_integer_seed, private_random_state
-from skrobust.utils._rows import is_numeric
+from skrobust.utils._rows import as_numbers, is_numeric
 from skrobust.utils._sklearn import (
+    Features,
     HasMethods,
     StrOptions,
     fit_context,
     raise_for_params,
-    record_features,
     routing_enabled,
     safe_indexing,
 )
@@ -65,7 +65,8 @@ class CleaningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         What to do about them:
 
         - "drop": leave out the flagged rows;
-        - "relabel": give flagged rows the label that the detector suggests;
+        - "relabel": give flagged rows the label that the detector suggests, and leave out those
+          for which it suggests none;
         - "reweight": flag none, but weigh each row by the quality of its label, with mean 1 in
           each class. `estimator` must take sample weights.
 
@@ -152,7 +153,10 @@ class CleaningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _get_estimator(self):
         """The classifier to train."""
-        return LogisticRegression() if self.estimator is None else self.estimator
+        if self.estimator is not None:
+            return self.estimator
+        default = LogisticRegression()
+        return default.set_fit_request(sample_weight=True) if routing_enabled() else default
 
     def _make_detector(self, X):
         """Make the detector to fit, with the parameters that were given to this wrapper."""
@@ -228,6 +232,7 @@ class CleaningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         data = check_labelled_data(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
+        features = Features(data.X)
         estimator = clone(self._get_estimator())
         fit_params = self._route(estimator, data, params)
         detector = self._find_errors(data, y, verified_labels)
@@ -241,15 +246,16 @@ class CleaningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         _let_complain(self.estimator_, data, rows)
         self.detector_ = detector
         self.classes_ = self.estimator_.classes_
-        record_features(self, data.X)
+        features.record(self)
         return self
 
     def _route(self, estimator, data, params) -> dict:
         """Work out the keywords of the final fit, or refuse, before any work."""
         if self.action == "reweight":
             weight_fit_params(estimator, np.ones(data.n_samples))
+        fit_params = weight_fit_params(estimator, data.sample_weight)
         if not routing_enabled():
-            return weight_fit_params(estimator, data.sample_weight)
+            return fit_params
         if data.sample_weight is not None:
             params = {**params, "sample_weight": data.sample_weight}
         return dict(process_routing(self, "fit", **params)["estimator"]["fit"]) if params else {}
@@ -300,6 +306,7 @@ class CleaningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 )
             codes = encode_labels_like(suggested, data.classes, name="suggested_labels_")
             labels[doubted] = codes[doubted]
+            keep &= labels >= 0  # wrong, and no idea what would be right
         else:
             weight = self._quality_weight(data, detector, labels)
             keep &= weight > 0
@@ -399,9 +406,10 @@ def _let_complain(estimator, data, kept) -> None:
         return
     rows = np.flatnonzero(left_out)
     X_out = safe_indexing(data.X, rows)
-    if sparse.issparse(X_out):
-        bad = np.unique(X_out.nonzero()[0][~np.isfinite(X_out.data[X_out.data != 0])])
+    values = as_numbers(X_out, np.float64)
+    if sparse.issparse(values):
+        bad = np.unique(values.nonzero()[0][~np.isfinite(values.data[values.data != 0])])
     else:
-        bad = np.flatnonzero(~np.isfinite(np.asarray(X_out, dtype=np.float64)).all(axis=1))
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         estimator.predict(safe_indexing(data.X, rows[bad[:1]]))

@@ -1,0 +1,128 @@
+"""Which instances of each public estimator the common checks look at, and what may fail there.
+
+A public estimator without an entry is checked with its default arguments, so that a new one is
+tested by being public. An entry is for cheap arguments, and for arguments that change the code
+that runs.
+"""
+
+import contextlib
+import importlib
+import inspect
+import pkgutil
+
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+
+import skrobust
+
+
+def _logistic():
+    """A linear model that is solved well enough not to depend on the order of rows."""
+    return LogisticRegression(tol=1e-8, max_iter=1000)
+
+
+def _forest(forest=ExtraTreesClassifier, **params):
+    """A forest of few trees that judges by out-of-bag probabilities."""
+    return forest(25, bootstrap=True, oob_score=True, min_samples_leaf=3, **params)
+
+
+def _confident_learning():
+    yield {}
+    yield {"estimator": _forest()}
+    yield {"estimator": _forest(RandomForestClassifier), "rule": "both"}
+    yield {"estimator": _logistic()}
+    yield {"estimator": GaussianNB()}
+    yield {"estimator": GaussianNB(), "rule": "prune_by_class", "cv": 3}
+    yield {"estimator": GaussianNB(), "rule": "confident_learning", "store_estimators": True}
+    yield {"estimator": GaussianNB(), "rule": "low_self_confidence"}
+    yield {
+        "estimator": GaussianNB(),
+        "rule": "low_normalized_margin",
+        "quality_method": "normalized_margin",
+    }
+    yield {
+        "estimator": GaussianNB(),
+        "rule": "predicted_neq_given",
+        "quality_method": "confidence_weighted_entropy",
+    }
+    yield {"estimator": GaussianNB(), "flag_fraction": 0.1}
+    yield {"estimator": GaussianNB(), "threshold": 0.4, "max_flag_rate": None}
+
+
+def _cleaning_classifier():
+    from skrobust.detection import ConfidentLearning
+
+    yield {}
+    for action in ("drop", "relabel", "reweight"):
+        detector = ConfidentLearning(GaussianNB())
+        yield {"estimator": _logistic(), "detector": detector, "action": action}
+    detector = ConfidentLearning(_forest())
+    yield {"estimator": _logistic(), "detector": detector, "random_state": 0}
+    detector = ConfidentLearning(_logistic(), rule="low_self_confidence")
+    yield {"estimator": GaussianNB(), "detector": detector, "cv": 3}
+
+
+# Generators of constructor arguments, by the name of the class.
+ARGUMENTS = {
+    "CleaningClassifier": _cleaning_classifier,
+    "ConfidentLearning": _confident_learning,
+}
+
+# By the name of the class: a function that takes an instance and returns the checks that fail,
+# with reasons. There are three kinds of reasons only: a tolerance of 1e-7 that float32 cannot
+# keep; what scikit-learn exempts the inner model from, or what no method that is stochastic or
+# looks at neighbours or decoys can meet; and tags that ask for metadata or for y of another shape
+# (such classes name the suite that they run instead).
+EXPECTED_FAILURES = {}
+
+
+def _public_modules():
+    """All modules of the package that have no part with a leading underscore."""
+    waiting = [skrobust]
+    while waiting:
+        package = waiting.pop()
+        yield package
+        for info in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
+            if not info.name.rpartition(".")[2].startswith("_"):
+                # What an optional extra is missing for, tests/test_docstrings.py names.
+                with contextlib.suppress(ImportError):
+                    waiting.append(importlib.import_module(info.name))
+
+
+def public_estimators() -> list[type]:
+    """The estimators that a public module lists in `__all__`, without the base classes.
+
+    Returns
+    -------
+    classes : list of type
+        Sorted by name.
+    """
+    found = set()
+    for module in _public_modules():
+        for name in getattr(module, "__all__", ()):
+            cls = getattr(module, name, None)
+            if inspect.isclass(cls) and issubclass(cls, BaseEstimator):
+                found.add(cls)
+    return sorted(
+        (c for c in found if c.__module__ != "skrobust._base" and not inspect.isabstract(c)),
+        key=lambda cls: cls.__name__,
+    )
+
+
+def instances_of(cls: type) -> list[BaseEstimator]:
+    """Make the instances of a class that the common checks look at."""
+    arguments = ARGUMENTS.get(cls.__name__)
+    return [cls(**kwargs) for kwargs in arguments()] if arguments else [cls()]
+
+
+def all_instances() -> list[BaseEstimator]:
+    """Make the instances of all public estimators."""
+    return [instance for cls in public_estimators() for instance in instances_of(cls)]
+
+
+def expected_failed_checks(estimator) -> dict[str, str]:
+    """Names of the checks that an estimator is known to fail, and why."""
+    expected = EXPECTED_FAILURES.get(type(estimator).__name__)
+    return expected(estimator) if expected else {}

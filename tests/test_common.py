@@ -1,0 +1,363 @@
+"""Every public estimator passes scikit-learn's checks and this package's own.
+
+The second half checks the checks: sound estimators of a few lines pass them, and estimators that
+are wrong in one way each, down to a detector that returns random numbers, fail those that look
+for it.
+"""
+
+import dataclasses
+import inspect
+from unittest import SkipTest
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import skrobust.detection
+import skrobust.wrappers
+from skrobust._base import Judgement, LabelErrorDetector, Reweighter, TransitionEstimator
+from skrobust.utils._checks_common import is_known_kind
+from skrobust.utils.estimator_checks import (
+    check_label_error_detector,
+    check_reweighter,
+    check_robust_classifier,
+    check_transition_estimator,
+    parametrize_with_robust_checks,
+    yield_checks,
+)
+from tests import _instances
+
+INSTANCES = _instances.all_instances()
+
+# Some of scikit-learn's checks fit pure noise, of which a detector flags whole classes.
+pytestmark = pytest.mark.filterwarnings("ignore::skrobust.utils.LabelNoiseWarning")
+
+
+# An expected failure that passes is an error, by xfail_strict of the configuration.
+@parametrize_with_checks(INSTANCES, expected_failed_checks=_instances.expected_failed_checks)
+def test_checks_of_sklearn(estimator, check, monkeypatch):
+    # scikit-learn skips its array-API checks without this.
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    check(estimator)
+
+
+@parametrize_with_robust_checks(
+    filter(is_known_kind, INSTANCES), expected_failed_checks=_instances.expected_failed_checks
+)
+def test_checks_of_this_package(estimator, check):
+    check(estimator)
+
+
+def test_every_public_estimator_is_found():
+    found = _instances.public_estimators()
+    assert {"CleaningClassifier", "ConfidentLearning"} <= {cls.__name__ for cls in found}
+    for module in (skrobust.detection, skrobust.wrappers):
+        for name in module.__all__:
+            public = getattr(module, name)
+            if inspect.isclass(public) and hasattr(public, "fit"):
+                assert public in found
+    assert not {LabelErrorDetector, Reweighter, TransitionEstimator} & set(found)
+    assert {type(instance) for instance in INSTANCES} == set(found)
+    names = {cls.__name__ for cls in found}
+    assert set(_instances.ARGUMENTS) <= names, "an entry is for no public estimator"
+    assert set(_instances.EXPECTED_FAILURES) <= names, "an entry is for no public estimator"
+
+
+def test_a_new_public_estimator_is_found(monkeypatch):
+    monkeypatch.setattr(skrobust.detection, "Centroids", Centroids, raising=False)
+    monkeypatch.setattr(skrobust.detection, "__all__", [*skrobust.detection.__all__, "Centroids"])
+    assert Centroids in _instances.public_estimators()
+    assert [type(instance) for instance in _instances.instances_of(Centroids)] == [Centroids]
+
+
+def _fails(estimator) -> set[str]:
+    """The names of the checks that an estimator fails."""
+    failed = set()
+    for check in yield_checks(estimator):
+        try:
+            check(estimator)
+        except SkipTest:
+            continue
+        except Exception:
+            failed.add(check.__name__)
+    return failed
+
+
+# Sound estimators, and what goes wrong with them ----------------------------------------------
+
+
+def _class_distances(data):
+    """Squared distances from the centre of each class, shape (n_samples, n_classes)."""
+    rows = check_array(data.X, dtype=np.float64)
+    weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+    weight = np.where(data.used, weight, 0.0)
+    centres = np.full((len(data.classes), rows.shape[1]), np.inf)
+    for k in range(len(data.classes)):
+        own = data.used & (data.best_codes == k)
+        if own.any():
+            # Wrong labels drag a mean along, but hardly a median.
+            centres[k] = _weighted_median(rows[own], weight[own])
+    return ((rows[:, None, :] - centres) ** 2).sum(axis=2)
+
+
+def _weighted_median(rows, weight):
+    order = np.argsort(rows, axis=0)
+    place = (np.cumsum(weight[order], axis=0) >= weight.sum() / 2).argmax(axis=0)
+    return np.take_along_axis(rows, order, axis=0)[place, np.arange(rows.shape[1])]
+
+
+class Centroids(LabelErrorDetector):
+    """Flags rows that are nearer to the centre of another class."""
+
+    _parameter_constraints = {
+        **LabelErrorDetector._parameter_constraints,
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, threshold=None, flag_fraction=None, max_flag_rate=0.8, random_state=None):
+        self.threshold = threshold
+        self.flag_fraction = flag_fraction
+        self.max_flag_rate = max_flag_rate
+        self.random_state = random_state
+
+    def _judge(self, data):
+        # A lone row is its own centre, which says nothing.
+        distances = _class_distances(data)
+        alone = np.bincount(data.codes[data.codes >= 0], minlength=len(data.classes)) < 2
+        if alone.all():
+            raise ValueError("Every class has one row only.")
+        rows = np.arange(data.n_samples)
+        own = distances[rows, data.codes]
+        others = distances.copy()
+        others[rows, data.codes] = np.inf
+        best = others.argmin(axis=1)
+        share = (others[rows, best] + 1e-9) / (own + others[rows, best] + 2e-9)
+        quality = self._quality(data, share)
+        quality[(data.codes >= 0) & alone[data.codes]] = np.nan
+        return Judgement(quality, quality < 0.5, distances.argmin(axis=1), best, cut=0.5)
+
+    def _quality(self, data, quality):
+        return quality
+
+
+class RandomScores(Centroids):
+    """Knows nothing, which scikit-learn's checks do not notice."""
+
+    def _quality(self, data, quality):
+        return check_random_state(self.random_state).uniform(0.4, 1, size=len(quality))
+
+
+class RandomScoresThatSaySo(RandomScores):
+    """Knows nothing, and claims that it depends on chance how rows are judged."""
+
+    _exact_evidence = False
+
+
+class Noisy(Centroids):
+    """Depends on chance a little, and says so."""
+
+    _exact_evidence = False
+
+    def _quality(self, data, quality):
+        rng = np.random.RandomState(self.random_state)
+        _, unit = np.unique(check_array(data.X), axis=0, return_inverse=True)
+        noise = rng.normal(scale=0.02, size=len(quality))
+        return np.clip(quality + noise[unit.ravel()], 0, 1)
+
+
+class NoisyAndUnfair(Noisy):
+    """Trusts rows the more the later they come."""
+
+    def _quality(self, data, quality):
+        return super()._quality(data, quality) * np.linspace(0.8, 1, len(quality))
+
+
+class BlindToWeights(Centroids):
+    """Ignores weights."""
+
+    def _judge(self, data):
+        return super()._judge(dataclasses.replace(data, sample_weight=None))
+
+
+class TrustsTheFirstClass(Centroids):
+    """Depends on the names of classes: the first is always right."""
+
+    def _quality(self, data, quality):
+        return np.where(data.codes == 0, 1.0, quality)
+
+
+class WritesIntoX(Centroids):
+    """Centres X in place."""
+
+    def _judge(self, data):
+        if isinstance(data.X, np.ndarray):
+            data.X -= data.X.mean(axis=0)
+        return super()._judge(data)
+
+
+class GlobalGenerator(Centroids):
+    """Draws from the generator of others."""
+
+    def _judge(self, data):
+        check_random_state(np.random).uniform()
+        return super()._judge(data)
+
+
+class Remembers(Centroids):
+    """Takes something from one fit into the next."""
+
+    def _quality(self, data, quality):
+        self._n_fits = getattr(self, "_n_fits", 0) + 1
+        return quality / self._n_fits
+
+
+class TooEager(Centroids):
+    """Flags the worst tenth, whatever the labels are like."""
+
+    def _judge(self, data):
+        judgement = super()._judge(data)
+        cut = np.nanquantile(judgement.quality, 0.1)
+        return dataclasses.replace(judgement, errors=judgement.quality < cut, cut=None)
+
+
+class AnyParameter(Centroids):
+    """Validates nothing."""
+
+    _parameter_constraints = {
+        key: ["no_validation"] if key == "random_state" else [object]
+        for key in Centroids._parameter_constraints
+    }
+
+
+class NearCentres(Reweighter):
+    """Weighs rows by how near they are to the centre of their class."""
+
+    def _weigh(self, data):
+        distances = _class_distances(data)
+        return 1 / (1 + distances[np.arange(data.n_samples), data.best_codes])
+
+
+class FarFromCentres(NearCentres):
+    """Does the opposite."""
+
+    def _weigh(self, data):
+        return 1 / super()._weigh(data)
+
+
+class CountsRows(NearCentres):
+    """Has weights that depend on how many rows there are, weighed or not."""
+
+    def _weigh(self, data):
+        return super()._weigh(data) + 10 / data.n_samples
+
+
+class CountsGuesses(TransitionEstimator):
+    """Takes the class of the nearest centre for the true one."""
+
+    def _joint(self, data):
+        distances = _class_distances(data)
+        guess = np.where(data.verified >= 0, data.verified, distances.argmin(axis=1))
+        joint = np.zeros((len(data.classes), len(data.classes)))
+        rows = data.used & (data.codes >= 0)
+        weight = 1.0 if data.sample_weight is None else data.sample_weight[rows]
+        np.add.at(joint, (guess[rows], data.codes[rows]), weight)
+        return joint
+
+    def _estimate(self, data):
+        return self._joint(data)
+
+
+class Transposed(CountsGuesses):
+    """Confuses rows and columns."""
+
+    def _estimate(self, data):
+        return self._joint(data).T
+
+
+class OrderOfNames(CountsGuesses):
+    """Treats classes by the order of their names."""
+
+    def _estimate(self, data):
+        return self._joint(data) * np.linspace(1, 1.3, len(data.classes))
+
+
+@pytest.mark.parametrize("cls", [Centroids, Noisy])
+def test_a_sound_detector_passes(cls):
+    check_label_error_detector(cls())
+
+
+def test_a_sound_reweighter_passes():
+    check_reweighter(NearCentres())
+
+
+def test_a_sound_transition_estimator_passes():
+    check_transition_estimator(CountsGuesses())
+
+
+def test_random_scores_fail():
+    assert _fails(RandomScores()) >= {
+        "check_clean_data",
+        "check_copies_do_not_vouch",
+        "check_finds_planted_errors",
+        "check_groups",
+        "check_permuted_rows",
+        "check_ties",
+        "check_weights_equal_repeats",
+    }
+    with pytest.raises(AssertionError) as error:
+        check_label_error_detector(RandomScores())
+    assert any("RandomScores" in note for note in error.value.__notes__)
+
+
+def test_random_scores_fail_even_if_they_say_that_they_are_random():
+    failed = _fails(RandomScoresThatSaySo())
+    assert "check_permuted_rows" not in failed
+    assert {"check_clean_data", "check_finds_planted_errors", "check_groups"} <= failed
+
+
+@pytest.mark.parametrize(
+    ("cls", "failed"),
+    [
+        (NoisyAndUnfair, {"check_permuted_rows"}),
+        (BlindToWeights, {"check_weights_equal_repeats", "check_zero_weights"}),
+        (TrustsTheFirstClass, {"check_renamed_classes"}),
+        (WritesIntoX, {"check_inputs_untouched"}),
+        (GlobalGenerator, {"check_global_random_state"}),
+        (Remembers, {"check_refit_clone_pickle"}),
+        (TooEager, {"check_clean_data"}),
+        (AnyParameter, {"check_bad_parameters"}),
+        (FarFromCentres, {"check_reweighter_weighs_errors_less"}),
+        (CountsRows, {"check_weights_equal_repeats", "check_zero_weights"}),
+        (Transposed, {"check_transition_is_recovered"}),
+        (OrderOfNames, {"check_renamed_classes"}),
+    ],
+)
+def test_a_broken_estimator_fails(cls, failed):
+    assert failed <= _fails(cls())
+
+
+def test_entry_points_refuse_what_they_are_not_for():
+    with pytest.raises(TypeError, match="LogisticRegression is no classifier with a parameter"):
+        check_robust_classifier(LogisticRegression())
+    with pytest.raises(TypeError, match="Pass an instance of Centroids"):
+        check_label_error_detector(Centroids)
+    with pytest.raises(TypeError, match="LogisticRegression is none of"):
+        list(yield_checks(LogisticRegression()))
+
+
+def test_expected_failures_are_marked():
+    def expected(estimator):
+        return {"check_clean_data": "it flags a tenth of everything"}
+
+    mark = parametrize_with_robust_checks([TooEager()], expected_failed_checks=expected).mark
+    marked = {case.values[1].__name__: case.marks for case in mark.args[1] if case.marks}
+    assert list(marked) == ["check_clean_data"]
+    assert marked["check_clean_data"][0].kwargs == {"reason": "it flags a tenth of everything"}
+
+
+def test_every_check_says_what_it_looks_at():
+    for instance in filter(is_known_kind, INSTANCES):
+        for check in yield_checks(instance):
+            assert check.__doc__, check.__name__
