@@ -54,7 +54,17 @@ class Judgement:
     cut: float | None = None
 
 
-class LabelErrorDetector(BaseEstimator):
+class _NeedsLabels(BaseEstimator):
+    """An estimator that cannot do without labels."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.one_d_labels = True
+        return tags
+
+
+class LabelErrorDetector(_NeedsLabels):
     """Base class of all detectors of label errors.
 
     A subclass writes ``_judge(data)``, which takes a validated
@@ -71,12 +81,6 @@ class LabelErrorDetector(BaseEstimator):
         "flag_fraction": [None, Interval(Real, 0, 1, closed="left")],
         "max_flag_rate": [None, Interval(Real, 0, 1, closed="both")],
     }
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.one_d_labels = True
-        return tags
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
@@ -299,7 +303,7 @@ def _keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarra
             errors[doubtful & (quality == best)] = False
 
 
-class Reweighter(BaseEstimator):
+class Reweighter(_NeedsLabels):
     """Base class of all reweighters: how much should each row count?
 
     A subclass writes ``_weigh(data)``, which takes a validated
@@ -309,12 +313,6 @@ class Reweighter(BaseEstimator):
     """
 
     _parameter_constraints: dict = {}
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.one_d_labels = True
-        return tags
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None):
@@ -356,7 +354,7 @@ class Reweighter(BaseEstimator):
         raise TypeError(f"{type(self).__name__} must implement _weigh(data).")
 
 
-class TransitionEstimator(BaseEstimator):
+class TransitionEstimator(_NeedsLabels):
     """Base class of all estimators of how labels go wrong.
 
     A subclass writes ``_estimate(data)``, which takes a validated
@@ -367,12 +365,6 @@ class TransitionEstimator(BaseEstimator):
     """
 
     _parameter_constraints: dict = {}
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.one_d_labels = True
-        return tags
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None):

@@ -59,8 +59,8 @@ class CleaningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         What finds the wrong labels, cloned. None is
         :class:`~skrobust.detection.ConfidentLearning`; where X is a table of numbers, with the
         out-of-bag probabilities of a forest, and otherwise with the out-of-fold probabilities of
-        `estimator`. The forest is the better judge, also of labels for another classifier:
-        a classifier that judges its own labels agrees with the errors that it has learned.
+        `estimator`. On most tables the forest is the better judge, also for the benefit of
+        another classifier, which would agree with the errors that it has learned itself.
     action : {"drop", "relabel", "reweight"}, default="drop"
         What to do about them:
 
