@@ -69,14 +69,19 @@ def lone_class_rows(units: np.ndarray, codes: np.ndarray) -> np.ndarray:
         If every class is like that.
     """
     used = codes >= 0
-    pairs = np.unique(np.column_stack([units[used], codes[used]]), axis=0)
-    n_units = np.bincount(pairs[:, 1], minlength=codes.max() + 1)
+    n_units = _count_units(units[used], codes[used])
     if n_units.max() < 2:
         raise ValueError(
             "Every class has only one distinct row (or group of rows): to judge a label, some"
             " other row of its class is needed."
         )
     return used & (n_units[codes] < 2)
+
+
+def _count_units(units: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Count the units in which each class occurs."""
+    n_classes = codes.max() + 1
+    return np.bincount(np.unique(units * n_classes + codes) % n_classes, minlength=n_classes)
 
 
 def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -150,8 +155,7 @@ def _split_units(n_splits, X, codes, groups):
     lone = lone_class_rows(units, codes)
     testable = np.flatnonzero(~lone)
     _, first, inverse = np.unique(units[testable], return_index=True, return_inverse=True)
-    pairs = np.unique(np.column_stack([inverse, codes[testable]]), axis=0)
-    per_class = np.bincount(pairs[:, 1])
+    per_class = _count_units(inverse, codes[testable])
     n_splits = max(2, min(n_splits, per_class[per_class > 1].min()))
     largest = np.bincount(inverse).max()
     if groups is None or largest * n_splits * _MANY_UNITS <= len(testable):
