@@ -42,6 +42,8 @@ def test_new_rows_must_have_the_same_features(rows):
     detector.fit(X, y)
     with pytest.raises(ValueError, match="X has 3 features"):
         detector.detect(X[:, :3], y)
+    with pytest.raises(ValueError, match="infinity"):
+        detector.detect(np.where(np.arange(4) == 1, np.inf, X), y)
 
 
 def test_no_suggestion_is_no_label(rows):

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 from joblib import effective_n_jobs
 
+from skrobust.detection._quality import score_rows
 from skrobust.noise._confident_joint import (
     SLACK,
     calibrate_joint,
@@ -172,15 +173,12 @@ class RuleCuts:
         flagged : ndarray of shape (n_samples,) of bool
             The rows flagged.
         """
+        if self.score is not None:
+            scores = score_rows(self.rule.removeprefix("low_"), codes, pred_proba, n_jobs=n_jobs)
+            return (scores <= self.score) & (codes >= 0)
         guesses, disagrees = confident_guesses(
             codes, pred_proba, self.thresholds, disagreements=True, n_jobs=n_jobs
         )
-        return self._flag(codes, pred_proba, guesses, disagrees, n_jobs)
-
-    def _flag(self, codes, pred_proba, guesses, disagrees, n_jobs):
-        if self.score is not None:
-            scores = scores_for_rule(self.rule, codes, pred_proba, n_jobs=n_jobs)
-            return (scores <= self.score) & (codes >= 0)
         if self.rule == "confident_learning":
             disagrees &= (guesses >= 0) & (guesses != codes)
         if self.confidence is not None:
@@ -197,20 +195,6 @@ class RuleCuts:
             row_bytes = 2 * pred_proba.shape[1] * pred_proba.itemsize
             for_each_block(narrow, len(rows), row_bytes, n_jobs=n_jobs)
         return disagrees
-
-
-def scores_for_rule(
-    rule: str,
-    codes: np.ndarray,
-    pred_proba: np.ndarray,
-    *,
-    own: np.ndarray | None = None,
-    n_jobs: int | None = None,
-) -> np.ndarray:
-    """Compute the score that a "low" rule ranks by."""
-    from skrobust.detection._quality import score_rows
-
-    return score_rows(rule.removeprefix("low_"), codes, pred_proba, own=own, n_jobs=n_jobs)
 
 
 def fit_rule(
@@ -279,7 +263,7 @@ def fit_rule(
         return cuts, off
     del guesses, disagrees
     mass = np.count_nonzero(off) if weight is None else weight[off].sum()
-    scores = scores_for_rule(rule, codes, pred_proba, own=own, n_jobs=n_jobs)
+    scores = score_rows(rule.removeprefix("low_"), codes, pred_proba, own=own, n_jobs=n_jobs)
     used = slice(None) if codes.min() >= 0 else codes >= 0
     cut = lowest_mass_cut(scores[used], mass, None if weight is None else weight[used])
     flagged = scores <= cut

@@ -236,6 +236,7 @@ class _TreeMean:
 
     def predict_proba(self, X) -> np.ndarray:
         X = as_numbers(X, np.float32)
+        assert_all_finite(X.data if sparse.issparse(X) else X, allow_nan=True, input_name="X")
         proba = sum(tree.predict_proba(X, check_input=False) for tree in self.trees)
         return proba / len(self.trees)
 

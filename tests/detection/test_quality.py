@@ -10,22 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skrobust.detection import label_quality_scores
 from skrobust.detection._quality import QUALITY_METHODS, score_rows
 from skrobust.noise._confident_joint import FEW_CLASSES
+from tests._probabilities import make_noisy
 
 METHODS = (*QUALITY_METHODS, "margin")
 each_method = pytest.mark.parametrize("method", METHODS)
-
-
-def make_noisy(seed, n_samples, n_classes, *, margin=2.0, dtype=np.float64):
-    """Make probabilities of a fair model, and labels of which three in ten are wrong."""
-    rng = np.random.default_rng(seed)
-    y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_samples - n_classes)])
-    logits = rng.normal(size=(n_samples, n_classes))
-    logits[np.arange(n_samples), y] += margin
-    proba = np.exp(logits)
-    proba /= proba.sum(axis=1, keepdims=True)
-    flip = rng.random(n_samples) < 0.3
-    y[flip] = rng.integers(0, n_classes, flip.sum())
-    return y, proba.astype(dtype)
 
 
 noisy = st.builds(

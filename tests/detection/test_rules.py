@@ -12,35 +12,9 @@ from numpy.testing import assert_array_equal
 from skrobust.detection import find_label_errors
 from skrobust.detection._rules import RULES, RuleCuts, _cut_groups, fit_rule, top_mass_cut
 from skrobust.noise._confident_joint import FEW_CLASSES
-
-TOY_PROBA = np.array(
-    [
-        [0.9, 0.05, 0.05],
-        [0.7, 0.2, 0.1],
-        [0.2, 0.7, 0.1],
-        [0.1, 0.8, 0.1],
-        [0.3, 0.3, 0.4],
-        [0.05, 0.15, 0.8],
-        [0.6, 0.3, 0.1],
-        [0.1, 0.1, 0.8],
-    ]
-)
-TOY_LABELS = np.array([0, 0, 0, 1, 1, 2, 2, 2])
+from tests._probabilities import TOY_LABELS, TOY_PROBA, make_noisy
 
 each_rule = pytest.mark.parametrize("rule", RULES)
-
-
-def make_noisy(seed, n_samples, n_classes, *, noise=0.3, margin=2.0, dtype=np.float64):
-    """Make probabilities of a fair model, and labels of which a share is wrong."""
-    rng = np.random.default_rng(seed)
-    y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_samples - n_classes)])
-    logits = rng.normal(size=(n_samples, n_classes))
-    logits[np.arange(n_samples), y] += margin
-    proba = np.exp(logits)
-    proba /= proba.sum(axis=1, keepdims=True)
-    flip = rng.random(n_samples) < noise
-    y[flip] = rng.integers(0, n_classes, flip.sum())
-    return y, proba.astype(dtype)
 
 
 def make_tied(seed, n_samples):
