@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# The worked example of the confident joint: thresholds .6, .55 and .5667; the confident joint has rows 2 and 6 off its
-# diagonal.
+# The worked example: its thresholds are .6, .55 and .5667, and its confident joint counts rows 2
+# and 6 off the diagonal.
 TOY_PROBA = np.array(
     [
         [0.9, 0.05, 0.05],
