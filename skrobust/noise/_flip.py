@@ -45,6 +45,7 @@ def flip_labels(
 
     See Also
     --------
+    flip_labels_instance : Noise that depends on the row.
     symmetric_transition : Every wrong label is equally likely.
     pair_transition : Each class is mistaken for the next.
     random_transition : A pattern at random.
@@ -82,6 +83,32 @@ def flip_labels(
             noisy[rows] = rng.permutation(np.repeat(np.arange(len(row)), counts))
         else:
             noisy[rows] = rng.choice(len(row), size=len(rows), p=row / row.sum())
+    return replace_labels(values, missing, classes, codes, noisy)
+
+
+def replace_labels(values, missing, classes, codes, noisy) -> tuple[np.ndarray, np.ndarray]:
+    """Write new labels where their codes changed, in a type that holds old and new ones.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples,)
+        Labels; entries under `missing` mean nothing.
+    missing : ndarray of shape (n_samples,) of bool
+        True where there is no label.
+    classes : ndarray of shape (n_classes,)
+        The labels that codes stand for.
+    codes : ndarray of shape (n_samples,)
+        Codes of `values`.
+    noisy : ndarray of shape (n_samples,)
+        Codes of the new labels.
+
+    Returns
+    -------
+    y_noisy : ndarray of shape (n_samples,)
+        New labels, missing where they were.
+    flipped : ndarray of shape (n_samples,) of bool
+        True where the label changed.
+    """
     flipped = noisy != codes
     # Wide enough for labels that did not occur before; text and bools mix with nothing.
     alike = {values.dtype.kind, classes.dtype.kind}
