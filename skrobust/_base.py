@@ -6,13 +6,15 @@ rest, from missing labels to weights of zero, is the same for all.
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust._threshold import Answer, LabelQualityThreshold, Question
 from skrobust.utils._data import LabelledData, check_labelled_data
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._masses import lowest_mass_cut
@@ -44,6 +46,13 @@ class Judgement:
         Estimated mass of rows per given (rows) and true (columns) class.
     cut : float or None
         The cut of `quality` that made `errors`, if there is just one.
+    quality_of : callable or None
+        Takes labels, as an array of codes of shape (n_samples,), and returns the quality that
+        the rows would have with them. None where that needs another fit, because the label of
+        a row takes part in the evidence about itself.
+    features : ndarray of shape (n_samples, n_features) or None
+        What else is known that may tell wrong labels from right ones, for those who learn it
+        from verified rows. Finite; columns must not depend on the names of classes.
     """
 
     quality: np.ndarray
@@ -52,6 +61,8 @@ class Judgement:
     alternatives: np.ndarray | None = None
     joint: np.ndarray | None = None
     cut: float | None = None
+    quality_of: Callable[[np.ndarray], np.ndarray] | None = None
+    features: np.ndarray | None = None
 
 
 class _NeedsLabels(BaseEstimator):
@@ -77,7 +88,7 @@ class LabelErrorDetector(_NeedsLabels):
     """
 
     _parameter_constraints: dict = {
-        "threshold": [None, Interval(Real, 0, 1, closed="both")],
+        "threshold": [None, Interval(Real, 0, 1, closed="both"), LabelQualityThreshold],
         "flag_fraction": [None, Interval(Real, 0, 1, closed="left")],
         "max_flag_rate": [None, Interval(Real, 0, 1, closed="both")],
     }
@@ -114,6 +125,8 @@ class LabelErrorDetector(_NeedsLabels):
                 f"threshold={self.threshold!r} and flag_fraction={self.flag_fraction!r} both say"
                 " how many rows to flag: give one of them."
             )
+        if isinstance(self.threshold, LabelQualityThreshold):
+            self.threshold.validate()
         data = check_labelled_data(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
@@ -131,10 +144,12 @@ class LabelErrorDetector(_NeedsLabels):
         quality = np.array(judgement.quality, dtype=np.float64)
         quality[data.codes < 0] = np.nan
         open_question = ~np.isnan(quality) & (data.verified < 0)
+        answer = self._flag(data, judgement, quality, open_question)
+        if answer.quality is not None:
+            quality = np.where(np.isnan(quality), np.nan, answer.quality)
         quality[data.trusted] = 1.0
         quality[data.known_errors] = 0.0
-        errors, cut = self._flag(data, judgement, quality, open_question)
-        errors |= data.known_errors
+        errors = answer.errors | data.known_errors
         _keep_every_class(data, quality, errors)
         self._warn_of_rates(data, errors)
 
@@ -149,14 +164,26 @@ class LabelErrorDetector(_NeedsLabels):
         self.label_errors_ = errors
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         self.keep_weight_ = np.where(errors | (data.codes < 0), 0.0, weight)
-        self.threshold_ = cut
+        self.threshold_ = answer.cut
         self.sample_indices_ = np.flatnonzero(~errors & (data.codes >= 0))
         self._set_noise(data, judgement.joint, errors)
+        if answer.noise_rate is not None:
+            checked = data.mass((data.codes >= 0) & (data.verified >= 0))
+            left = data.mass(open_question)
+            wrong = answer.noise_rate * left + data.mass(data.known_errors)
+            self.noise_rate_ = float(wrong / max(checked + left, 1e-300))
 
-    def _flag(self, data, judgement, quality, open_question):
+    def _flag(self, data, judgement, quality, open_question) -> Answer:
         """Flag rows by the method's own rule or by what the user asked for instead."""
+        vars(self).pop("fitted_threshold_", None)
+        if isinstance(self.threshold, LabelQualityThreshold):
+            self.fitted_threshold_ = clone(self.threshold)
+            answer = self.fitted_threshold_.select(
+                Question(self, data, judgement, quality, open_question)
+            )
+            return dataclasses.replace(answer, errors=answer.errors & open_question)
         if self.threshold is not None:
-            return open_question & (quality < self.threshold), float(self.threshold)
+            return Answer(open_question & (quality < self.threshold), float(self.threshold))
         if self.flag_fraction is not None:
             counted = open_question if data.sample_weight is None else open_question & data.used
             weight = None if data.sample_weight is None else data.sample_weight[counted]
@@ -164,8 +191,8 @@ class LabelErrorDetector(_NeedsLabels):
             cut = lowest_mass_cut(quality[counted], mass, weight)
             # The cut itself is flagged, so that the threshold lies just above it.
             cut = 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
-            return open_question & (quality < cut), cut
-        return judgement.errors & open_question, judgement.cut
+            return Answer(open_question & (quality < cut), cut)
+        return Answer(judgement.errors & open_question, judgement.cut)
 
     def _warn_of_rates(self, data, errors) -> None:
         if self.max_flag_rate is None:
@@ -276,6 +303,8 @@ class LabelErrorDetector(_NeedsLabels):
         check_features(self, X)
         quality, errors = self._judge_new(X, codes)
         quality = np.array(quality, dtype=np.float64)
+        if hasattr(self, "fitted_threshold_"):
+            quality = self.fitted_threshold_.recalibrate(quality, codes)
         quality[codes < 0] = np.nan
         return quality, errors & (codes >= 0)
 

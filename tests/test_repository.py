@@ -13,7 +13,7 @@ SKLEARN_DOOR = PACKAGE / "utils" / "_sklearn.py"
 
 # Data flows from left to right; nothing imports from a room with a larger number than its own.
 ORDER = [
-    {"utils", "_base"},
+    {"utils", "_base", "_threshold"},
     {"evidence"},
     {"noise"},
     {"detection"},

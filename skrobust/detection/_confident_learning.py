@@ -1,28 +1,17 @@
 """Confident learning: which labels contradict a model that has not seen them?"""
 
-from numbers import Integral
-
 import numpy as np
-from sklearn.base import clone
-from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from skrobust._base import Judgement, LabelErrorDetector
+from skrobust._base import Judgement
+from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._quality import QUALITY_METHODS, score_rows
 from skrobust.detection._rules import RULES, fit_rule
-from skrobust.evidence._evidence import Evidence
-from skrobust.evidence._out_of_bag import default_forest, gather_out_of_bag, gives_out_of_bag
-from skrobust.evidence._out_of_fold import gather_out_of_fold, predict_columns
 from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.utils._aliases import AliasedParams, accept_alias
-from skrobust.utils._blocks import for_each_block
-from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
-from skrobust.utils._rows import check_numeric
-from skrobust.utils._sklearn import HasMethods, StrOptions, routing_enabled
-from skrobust.utils._weights import weight_fit_params
+from skrobust.utils._sklearn import StrOptions
 
 
-class ConfidentLearning(AliasedParams, LabelErrorDetector):
+class ConfidentLearning(AliasedParams, ProbaDetector):
     """Detect label errors by predictions for rows that the model has not seen.
 
     The evidence are out-of-fold probabilities of any classifier, or out-of-bag probabilities of
@@ -54,8 +43,9 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
         Folds of the out-of-fold probabilities. For a number, folds are stratified, equal rows
         and rows of one group share a fold, and folds become fewer where a class is small. Not
         used with out-of-bag probabilities.
-    threshold : float, default=None
-        Flag the rows whose quality is below this, instead of by `rule`.
+    threshold : float or threshold object, default=None
+        Flag the rows whose quality is below this, instead of by `rule`; or let an object choose,
+        such as :class:`DecoyThreshold`.
     flag_fraction : float, default=None
         Flag this share of the rows, those of the lowest quality, instead of by `rule`.
     max_flag_rate : float, default=0.8
@@ -122,14 +112,9 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
     """
 
     _parameter_constraints: dict = {
-        **LabelErrorDetector._parameter_constraints,
-        "estimator": [HasMethods(["fit", "predict"]), None],
+        **ProbaDetector._parameter_constraints,
         "rule": [StrOptions(set(RULES))],
         "quality_method": [StrOptions(set(QUALITY_METHODS))],
-        "cv": ["cv_object"],
-        "store_estimators": ["boolean"],
-        "n_jobs": [None, Integral],
-        "random_state": ["random_state"],
     }
 
     _param_aliases: dict = {"score": "quality_method"}
@@ -160,100 +145,28 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _get_estimator(self):
-        """The model that supplies evidence."""
-        return default_forest() if self.estimator is None else self.estimator
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self._get_estimator())
-        tags.input_tags.sparse = inner.input_tags.sparse
-        tags.input_tags.allow_nan = inner.input_tags.allow_nan
-        return tags
-
-    def get_metadata_routing(self):
-        """Say which metadata this detector and its parts take.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            Routing information.
-        """
-        mapping = MethodMapping().add(caller="fit", callee="fit")
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(estimator=self._get_estimator(), method_mapping=mapping)
-        )
-
-    def _gather(self, data) -> Evidence:
-        """Gather the evidence: one fit of a forest, or one fit per fold."""
-        random_state = private_random_state(self.random_state)
-        common = (data.X, data.best_codes, data.classes, data.used)
-        forest = self.estimator is None or gives_out_of_bag(self.estimator)
-        if forest:
-            check_numeric(
-                data.X,
-                "ConfidentLearning without an estimator of another kind looks at a forest. Pass"
-                " an estimator that takes X as it is, such as a Pipeline that encodes it first.",
-            )
-        # A tree is out of the bag of a whole group next to never, so that groups need folds.
-        if forest and data.groups is None:
-            return gather_out_of_bag(
-                self.estimator,
-                *common,
-                sample_weight=data.sample_weight,
-                n_jobs=self.n_jobs,
-                random_state=random_state,
-            )
-        if self.estimator is None:
-            estimator = default_forest(random_state=draw_seed(random_state))
-        else:
-            estimator = clone(self.estimator)
-            if forest:
-                estimator.set_params(oob_score=False)
-            set_missing_random_states(estimator, random_state)
-        fit_params = None
-        weight = data.sample_weight
-        if routing_enabled() and self.estimator is not None:
-            weight_fit_params(estimator, weight)  # to decline weights is fine, to take none is not
-            metadata = {"sample_weight": weight, "groups": data.groups}
-            metadata = {key: value for key, value in metadata.items() if value is not None}
-            routed = process_routing(self, "fit", **metadata)
-            fit_params = dict(routed["estimator"]["fit"])
-            weight = fit_params.pop("sample_weight", None)
-        return gather_out_of_fold(
-            estimator,
-            *common,
-            cv=self.cv,
-            sample_weight=weight,
-            groups=data.groups,
-            fit_params=fit_params,
-            n_jobs=self.n_jobs,
-        )
-
     def _judge(self, data) -> Judgement:
-        evidence = self._gather(data)
-        proba = evidence.pred_proba
+        proba = self._gather(data).pred_proba
         judged = ~np.isnan(proba[:, 0])
         # Rows without evidence take no part, so that what stands there does not matter.
         proba[~judged] = 1 / len(data.classes)
         given = np.where(judged, data.codes, -1)
         errors = self._apply_rule(data, given, proba)
-        quality = score_rows(self.quality_method, np.maximum(data.codes, 0), proba).astype(
-            np.float64
-        )
-        quality[~judged] = np.nan
-        predictions = np.where(judged, self._most_probable(proba), data.best_codes)
-        rows = np.flatnonzero(judged & (data.codes >= 0))
-        proba[rows, data.codes[rows]] = -1
-        alternatives = np.where(judged, self._most_probable(proba), data.best_codes)
-        if self.store_estimators:
-            self.estimators_ = evidence.estimators
-        elif hasattr(self, "estimators_"):
-            del self.estimators_
+
+        def quality_of(codes):
+            quality = score_rows(self.quality_method, np.maximum(codes, 0), proba)
+            return np.where(judged, quality, np.nan)
+
+        predictions = most_probable(proba, self._order)
+        alternatives = most_probable(proba, self._order, without=given)
         return Judgement(
-            quality, errors, predictions, alternatives, self.confident_joint_, self._scalar_cut()
+            quality_of(data.codes),
+            errors,
+            np.where(judged, predictions, data.best_codes),
+            np.where(judged, alternatives, data.best_codes),
+            self.confident_joint_,
+            self._scalar_cut(),
+            quality_of,
         )
 
     def _apply_rule(self, data, given, proba) -> np.ndarray:
@@ -277,16 +190,6 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
             errors[others] = self._cuts.flag(given[others], proba[others])
         return errors
 
-    def _most_probable(self, proba) -> np.ndarray:
-        """Find the most probable class of each row."""
-        best = np.empty(len(proba), dtype=np.intp)
-
-        def find(start, stop):
-            best[start:stop] = self._order[proba[start:stop, self._order].argmax(axis=1)]
-
-        for_each_block(find, len(proba), 8 * proba.shape[1])
-        return best
-
     def _scalar_cut(self) -> float | None:
         """The cut of the quality, where rule and score are the same."""
         if self.rule == f"low_{self.quality_method}" and np.isfinite(self._cuts.score):
@@ -294,11 +197,6 @@ class ConfidentLearning(AliasedParams, LabelErrorDetector):
         return None
 
     def _judge_new(self, X, codes):
-        if not hasattr(self, "estimators_"):
-            raise AttributeError(
-                "The models that judge new rows were not kept: fit with store_estimators=True."
-            )
-        models = self.estimators_
-        proba = sum(predict_columns(model, X, self.classes_) for model in models) / len(models)
+        proba = self._predict_mean(X)
         quality = score_rows(self.quality_method, np.maximum(codes, 0), proba)
         return quality, self._cuts.flag(codes, proba)
