@@ -11,21 +11,20 @@ Reads the tables from the folder named by SKROBUST_DATA (default ../shared/data)
 """
 
 import argparse
-import os
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from _common import environment, write_results
+from _tables import TABLES, read_table
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 from skrobust.detection import ConfidentLearning
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
@@ -45,19 +44,9 @@ CLASSIFIERS = {
 }
 
 
-def load(folder: Path, name: str, max_rows: int):
-    """Load a table as numbers: categories one-hot, at most `max_rows` training and test rows."""
-    table = pd.read_csv(folder / f"{name}.csv.gz")
-    y = table.pop("target").astype(str).to_numpy()
-    text = [c for c in table if not pd.api.types.is_numeric_dtype(table[c])]
-    X = table.drop(columns=text).to_numpy(dtype=np.float64)
-    if text:
-        encoded = OneHotEncoder(sparse_output=False).fit_transform(table[text].astype(str))
-        X = np.hstack([X, encoded])
-    X = X[:, np.ptp(X, axis=0) > 0]
-    counts = pd.Series(y).value_counts()
-    enough = np.isin(y, counts[counts >= 20].index)
-    X, y = X[enough], y[enough]
+def load(name: str, max_rows: int):
+    """Load a table as numbers: at most `max_rows` training and test rows."""
+    X, y = read_table(name)
     if len(y) > max_rows:
         X, _, y, _ = train_test_split(X, y, train_size=max_rows, stratify=y, random_state=0)
     return train_test_split(X, y, test_size=1 / 3, stratify=y, random_state=0)
@@ -119,13 +108,11 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=None)
     parser.add_argument("--full", action="store_true", help="all tables, three seeds, 4500 rows")
     options = parser.parse_args()
-    folder = Path(os.environ.get("SKROBUST_DATA", "../shared/data")) / "tabular_clean"
-    everything = sorted(p.name.removesuffix(".csv.gz") for p in folder.glob("*.csv.gz"))
-    tables = options.tables or (everything if options.full else QUICK)
+    tables = options.tables or (TABLES if options.full else QUICK)
     warnings.simplefilter("ignore")
     cells = []
     for name in tables:
-        data = load(folder, name, 4500 if options.full else 2400)
+        data = load(name, 4500 if options.full else 2400)
         for kind, rate in NOISES:
             for seed in range(3 if options.full else 1):
                 cells.append(run_cell(name, kind, rate, seed, data))
