@@ -27,7 +27,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--redo", nargs="+", default=(), metavar="PATTERN", help="forget those of some methods"
     )
     parser.add_argument(
-        "--methods", nargs="+", default=("*",), metavar="PATTERN", help="run these methods only"
+        "--methods",
+        nargs="+",
+        default=("*",),
+        metavar="PATTERN",
+        help="run these methods only; all are summarised",
     )
     parser.add_argument("--summary", action="store_true", help="only summarise what is there")
 
@@ -91,11 +95,7 @@ class CellStore:
         jobs : int, default=1
             Processes.
         """
-        todo = []
-        for cell in cells:
-            lacking = [m for m in methods(cell) if _key({**cell, "method": m}) not in self.lines]
-            if lacking:
-                todo.append((dict(cell), lacking))
+        todo = self.lacking(cells, methods)
         calls = (delayed(_measure)(measure, cell, lacking) for cell, lacking in todo)
         parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
         for done, (cell, measured) in enumerate(parallel(calls), 1):
@@ -111,6 +111,15 @@ class CellStore:
                     self.lines[_key(line["cell"])] = line
                     file.write(_dump(line))
             print(f"[{done}/{len(todo)}] {' '.join(map(str, cell.values()))}", flush=True)
+
+    def lacking(self, cells: Iterable[Mapping], methods) -> list[tuple[dict, list[str]]]:
+        """Return the cells that lack some of their methods, each with those."""
+        todo = []
+        for cell in cells:
+            lacking = [m for m in methods(cell) if _key({**cell, "method": m}) not in self.lines]
+            if lacking:
+                todo.append((dict(cell), lacking))
+        return todo
 
     def records(self, cells: Iterable[Mapping]) -> list[dict]:
         """Return the measurements of these cells, coordinates and values in one dictionary."""

@@ -153,17 +153,21 @@ def main() -> None:
     names = chosen(real_names(), options.data) if options.data else None
     cells = make_cells(names or (real_names() if options.full else list(QUICK)), options.full)
     store = CellStore("detection_real", fresh=options.fresh, redo=options.redo)
+
+    def methods_of(cell):
+        return method_names(kind_of(cell["data"]))
+
     if not options.summary:
         store.run(
             cells,
-            lambda cell: chosen(method_names(kind_of(cell["data"])), options.methods),
+            lambda cell: chosen(methods_of(cell), options.methods),
             measure,
             jobs=options.jobs,
         )
     frame = pd.DataFrame(store.records(cells))
     if frame.empty:
         parser.error("nothing measured yet")
-    methods = chosen(method_names("table"), options.methods)
+    methods = list(dict.fromkeys(m for cell in cells for m in methods_of(cell)))
     frame = frame[frame["method"].isin(methods)]
     frame["family"] = frame["data"].where(~frame["data"].str.startswith("jira/"), "jira")
     place = {name: i for i, name in enumerate([*real_names(), "jira", *methods])}
@@ -173,7 +177,7 @@ def main() -> None:
         kind="stable",
     )
     # Only a whole run is worth keeping under version control.
-    whole = options.full and names is None and tuple(options.methods) == ("*",)
+    whole = options.full and names is None and not store.lacking(cells, methods_of)
     where = environment()
     parts = {"detection_real": summarise(frame), "detection_real_targets": targets(frame)}
     for name, rows in parts.items():

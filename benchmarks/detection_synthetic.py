@@ -154,9 +154,10 @@ def main() -> None:
         for rate in options.rates
     ]
     store = CellStore("detection_synthetic", fresh=options.fresh, redo=options.redo)
-    methods = chosen(method_names("table"), options.methods)
+    methods = method_names("table")
     if not options.summary:
-        store.run(cells, lambda cell: methods, measure, jobs=options.jobs)
+        asked = chosen(methods, options.methods)
+        store.run(cells, lambda cell: asked, measure, jobs=options.jobs)
     frame = pd.DataFrame(store.records(cells))
     if frame.empty:
         parser.error("nothing measured yet")
@@ -166,7 +167,7 @@ def main() -> None:
     # Only a whole run is worth keeping under version control.
     whole = options.full and not options.tables and not options.seeds
     whole = whole and tuple(options.kinds) == KINDS and tuple(options.rates) == RATES
-    folder = None if whole and tuple(options.methods) == ("*",) else CACHE
+    folder = None if whole and not store.lacking(cells, lambda cell: methods) else CACHE
     parts = {
         "detection_synthetic": summarise(frame),
         "detection_synthetic_f1": by_group(frame, "f1"),
