@@ -151,6 +151,8 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=None, metavar="PATTERN")
     options = parser.parse_args()
     names = chosen(real_names(), options.data) if options.data else None
+    if names == []:
+        parser.error(f"no data set matches; there are {', '.join(real_names())}")
     cells = make_cells(names or (real_names() if options.full else list(QUICK)), options.full)
     store = CellStore("detection_real", fresh=options.fresh, redo=options.redo)
 
