@@ -2,11 +2,13 @@
 
 from skrobust.detection._confident_learning import ConfidentLearning
 from skrobust.detection._quality import label_quality_scores
+from skrobust.detection._residual import ResidualDetector
 from skrobust.detection._rules import find_label_errors
 from skrobust.noise import confident_joint, confident_thresholds
 
 __all__ = [
     "ConfidentLearning",
+    "ResidualDetector",
     "confident_joint",
     "confident_thresholds",
     "find_label_errors",

@@ -1,5 +1,6 @@
-"""Meta-estimators that make the classifier you already have survive wrong labels."""
+"""Meta-estimators that make the model you already have survive wrong labels."""
 
 from skrobust.wrappers._cleaning import CleaningClassifier
+from skrobust.wrappers._cleaning_regressor import CleaningRegressor
 
-__all__ = ["CleaningClassifier"]
+__all__ = ["CleaningClassifier", "CleaningRegressor"]

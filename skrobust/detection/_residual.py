@@ -1,0 +1,437 @@
+"""Which numeric targets are too far from what a model says that has not seen them?"""
+
+import dataclasses
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import clone
+
+from skrobust.detection._residual_models import FoldModels, ForestModels
+from skrobust.detection._residual_rules import (
+    RESIDUAL_RULES,
+    best_share,
+    mixture_cut,
+    r2,
+    share_cut,
+)
+from skrobust.detection._target_detector import TargetDetector, weighted_median
+from skrobust.evidence._values import (
+    ValueEvidence,
+    default_regression_forest,
+    gives_out_of_bag_values,
+    predict_values,
+)
+from skrobust.utils._random import private_random_state, set_missing_random_states
+from skrobust.utils._rows import check_numeric
+from skrobust.utils._sklearn import Features, Interval, StrOptions, fit_context
+from skrobust.utils._targets import check_target_data, check_targets
+from skrobust.utils._weights import weight_fit_params
+
+# Squares of residuals beyond so many medians say nothing about the noise of right targets.
+_CAP = 6
+# The noise of a row is at least this share of the median residual, whatever a forest says.
+_LEAST_NOISE = 0.3
+# Residuals this small, as a share of the spread of all targets, are rounding.
+_ROUNDING = 1e-6
+_LEAST_MEDIAN = 0.05
+
+
+class ResidualDetector(TargetDetector):
+    """Detect wrong numeric targets by their distance from predictions of a model.
+
+    Each target is compared with the prediction of a model that was fitted without it. Its
+    residual is divided by an estimate of how large residuals of right targets are there: how
+    much models differ, and how noisy the targets of such rows are. Rows that look wrong are then
+    left out, and all are judged once more.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : regressor, default=None
+        Model that predicts, cloned.
+
+        - None: the out-of-bag predictions of 300 extremely randomised trees with at least five
+          rows per leaf, from a single fit. Needs a table of numbers.
+        - A forest with ``oob_score=True``: its out-of-bag predictions, from a single fit.
+        - Any other regressor: its out-of-fold predictions. X is handed on untouched.
+    rule : {"mixture", "refit"}, default="mixture"
+        How many targets are flagged.
+
+        - "mixture": those whose standardised residual is more likely to belong to the wider of
+          two normal distributions that are fitted to all of them.
+        - "refit": the share on a grid from 0 to .2 whose removal improves the out-of-sample R²
+          of a model most, measured over all rows. Needs a dozen rounds of fits, and flags much
+          of a data set that has no errors.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds of the out-of-fold predictions. For a number, equal rows and rows of one group
+        share a fold, and rows are dealt by their content, so that sorted tables need no
+        shuffling. Not used with out-of-bag predictions.
+    n_bootstrap : int, default=0
+        Number of times that halves of the rows are predicted by a model of the other half. The
+        spread of these predictions is the first part of ``uncertainty_``; 0 leaves it out. Not
+        used with out-of-bag predictions, where the trees spread.
+    threshold : float, default=None
+        Flag the rows whose quality is below this, instead of by `rule`.
+    flag_fraction : float, default=None
+        Flag this share of the rows, those of the lowest quality, instead of by `rule`.
+    store_estimators : bool, default=False
+        Keep the fitted models, for ``detect`` and ``score_labels``.
+    n_jobs : int, default=None
+        Number of folds, or threads of the forest, at a time.
+    random_state : int, RandomState instance or None, default=None
+        Seed for models, and parts of models, that have none of their own, and for halves. None
+        draws fresh entropy: NumPy's global generator is neither read nor advanced.
+
+    Attributes
+    ----------
+    label_quality_ : ndarray of shape (n_samples,)
+        How likely each target is right, in [0, 1]: exp(-z), where z is the absolute standardised
+        residual as a multiple of its median. NaN where the target is missing or no model judges
+        it.
+    label_errors_ : ndarray of shape (n_samples,) of bool
+        Rows whose target is probably wrong.
+    suggested_labels_ : ndarray of shape (n_samples,)
+        The prediction where the target is flagged or missing, else the target; the verified one
+        where there is one. NaN where nothing is known.
+    keep_weight_ : ndarray of shape (n_samples,)
+        Weight of the rows that are kept; 0 for flagged rows and those without a target.
+    sample_indices_ : ndarray of shape (n_kept,)
+        Rows that are kept.
+    noise_rate_ : float
+        Share of the targets that are flagged, by weight.
+    threshold_ : float
+        The cut of ``label_quality_``: what lies below is flagged.
+    predictions_ : ndarray of shape (n_samples,)
+        Predictions by models that did not learn from the row.
+    residuals_ : ndarray of shape (n_samples,)
+        Given targets minus predictions.
+    uncertainty_ : ndarray of shape (n_samples,)
+        How large residuals of right targets are estimated to be: the spread of models plus the
+        root of the predicted squared residual.
+    estimators_ : list of regressors
+        Fitted models, of a forest the mean of its trees, if ``store_estimators=True``.
+    n_features_in_ : int
+        Number of features, where X has any.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, where X has names that are all text.
+
+    See Also
+    --------
+    skrobust.wrappers.CleaningRegressor : Trains a regressor on what is left.
+    ConfidentLearning : The same for classes.
+
+    Notes
+    -----
+    The squared residuals are predicted by a forest where X is a table of numbers, whatever the
+    model, because it is smooth and never negative; elsewhere by clones of the model, whose
+    prediction is then added to the root mean square. Residuals beyond six medians are cut off:
+    else wrong targets would excuse themselves and their neighbours.
+
+    References
+    ----------
+    Zhou, Mueller, Kumar, Wang and Lei (2023). Detecting errors in numerical data via any
+    regression model. arXiv:2305.16583.
+
+    Geurts, Ernst and Wehenkel (2006). Extremely randomized trees. Machine Learning 63.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skrobust.detection import ResidualDetector
+    >>> X, y = make_friedman1(300, noise=0.5, random_state=0)
+    >>> y[:10] += 30
+    >>> detector = ResidualDetector(random_state=0).fit(X, y)
+    >>> np.flatnonzero(detector.label_errors_)[:10]
+    array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    """
+
+    _parameter_constraints: dict = {
+        **TargetDetector._parameter_constraints,
+        "rule": [StrOptions(set(RESIDUAL_RULES))],
+        "n_bootstrap": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        rule="mixture",
+        cv=5,
+        n_bootstrap=0,
+        threshold=None,
+        flag_fraction=None,
+        store_estimators=False,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.rule = rule
+        self.cv = cv
+        self.n_bootstrap = n_bootstrap
+        self.threshold = threshold
+        self.flag_fraction = flag_fraction
+        self.store_estimators = store_estimators
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def _get_estimator(self):
+        """The model that supplies evidence."""
+        return default_regression_forest() if self.estimator is None else self.estimator
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.one_d_labels = True
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+        """Judge the targets of a data set.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input. Whether it must be numbers depends on the model.
+        y : array-like of shape (n_samples,)
+            Given targets. None and NaN are missing targets, which are never fitted on and get a
+            suggestion.
+        verified_labels : array-like of shape (n_samples,), default=None
+            Targets as checked by a person, NaN where nobody looked. Where they agree with `y`,
+            up to rounding, the row is trusted: never flagged, quality 1. Where they do not, it
+            is a known error: flagged, quality 0, with the verified target as the suggestion.
+            Models learn from verified targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights, used in every fit and count. An integer weight counts as so many equal
+            rows; rows of weight zero are not learned from.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group never judge one another.
+
+        Returns
+        -------
+        self : object
+            Fitted detector.
+        """
+        self._check_cuts()
+        data = check_target_data(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+        )
+        features = Features(data.X)
+        models = self._make_models(data)
+        evidence, cut = self._judge(data, models)
+        features.record(self)
+        self._conclude(data, evidence, cut)
+        return self
+
+    def _make_models(self, data):
+        """Prepare what predicts targets, and what predicts the size of residuals."""
+        random_state = private_random_state(self.random_state)
+        forest = self.estimator is None or gives_out_of_bag_values(self.estimator)
+        if forest:
+            check_numeric(
+                data.X,
+                "ResidualDetector without an estimator of another kind looks at a forest. Pass an"
+                " estimator that takes X as it is, such as a Pipeline that encodes it first.",
+            )
+        if self.estimator is None:
+            estimator = default_regression_forest()
+        else:
+            estimator = clone(self.estimator)
+        set_missing_random_states(estimator, random_state)
+        weight_fit_params(estimator, data.sample_weight)  # may say no, before any work
+        # A tree is out of the bag of a whole group next to never, so that groups need folds.
+        if forest and data.groups is None:
+            return ForestModels(estimator, data, self.n_jobs)
+        if forest:
+            estimator.set_params(oob_score=False)
+        fit_params, weight = self._route(estimator, data)
+        return FoldModels(
+            estimator,
+            data,
+            cv=self.cv,
+            n_bootstrap=self.n_bootstrap,
+            fit_params=fit_params,
+            weight=weight,
+            n_jobs=self.n_jobs,
+            random_state=random_state,
+        )
+
+    def _judge(self, data, models):
+        """Judge all rows, leave out those that look wrong, and judge them again.
+
+        Returns
+        -------
+        evidence : _Residuals
+            What is known in the end.
+        cut : float
+            Scores above this are flagged, by the method's own rule.
+        """
+        evidence = _look(data, models, data.used)
+        open_question = evidence.open_question
+        weight = None if data.sample_weight is None else data.sample_weight[open_question]
+        share = None
+        if self.rule == "refit":
+            size = np.abs(data.best - evidence.predictions)
+
+            def doubt(share):
+                cut = share_cut(size[open_question], share, weight)
+                return open_question & (size >= cut) & (share > 0)
+
+            def score_without(share):
+                keep = data.used & ~doubt(share)
+                predictions = models.predict(keep).predictions if share else evidence.predictions
+                scored = data.used & ~np.isnan(predictions)
+                mass = None if data.sample_weight is None else data.sample_weight[scored]
+                return r2(data.best[scored], predictions[scored], mass)
+
+            share = best_share(score_without)
+            doubted = doubt(share)
+        else:
+            doubted = open_question & (
+                evidence.scores > mixture_cut(evidence.scores[open_question], weight)
+            )
+        if doubted.any() and (data.used & ~doubted).any():
+            evidence = _look(data, models, data.used & ~doubted)
+        scores = evidence.scores[open_question]
+        if share is None:
+            return evidence, mixture_cut(scores, weight)
+        # What is at the cut is flagged.
+        return evidence, float(np.nextafter(share_cut(scores, share, weight), -np.inf))
+
+    def _conclude(self, data, evidence, cut) -> None:
+        """Set the fitted attributes."""
+        self._unit = evidence.unit
+        quality = np.exp(-evidence.scores / self._unit)
+        quality[~data.given] = np.nan
+        known = ~np.isnan(quality)
+        open_question = known & ~data.checked
+
+        def own_rule():
+            with np.errstate(invalid="ignore"):
+                return evidence.scores > cut, float(np.exp(-cut / self._unit))
+
+        errors, self.threshold_ = self._flag(quality, open_question, data.sample_weight, own_rule)
+        quality[data.trusted] = 1.0
+        quality[data.known_errors] = 0.0
+        errors |= data.known_errors
+        _keep_the_best(data, quality, errors)
+        suggested = np.where(errors | ~data.given, evidence.predictions, data.y)
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        self.label_quality_ = quality
+        self.label_errors_ = errors
+        self.suggested_labels_ = np.where(data.checked, data.verified, suggested)
+        self.keep_weight_ = np.where(errors | ~data.given, 0.0, weight)
+        self.sample_indices_ = np.flatnonzero(~errors & data.given)
+        self.noise_rate_ = data.mass(errors) / max(data.mass(data.given), 1e-300)
+        self.predictions_ = evidence.predictions
+        self.residuals_ = data.y - evidence.predictions
+        self.uncertainty_ = evidence.uncertainty
+        for name in ("estimators_", "_noise"):
+            vars(self).pop(name, None)
+        if self.store_estimators:
+            self.estimators_ = evidence.models.estimators
+            self._noise = evidence.noise
+
+    def _check_new_targets(self, y):
+        return check_targets(y)
+
+    def _judge_new(self, X, y):
+        predictions, spread = _predict_new(self.estimators_, X)
+        halves = self._noise.halves
+        if halves:
+            both = [_predict_new(half, X)[0] for half in halves]
+            spread = np.std([predictions, *both], axis=0)
+        uncertainty = self._noise.uncertainty(_predict_new(self._noise.estimators, X)[0], spread)
+        scores = np.abs(y - predictions) / uncertainty
+        quality = np.exp(-scores / self._unit)
+        with np.errstate(invalid="ignore"):
+            return quality, quality < self.threshold_
+
+
+def _keep_the_best(data, quality, errors) -> None:
+    """Unflag the best rows, if all would be flagged."""
+    counted = data.used & data.given
+    if counted.any() and errors[counted].all():
+        doubtful = counted & ~data.known_errors
+        if doubtful.any():
+            errors[doubtful & (quality == quality[doubtful].max())] = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Noise:
+    """What turns predicted squares and spreads into an uncertainty, also of new rows."""
+
+    base: float
+    least: float
+    tiny: float
+    estimators: list
+    halves: list
+
+    def uncertainty(self, squares: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        noise = self.base + np.maximum(np.sqrt(np.maximum(squares, 0.0)), self.least)
+        return np.maximum(noise + spread, self.tiny)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Residuals:
+    """What one look at all rows yields."""
+
+    predictions: np.ndarray
+    uncertainty: np.ndarray
+    scores: np.ndarray
+    open_question: np.ndarray
+    unit: float
+    noise: _Noise
+    models: ValueEvidence
+
+
+def _look(data, models, fitted) -> _Residuals:
+    """Predict all rows by models of some, and estimate how large their residuals may be.
+
+    Parameters
+    ----------
+    data : TargetData
+        Rows.
+    models : ForestModels or FoldModels
+        What predicts.
+    fitted : ndarray of shape (n_samples,) of bool
+        Rows to learn from.
+
+    Returns
+    -------
+    residuals : _Residuals
+        Absolute standardised residuals, and what they are made of.
+    """
+    evidence = models.predict(fitted)
+    predictions = evidence.predictions
+    learned = fitted & ~np.isnan(predictions)
+    if not learned.any():
+        raise ValueError("No row was predicted by a model that had not seen it.")
+    weight = None if data.sample_weight is None else data.sample_weight[learned]
+    size = np.zeros(data.n_samples)
+    size[learned] = np.abs(data.best[learned] - predictions[learned])
+    centre = np.average(data.best[learned], weights=weight)
+    scale = np.sqrt(np.average((data.best[learned] - centre) ** 2, weights=weight))
+    # Even where all targets are equal, sums of them are not exact.
+    tiny = max(_ROUNDING * scale, 1e-12 * abs(centre), 1e-300)
+    median = max(weighted_median(size[learned], weight), tiny)
+    squares = np.minimum(size, _CAP * median) ** 2
+    predicted, estimators = models.predict_squares(squares, learned)
+    spread, halves = models.spread(evidence, fitted)
+    base = 0.0 if models.smooth else np.sqrt(np.average(squares[learned], weights=weight))
+    noise = _Noise(base, _LEAST_NOISE * median, tiny, estimators, halves)
+    uncertainty = noise.uncertainty(predicted, spread)
+    scores = np.abs(data.y - predictions) / uncertainty
+    open_question = data.used & data.given & ~data.checked & ~np.isnan(scores)
+    counted = open_question if open_question.any() else data.used & ~np.isnan(scores)
+    mass = None if data.sample_weight is None else data.sample_weight[counted]
+    unit = max(weighted_median(scores[counted], mass), _LEAST_MEDIAN) if counted.any() else 1.0
+    return _Residuals(predictions, uncertainty, scores, open_question, unit, noise, evidence)
+
+
+def _predict_new(estimators, X) -> tuple[np.ndarray, np.ndarray]:
+    """Mean prediction of models for new rows, and the spread of trees if they are a forest."""
+    if len(estimators) == 1 and hasattr(estimators[0], "predict_with_spread"):
+        return estimators[0].predict_with_spread(X)
+    predictions = sum(predict_values(model, X) for model in estimators) / len(estimators)
+    return predictions, np.zeros(len(predictions))

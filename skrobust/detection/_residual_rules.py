@@ -1,0 +1,101 @@
+"""From standardised residuals to flags: how many targets are wrong?"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import expit
+
+from skrobust.detection._target_detector import weighted_median
+from skrobust.utils._masses import lowest_mass_cut
+
+RESIDUAL_RULES = ("mixture", "refit")
+_N_STEPS = 200
+# A normal distribution has so many standard deviations between its centre and its quartiles.
+_QUARTILE = 0.6744897501960817
+# Standardised residuals of right targets are of the order of 1; most of them may be zero.
+_LEAST_SCALE = 0.2
+# How much wider the residuals of wrong targets spread, at least.
+_LEAST_RATIO = 1.5
+_COARSE = (0.01, 0.05, 0.1, 0.15, 0.2)
+_N_FINE = 3
+
+
+def mixture_cut(scores: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Find where residuals are more likely those of wrong targets than of right ones.
+
+    Residuals of right and of wrong targets are taken to follow two normal distributions around
+    zero, a narrow one and a wide one, fitted by expectation maximisation.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples,)
+        Absolute standardised residuals.
+    weight : ndarray of shape (n_samples,), default=None
+        Weights, positive.
+
+    Returns
+    -------
+    cut : float
+        Scores above this belong to the wide distribution; infinite if none does.
+    """
+    if not len(scores):
+        return np.inf
+    mass = np.ones(len(scores)) if weight is None else weight / weight.mean()
+    squares = scores**2
+    narrow = max(weighted_median(scores, weight) / _QUARTILE, _LEAST_SCALE)
+    least = narrow / 2
+    wide, share = 5 * narrow, 0.1
+    for _ in range(_N_STEPS):
+        before = narrow, wide, share
+        gap = np.log((1 - share) / share * wide / narrow)
+        wrong = expit(squares * (0.5 / narrow**2 - 0.5 / wide**2) - gap) * mass
+        right = mass - wrong
+        share = wrong.sum() / mass.sum()
+        if not 1e-9 < share < 1 - 1e-9:
+            return np.inf
+        narrow = max(np.sqrt((right * squares).sum() / right.sum()), least)
+        wide = max(np.sqrt((wrong * squares).sum() / wrong.sum()), _LEAST_RATIO * narrow)
+        if np.allclose(before, (narrow, wide, share), rtol=1e-7, atol=0):
+            break
+    gap = np.log((1 - share) / share * wide / narrow)
+    return float(np.sqrt(max(gap, 0) / (0.5 / narrow**2 - 0.5 / wide**2)))
+
+
+def best_share(score_without: Callable[[float], float]) -> float:
+    """Choose the share of rows whose removal improves a model most.
+
+    Parameters
+    ----------
+    score_without : callable
+        Takes a share, and returns the score of a model that was fitted without so many of the
+        worst rows.
+
+    Returns
+    -------
+    share : float
+        From a coarse grid and a finer one around its best point; 0 if nothing is gained.
+    """
+    scores = {share: score_without(share) for share in (0.0, *_COARSE)}
+    best = max(_COARSE, key=scores.get)
+    place = _COARSE.index(best)
+    steps = np.arange(1, _N_FINE + 1) / (_N_FINE + 1)
+    for other in _COARSE[max(place - 1, 0) : place + 2]:
+        if other != best:
+            for share in (best + (other - best) * steps).tolist():
+                scores[share] = score_without(share)
+    best = max(scores, key=scores.get)
+    return best if scores[best] > scores[0.0] else 0.0
+
+
+def share_cut(scores: np.ndarray, share: float, weight: np.ndarray | None = None) -> float:
+    """Find the score from which on the largest scores make up a share of the mass."""
+    mass = share * (len(scores) if weight is None else weight.sum())
+    return -lowest_mass_cut(-scores, mass, weight)
+
+
+def r2(y: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Share of the variance explained, over all rows given, wrong targets included."""
+    mean = np.average(y, weights=weight)
+    total = np.average((y - mean) ** 2, weights=weight)
+    left = np.average((y - predictions) ** 2, weights=weight)
+    return 1 - left / total if total > 0 else float(left == 0)

@@ -1,0 +1,232 @@
+"""What detectors have in common whose labels are no classes: numbers, or indicators."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import check_is_fitted
+
+from skrobust.utils._masses import lowest_mass_cut
+from skrobust.utils._sklearn import (
+    HasMethods,
+    Interval,
+    check_features,
+    routing_enabled,
+    safe_indexing,
+)
+from skrobust.utils._weights import weight_fit_params
+
+
+class TargetDetector(BaseEstimator):
+    """Base class of detectors of wrong targets that are no classes.
+
+    A subclass writes ``fit``, ``_get_estimator()``, ``_check_new_targets(y)`` and
+    ``_judge_new(X, y)``, which returns the quality and the flags of rows that were not in
+    ``fit``.
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "cv": ["cv_object"],
+        "threshold": [None, Interval(Real, 0, 1, closed="both")],
+        "flag_fraction": [None, Interval(Real, 0, 1, closed="left")],
+        "store_estimators": ["boolean"],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        inner = get_tags(self._get_estimator())
+        tags.input_tags.sparse = inner.input_tags.sparse
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        return tags
+
+    def get_metadata_routing(self):
+        """Say which metadata this detector and its parts take.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Routing information.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(estimator=self._get_estimator(), method_mapping=mapping)
+        )
+
+    def _check_cuts(self) -> None:
+        if self.threshold is not None and self.flag_fraction is not None:
+            raise ValueError(
+                f"threshold={self.threshold!r} and flag_fraction={self.flag_fraction!r} both say"
+                " how many rows to flag: give one of them."
+            )
+
+    def _route(self, estimator, data):
+        """Work out what the fits of the evidence get.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            Model to be fitted.
+        data : object with `sample_weight` and `groups`
+            What ``fit`` was given.
+
+        Returns
+        -------
+        fit_params : dict or None
+            Keywords for ``fit`` beside the weights.
+        weight : ndarray of shape (n_samples,) or None
+            Weights for ``fit``.
+        """
+        weight = data.sample_weight
+        if not routing_enabled() or self.estimator is None:
+            return None, weight
+        weight_fit_params(estimator, weight)  # to decline weights is fine, to take none is not
+        metadata = {"sample_weight": weight, "groups": data.groups}
+        metadata = {key: value for key, value in metadata.items() if value is not None}
+        fit_params = dict(process_routing(self, "fit", **metadata)["estimator"]["fit"])
+        return fit_params, fit_params.pop("sample_weight", None)
+
+    def _flag(self, quality, open_question, weight, own_rule):
+        """Flag what the user asked for, or else what the method's own rule says.
+
+        Parameters
+        ----------
+        quality : ndarray
+            Of any shape; NaN is never flagged.
+        open_question : ndarray of bool
+            What may be flagged.
+        weight : ndarray or None
+            Of the same shape.
+        own_rule : callable
+            Takes nothing and returns flags and their cut of the quality, or None for the latter.
+
+        Returns
+        -------
+        errors : ndarray of bool
+            Flags.
+        cut : float or None
+            What lies below is flagged.
+        """
+        if self.threshold is not None:
+            cut = float(self.threshold)
+        elif self.flag_fraction is not None:
+            counted = open_question if weight is None else open_question & (weight > 0)
+            weight = None if weight is None else weight[counted]
+            mass = self.flag_fraction * (counted.sum() if weight is None else weight.sum())
+            cut = just_above(lowest_mass_cut(quality[counted], mass, weight))
+        else:
+            errors, cut = own_rule()
+            return errors & open_question, cut
+        with np.errstate(invalid="ignore"):
+            return open_question & (quality < cut), cut
+
+    def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+        """Judge the targets of a data set and return the rows that are kept.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of length n_samples
+            Given targets.
+        verified_labels : array-like of length n_samples, default=None
+            As of ``fit``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As of ``fit``.
+        groups : array-like of shape (n_samples,), default=None
+            As of ``fit``.
+
+        Returns
+        -------
+        X_resampled : array-like of length n_kept
+            Rows whose target is there and not flagged, of the type of `X`.
+        y_resampled : array-like of length n_kept
+            Their targets.
+        """
+        self.fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups)
+        X, y = indexable(X, y)
+        kept = self.sample_indices_
+        return safe_indexing(X, kept), safe_indexing(y, kept)
+
+    def detect(self, X, y) -> np.ndarray:
+        """Flag rows that were not in ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of length n_samples
+            Given targets. Missing ones are not flagged.
+
+        Returns
+        -------
+        label_errors : ndarray of shape (n_samples,) of bool
+            True where a target is probably wrong.
+        """
+        return self._judge_targets(X, y)[1]
+
+    def score_labels(self, X, y) -> np.ndarray:
+        """Score how likely targets are right, of rows that were not in ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of length n_samples
+            Given targets.
+
+        Returns
+        -------
+        label_quality : ndarray of shape (n_samples,)
+            In [0, 1]; NaN where nothing is given.
+        """
+        return self._judge_targets(X, y)[0]
+
+    def _judge_targets(self, X, y):
+        check_is_fitted(self)
+        y = self._check_new_targets(y)
+        (X, y) = indexable(X, y)
+        check_features(self, X)
+        if not hasattr(self, "estimators_"):
+            raise AttributeError(
+                "The models that judge new rows were not kept: fit with store_estimators=True."
+            )
+        return self._judge_new(X, y)
+
+
+def just_above(cut: float) -> float:
+    """The threshold below which a cut lies; 0 where nothing is to be cut."""
+    return 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
+
+
+def weighted_median(values: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Median of values that count as often as they weigh.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,)
+        At least one.
+    weight : ndarray of shape (n_values,), default=None
+        Positive weights; None is 1 each.
+
+    Returns
+    -------
+    median : float
+        For integer weights, that of the repeated values.
+    """
+    if weight is None:
+        return float(np.median(values))
+    order = np.argsort(values, kind="stable")
+    mass = np.cumsum(weight[order])
+    half = mass[-1] / 2
+    slack = 1e-12 * mass[-1]
+    low = np.searchsorted(mass, half - slack)
+    high = np.searchsorted(mass, half + slack, side="right")
+    return float(values[order][[low, min(high, len(values) - 1)]].mean())

@@ -1,0 +1,382 @@
+"""What do models say about the targets of rows that they have not seen? Evidence for regression."""
+
+import dataclasses
+
+import numpy as np
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils.parallel import delayed
+
+from skrobust.evidence._folds import make_folds, row_units
+from skrobust.evidence._progress import track
+from skrobust.utils._parallel import stream
+from skrobust.utils._random import draw_seed
+from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
+from skrobust.utils._sklearn import num_samples, safe_indexing, validate_params_of
+from skrobust.utils._weights import index_fit_params, weight_fit_params
+
+# Trees judged in one task: enough tasks to share between threads, few enough to sum up.
+_TREES_PER_TASK = 25
+# These very classes: one derived from them may well draw its rows in another way.
+_FORESTS = (ExtraTreesRegressor, RandomForestRegressor)
+# Units this many times smaller than a fold are dealt without regard to their sizes.
+_MANY_UNITS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueEvidence:
+    """Predictions of rows by models that did not learn from them, and those models.
+
+    Attributes
+    ----------
+    predictions : ndarray of shape (n_samples,)
+        NaN where no model could judge the row.
+    spread : ndarray of shape (n_samples,) or None
+        Standard deviation over the trees of a forest.
+    estimators : list of fitted regressors
+        The models; the mean of their predictions judges new rows.
+    """
+
+    predictions: np.ndarray
+    spread: np.ndarray | None
+    estimators: list
+
+
+def default_regression_forest(n_jobs=None, random_state=None) -> ExtraTreesRegressor:
+    """Make the forest that gives evidence where nothing else is asked for.
+
+    Parameters
+    ----------
+    n_jobs : int, default=None
+        Number of threads.
+    random_state : int, RandomState instance or None, default=None
+        Seed.
+
+    Returns
+    -------
+    forest : ExtraTreesRegressor
+        Not fitted; 300 trees with random splits and leaves of at least five rows.
+    """
+    return ExtraTreesRegressor(
+        300, min_samples_leaf=5, bootstrap=True, n_jobs=n_jobs, random_state=random_state
+    )
+
+
+def gives_out_of_bag_values(estimator) -> bool:
+    """Whether an estimator is a forest that was asked for out-of-bag estimates."""
+    return type(estimator) in _FORESTS and bool(estimator.bootstrap) and bool(estimator.oob_score)
+
+
+def gather_values_out_of_bag(
+    forest, X, y, used, *, sample_weight=None, n_jobs=None, random_state=None
+) -> ValueEvidence:
+    """Predict each row by the trees of a forest that did not draw it, or a copy of it.
+
+    Equal rows are merged before the fit, in an order that depends on their content alone, so
+    that neither the order of rows nor writing a row twice instead of giving it weight two
+    changes the result.
+
+    Parameters
+    ----------
+    forest : ExtraTreesRegressor or RandomForestRegressor
+        With ``bootstrap=True``; cloned.
+    X : array-like of shape (n_samples, n_features)
+        Numbers, indexable.
+    y : ndarray of shape (n_samples,)
+        Targets to fit on.
+    used : ndarray of shape (n_samples,) of bool
+        Rows that may be fitted on. All others are predicted by all trees.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights.
+    n_jobs : int, default=None
+        Number of threads.
+    random_state : RandomState instance
+        Where the seed of a forest that has none comes from.
+
+    Returns
+    -------
+    evidence : ValueEvidence
+        Predictions, their spread, and the mean of the trees.
+    """
+    check_numeric(X, "A forest needs a table of numbers: encode text and categories first.")
+    validate_params_of(forest)
+    forest = clone(forest)
+    if forest.random_state is None:
+        forest.set_params(random_state=draw_seed(random_state))
+    if n_jobs is not None:
+        forest.set_params(n_jobs=n_jobs)
+    rows = np.flatnonzero(used)
+    _, first, unit = np.unique(row_hashes(X)[rows], return_index=True, return_inverse=True)
+    check_two_units(len(first))
+    # Equal rows with equal targets are one entry of the bootstrap, weighing their sum.
+    order = np.lexsort((y[rows], unit))
+    sorted_unit, sorted_y = unit[order], y[rows][order]
+    new = np.ones(len(rows), dtype=bool)
+    new[1:] = (np.diff(sorted_unit) > 0) | (np.diff(sorted_y) > 0)
+    entry = np.cumsum(new) - 1
+    weight = None if sample_weight is None else sample_weight[rows][order]
+    trees, mean, spread = _grow_and_judge(
+        forest,
+        as_numbers(safe_indexing(X, rows[first]), np.float32),
+        sorted_unit[new],
+        sorted_y[new],
+        np.bincount(entry, weights=weight).astype(np.float64),
+    )
+    model = TreeMean(trees)
+    predictions, spreads = np.empty(num_samples(X)), np.empty(num_samples(X))
+    predictions[rows], spreads[rows] = mean[unit], spread[unit]
+    others = np.flatnonzero(~used)
+    if len(others):
+        predictions[others], spreads[others] = model.predict_with_spread(safe_indexing(X, others))
+    return ValueEvidence(predictions, spreads, [model])
+
+
+class TreeMean:
+    """Trees whose mean prediction judges new rows."""
+
+    def __init__(self, trees):
+        self.trees = trees
+
+    def predict_with_spread(self, X) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of the predictions of the trees."""
+        X = as_numbers(X, np.float32)
+        assert_all_finite(X.data if sparse.issparse(X) else X, allow_nan=True, input_name="X")
+        total = _Moments(X.shape[0])
+        for tree in self.trees:
+            total.add(slice(None), tree.predict(X, check_input=False))
+        return total.mean_and_spread()
+
+    def predict(self, X) -> np.ndarray:
+        """Return the mean of the predictions of the trees."""
+        return self.predict_with_spread(X)[0]
+
+
+class _Moments:
+    """Counts, means and squared deviations of predictions, added up without cancellation."""
+
+    def __init__(self, n_rows):
+        self.count = np.zeros(n_rows)
+        self.mean = np.zeros(n_rows)
+        self.squares = np.zeros(n_rows)
+
+    def add(self, rows, values) -> None:
+        self.count[rows] += 1
+        gap = values - self.mean[rows]
+        self.mean[rows] += gap / self.count[rows]
+        self.squares[rows] += gap * (values - self.mean[rows])
+
+    def merge(self, other) -> None:
+        count = self.count + other.count
+        share = np.divide(other.count, count, out=np.zeros_like(count), where=count > 0)
+        gap = other.mean - self.mean
+        self.squares += other.squares + gap**2 * self.count * share
+        self.mean += gap * share
+        self.count = count
+
+    def mean_and_spread(self) -> tuple[np.ndarray, np.ndarray]:
+        mean = np.where(self.count > 0, self.mean, np.nan)
+        variance = np.divide(
+            self.squares, self.count, out=np.full(len(mean), np.nan), where=self.count > 0
+        )
+        return mean, np.sqrt(variance)
+
+
+def _grow_and_judge(forest, X_units, entry_unit, values, weight):
+    """Grow the trees of a forest, and average for each unit those that drew no entry of it.
+
+    Without weights these are the very trees that the forest's own ``fit`` grows.
+    """
+    n_units, n_entries = X_units.shape[0], len(values)
+    X_entries = X_units if n_entries == n_units else X_units[entry_unit]
+    # Trees need to look for missing values themselves, and otherwise nothing.
+    given = X_entries.data if sparse.issparse(X_entries) else X_entries
+    check_input = bool(np.isnan(given).any())
+    assert_all_finite(given, allow_nan=check_input, estimator_name=type(forest).__name__)
+    if sparse.issparse(X_entries) and not check_input:
+        X_entries = X_entries.tocsc()
+        X_entries.sort_indices()
+    params = {name: getattr(forest, name) for name in forest.estimator_params}
+    random_state = check_random_state(forest.random_state)
+    trees = [
+        clone(forest.estimator).set_params(
+            **{**params, "random_state": random_state.randint(np.iinfo(np.int32).max)}
+        )
+        for _ in range(forest.n_estimators)
+    ]
+    n_drawn = forest.max_samples
+    if n_drawn is None:
+        n_drawn = n_entries
+    elif not isinstance(n_drawn, (int, np.integer)):
+        n_drawn = max(round(n_entries * n_drawn), 1)
+    if np.ptp(weight) == 0:
+        weight = np.ones(n_entries)
+    column = np.ascontiguousarray(values, dtype=np.float64).reshape(-1, 1)
+
+    def grow_some(some):
+        moments = _Moments(n_units)
+        for tree in some:
+            drawn = check_random_state(tree.random_state).randint(0, n_entries, n_drawn)
+            tree_weight = weight * np.bincount(drawn, minlength=n_entries)
+            with config_context(skip_parameter_validation=True):
+                tree.fit(X_entries, column, sample_weight=tree_weight, check_input=check_input)
+            out = np.ones(n_units, dtype=bool)
+            out[entry_unit[drawn]] = False
+            rows = np.flatnonzero(out)
+            if len(rows):
+                moments.add(rows, tree.predict(X_units[rows], check_input=False))
+        return moments
+
+    tasks = [trees[i : i + _TREES_PER_TASK] for i in range(0, len(trees), _TREES_PER_TASK)]
+    calls = (delayed(grow_some)(task) for task in tasks)
+    jobs = stream(calls, n_jobs=forest.n_jobs, require="sharedmem")
+    total = _Moments(n_units)
+    for moments in track(jobs, len(tasks), "trees"):
+        total.merge(moments)
+    return trees, *total.mean_and_spread()
+
+
+def make_value_folds(cv, X, y, used, groups=None, *, random_state=None):
+    """Split rows for regression.
+
+    Parameters
+    ----------
+    cv : int, splitter, iterable of (train, test), or None
+        For a number, units of equal rows and of groups are dealt in an order that depends on
+        their content, not on their place: sorted tables need no shuffling, and permuting rows
+        permutes the folds. Otherwise as of :func:`skrobust.evidence._folds.make_folds`.
+    X : array-like of length n_samples
+        Input.
+    y : ndarray of shape (n_samples,)
+        Targets to train on.
+    used : ndarray of shape (n_samples,) of bool
+        Rows that may be trained on.
+    groups : ndarray of shape (n_samples,), dtype intp, default=None
+        Groups of rows.
+    random_state : RandomState instance, default=None
+        Deals the units anew, for a number of folds only.
+
+    Returns
+    -------
+    folds : list of (train, test)
+        Row numbers.
+    """
+    if cv is not None and not isinstance(cv, (int, np.integer)):
+        return make_folds(cv, X, y, np.where(used, 0, -1), used, groups)
+    if cv is not None and cv < 2:
+        raise ValueError(f"cv={cv!r} must be at least 2 folds.")
+    rows = np.flatnonzero(used)
+    X_used = X if used.all() else safe_indexing(X, rows)
+    units = row_units(X_used, None if groups is None else groups[rows])
+    sizes = np.bincount(units)
+    check_two_units(len(sizes))
+    n_folds = min(5 if cv is None else int(cv), len(sizes))
+    order = np.arange(len(sizes)) if random_state is None else random_state.permutation(len(sizes))
+    fold = np.empty(len(sizes), dtype=np.intp)
+    if sizes.max() * n_folds * _MANY_UNITS <= len(rows) or sizes.max() == 1:
+        fold[order] = np.arange(len(sizes)) % n_folds
+    else:
+        filled = np.zeros(n_folds)
+        for unit in order[np.argsort(-sizes[order], kind="stable")]:
+            fold[unit] = filled.argmin()
+            filled[fold[unit]] += sizes[unit]
+    fold = fold[units]
+    return [(rows[fold != k], rows[fold == k]) for k in range(n_folds)]
+
+
+def check_two_units(n_units: int) -> None:
+    """Refuse rows of which no model can judge one by another."""
+    if n_units < 2:
+        raise ValueError(
+            "At least two distinct rows (or groups of rows) with a target and a positive weight"
+            f" are needed to judge one by another, found {n_units}: a minimum of 2 is required,"
+            " 1 sample does not do."
+        )
+
+
+def gather_values_out_of_fold(
+    estimator, X, y, folds, extra, *, sample_weight=None, fit_params=None, n_jobs=None
+) -> ValueEvidence:
+    """Predict each row by a model that was fitted without its fold.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Cloned for each fold.
+    X : array-like of length n_samples
+        Input, indexable, handed on as it is.
+    y : ndarray of shape (n_samples,)
+        Targets to fit on.
+    folds : list of (train, test)
+        As of :func:`make_value_folds`.
+    extra : ndarray of shape (n_extra,)
+        Rows that get the mean prediction of the fold models.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights.
+    fit_params : dict, default=None
+        More keywords for ``fit``; arrays with an entry per row are indexed.
+    n_jobs : int, default=None
+        Number of folds fitted in parallel.
+
+    Returns
+    -------
+    evidence : ValueEvidence
+        Predictions and fold models.
+    """
+    weight_fit_params(estimator, sample_weight)  # may say no, before any work
+    n_samples = num_samples(X)
+    calls = (
+        delayed(_fit_and_predict)(
+            clone(estimator), X, y, train, test, extra, sample_weight, fit_params
+        )
+        for train, test in folds
+    )
+    jobs = stream(calls, n_jobs=n_jobs)
+    sums, counts, estimators = np.zeros(n_samples), np.zeros(n_samples), []
+    for (_, test), (fitted, predicted) in zip(folds, track(jobs, len(folds), "folds"), strict=True):
+        rows = np.concatenate([test, extra])
+        sums[rows] += predicted
+        counts[rows] += 1
+        estimators.append(fitted)
+    predictions = np.divide(sums, counts, out=np.full(n_samples, np.nan), where=counts > 0)
+    return ValueEvidence(predictions, None, estimators)
+
+
+def _fit_and_predict(estimator, X, y, train, test, extra, sample_weight, fit_params):
+    params = index_fit_params(fit_params or {}, train, len(y))
+    if sample_weight is not None:
+        params.update(weight_fit_params(estimator, sample_weight[train]))
+    estimator.fit(safe_indexing(X, train), y[train], **params)
+    rows = np.concatenate([test, extra])
+    return estimator, predict_values(estimator, safe_indexing(X, rows))
+
+
+def predict_values(estimator, X) -> np.ndarray:
+    """Predict one finite number per row, or say what came instead.
+
+    Parameters
+    ----------
+    estimator : fitted regressor
+        The model.
+    X : array-like of length n_samples
+        Input.
+
+    Returns
+    -------
+    predictions : ndarray of shape (n_samples,)
+        As float64.
+    """
+    values = np.asarray(estimator.predict(X))
+    name = type(estimator).__name__
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (num_samples(X),) or values.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name}.predict returned {values.dtype} of shape {values.shape} for"
+            f" {num_samples(X)} rows, not one number per row: a regressor is needed."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}.predict returned NaN or infinite values.")
+    return values.astype(np.float64)
