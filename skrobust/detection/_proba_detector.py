@@ -89,15 +89,7 @@ class ProbaDetector(LabelErrorDetector):
             if forest:
                 estimator.set_params(oob_score=False)
             set_missing_random_states(estimator, random_state)
-        fit_params = None
-        weight = data.sample_weight
-        if routing_enabled() and self.estimator is not None:
-            weight_fit_params(estimator, weight)  # to decline weights is fine, to take none is not
-            metadata = {"sample_weight": weight, "groups": data.groups}
-            metadata = {key: value for key, value in metadata.items() if value is not None}
-            routed = process_routing(self, "fit", **metadata)
-            fit_params = dict(routed["estimator"]["fit"])
-            weight = fit_params.pop("sample_weight", None)
+        weight, fit_params = self._route(estimator, data)
         evidence = gather_out_of_fold(
             estimator,
             *common,
@@ -108,6 +100,18 @@ class ProbaDetector(LabelErrorDetector):
             n_jobs=self.n_jobs,
         )
         return self._keep_models(evidence)
+
+    def _route(self, estimator, data) -> tuple[np.ndarray | None, dict | None]:
+        """Work out the weights and the other keywords that ``fit`` of the estimator is given."""
+        weight = data.sample_weight
+        if not routing_enabled() or self.estimator is None:
+            return weight, None
+        weight_fit_params(estimator, weight)  # to decline weights is fine, to take none is not
+        metadata = {"sample_weight": weight, "groups": data.groups}
+        metadata = {key: value for key, value in metadata.items() if value is not None}
+        routed = process_routing(self, "fit", **metadata)
+        fit_params = dict(routed["estimator"]["fit"])
+        return fit_params.pop("sample_weight", None), fit_params
 
     def _keep_models(self, evidence: Evidence) -> Evidence:
         vars(self).pop("estimators_", None)
