@@ -1,6 +1,7 @@
 """Which labels are wrong? Detectors of label errors, and the functions under them."""
 
 from skrobust.detection._confident_learning import ConfidentLearning
+from skrobust.detection._multilabel import MultilabelDetector
 from skrobust.detection._quality import label_quality_scores
 from skrobust.detection._residual import ResidualDetector
 from skrobust.detection._rules import find_label_errors
@@ -8,6 +9,7 @@ from skrobust.noise import confident_joint, confident_thresholds
 
 __all__ = [
     "ConfidentLearning",
+    "MultilabelDetector",
     "ResidualDetector",
     "confident_joint",
     "confident_thresholds",

@@ -34,6 +34,7 @@ _LEAST_NOISE = 0.3
 # Residuals this small, as a share of the spread of all targets, are rounding.
 _ROUNDING = 1e-6
 _LEAST_MEDIAN = 0.05
+_BITS = 20
 
 
 class ResidualDetector(TargetDetector):
@@ -413,9 +414,12 @@ def _look(data, models, fitted) -> _Residuals:
     centre = np.average(data.best[learned], weights=weight)
     scale = np.sqrt(np.average((data.best[learned] - centre) ** 2, weights=weight))
     # Even where all targets are equal, sums of them are not exact.
-    tiny = max(_ROUNDING * scale, 1e-12 * abs(centre), 1e-300)
+    tiny = max(_ROUNDING * scale, 1e-12 * abs(centre), 1e-100)
     median = max(weighted_median(size[learned], weight), tiny)
-    squares = np.minimum(size, _CAP * median) ** 2
+    # In units of a power of two, sums of squares are exact, so that trees break ties alike in
+    # whatever order rows come.
+    unit = 2.0 ** (np.floor(2 * np.log2(median)) - _BITS)
+    squares = np.round(np.minimum(size, _CAP * median) ** 2 / unit) * unit
     predicted, estimators = models.predict_squares(squares, learned)
     spread, halves = models.spread(evidence, fitted)
     base = 0.0 if models.smooth else np.sqrt(np.average(squares[learned], weights=weight))

@@ -48,7 +48,13 @@ class ForestModels:
 
     def _gather(self, forest, y, rows):
         return gather_values_out_of_bag(
-            forest, self.data.X, y, rows, sample_weight=self.data.sample_weight, n_jobs=self.n_jobs
+            forest,
+            self.data.X,
+            y,
+            rows,
+            keys=self.data.best,
+            sample_weight=self.data.sample_weight,
+            n_jobs=self.n_jobs,
         )
 
 
@@ -60,15 +66,16 @@ class FoldModels:
     ):
         self.estimator, self.data, self.n_jobs = estimator, data, n_jobs
         self.fit_params, self.weight = fit_params, weight
-        # Without groups, the noise needs no folds.
         self.smooth = is_numeric(data.X)
         self.noise = default_regression_forest(random_state=draw_seed(random_state))
         self.noise.set_params(n_estimators=_TREES_FOR_NOISE)
         rows = (data.X, data.best, data.used, data.groups)
-        self.folds = make_value_folds(cv, *rows)
+        mass = data.sample_weight
+        self.folds = make_value_folds(cv, *rows, sample_weight=mass)
         seeds = [draw_seed(random_state) for _ in range(n_bootstrap)]
         self.halves = [
-            make_value_folds(2, *rows, random_state=private_random_state(seed)) for seed in seeds
+            make_value_folds(2, *rows, sample_weight=mass, random_state=private_random_state(seed))
+            for seed in seeds
         ]
 
     def predict(self, rows):

@@ -71,7 +71,7 @@ def gives_out_of_bag_values(estimator) -> bool:
 
 
 def gather_values_out_of_bag(
-    forest, X, y, used, *, sample_weight=None, n_jobs=None, random_state=None
+    forest, X, y, used, *, keys=None, sample_weight=None, n_jobs=None, random_state=None
 ) -> ValueEvidence:
     """Predict each row by the trees of a forest that did not draw it, or a copy of it.
 
@@ -89,6 +89,9 @@ def gather_values_out_of_bag(
         Targets to fit on.
     used : ndarray of shape (n_samples,) of bool
         Rows that may be fitted on. All others are predicted by all trees.
+    keys : ndarray of shape (n_samples,), default=None
+        Rows with equal X and equal keys have equal targets, though perhaps for rounding. None
+        takes the targets themselves.
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights.
     n_jobs : int, default=None
@@ -112,17 +115,18 @@ def gather_values_out_of_bag(
     _, first, unit = np.unique(row_hashes(X)[rows], return_index=True, return_inverse=True)
     check_two_units(len(first))
     # Equal rows with equal targets are one entry of the bootstrap, weighing their sum.
-    order = np.lexsort((y[rows], unit))
-    sorted_unit, sorted_y = unit[order], y[rows][order]
+    keys = y if keys is None else keys
+    order = np.lexsort((keys[rows], unit))
+    sorted_unit, sorted_keys = unit[order], keys[rows][order]
     new = np.ones(len(rows), dtype=bool)
-    new[1:] = (np.diff(sorted_unit) > 0) | (np.diff(sorted_y) > 0)
+    new[1:] = (np.diff(sorted_unit) > 0) | (np.diff(sorted_keys) > 0)
     entry = np.cumsum(new) - 1
     weight = None if sample_weight is None else sample_weight[rows][order]
     trees, mean, spread = _grow_and_judge(
         forest,
         as_numbers(safe_indexing(X, rows[first]), np.float32),
         sorted_unit[new],
-        sorted_y[new],
+        y[rows][order][new],
         np.bincount(entry, weights=weight).astype(np.float64),
     )
     model = TreeMean(trees)
@@ -238,7 +242,7 @@ def _grow_and_judge(forest, X_units, entry_unit, values, weight):
     return trees, *total.mean_and_spread()
 
 
-def make_value_folds(cv, X, y, used, groups=None, *, random_state=None):
+def make_value_folds(cv, X, y, used, groups=None, *, sample_weight=None, random_state=None):
     """Split rows for regression.
 
     Parameters
@@ -255,6 +259,8 @@ def make_value_folds(cv, X, y, used, groups=None, *, random_state=None):
         Rows that may be trained on.
     groups : ndarray of shape (n_samples,), dtype intp, default=None
         Groups of rows.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights, by which folds are balanced where units differ in size.
     random_state : RandomState instance, default=None
         Deals the units anew, for a number of folds only.
 
@@ -270,12 +276,13 @@ def make_value_folds(cv, X, y, used, groups=None, *, random_state=None):
     rows = np.flatnonzero(used)
     X_used = X if used.all() else safe_indexing(X, rows)
     units = row_units(X_used, None if groups is None else groups[rows])
-    sizes = np.bincount(units)
+    weight = None if sample_weight is None else sample_weight[rows]
+    sizes = np.bincount(units, weights=weight).astype(np.float64)
     check_two_units(len(sizes))
     n_folds = min(5 if cv is None else int(cv), len(sizes))
     order = np.arange(len(sizes)) if random_state is None else random_state.permutation(len(sizes))
     fold = np.empty(len(sizes), dtype=np.intp)
-    if sizes.max() * n_folds * _MANY_UNITS <= len(rows) or sizes.max() == 1:
+    if sizes.max() * n_folds * _MANY_UNITS <= sizes.sum() or np.ptp(sizes) == 0:
         fold[order] = np.arange(len(sizes)) % n_folds
     else:
         filled = np.zeros(n_folds)

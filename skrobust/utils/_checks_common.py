@@ -4,7 +4,7 @@ import contextlib
 import warnings
 
 import numpy as np
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils import get_tags
 
 from skrobust._base import LabelErrorDetector, Reweighter, TransitionEstimator
@@ -28,10 +28,26 @@ def is_wrapper(estimator) -> bool:
     return is_classifier(estimator) and has_param(estimator, "detector")
 
 
+def is_target_detector(estimator) -> bool:
+    """Whether an estimator detects wrong labels that are no classes: numbers, or indicators."""
+    methods = ("fit_resample", "detect", "score_labels")
+    return not is_detector(estimator) and all(hasattr(estimator, name) for name in methods)
+
+
+def is_target_wrapper(estimator) -> bool:
+    """Whether an estimator is a regressor with a detector inside."""
+    return is_regressor(estimator) and has_param(estimator, "detector")
+
+
 def is_known_kind(estimator) -> bool:
     """Whether this package has a contract for such an estimator."""
     kinds = (LabelErrorDetector, Reweighter, TransitionEstimator)
-    return isinstance(estimator, kinds) or is_wrapper(estimator)
+    return (
+        isinstance(estimator, kinds)
+        or is_wrapper(estimator)
+        or is_target_detector(estimator)
+        or is_target_wrapper(estimator)
+    )
 
 
 def is_exact(estimator) -> bool:

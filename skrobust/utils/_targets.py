@@ -190,4 +190,6 @@ def as_floats(values: np.ndarray, name: str) -> np.ndarray:
                 ) from None
     else:
         text = values.ravel()[0] if values.size else ""
-    raise ValueError(f"{name} must be numeric, but holds {text!r}: could not convert it to float.")
+    raise ValueError(
+        f"{name} must be numeric, but holds {str(text)!r}: could not convert it to float."
+    )

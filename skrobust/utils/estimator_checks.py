@@ -14,9 +14,18 @@ compared in the mean over 20 seeds.
 from collections.abc import Callable, Iterable, Iterator
 from unittest import SkipTest
 
+from sklearn.utils import get_tags
+
 from skrobust._base import LabelErrorDetector, Reweighter, TransitionEstimator
 from skrobust.utils._checks_classifiers import CLASSIFIER_CHECKS, ROUTING_CHECKS
-from skrobust.utils._checks_common import has_param, is_detector, is_known_kind, is_wrapper
+from skrobust.utils._checks_common import (
+    has_param,
+    is_detector,
+    is_known_kind,
+    is_target_detector,
+    is_target_wrapper,
+    is_wrapper,
+)
 from skrobust.utils._checks_detection import (
     DETECTOR_CHECKS,
     check_class_missing_from_a_fold,
@@ -30,11 +39,16 @@ from skrobust.utils._checks_detection import (
 )
 from skrobust.utils._checks_inputs import INPUT_CHECKS
 from skrobust.utils._checks_invariance import INVARIANCE_CHECKS
+from skrobust.utils._checks_regressors import REGRESSOR_CHECKS, TARGET_ROUTING_CHECKS
+from skrobust.utils._checks_targets import TARGET_CHECKS, TARGET_DETECTOR_CHECKS
 
 __all__ = [
     "check_label_error_detector",
+    "check_multilabel_detector",
+    "check_regression_detector",
     "check_reweighter",
     "check_robust_classifier",
+    "check_robust_regressor",
     "check_transition_estimator",
     "parametrize_with_robust_checks",
     "yield_checks",
@@ -49,8 +63,8 @@ def yield_checks(estimator) -> Iterator[Callable]:
     Parameters
     ----------
     estimator : estimator object
-        A detector, a reweighter, a transition estimator, or a classifier with a parameter
-        `detector`.
+        A detector (of wrong classes, numbers or indicators), a reweighter, a transition
+        estimator, or a classifier or regressor with a parameter `detector`.
 
     Yields
     ------
@@ -68,8 +82,14 @@ def yield_checks(estimator) -> Iterator[Callable]:
     if not is_known_kind(estimator):
         raise TypeError(
             f"There are checks for detectors, reweighters, transition estimators and classifiers"
-            f" with a parameter `detector`, which {type(estimator).__name__} is none of."
+            f" or regressors with a parameter `detector`, which {type(estimator).__name__} is none"
+            " of."
         )
+    if is_target_detector(estimator) or is_target_wrapper(estimator):
+        yield from TARGET_CHECKS
+        yield from TARGET_ROUTING_CHECKS
+        yield from REGRESSOR_CHECKS if is_target_wrapper(estimator) else TARGET_DETECTOR_CHECKS
+        return
     yield from INVARIANCE_CHECKS
     yield from INPUT_CHECKS
     yield from ROUTING_CHECKS
@@ -166,6 +186,113 @@ def check_robust_classifier(estimator) -> None:
     >>> check_robust_classifier(CleaningClassifier(LogisticRegression(), detector))
     """
     _run(estimator, is_wrapper, "classifier with a parameter `detector`")
+
+
+def check_regression_detector(estimator) -> None:
+    """Check a detector of wrong numeric targets.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : detector of wrong targets
+        An instance, with parameters that make it fast.
+
+    Raises
+    ------
+    AssertionError
+        If a check fails; its note names the check.
+
+    See Also
+    --------
+    parametrize_with_robust_checks : One test for each check.
+
+    Examples
+    --------
+    A regressor is no detector:
+
+    >>> from sklearn.linear_model import Ridge
+    >>> from skrobust.utils.estimator_checks import check_regression_detector
+    >>> check_regression_detector(Ridge())
+    Traceback (most recent call last):
+        ...
+    TypeError: Ridge is no detector of wrong numeric targets.
+    """
+
+    def kind(e):
+        return is_target_detector(e) and not get_tags(e).target_tags.multi_output
+
+    _run(estimator, kind, "detector of wrong numeric targets")
+
+
+def check_multilabel_detector(estimator) -> None:
+    """Check a detector of wrong entries of indicator matrices.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : detector of wrong entries
+        An instance, with parameters that make it fast.
+
+    Raises
+    ------
+    AssertionError
+        If a check fails; its note names the check.
+
+    See Also
+    --------
+    parametrize_with_robust_checks : One test for each check.
+
+    Examples
+    --------
+    A regressor is no detector:
+
+    >>> from sklearn.linear_model import Ridge
+    >>> from skrobust.utils.estimator_checks import check_multilabel_detector
+    >>> check_multilabel_detector(Ridge())
+    Traceback (most recent call last):
+        ...
+    TypeError: Ridge is no detector of wrong entries.
+    """
+
+    def kind(e):
+        return is_target_detector(e) and get_tags(e).target_tags.multi_output
+
+    _run(estimator, kind, "detector of wrong entries")
+
+
+def check_robust_regressor(estimator) -> None:
+    """Check a regressor that trains on targets which a detector has judged.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : regressor with a parameter `detector`
+        An instance, with parameters that make it fast.
+
+    Raises
+    ------
+    AssertionError
+        If a check fails; its note names the check.
+
+    See Also
+    --------
+    parametrize_with_robust_checks : One test for each check.
+
+    Examples
+    --------
+    A plain regressor is none:
+
+    >>> from sklearn.linear_model import Ridge
+    >>> from skrobust.utils.estimator_checks import check_robust_regressor
+    >>> check_robust_regressor(Ridge())
+    Traceback (most recent call last):
+        ...
+    TypeError: Ridge is no regressor with a parameter `detector`.
+    """
+    _run(estimator, is_target_wrapper, "regressor with a parameter `detector`")
 
 
 def check_reweighter(estimator) -> None:

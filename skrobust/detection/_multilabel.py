@@ -1,0 +1,459 @@
+"""Which entries of an indicator matrix are wrong, and which rows have a wrong entry?"""
+
+import warnings
+from numbers import Real
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import ClassifierTags
+
+from skrobust.detection._rules import RULES, fit_rule
+from skrobust.detection._target_detector import TargetDetector
+from skrobust.evidence._indicator import (
+    gather_all_labels,
+    gather_per_label,
+    predict_indicators,
+    predicts_all_labels,
+)
+from skrobust.evidence._out_of_bag import default_forest, gives_out_of_bag
+from skrobust.evidence._out_of_fold import check_predicts_proba
+from skrobust.noise._confident_joint import mean_self_confidence
+from skrobust.utils._indicators import check_indicator_data, check_indicators
+from skrobust.utils._random import private_random_state, set_missing_random_states
+from skrobust.utils._rows import check_numeric
+from skrobust.utils._sklearn import Features, Interval, StrOptions, fit_context
+from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._weights import weight_fit_params
+
+AGGREGATES = ("ema", "min", "mean")
+
+
+class MultilabelDetector(TargetDetector):
+    """Detect wrong entries where each row may have several labels, or none.
+
+    Each label is a question of its own, answered by probabilities of models that have not seen
+    the row; a rule of confident learning chooses the entries to flag, and the qualities of the
+    entries of a row are aggregated to its own.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : classifier with ``predict_proba``, default=None
+        Model that supplies the evidence, cloned.
+
+        - None: for each label, the out-of-bag probabilities of 300 extremely randomised trees
+          with at least five rows per leaf. Needs a table of numbers.
+        - A forest with ``oob_score=True``: its out-of-bag probabilities, for each label.
+        - Any other classifier: its out-of-fold probabilities. X is handed on untouched.
+    strategy : {"auto", "one_vs_rest", "native"}, default="auto"
+        Whether one clone is fitted for each label, or one for all of them, which then must take
+        an indicator matrix and learns only from rows without missing entries. "auto" is
+        "native" for estimators that take nothing else, such as
+        :class:`~sklearn.multioutput.ClassifierChain` and
+        :class:`~sklearn.multiclass.OneVsRestClassifier`, and "one_vs_rest" for all others.
+    rule : {"prune_by_noise_rate", "prune_by_class", "both", "confident_learning", \
+            "low_self_confidence", "low_normalized_margin", "predicted_neq_given"}, \
+            default="confident_learning"
+        Which entries are flagged; see :func:`find_label_errors`, of which it is a problem of two
+        classes for each label. On problems of a few overlapping labels the default flags fewer
+        right entries than the rules that prune.
+    aggregate : {"ema", "min", "mean"}, default="ema"
+        How the qualities of its entries make the quality of a row: the exponential moving
+        average of the entries from the best to the worst, which the worst ones dominate; the
+        worst; or the mean.
+    alpha : float, default=0.8
+        Share of the next worse entry in the moving average, in [0, 1].
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds of the out-of-fold probabilities. For a number, equal rows and rows of one group
+        share a fold. Not used with out-of-bag probabilities.
+    threshold : float, default=None
+        Flag the entries whose quality is below this, instead of by `rule`.
+    flag_fraction : float, default=None
+        Flag this share of the entries, those of the lowest quality, instead of by `rule`.
+    max_flag_rate : float, default=0.8
+        Warn when more than this share of the rows that are given a label, or of those that are
+        not, are flagged for it. None never warns.
+    store_estimators : bool, default=False
+        Keep the fitted models, for ``detect`` and ``score_labels``.
+    n_jobs : int, default=None
+        Number of folds, or threads of a forest, at a time.
+    random_state : int, RandomState instance or None, default=None
+        Seed for models, and parts of models, that have none of their own. None draws fresh
+        entropy: NumPy's global generator is neither read nor advanced.
+
+    Attributes
+    ----------
+    entry_quality_ : ndarray of shape (n_samples, n_labels)
+        How likely each entry is right, in [0, 1]. NaN where it is missing, or where the label
+        cannot be learned, such as one that all other rows have.
+    entry_errors_ : ndarray of shape (n_samples, n_labels) of bool
+        Entries that are probably wrong.
+    label_quality_ : ndarray of shape (n_samples,)
+        How likely the labels of a row are right, in [0, 1]. NaN where none of its entries is
+        judged.
+    label_errors_ : ndarray of shape (n_samples,) of bool
+        Rows with a flagged entry.
+    suggested_labels_ : ndarray of shape (n_samples, n_labels)
+        The given entries with the flagged ones turned round, missing ones filled in with what is
+        more probable, and verified ones as verified. Integers, or floats with NaN where nothing
+        is known.
+    keep_weight_ : ndarray of shape (n_samples,)
+        Weight of the rows that are kept; 0 for rows with a flagged entry or without any entry.
+    sample_indices_ : ndarray of shape (n_kept,)
+        Rows that are kept.
+    noise_rate_ : float
+        Estimated share of wrong entries.
+    confident_joint_ : ndarray of shape (n_labels, 2, 2)
+        Calibrated confident joint of each label, of the entries that nobody verified. Rows are
+        given entries.
+    threshold_ : float or None
+        The cut of ``entry_quality_``; None for rules without a scalar cut.
+    estimators_ : list
+        Fitted models, if ``store_estimators=True``: a list for each label, or the models that
+        predict all labels.
+    n_features_in_ : int
+        Number of features, where X has any.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, where X has names that are all text.
+
+    See Also
+    --------
+    ConfidentLearning : The same where each row has just one label.
+
+    References
+    ----------
+    Thyagarajan, Snorrason, Northcutt and Mueller (2022). Identifying incorrect annotations in
+    multi-label classification data. arXiv:2211.13895.
+
+    Northcutt, Jiang and Chuang (2021). Confident learning: estimating uncertainty in dataset
+    labels. Journal of Artificial Intelligence Research 70.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skrobust.detection import MultilabelDetector
+    >>> X = np.random.default_rng(0).normal(size=(300, 3))
+    >>> y = (X > 0.3).astype(int)
+    >>> y[0] = 1 - y[0]
+    >>> detector = MultilabelDetector(LogisticRegression()).fit(X, y)
+    >>> int(detector.label_quality_.argmin()), detector.entry_quality_.shape
+    (0, (300, 3))
+    """
+
+    _parameter_constraints: dict = {
+        **TargetDetector._parameter_constraints,
+        "strategy": [StrOptions({"auto", "one_vs_rest", "native"})],
+        "rule": [StrOptions(set(RULES))],
+        "aggregate": [StrOptions(set(AGGREGATES))],
+        "alpha": [Interval(Real, 0, 1, closed="both")],
+        "max_flag_rate": [None, Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        strategy="auto",
+        rule="confident_learning",
+        aggregate="ema",
+        alpha=0.8,
+        cv=5,
+        threshold=None,
+        flag_fraction=None,
+        max_flag_rate=0.8,
+        store_estimators=False,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.strategy = strategy
+        self.rule = rule
+        self.aggregate = aggregate
+        self.alpha = alpha
+        self.cv = cv
+        self.threshold = threshold
+        self.flag_fraction = flag_fraction
+        self.max_flag_rate = max_flag_rate
+        self.store_estimators = store_estimators
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def _get_estimator(self):
+        """The model that supplies evidence."""
+        return default_forest() if self.estimator is None else self.estimator
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.two_d_labels = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        # What y may hold: 0 and 1 only, in several columns.
+        tags.classifier_tags = ClassifierTags(multi_class=False, multi_label=True)
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+        """Judge the labels of a data set.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input. Whether it must be numbers depends on the evidence.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+            1 where a row is given a label, 0 where it is not. None and NaN are missing entries,
+            which are never fitted on and get a suggestion.
+        verified_labels : array-like of shape (n_samples, n_labels), default=None
+            Entries as checked by a person, missing where nobody looked. Where they agree with
+            `y`, the entry is trusted: never flagged, quality 1. Where they do not, it is a known
+            error: flagged, quality 0, with the verified entry as the suggestion. Models learn
+            from verified entries.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights, used in every fit and count. An integer weight counts as so many equal
+            rows; rows of weight zero are not learned from.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group never judge one another.
+
+        Returns
+        -------
+        self : object
+            Fitted detector.
+        """
+        self._check_cuts()
+        data = check_indicator_data(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+        )
+        features = Features(data.X)
+        evidence = self._gather(data)
+        features.record(self)
+        vars(self).pop("estimators_", None)
+        if self.store_estimators:
+            self.estimators_ = evidence.estimators
+        self._conclude(data, evidence.pred_proba)
+        return self
+
+    def _gather(self, data):
+        """Gather the evidence: one fit of a forest, or one fit per fold, for each label or all."""
+        random_state = private_random_state(self.random_state)
+        forest = self.estimator is None or gives_out_of_bag(self.estimator)
+        if forest:
+            check_numeric(
+                data.X,
+                "MultilabelDetector without an estimator of another kind looks at forests. Pass an"
+                " estimator that takes X as it is, such as a Pipeline that encodes it first.",
+            )
+        estimator = clone(self._get_estimator())
+        native = self.strategy == "native" or (
+            self.strategy == "auto" and predicts_all_labels(estimator)
+        )
+        # A tree is out of the bag of a whole group next to never, so that groups need folds.
+        out_of_bag = forest and data.groups is None and not native
+        if self.estimator is None and not native:
+            estimator.set_params(bootstrap=True)
+        if forest and not out_of_bag:
+            estimator.set_params(oob_score=False)
+        set_missing_random_states(estimator, random_state)
+        check_predicts_proba(estimator)
+        weight_fit_params(estimator, data.sample_weight)  # may say no, before any work
+        if out_of_bag:
+            fit_params, weight = None, data.sample_weight
+        else:
+            fit_params, weight = self._route(estimator, data)
+        params = {"cv": self.cv, "sample_weight": weight, "fit_params": fit_params}
+        params["n_jobs"] = self.n_jobs
+        if native:
+            return gather_all_labels(estimator, data, **params)
+        return gather_per_label(
+            estimator, data, out_of_bag=out_of_bag, random_state=random_state, **params
+        )
+
+    def _conclude(self, data, proba) -> None:
+        """Judge entries and rows, and set the fitted attributes."""
+        self._n_labels = data.n_labels
+        quality = _entry_quality(data.codes, proba)
+        open_question = ~np.isnan(quality) & ~data.checked
+
+        def own_rule():
+            return self._apply_rule(data, proba), None
+
+        flags, cut = self._flag(quality, open_question, data.entry_weight(), own_rule)
+        if self.threshold is not None or self.flag_fraction is not None:
+            self._apply_rule(data, proba)  # for the joint
+        self.threshold_ = cut
+        quality[data.trusted] = 1.0
+        quality[data.known_errors] = 0.0
+        self.entry_quality_ = quality
+        self.entry_errors_ = flags | data.known_errors
+        self.label_quality_ = aggregate_quality(quality, self.aggregate, self.alpha)
+        self.label_errors_ = self.entry_errors_.any(axis=1)
+        self._warn_of_rates(data)
+        given = data.given.any(axis=1)
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        self.keep_weight_ = np.where(self.label_errors_ | ~given, 0.0, weight)
+        self.sample_indices_ = np.flatnonzero(~self.label_errors_ & given)
+        self.suggested_labels_ = _suggest(data, proba, self.entry_errors_)
+        off = self.confident_joint_.sum() - np.trace(self.confident_joint_, axis1=1, axis2=2).sum()
+        wrong = off + data.mass(data.known_errors)
+        total = self.confident_joint_.sum() + data.mass(data.checked & data.given)
+        self.noise_rate_ = float(np.clip(wrong / max(total, 1e-300), 0, 1))
+
+    def _apply_rule(self, data, proba) -> np.ndarray:
+        """Fit the rule to each label, and flag entries."""
+        flags = np.zeros(data.codes.shape, dtype=bool)
+        self.confident_joint_ = np.zeros((data.n_labels, 2, 2))
+        self._cuts = []
+        for k in range(data.n_labels):
+            judged = ~np.isnan(proba[:, k])
+            codes = np.where(judged, data.codes[:, k], -1)
+            used = data.used[:, k] & judged
+            counted = used & ~data.checked[:, k] & (codes >= 0)
+            if not counted.any() or not np.ptp(data.best[used, k]):
+                self._cuts.append(None)
+                continue
+            both = _two_columns(np.where(judged, proba[:, k], 0.5))
+            best = np.where(used, data.best[:, k], -1)
+            thresholds = mean_self_confidence(best, both, data.sample_weight)
+            cuts, flags[:, k] = fit_rule(
+                self.rule,
+                np.where(counted, codes, -1),
+                both,
+                weight=data.sample_weight,
+                thresholds=thresholds,
+                order=np.argsort(thresholds, kind="stable"),
+            )
+            others = np.flatnonzero((codes >= 0) & ~counted)
+            if len(others):
+                flags[others, k] = cuts.flag(codes[others], both[others])
+            self.confident_joint_[k] = cuts.joint
+            self._cuts.append(cuts)
+        return flags
+
+    def _warn_of_rates(self, data) -> None:
+        if self.max_flag_rate is None:
+            return
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        for value, word in ((1, "given"), (0, "not given")):
+            entries = data.codes == value
+            totals, flagged = weight @ entries, weight @ (entries & self.entry_errors_)
+            rates = flagged / np.maximum(totals, 1e-300)
+            for k in np.flatnonzero(rates > self.max_flag_rate):
+                warnings.warn(
+                    f"{rates[k]:.0%} of the rows that are {word} label {k} are flagged for it, more"
+                    f" than max_flag_rate={self.max_flag_rate}. It may look wrong because it is"
+                    " rare: review some of them before dropping them.",
+                    LabelNoiseWarning,
+                    stacklevel=4,
+                )
+
+    def _check_new_targets(self, y):
+        codes = check_indicators(y)
+        if codes.shape[1] != self._n_labels:
+            raise ValueError(
+                f"y has {codes.shape[1]} labels, but {self._n_labels} are known from fit."
+            )
+        return codes
+
+    def _judge_new(self, X, y):
+        proba = predict_indicators(self.estimators_, X, self._n_labels)
+        quality = _entry_quality(y, proba)
+        if self.threshold_ is not None:
+            with np.errstate(invalid="ignore"):
+                return quality, quality < self.threshold_
+        flags = np.zeros(y.shape, dtype=bool)
+        for k, cuts in enumerate(self._cuts):
+            rows = np.flatnonzero(~np.isnan(quality[:, k]))
+            if cuts is not None and len(rows):
+                flags[rows, k] = cuts.flag(y[rows, k], _two_columns(proba[rows, k]))
+        return quality, flags
+
+    def detect(self, X, y, *, entries=False) -> np.ndarray:
+        """Flag rows that were not in ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+            Given labels. Missing entries are not flagged.
+        entries : bool, default=False
+            Whether to say which entries are wrong, instead of which rows have a wrong one.
+
+        Returns
+        -------
+        label_errors : ndarray of shape (n_samples,) or (n_samples, n_labels) of bool
+            True where a row, or an entry, is probably wrong.
+        """
+        flags = self._judge_targets(X, y)[1]
+        return flags if entries else flags.any(axis=1)
+
+    def score_labels(self, X, y, *, entries=False) -> np.ndarray:
+        """Score how likely labels are right, of rows that were not in ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+            Given labels.
+        entries : bool, default=False
+            Whether to score entries instead of rows.
+
+        Returns
+        -------
+        label_quality : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            In [0, 1]; NaN where nothing is given.
+        """
+        quality = self._judge_targets(X, y)[0]
+        return quality if entries else aggregate_quality(quality, self.aggregate, self.alpha)
+
+
+def aggregate_quality(entry_quality: np.ndarray, aggregate: str, alpha: float = 0.8) -> np.ndarray:
+    """Turn the qualities of the entries of each row into one.
+
+    Parameters
+    ----------
+    entry_quality : ndarray of shape (n_samples, n_labels)
+        Qualities; NaN entries do not count.
+    aggregate : {"ema", "min", "mean"}
+        How; see :class:`MultilabelDetector`.
+    alpha : float
+        Share of the next worse entry in the moving average.
+
+    Returns
+    -------
+    quality : ndarray of shape (n_samples,)
+        Between the best and the worst entry of the row; NaN where all are NaN.
+    """
+    known = ~np.isnan(entry_quality)
+    if aggregate == "mean":
+        sums, counts = np.where(known, entry_quality, 0).sum(axis=1), known.sum(axis=1)
+        return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    # From the best to the worst, after those that do not count.
+    ordered = -np.sort(np.where(known, -entry_quality, -np.inf), axis=1)
+    if aggregate == "min":
+        worst = ordered[:, -1]
+        return np.where(np.isinf(worst), np.nan, worst)
+    average = np.full(len(ordered), np.nan)
+    for scores in ordered.T:
+        step = np.where(np.isnan(average), scores, alpha * scores + (1 - alpha) * average)
+        average = np.where(np.isinf(scores), np.nan, step)
+    return average
+
+
+def _entry_quality(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    """Probability of what is given; NaN where it is missing or nobody can say."""
+    return np.where(codes == 1, proba, np.where(codes == 0, 1 - proba, np.nan))
+
+
+def _two_columns(proba: np.ndarray) -> np.ndarray:
+    return np.column_stack([1 - proba, proba])
+
+
+def _suggest(data, proba, flags) -> np.ndarray:
+    """What the labels should be."""
+    with np.errstate(invalid="ignore"):
+        guess = np.where(np.isnan(proba), -1, proba > 0.5).astype(np.intp)
+    best = np.where(data.given, np.where(flags, 1 - data.codes, data.codes), guess)
+    best = np.where(data.checked, data.verified, best).astype(np.int64)
+    return np.where(best < 0, np.nan, best) if best.min() < 0 else best

@@ -1,0 +1,220 @@
+"""How likely has a row each of several labels, by models that have not seen the row?"""
+
+import dataclasses
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.utils import get_tags
+from sklearn.utils.parallel import delayed
+
+from skrobust.evidence._out_of_bag import gather_out_of_bag
+from skrobust.evidence._out_of_fold import gather_out_of_fold, predict_columns
+from skrobust.evidence._progress import track
+from skrobust.evidence._values import make_value_folds
+from skrobust.utils._parallel import stream
+from skrobust.utils._sklearn import num_samples, safe_indexing
+from skrobust.utils._weights import index_fit_params, weight_fit_params
+
+_BOTH = np.array([0, 1])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class IndicatorEvidence:
+    """Probabilities of labels, and the models that gave them.
+
+    Attributes
+    ----------
+    pred_proba : ndarray of shape (n_samples, n_labels)
+        Probability that a row has a label; NaN where no model can say.
+    estimators : list
+        For each label a list of models, empty where the label cannot be learned; or, of models
+        that predict all labels at once, the models.
+    """
+
+    pred_proba: np.ndarray
+    estimators: list
+
+
+def predicts_all_labels(estimator) -> bool:
+    """Whether an estimator was made for an indicator matrix, rather than for one label."""
+    return isinstance(estimator, OneVsRestClassifier) or not (
+        get_tags(estimator).target_tags.single_output
+    )
+
+
+def gather_per_label(
+    estimator, data, *, out_of_bag, cv, sample_weight, fit_params, n_jobs, random_state
+) -> IndicatorEvidence:
+    """Fit models of one label at a time.
+
+    Parameters
+    ----------
+    estimator : classifier or None
+        Cloned for each label; None is the default forest.
+    data : IndicatorData
+        Rows.
+    out_of_bag : bool
+        Whether the estimator is a forest that judges by the trees that have not seen a row.
+    cv, sample_weight, fit_params, n_jobs
+        As of :func:`~skrobust.evidence.out_of_fold_proba`.
+    random_state : RandomState instance
+        Where seeds come from.
+
+    Returns
+    -------
+    evidence : IndicatorEvidence
+        Probabilities and models.
+    """
+    proba = np.full(data.codes.shape, np.nan)
+    estimators = []
+    for k in range(data.n_labels):
+        best, used = data.best[:, k], data.used[:, k]
+        counts = np.bincount(best[used], minlength=2)
+        if counts.min() == 0 or counts.max() < 2:
+            estimators.append([])
+            continue
+        common = (estimator, data.X, best, _BOTH, used)
+        if out_of_bag:
+            evidence = gather_out_of_bag(
+                *common, sample_weight=sample_weight, n_jobs=n_jobs, random_state=random_state
+            )
+        else:
+            evidence = gather_out_of_fold(
+                *common,
+                cv=cv,
+                sample_weight=sample_weight,
+                groups=data.groups,
+                fit_params=fit_params,
+                n_jobs=n_jobs,
+            )
+        proba[:, k] = evidence.pred_proba[:, 1]
+        estimators.append(evidence.estimators)
+    return IndicatorEvidence(proba, estimators)
+
+
+def gather_all_labels(
+    estimator, data, *, cv, sample_weight, fit_params, n_jobs
+) -> IndicatorEvidence:
+    """Fit models of all labels at once, on the rows of which every entry is known.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Cloned for each fold.
+    data : IndicatorData
+        Rows.
+    cv, sample_weight, fit_params, n_jobs
+        As of :func:`~skrobust.evidence.out_of_fold_proba`.
+
+    Returns
+    -------
+    evidence : IndicatorEvidence
+        Probabilities and models.
+    """
+    weight_fit_params(estimator, sample_weight)  # may say no, before any work
+    used = data.used.all(axis=1)
+    if not used.any():
+        raise ValueError(
+            f"{type(estimator).__name__} learns all labels at once, but no row has all its entries:"
+            " use strategy='one_vs_rest'."
+        )
+    folds = make_value_folds(
+        cv, data.X, data.best, used, data.groups, sample_weight=data.sample_weight
+    )
+    extra = np.flatnonzero(~used)
+    calls = (
+        delayed(_fit_and_predict)(
+            clone(estimator), data.X, data.best, train, test, extra, sample_weight, fit_params
+        )
+        for train, test in folds
+    )
+    jobs = stream(calls, n_jobs=n_jobs)
+    sums, counts = np.zeros(data.codes.shape), np.zeros(data.codes.shape)
+    estimators = []
+    for (train, test), (fitted, proba) in zip(folds, track(jobs, len(folds), "folds"), strict=True):
+        rows = np.concatenate([test, extra])
+        # A model that never saw a label given, or never saw it withheld, cannot judge it.
+        seen = np.ptp(data.best[train], axis=0) > 0
+        sums[rows] += np.where(seen, proba, 0)
+        counts[rows] += seen
+        estimators.append(fitted)
+    return IndicatorEvidence(
+        np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0), estimators
+    )
+
+
+def _fit_and_predict(estimator, X, y, train, test, extra, sample_weight, fit_params):
+    params = index_fit_params(fit_params or {}, train, len(y))
+    if sample_weight is not None:
+        params.update(weight_fit_params(estimator, sample_weight[train]))
+    estimator.fit(safe_indexing(X, train), y[train], **params)
+    rows = np.concatenate([test, extra])
+    return estimator, predict_all_labels(estimator, safe_indexing(X, rows), y.shape[1])
+
+
+def predict_all_labels(estimator, X, n_labels: int) -> np.ndarray:
+    """Predict the probabilities of all labels, whatever form the model gives them.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+        Its ``predict_proba`` returns an array of shape (n_samples, n_labels), or one array of
+        shape (n_samples, n_classes) per label.
+    X : array-like of length n_samples
+        Input.
+    n_labels : int
+        Number of labels.
+
+    Returns
+    -------
+    proba : ndarray of shape (n_samples, n_labels)
+        Probability that a row has a label.
+    """
+    given = estimator.predict_proba(X)
+    name = type(estimator).__name__
+    if isinstance(given, list):
+        if len(given) != n_labels:
+            raise ValueError(
+                f"{name}.predict_proba returned {len(given)} arrays for {n_labels} labels."
+            )
+        columns = []
+        for one, classes in zip(given, estimator.classes_, strict=True):
+            place = np.flatnonzero(np.asarray(classes) == 1)
+            columns.append(one[:, place[0]] if len(place) else np.zeros(len(one)))
+        proba = np.column_stack(columns)
+    else:
+        proba = np.asarray(given, dtype=np.float64)
+    if proba.shape != (num_samples(X), n_labels):
+        raise ValueError(
+            f"{name}.predict_proba returned shape {proba.shape} for {n_labels} labels."
+        )
+    if not (np.isfinite(proba).all() and proba.min(initial=0) >= 0 and proba.max(initial=0) <= 1):
+        raise ValueError(f"{name}.predict_proba returned entries that are no probabilities.")
+    return proba
+
+
+def predict_indicators(estimators, X, n_labels: int) -> np.ndarray:
+    """Predict new rows by the mean of the models of :class:`IndicatorEvidence`.
+
+    Parameters
+    ----------
+    estimators : list
+        Models.
+    X : array-like of length n_samples
+        Input.
+    n_labels : int
+        Number of labels.
+
+    Returns
+    -------
+    proba : ndarray of shape (n_samples, n_labels)
+        Probability that a row has a label; NaN where no model can say.
+    """
+    if not isinstance(estimators[0], list):
+        return sum(predict_all_labels(model, X, n_labels) for model in estimators) / len(estimators)
+    proba = np.full((num_samples(X), n_labels), np.nan)
+    for k, models in enumerate(estimators):
+        if models:
+            proba[:, k] = sum(predict_columns(m, X, _BOTH)[:, 1] for m in models) / len(models)
+    return proba
