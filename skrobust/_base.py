@@ -53,6 +53,8 @@ class Judgement:
     features : ndarray of shape (n_samples, n_features) or None
         What else is known that may tell wrong labels from right ones, for those who learn it
         from verified rows. Finite; columns must not depend on the names of classes.
+    pred_proba : ndarray of shape (n_samples, n_classes) or None
+        Out-of-sample probabilities that the method looked at, none NaN.
     """
 
     quality: np.ndarray
@@ -63,6 +65,7 @@ class Judgement:
     cut: float | None = None
     quality_of: Callable[[np.ndarray], np.ndarray] | None = None
     features: np.ndarray | None = None
+    pred_proba: np.ndarray | None = None
 
 
 class _NeedsLabels(BaseEstimator):

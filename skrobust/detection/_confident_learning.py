@@ -167,6 +167,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
             self.confident_joint_,
             self._scalar_cut(),
             quality_of,
+            pred_proba=proba,
         )
 
     def _apply_rule(self, data, given, proba) -> np.ndarray:

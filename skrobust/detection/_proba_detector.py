@@ -113,6 +113,15 @@ class ProbaDetector(LabelErrorDetector):
         fit_params = dict(routed["estimator"]["fit"])
         return fit_params.pop("sample_weight", None), fit_params
 
+    def gather_proba(self, data) -> np.ndarray:
+        """Gather out-of-sample probabilities only, for a detector that looks at several."""
+        return self._gather(data).pred_proba
+
+    def predict_proba_of(self, X, classes) -> np.ndarray:
+        """Predict the probabilities of new rows by the models that were kept."""
+        self.classes_ = classes
+        return self._predict_mean(X)
+
     def _keep_models(self, evidence: Evidence) -> Evidence:
         vars(self).pop("estimators_", None)
         if self.store_estimators:

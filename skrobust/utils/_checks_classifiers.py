@@ -174,7 +174,10 @@ def _requesting(estimator, **request):
     model = fresh(estimator)
     if is_wrapper(model) and has_param(model, "estimator") and model.estimator is None:
         model.set_params(estimator=LogisticRegression())
-    for part in model.get_params(deep=True).values():
+    parts = list(model.get_params(deep=True).values())
+    for members in [part for part in parts if isinstance(part, (list, tuple))]:
+        parts += members
+    for part in parts:
         if hasattr(part, "set_fit_request") and "sample_weight" in signature(part.fit).parameters:
             part.set_fit_request(sample_weight=True)
     return model.set_fit_request(**request)

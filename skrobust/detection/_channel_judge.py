@@ -1,0 +1,124 @@
+"""From probabilities to a judgement, by way of the noise channel and decoys."""
+
+import dataclasses
+
+import numpy as np
+
+from skrobust.detection._decoys import DecoyCurve, decoy_curve
+from skrobust.noise._channel import CONFIDENT_SHARE, NoiseChannel, fit_channel
+from skrobust.noise._confident_joint import given_proba
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChannelJudge:
+    """What the rows of a data set say about the channel, and about where to cut.
+
+    Attributes
+    ----------
+    channel : NoiseChannel
+        How labels go wrong.
+    cut : float
+        Rows whose quality is at most this may be flagged.
+    rate : float
+        Estimated share of wrong labels.
+    """
+
+    channel: NoiseChannel
+    cut: float
+    rate: float
+
+    def quality(self, true_proba, codes) -> np.ndarray:
+        """Probability of each label to be right, given the probabilities of true classes."""
+        return given_proba(np.maximum(codes, 0), self.channel.right_proba(true_proba))
+
+    def flag(self, true_proba, codes, quality) -> np.ndarray:
+        """Flag rows below the cut, unless the label is the most probable class all the same."""
+        own = given_proba(np.maximum(codes, 0), true_proba)
+        return (codes >= 0) & (quality <= self.cut) & (own < true_proba.max(axis=1))
+
+
+def known_pairs(data) -> np.ndarray:
+    """Weigh the rows that a person checked, by true class (rows) and given label (columns)."""
+    n_classes = len(data.classes)
+    checked = data.used & (data.verified >= 0) & (data.codes >= 0)
+    weight = None if data.sample_weight is None else data.sample_weight[checked]
+    pairs = data.verified[checked] * n_classes + data.codes[checked]
+    return np.bincount(pairs, weights=weight, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def fit_judge(
+    data, given, pred_proba, *, confident_share=CONFIDENT_SHARE, n_jobs=None
+) -> tuple[ChannelJudge, np.ndarray, np.ndarray]:
+    """Learn channel and cut from the rows that count and that nobody verified.
+
+    Parameters
+    ----------
+    data : LabelledData
+        Rows.
+    given : ndarray of shape (n_samples,)
+        Given labels; -1 for rows that cannot be judged.
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Out-of-sample probabilities, none NaN.
+    confident_share : float
+        See :func:`~skrobust.noise._channel.fit_channel`.
+    n_jobs : int, default=None
+        Number of threads.
+
+    Returns
+    -------
+    judge : ChannelJudge
+        What was learned.
+    true_proba : ndarray of shape (n_samples, n_classes)
+        Probabilities of true classes, without looking at a row's own label.
+    right : ndarray of shape (n_samples, n_classes)
+        Probability of each label to be right, were it the given one.
+    """
+    unverified = np.where(data.used & (data.verified < 0), given, -1)
+    channel = fit_channel(
+        unverified,
+        pred_proba,
+        data.sample_weight,
+        confident_share=confident_share,
+        known=known_pairs(data),
+    )
+    true_proba = channel.undo(pred_proba, n_jobs=n_jobs)
+    right = channel.right_proba(true_proba)
+    rows = np.flatnonzero(unverified >= 0)
+    if len(rows) == 0:
+        return ChannelJudge(channel, -np.inf, 0.0), true_proba, right
+    weight = None if data.sample_weight is None else data.sample_weight[rows]
+    curve, rate = channel_curve(channel, true_proba[rows], right[rows], given[rows], weight)
+    place = curve.best(rate)
+    cut = -np.inf if place is None else float(curve.cuts[place])
+    return ChannelJudge(channel, cut, rate), true_proba, right
+
+
+def channel_curve(channel, true_proba, decoy_quality, codes, weight) -> tuple[DecoyCurve, float]:
+    """Compare rows with every error that the channel could have made of them.
+
+    Parameters
+    ----------
+    channel : NoiseChannel
+        How labels go wrong.
+    true_proba : ndarray of shape (n_rows, n_classes)
+        Probabilities of true classes.
+    decoy_quality : ndarray of shape (n_rows, n_classes)
+        Quality that each row would have with each label.
+    codes : ndarray of shape (n_rows,)
+        Given labels.
+    weight : ndarray of shape (n_rows,) or None
+        Weights.
+
+    Returns
+    -------
+    curve : DecoyCurve
+        Shares of rows and of decoys by cut.
+    rate : float
+        Share of errors that the channel makes.
+    """
+    decoy_mass = channel.error_proba(true_proba)
+    if weight is not None:
+        decoy_mass *= weight[:, None]
+    total = len(codes) if weight is None else weight.sum()
+    own = given_proba(codes, decoy_quality)
+    return decoy_curve(own, decoy_quality, decoy_mass, weight), float(decoy_mass.sum() / total)

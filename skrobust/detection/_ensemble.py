@@ -1,0 +1,365 @@
+"""Several unlike models judge together, and the noise itself is part of the judgement."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+
+from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.detection._channel_judge import fit_judge
+from skrobust.detection._confident_learning import ConfidentLearning
+from skrobust.detection._ensemble_members import NEIGHBORS, default_members
+from skrobust.detection._neighbor_vote import NeighborVote
+from skrobust.detection._proba_detector import most_probable
+from skrobust.detection._rules import RULES, fit_rule
+from skrobust.evidence._opinion_pool import pool_weights
+from skrobust.noise._confident_joint import given_proba, mean_self_confidence
+from skrobust.utils._random import draw_seed, private_random_state
+from skrobust.utils._rows import check_numeric
+from skrobust.utils._sklearn import StrOptions
+
+_OWN_RULE = "decoys"
+
+
+class EnsembleDetector(LabelErrorDetector):
+    """Detect label errors by the joint opinion of unlike models, seen through the noise.
+
+    This is the detector to use when nothing is known about the data, and what the rest of the
+    package uses by default. It works in four steps, each from out-of-sample predictions only:
+
+    1. Evidence: several models predict the label of each row without having seen it, forests
+       out of bag at the cost of one fit, others out of fold. Models that are smooth are not
+       fooled by single wrong labels. The classifier that is to be trained in the end need not
+       be among them.
+    2. Mixture: models are weighed so that the given labels are as likely as possible. A model
+       that is no good for these data gets no weight.
+    3. Noise: the mixture predicts the label *given*, noise included. The surest rows of each
+       class tell how often which other label is given instead, and undoing this turns the
+       prediction into the probability that the given label is the true one, which is the
+       quality.
+    4. Cut: every row with every label that the noise could have given it is a decoy, whose
+       quality is known without another fit. Comparing decoys and rows tells which part of the
+       rows below each cut are errors, and the cut with the best estimated F1 is taken.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimators : list of classifiers with ``predict_proba``, default=None
+        The models, cloned. The word "neighbors" stands for a vote of nearest neighbours, as of
+        :class:`NeighborVote`, and forests with ``oob_score=True`` are judged out of bag. None
+        needs a table of numbers and takes extremely randomised trees and random forests of
+        several degrees of smoothness, neighbours, and logistic regression; with more than
+        100 000 rows or missing values the forests only.
+    weights : {"likelihood", "uniform"} or array-like of shape (n_estimators,), \
+            default="likelihood"
+        How much each model counts.
+    rule : {"decoys", "prune_by_noise_rate", "prune_by_class", "both", "confident_learning", \
+            "low_self_confidence", "low_normalized_margin", "predicted_neq_given"}, \
+            default="decoys"
+        Which rows are flagged: as described above, or by :func:`find_label_errors` on the
+        mixture.
+    quality_method : {"right_proba", "self_confidence"}, default="right_proba"
+        What ``label_quality_`` is: the probability that the given label is the true one, or the
+        probability by the mixture that this label is given.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds of models that are not judged out of bag.
+    threshold : float or threshold object, default=None
+        Flag the rows whose quality is below this, instead of by `rule`.
+    flag_fraction : float, default=None
+        Flag this share of the rows, those of the lowest quality, instead of by `rule`.
+    max_flag_rate : float, default=0.8
+        Warn when more than this share of a class is flagged. None never warns.
+    store_estimators : bool, default=False
+        Keep the fitted models, for ``detect`` and ``score_labels``.
+    n_jobs : int, default=None
+        Number of folds, or threads, at a time.
+    random_state : int, RandomState instance or None, default=None
+        Seed for models that have none of their own. None draws fresh entropy: NumPy's global
+        generator is neither read nor advanced.
+
+    Attributes
+    ----------
+    label_quality_ : ndarray of shape (n_samples,)
+        How likely each label is right, in [0, 1]. NaN where the label is missing, or is the only
+        one of its class.
+    label_errors_ : ndarray of shape (n_samples,) of bool
+        Rows whose label is probably wrong.
+    suggested_labels_ : ndarray of shape (n_samples,)
+        The most probable true label; another than the given one in every flagged row.
+    keep_weight_ : ndarray of shape (n_samples,)
+        Weight of the rows that are kept; 0 for flagged and unlabelled rows.
+    sample_indices_ : ndarray of shape (n_kept,)
+        Rows that are kept.
+    noise_rate_ : float
+        Estimated share of wrong labels.
+    transition_matrix_ : ndarray of shape (n_classes, n_classes)
+        Estimated probability of each given label (columns) for each true class (rows).
+    weights_ : ndarray of shape (n_estimators,)
+        How much each model counts.
+    estimators_ : list
+        The models, in the order of `weights_`: not fitted, or, with ``store_estimators=True``,
+        the detectors that hold them fitted.
+    threshold_ : float or None
+        The cut of ``label_quality_``, where there is just one; the rule "decoys" leaves alone
+        rows below its cut whose given label is the most probable class all the same.
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+    n_features_in_ : int
+        Number of features, where X has any.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, where X has names that are all text.
+
+    See Also
+    --------
+    ConfidentLearning : One model, and the rules of confident learning.
+    DecoyThreshold : The cut by decoys, for any detector.
+
+    References
+    ----------
+    Breiman (1996). Stacked regressions. Machine Learning 24.
+
+    Patrini, Rozza, Menon, Nock and Qu (2017). Making deep neural networks robust to label noise:
+    a loss correction approach. CVPR.
+
+    Elias and Gygi (2007). Target-decoy search strategy for increased confidence in large-scale
+    protein identifications by mass spectrometry. Nature Methods 4.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skrobust.detection import EnsembleDetector
+    >>> from skrobust.noise import flip_labels, symmetric_transition
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y_noisy, flipped = flip_labels(y, symmetric_transition(3, 0.2), random_state=0)
+    >>> detector = EnsembleDetector(random_state=0).fit(X, y_noisy)
+    >>> bool((detector.label_errors_ & flipped).sum() > 0.8 * flipped.sum())
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **LabelErrorDetector._parameter_constraints,
+        "estimators": [list, tuple, None],
+        "weights": [StrOptions({"likelihood", "uniform"}), "array-like"],
+        "rule": [StrOptions({_OWN_RULE, *RULES})],
+        "quality_method": [StrOptions({"right_proba", "self_confidence"})],
+        "cv": ["cv_object"],
+        "store_estimators": ["boolean"],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimators=None,
+        *,
+        weights="likelihood",
+        rule="decoys",
+        quality_method="right_proba",
+        cv=5,
+        threshold=None,
+        flag_fraction=None,
+        max_flag_rate=0.8,
+        store_estimators=False,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimators = estimators
+        self.weights = weights
+        self.rule = rule
+        self.quality_method = quality_method
+        self.cv = cv
+        self.threshold = threshold
+        self.flag_fraction = flag_fraction
+        self.max_flag_rate = max_flag_rate
+        self.store_estimators = store_estimators
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def _classifiers(self) -> dict:
+        """The models that the user named, by the names under which metadata are routed."""
+        members = () if self.estimators is None else self.estimators
+        return {f"estimator_{i}": m for i, m in enumerate(members) if not isinstance(m, str)}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = [get_tags(member).input_tags for member in self._classifiers().values()]
+        neighbors = self.estimators is not None and len(inner) < len(self.estimators)
+        tags.input_tags.sparse = all(t.sparse for t in inner)
+        tags.input_tags.allow_nan = all(t.allow_nan for t in inner) and not neighbors
+        return tags
+
+    def get_metadata_routing(self):
+        """Say which metadata this detector and its parts take.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Routing information.
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        for name, member in self._classifiers().items():
+            mapping = MethodMapping().add(caller="fit", callee="fit")
+            router.add(**{name: member}, method_mapping=mapping)
+        return router
+
+    def _judges(self, data) -> list[LabelErrorDetector]:
+        """Make a detector for each model, which knows how to get evidence from it."""
+        members = self.estimators
+        if members is None:
+            check_numeric(
+                data.X,
+                "EnsembleDetector without estimators looks at a table of numbers. Pass"
+                " estimators that take X as it is, such as a Pipeline that encodes it first.",
+            )
+            members = default_members(data.X)
+        random_state = private_random_state(self.random_state)
+        common = {"store_estimators": self.store_estimators, "n_jobs": self.n_jobs}
+        judges = []
+        for member in members:
+            seed = draw_seed(random_state)
+            if isinstance(member, str):
+                judges.append(NeighborVote(random_state=seed, **common))
+            else:
+                judges.append(ConfidentLearning(member, cv=self.cv, random_state=seed, **common))
+        self.estimators_ = [m if isinstance(m, str) else clone(m) for m in members]
+        return judges
+
+    def _check_members(self, X) -> None:
+        if self.estimators is None:
+            return
+        if len(self.estimators) == 0:
+            raise ValueError("estimators must name at least one model, got an empty list.")
+        for member in self.estimators:
+            if isinstance(member, str):
+                if member != NEIGHBORS:
+                    raise ValueError(
+                        f"estimators may hold classifiers and the word {NEIGHBORS!r}, got"
+                        f" {member!r}."
+                    )
+                check_numeric(X, f"Leave {NEIGHBORS!r} out of the estimators, or encode X first.")
+            elif not hasattr(member, "fit") or not hasattr(member, "predict"):
+                raise TypeError(
+                    f"estimators may hold classifiers and the word {NEIGHBORS!r}, got {member!r}."
+                )
+
+    def _fixed_weights(self, n_members) -> np.ndarray | None:
+        """Weights that do not depend on the data, or None."""
+        if isinstance(self.weights, str):
+            return None if self.weights == "likelihood" else np.full(n_members, 1 / n_members)
+        weights = np.asarray(self.weights, dtype=np.float64)
+        if weights.shape != (n_members,) or not np.isfinite(weights).all() or weights.min() < 0:
+            raise ValueError(
+                f"weights must be {n_members} numbers, one for each of the estimators and none"
+                f" negative, got {self.weights!r}."
+            )
+        if weights.sum() == 0:
+            raise ValueError("weights must not be all zero.")
+        return weights / weights.sum()
+
+    def _judge(self, data) -> Judgement:
+        self._check_members(data.X)
+        judges = self._judges(data)
+        fixed = self._fixed_weights(len(judges))
+        # Single precision: what models say is not known that well, and several matrices are held.
+        opinions = [judge.gather_proba(data).astype(np.float32) for judge in judges]
+        if self.store_estimators:
+            self.estimators_ = judges
+        proba, judged = self._mix(data, opinions, fixed)
+        given = np.where(judged, data.codes, -1)
+        judge, true_proba, right = fit_judge(data, given, proba, n_jobs=self.n_jobs)
+        self._judge_ = judge
+        table = right if self.quality_method == "right_proba" else proba
+
+        def quality_of(codes):
+            quality = given_proba(np.maximum(codes, 0), table).astype(np.float64)
+            return np.where(judged, quality, np.nan)
+
+        quality = quality_of(data.codes)
+        best = np.where(data.used & (given >= 0), data.best_codes, -1)
+        thresholds = mean_self_confidence(best, proba, data.sample_weight)
+        # Classes go by their thresholds wherever a tie must be broken: not by their names.
+        order = np.argsort(thresholds, kind="stable")
+        if self.rule == _OWN_RULE:
+            errors = judge.flag(true_proba, given, given_proba(np.maximum(given, 0), right))
+        else:
+            errors = self._apply_rule(data, given, proba, thresholds, order)
+        return Judgement(
+            quality,
+            errors,
+            np.where(judged, most_probable(true_proba, order), data.best_codes),
+            np.where(judged, most_probable(true_proba, order, without=given), data.best_codes),
+            _joint(data, given, judge.channel, true_proba),
+            None,
+            quality_of,
+            pred_proba=proba,
+        )
+
+    def _mix(self, data, opinions, fixed) -> tuple[np.ndarray, np.ndarray]:
+        """Weigh the models and mix what they say about the rows that all of them judge."""
+        judged = np.ones(data.n_samples, dtype=bool)
+        for opinion in opinions:
+            judged &= ~np.isnan(opinion[:, 0])
+        rows = np.flatnonzero(judged & data.used)
+        if fixed is None:
+            labels = data.best_codes[rows]
+            own = np.stack([opinion[rows, labels] for opinion in opinions], axis=1)
+            mass = None if data.sample_weight is None else data.sample_weight[rows]
+            fixed = pool_weights(own, mass)
+        self.weights_ = fixed
+        proba = np.zeros(opinions[0].shape)
+        for weight, opinion in zip(fixed, opinions, strict=True):
+            if weight > 0:
+                proba += weight * opinion
+        proba[~judged] = 1 / len(data.classes)
+        return proba, judged
+
+    def _apply_rule(self, data, given, proba, thresholds, order) -> np.ndarray:
+        unverified = np.where(data.used & (data.verified < 0), given, -1)
+        self._cuts, errors = fit_rule(
+            self.rule,
+            unverified,
+            proba,
+            weight=data.sample_weight,
+            thresholds=thresholds,
+            order=order,
+        )
+        others = np.flatnonzero((given >= 0) & (unverified < 0))
+        if len(others):
+            errors[others] = self._cuts.flag(given[others], proba[others])
+        return errors
+
+    def _judge_new(self, X, codes):
+        if not self.store_estimators:
+            raise AttributeError(
+                "The models that judge new rows were not kept: fit with store_estimators=True."
+            )
+        proba = sum(
+            weight * judge.predict_proba_of(X, self.classes_)
+            for weight, judge in zip(self.weights_, self.estimators_, strict=True)
+            if weight > 0
+        )
+        true_proba = self._judge_.channel.undo(proba, n_jobs=self.n_jobs)
+        right = self._judge_.quality(true_proba, codes)
+        if self.quality_method == "right_proba":
+            quality = right
+        else:
+            quality = given_proba(np.maximum(codes, 0), proba)
+        if self.rule == _OWN_RULE:
+            return quality, self._judge_.flag(true_proba, codes, right)
+        return quality, self._cuts.flag(codes, proba)
+
+
+def _joint(data, given, channel, true_proba) -> np.ndarray:
+    """Expected mass of rows by given label (rows) and true class (columns)."""
+    rows = np.flatnonzero(data.used & (data.verified < 0) & (given >= 0))
+    expected = channel.class_proba(true_proba[rows], given[rows])
+    if data.sample_weight is not None:
+        expected *= data.sample_weight[rows, None]
+    n_classes = len(data.classes)
+    joint = np.zeros((n_classes, n_classes))
+    for k in range(n_classes):
+        joint[k] = expected[given[rows] == k].sum(axis=0)
+    return joint

@@ -1,0 +1,275 @@
+"""The noise channel: what stands between the true class of a row and its given label.
+
+A classifier that is trained on noisy labels and asked about rows that it has not seen predicts
+the *given* label: its probabilities are those of the true class, seen through the channel. Here
+the channel is estimated from the rows that the classifier is sure about, and undone.
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from skrobust.noise._confident_joint import class_mass
+from skrobust.utils._blocks import for_each_block
+from skrobust.utils._masses import top_mass_cut
+
+CONFIDENT_SHARE = 0.9
+"""Of the rows predicted to be of a class, the share, the surest first, that is counted."""
+# A class is known by so many rows at least, if it has them.
+_LEAST_MASS = 30
+# Rows of symmetric noise that are added to the counts of each class, so that a few rows of a
+# rare class do not say that it is never, or always, mistaken.
+_PRIOR_MASS = 50
+# No channel is without noise: with none at all every label would be right by definition.
+_LEAST_RATE = 1e-3
+_HIGHEST_RATE = 0.6
+_SMALLEST_PROBABILITY = 1e-4
+# The channel is undone step by step. More steps follow the probabilities more closely, which
+# are not known that well.
+_N_STEPS = 10
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NoiseChannel:
+    """How true classes become given labels.
+
+    Attributes
+    ----------
+    transition : ndarray of shape (n_classes, n_classes)
+        Probability of each given label (columns) for each true class (rows).
+    exponent : float
+        Probabilities of the classifier, to this power and scaled to sum to 1, foretell given
+        labels best. At least 1: where a classifier is too sure already, softer probabilities
+        would only add noise.
+    rate : float
+        Share of wrong labels among the rows that were counted.
+    """
+
+    transition: np.ndarray
+    exponent: float
+    rate: float
+
+    def undo(self, pred_proba: np.ndarray, *, n_jobs: int | None = None) -> np.ndarray:
+        """Turn probabilities of given labels into those of true classes.
+
+        Parameters
+        ----------
+        pred_proba : ndarray of shape (n_samples, n_classes)
+            Probabilities of given labels.
+        n_jobs : int, default=None
+            Number of threads.
+
+        Returns
+        -------
+        true_proba : ndarray of shape (n_samples, n_classes)
+            Probabilities of true classes, which the channel turns into about the given ones.
+            None is negative, as they may be if the transition is simply inverted.
+        """
+        true_proba = np.empty(pred_proba.shape, dtype=np.float64)
+        back = self.transition.T
+
+        def step(start: int, stop: int) -> None:
+            given = sharpen(pred_proba[start:stop], self.exponent)
+            block = given.copy()
+            for _ in range(_N_STEPS):
+                ratio = given / np.maximum(block @ self.transition, 1e-12)
+                block *= ratio @ back
+            true_proba[start:stop] = block / block.sum(axis=1, keepdims=True)
+
+        for_each_block(step, len(pred_proba), 32 * pred_proba.shape[1], n_jobs=n_jobs)
+        return true_proba
+
+    def right_proba(self, true_proba: np.ndarray) -> np.ndarray:
+        """Compute how likely each label would be right, were it the given one.
+
+        Parameters
+        ----------
+        true_proba : ndarray of shape (n_samples, n_classes)
+            As of :meth:`undo`.
+
+        Returns
+        -------
+        right : ndarray of shape (n_samples, n_classes)
+            P(true class is k | row, given label is k), in [0, 1].
+        """
+        right = true_proba * self.transition.diagonal()
+        right /= np.maximum(true_proba @ self.transition, 1e-12)
+        return np.clip(right, 0, 1, out=right)
+
+    def error_proba(self, true_proba: np.ndarray) -> np.ndarray:
+        """Compute how likely each label is to be given, and to be wrong.
+
+        Parameters
+        ----------
+        true_proba : ndarray of shape (n_samples, n_classes)
+            As of :meth:`undo`.
+
+        Returns
+        -------
+        wrong : ndarray of shape (n_samples, n_classes)
+            P(given label is k and true class is another | row).
+        """
+        noise = self.transition.copy()
+        np.fill_diagonal(noise, 0)
+        return true_proba @ noise
+
+    def class_proba(self, true_proba: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Compute the probabilities of true classes, knowing the given label as well.
+
+        Parameters
+        ----------
+        true_proba : ndarray of shape (n_samples, n_classes)
+            As of :meth:`undo`.
+        codes : ndarray of shape (n_samples,)
+            Given labels; -1 where missing.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            Rows sum to 1.
+        """
+        likelihood = np.where(codes[:, None] >= 0, self.transition.T[codes], 1.0)
+        proba = true_proba * likelihood
+        return proba / np.maximum(proba.sum(axis=1, keepdims=True), 1e-300)
+
+
+def sharpen(pred_proba: np.ndarray, exponent: float) -> np.ndarray:
+    """Raise probabilities to a power and scale rows to sum to 1."""
+    logs = np.log(np.maximum(pred_proba, _SMALLEST_PROBABILITY, dtype=np.float64))
+    logs *= exponent
+    logs -= logs.max(axis=1, keepdims=True)
+    np.exp(logs, out=logs)
+    logs /= logs.sum(axis=1, keepdims=True)
+    return logs
+
+
+def fit_channel(
+    codes: np.ndarray,
+    pred_proba: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    confident_share: float = CONFIDENT_SHARE,
+    known: np.ndarray | None = None,
+) -> NoiseChannel:
+    """Estimate the channel from labels and out-of-sample probabilities.
+
+    Of the rows predicted to be of one class, the surest are taken to be of it, and what labels
+    they are given is counted. Errors that happen to hard rows more often are missed if only few
+    of the surest are counted, and hard rows with right labels are counted as errors if nearly
+    all are.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,)
+        Given labels; rows with -1 take no part.
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Out-of-sample probabilities.
+    weight : ndarray of shape (n_samples,), default=None
+        Weights. An integer weight counts as so many equal rows.
+    confident_share : float, default=0.9
+        Share of the rows of each predicted class that is counted, in (0, 1].
+    known : ndarray of shape (n_classes, n_classes), default=None
+        Mass of other rows, of which the true class (rows) is known, by given label (columns).
+
+    Returns
+    -------
+    channel : NoiseChannel
+        The estimate.
+    """
+    counts = confident_counts(codes, pred_proba, weight, confident_share=confident_share)[0]
+    if known is not None:
+        counts += known
+    n_classes = len(counts)
+    rate = 1 - np.trace(counts) / max(counts.sum(), 1e-300)
+    bounded = float(np.clip(rate, _LEAST_RATE, _HIGHEST_RATE))
+    prior = np.full((n_classes, n_classes), bounded / (n_classes - 1))
+    np.fill_diagonal(prior, 1 - bounded)
+    transition = counts + _PRIOR_MASS * prior
+    transition /= transition.sum(axis=1, keepdims=True)
+    exponent = _best_exponent(codes, pred_proba, weight)
+    return NoiseChannel(transition, exponent, float(rate))
+
+
+def confident_counts(
+    codes: np.ndarray,
+    pred_proba: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    confident_share: float = CONFIDENT_SHARE,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count the given labels of the rows that are surest of each class.
+
+    Parameters
+    ----------
+    codes, pred_proba, weight, confident_share
+        As of :func:`fit_channel`.
+
+    Returns
+    -------
+    counts : ndarray of shape (n_classes, n_classes)
+        Mass of rows by predicted class (rows) and given label (columns).
+    confident : ndarray of shape (n_samples,), dtype intp
+        Predicted class of the rows that were counted; -1 for others.
+    """
+    n_classes = pred_proba.shape[1]
+    best = np.empty(len(codes), dtype=np.intp)
+    top = np.empty(len(codes), dtype=pred_proba.dtype)
+
+    def look(start: int, stop: int) -> None:
+        block = pred_proba[start:stop]
+        best[start:stop] = block.argmax(axis=1)
+        top[start:stop] = block.max(axis=1)
+
+    for_each_block(look, len(codes), pred_proba.shape[1] * pred_proba.itemsize)
+    # A tie between classes says nothing, and must not be broken by their names.
+    used = (codes >= 0) & ~_ties(pred_proba, top)
+    masses = class_mass(np.where(used, best, -1), n_classes, weight)
+    confident = np.full(len(codes), -1, dtype=np.intp)
+    for k in np.flatnonzero(masses > 0):
+        rows = np.flatnonzero(used & (best == k))
+        wanted = max(confident_share * masses[k], min(_LEAST_MASS, masses[k]))
+        cut = top_mass_cut(top[rows], wanted, None if weight is None else weight[rows])
+        confident[rows[top[rows] >= cut]] = k
+    rows = np.flatnonzero(confident >= 0)
+    pairs = confident[rows] * n_classes + codes[rows]
+    counts = np.bincount(
+        pairs, weights=None if weight is None else weight[rows], minlength=n_classes**2
+    )
+    return counts.reshape(n_classes, n_classes).astype(np.float64), confident
+
+
+def _ties(pred_proba, top) -> np.ndarray:
+    tied = np.empty(len(top), dtype=bool)
+
+    def count(start: int, stop: int) -> None:
+        tied[start:stop] = (pred_proba[start:stop] == top[start:stop, None]).sum(axis=1) > 1
+
+    for_each_block(count, len(top), 2 * pred_proba.shape[1] * pred_proba.itemsize)
+    return tied
+
+
+def _best_exponent(codes, pred_proba, weight) -> float:
+    """Find by how much probabilities should be sharpened to foretell the given labels."""
+    rows = np.flatnonzero(codes >= 0)
+    labels = codes[rows]
+    mass = np.ones(len(rows)) if weight is None else weight[rows]
+    mass = mass / mass.sum()
+    logs = np.log(np.maximum(pred_proba[rows], _SMALLEST_PROBABILITY))
+    own = logs[np.arange(len(rows)), labels]
+    logs -= logs.max(axis=1, keepdims=True)
+    top = np.log(np.maximum(pred_proba[rows].max(axis=1), _SMALLEST_PROBABILITY))
+    own = (own - top).astype(np.float64)
+
+    def loss(log_exponent: float) -> float:
+        exponent = np.exp(log_exponent)
+        total = np.empty(len(rows))
+
+        def add(start: int, stop: int) -> None:
+            total[start:stop] = np.exp(exponent * logs[start:stop]).sum(axis=1)
+
+        for_each_block(add, len(rows), 16 * logs.shape[1])
+        return float(mass @ (np.log(total) - exponent * own))
+
+    best = minimize_scalar(loss, bounds=(0.0, 2.0), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(best.x)) if best.fun < loss(0.0) else 1.0
