@@ -12,9 +12,11 @@ import pkgutil
 
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import skrobust
 
@@ -111,13 +113,36 @@ def _multilabel_failures(estimator):
     return dict.fromkeys(names, reason)
 
 
+def _training_dynamics():
+    yield {}
+    yield {"cv": 3, "n_stages": 10, "statistic": "mean_loss", "store_estimators": True}
+    yield {"rule": "fake_class", "n_stages": 10, "statistic": "el2n"}
+    yield {"estimator": GaussianNB(), "n_stages": 2, "statistic": "forgetting", "cv": 3}
+    learner = SGDClassifier(loss="log_loss", learning_rate="constant", eta0=0.02)
+    yield {"estimator": make_pipeline(StandardScaler(), learner), "n_stages": 3}
+
+
+def _energy_detector():
+    yield {}
+    yield {"estimator": _logistic(), "cv": 3, "store_estimators": True}
+    yield {"estimator": GaussianNB(), "temperature": 2.0}
+
+
+def _consensus_mixture():
+    yield {"estimators": [_forest(), GaussianNB()]}
+    yield {"estimators": [_logistic(), GaussianNB()], "cv": 3, "store_estimators": True}
+
+
 # Generators of constructor arguments, by the name of the class.
 ARGUMENTS = {
     "CleaningClassifier": _cleaning_classifier,
     "CleaningRegressor": _cleaning_regressor,
     "ConfidentLearning": _confident_learning,
+    "ConsensusMixture": _consensus_mixture,
+    "EnergyDetector": _energy_detector,
     "MultilabelDetector": _multilabel_detector,
     "ResidualDetector": _residual_detector,
+    "TrainingDynamics": _training_dynamics,
 }
 
 # By the name of the class: a function that takes an instance and returns the checks that fail,

@@ -1,16 +1,24 @@
 """Which labels are wrong? Detectors of label errors, and the functions under them."""
 
 from skrobust.detection._confident_learning import ConfidentLearning
+from skrobust.detection._consensus_mixture import ConsensusMixture
+from skrobust.detection._energy import EnergyDetector
+from skrobust.detection._mixture_threshold import MixtureThreshold
 from skrobust.detection._multilabel import MultilabelDetector
 from skrobust.detection._quality import label_quality_scores
 from skrobust.detection._residual import ResidualDetector
 from skrobust.detection._rules import find_label_errors
+from skrobust.detection._training_dynamics import TrainingDynamics
 from skrobust.noise import confident_joint, confident_thresholds
 
 __all__ = [
     "ConfidentLearning",
+    "ConsensusMixture",
+    "EnergyDetector",
+    "MixtureThreshold",
     "MultilabelDetector",
     "ResidualDetector",
+    "TrainingDynamics",
     "confident_joint",
     "confident_thresholds",
     "find_label_errors",

@@ -2,5 +2,6 @@
 
 from skrobust.evidence._out_of_bag import out_of_bag_proba
 from skrobust.evidence._out_of_fold import out_of_fold_proba
+from skrobust.evidence._staged import staged_proba
 
-__all__ = ["out_of_bag_proba", "out_of_fold_proba"]
+__all__ = ["out_of_bag_proba", "out_of_fold_proba", "staged_proba"]

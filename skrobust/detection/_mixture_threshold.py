@@ -1,0 +1,224 @@
+"""Right and wrong labels make two humps: a threshold by a mixture of normal distributions."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.special import expit, logit
+
+from skrobust._threshold import Answer, LabelQualityThreshold
+from skrobust.detection._mixture_1d import fit_mixture
+from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight
+
+# Qualities nearer to 0 or 1 than this are told apart from one another by nobody.
+_MARGIN = 1e-3
+TRANSFORMS = ("logit", "log", "identity")
+
+
+class MixtureThreshold(LabelQualityThreshold):
+    """Flag the rows that belong to the lower of two humps of the quality.
+
+    A mixture of normal distributions is fitted to the transformed quality, and rows that are most
+    likely of the lowest component are flagged. Where the quality has no separate hump of wrong
+    labels, nothing is: two components fit a skewed distribution better than one as well, but no
+    wrong labels are to be inferred from that.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    transform : {"logit", "log", "identity"}, default="logit"
+        What is fitted: log(q / (1 - q)), or log(q), which is minus the loss where the quality is
+        a probability, or the quality itself. The ends of [0, 1] are rounded to .001 and .999.
+    n_components : {2, 3}, default=3
+        With 2, labels are right or wrong, and there must be a valley between the two humps. With
+        3, right labels may be of easy or of hard rows; the lowest hump needs no valley, but must
+        lie where a label is less likely than not, at a quality below one half.
+    precision : float, default=None
+        Flag as many rows as possible while so large a share of them is expected to be wrong.
+        None flags the rows that are more likely wrong than right.
+    per_class : bool, default=False
+        Fit a mixture for each given class, so that harder classes are not flagged more.
+
+    Attributes
+    ----------
+    is_bimodal_ : bool
+        Whether there is a separate hump of wrong labels; with `per_class`, in any class.
+    threshold_ : float or None
+        The cut of the quality, 0 where nothing is flagged; None with `per_class`.
+    class_thresholds_ : ndarray of shape (n_classes,)
+        The cut of each class, with `per_class`.
+    noise_rate_ : float
+        Share of the lowest component.
+    estimated_precision_ : float
+        Expected share of wrong labels among the flagged ones; NaN where none is flagged.
+    estimated_recall_ : float
+        Expected share of flagged labels among the wrong ones; NaN where there is none.
+
+    See Also
+    --------
+    ConsensusMixture : Such mixtures of several models.
+
+    References
+    ----------
+    Arazo, Ortego, Albert, O'Connor and McGuinness (2019). Unsupervised label noise modeling and
+    loss correction. ICML.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrobust.detection import MixtureThreshold
+    >>> rng = np.random.default_rng(0)
+    >>> quality = np.concatenate([rng.beta(2, 8, 100), rng.beta(8, 2, 900)])
+    >>> threshold = MixtureThreshold().fit(quality)
+    >>> threshold.is_bimodal_, round(threshold.noise_rate_, 2)
+    (True, 0.09)
+    >>> int((quality < threshold.threshold_).sum())
+    90
+    """
+
+    _parameter_constraints: dict = {
+        "transform": [StrOptions(set(TRANSFORMS))],
+        "n_components": [Interval(Integral, 2, 3, closed="both")],
+        "precision": [None, Interval(Real, 0, 1, closed="neither")],
+        "per_class": ["boolean"],
+    }
+
+    def __init__(self, *, transform="logit", n_components=3, precision=None, per_class=False):
+        self.transform = transform
+        self.n_components = n_components
+        self.precision = precision
+        self.per_class = per_class
+
+    def fit(self, quality, *, y=None, sample_weight=None):
+        """Find the threshold of qualities.
+
+        Parameters
+        ----------
+        quality : array-like of shape (n_samples,)
+            Quality of labels, in [0, 1]. NaN takes no part.
+        y : array-like of shape (n_samples,), default=None
+            Given labels, for `per_class`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        self : object
+            This threshold, fitted.
+        """
+        self.validate()
+        quality = np.asarray(quality, dtype=np.float64)
+        if quality.ndim != 1:
+            raise ValueError(f"quality must be one-dimensional, got shape {quality.shape}.")
+        known = ~np.isnan(quality)
+        if not known.any():
+            raise ValueError("quality has no entry that is not NaN.")
+        if quality[known].min() < 0 or quality[known].max() > 1:
+            raise ValueError("quality must lie in [0, 1].")
+        weight = None if sample_weight is None else check_sample_weight(sample_weight, quality)
+        codes = np.zeros(len(quality), dtype=np.intp)
+        if self.per_class:
+            if y is None:
+                raise ValueError("per_class=True needs y, the given labels.")
+            if len(y) != len(quality):
+                raise ValueError(f"y has {len(y)} labels for {len(quality)} qualities.")
+            codes = np.unique(y, return_inverse=True)[1]
+        self._fit(quality, codes, known, weight, codes.max() + 1)
+        return self
+
+    def select(self, question) -> Answer:
+        """Choose the rows to flag.
+
+        Parameters
+        ----------
+        question : Question
+            What the detector says.
+
+        Returns
+        -------
+        answer : Answer
+            The rows to flag.
+        """
+        weight = question.data.sample_weight
+        counted = question.rows if weight is None else question.rows & (weight > 0)
+        n_classes = len(question.data.classes) if self.per_class else 1
+        codes = question.data.codes if self.per_class else np.zeros_like(question.data.codes)
+        errors = np.zeros(len(codes), dtype=bool)
+        if counted.any():
+            self._fit(question.quality, codes, counted, weight, n_classes)
+            rows = question.rows
+            errors[rows] = question.quality[rows] < self._cuts[codes[rows]]
+        else:
+            self._record(np.zeros(n_classes), False, (0.0, 0.0, 0.0, 1.0))
+        return Answer(errors, self.threshold_, None, self.noise_rate_)
+
+    def _fit(self, quality, codes, rows, weight, n_classes) -> None:
+        cuts, bimodal = np.zeros(n_classes), False
+        sums = np.zeros(4)  # mass of the wrong, of the flagged, of both, of all
+        for k in range(n_classes):
+            own = rows & (codes == k)
+            mass = np.ones(own.sum()) if weight is None else weight[own]
+            if not own.any() or mass.sum() == 0:
+                continue
+            values = self._transformed(quality[own])
+            mixture = fit_mixture(-values, mass, n_components=self.n_components)
+            sums[3] += mass.sum()
+            if not self._has_two_humps(mixture):
+                continue
+            bimodal = True
+            wrong = mixture.upper(-values)
+            cut = self._cut(mixture, wrong, values, mass)
+            flagged = values < cut
+            cuts[k] = self._back(cut)
+            sums[0] += mass @ wrong
+            sums[1] += mass[flagged].sum()
+            sums[2] += mass[flagged] @ wrong[flagged]
+        self._record(cuts, bimodal, sums)
+
+    def _has_two_humps(self, mixture) -> bool:
+        if mixture is None:
+            return False
+        if self.n_components == 2:
+            return mixture.is_bimodal
+        return mixture.bic_gain > 0 and self._back(-mixture.means[-1]) < 0.5
+
+    def _record(self, cuts, bimodal, sums) -> None:
+        wrong, flagged, both, total = sums
+        self._cuts = cuts
+        self.is_bimodal_ = bimodal
+        self.threshold_ = None if self.per_class else float(cuts[0])
+        if self.per_class:
+            self.class_thresholds_ = cuts
+        self.noise_rate_ = float(wrong / total)
+        self.estimated_precision_ = float(both / flagged) if flagged > 0 else np.nan
+        self.estimated_recall_ = float(both / wrong) if wrong > 0 else np.nan
+
+    def _cut(self, mixture, wrong, values, mass) -> float:
+        """Find the cut of the transformed quality."""
+        if self.precision is None:
+            return -mixture.cut(0.5)
+        order = np.argsort(values, kind="stable")
+        ends = np.append(np.diff(values[order]) > 0, True)
+        found = (np.cumsum((wrong * mass)[order]) / np.cumsum(mass[order]))[ends]
+        enough = np.flatnonzero(found >= self.precision)
+        if not len(enough):
+            return -np.inf
+        distinct = values[order][ends]
+        last = enough[-1]
+        # Between two values, so that rounding on the way back to the quality does not matter.
+        return float((distinct[last] + distinct[min(last + 1, len(distinct) - 1)]) / 2) + (
+            1e-9 if last == len(distinct) - 1 else 0.0
+        )
+
+    def _transformed(self, quality) -> np.ndarray:
+        quality = np.clip(quality, _MARGIN, 1 - _MARGIN)
+        if self.transform == "logit":
+            return logit(quality)
+        return np.log(quality) if self.transform == "log" else quality
+
+    def _back(self, cut: float) -> float:
+        """Turn a cut of the transformed quality into one of the quality."""
+        back = {"logit": expit, "log": np.exp, "identity": float}[self.transform](cut)
+        if not back > _MARGIN:
+            return 0.0
+        return 1.0 if back > 1 - _MARGIN else float(back)

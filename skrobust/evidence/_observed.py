@@ -1,0 +1,226 @@
+"""Fits that are looked at more closely than by their probabilities, over folds or all at once.
+
+Rows come to a model in an order that depends on their content alone, and equal rows with equal
+labels come as one row of their summed weight wherever the model takes weights. So neither the
+order of rows nor writing a row twice instead of giving it weight two changes the result, not even
+of a learner that takes rows one by one.
+
+Where a model is trained on the rows that it judges, a heavy row, or one that occurs often, would
+get its own label learned. There each class keeps its mass, spread evenly over its distinct rows.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.parallel import delayed
+
+from skrobust.evidence._folds import lone_class_rows
+from skrobust.evidence._progress import track
+from skrobust.utils._parallel import stream
+from skrobust.utils._rows import row_hashes
+from skrobust.utils._sklearn import num_samples, routing_enabled, safe_indexing
+from skrobust.utils._weights import index_fit_params, weight_fit_params
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """What a model is trained on.
+
+    Attributes
+    ----------
+    X : array-like of length n_rows
+        Rows, in the order of their content.
+    y : ndarray of shape (n_rows,)
+        Labels.
+    weight : ndarray of shape (n_rows,) or None
+        Weights, unless all are the same.
+    fit_params : dict
+        Keywords for ``fit``, the weights among them.
+    rows : ndarray of shape (n_rows,)
+        Which row of the data each is; the first one of several equal ones.
+    row_of : ndarray of shape (n_samples,)
+        The position of each row of the data among these, -1 where it is not among them.
+    """
+
+    X: object
+    y: np.ndarray
+    weight: np.ndarray | None
+    fit_params: dict
+    rows: np.ndarray
+    row_of: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Observed:
+    """What was seen over all fits.
+
+    Attributes
+    ----------
+    values : dict of str to ndarray
+        Arrays whose first axis are the rows: means over the fits that looked at a row.
+    judged : ndarray of shape (n_samples,) of bool
+        Rows that some fit looked at, and whose given class it knew.
+    models : list
+        The fitted models.
+    """
+
+    values: dict
+    judged: np.ndarray
+    models: list
+
+
+def one_fold(hashes, codes, used) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Make the fold in which the model that judges rows is trained on them as well.
+
+    Parameters
+    ----------
+    hashes : ndarray of shape (n_samples,)
+        Of the rows, equal for equal ones.
+    codes : ndarray of shape (n_samples,)
+        Labels to train on.
+    used : ndarray of shape (n_samples,) of bool
+        Rows that may be trained on.
+
+    Returns
+    -------
+    folds : list of one (train, test)
+        Rows whose class has no other distinct row are not tested.
+    """
+    rows = np.flatnonzero(used)
+    units = np.unique(hashes[rows], return_inverse=True)[1]
+    return [(rows, rows[~lone_class_rows(units, codes[rows])])]
+
+
+def observe(
+    look: Callable,
+    estimator,
+    X,
+    codes,
+    classes,
+    used,
+    folds,
+    *,
+    hashes=None,
+    given=None,
+    sample_weight=None,
+    fit_params=None,
+    even=False,
+    n_jobs=None,
+) -> Observed:
+    """Fit clones fold by fold and look at their test rows, and at rows that train none of them.
+
+    Parameters
+    ----------
+    look : callable
+        ``look(model, training, X_watched, watched)`` fits `model` to the :class:`TrainingRows`
+        `training` and returns what it saw of the rows `watched`: a dict of arrays whose first
+        axis are these rows.
+    estimator : classifier, or list of one for each fold
+        Cloned.
+    X : array-like of length n_samples
+        Input, indexable.
+    codes : ndarray of shape (n_samples,)
+        Labels to train on, as positions in `classes`.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    used : ndarray of shape (n_samples,) of bool
+        Rows that may be trained on. All others are looked at in every fit.
+    folds : list of (train, test)
+        Row numbers.
+    hashes : ndarray of shape (n_samples,), default=None
+        Of the rows, if they are known.
+    given : ndarray of shape (n_samples,), default=None
+        Given labels, if they are not `codes`.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights.
+    fit_params : dict, default=None
+        More keywords for ``fit``; arrays with an entry per row are indexed.
+    even : bool, default=False
+        Spread the mass of each class evenly over its distinct rows.
+    n_jobs : int, default=None
+        Number of folds at a time.
+
+    Returns
+    -------
+    observed : Observed
+        Means over the folds, and the models.
+    """
+    estimators = estimator if isinstance(estimator, list) else [estimator] * len(folds)
+    weight_fit_params(estimators[0], sample_weight)  # may say no, before any work
+    n_samples = num_samples(X)
+    given = codes if given is None else given
+    weigh = sample_weight is not None or (not routing_enabled() and _takes_weights(estimators[0]))
+    hashes = row_hashes(X) if hashes is None else hashes
+    extra = np.flatnonzero(~used)
+
+    about = (X, classes, hashes, codes, sample_weight, fit_params, weigh, even)
+    calls = (
+        delayed(_fit_and_look)(look, clone(model), train, np.concatenate([test, extra]), *about)
+        for model, (train, test) in zip(estimators, folds, strict=True)
+    )
+    jobs = stream(calls, n_jobs=n_jobs)
+    sums: dict = {}
+    counts, unseen, models = np.zeros(n_samples), np.zeros(n_samples, dtype=bool), []
+    done = track(jobs, len(folds), "folds")
+    for (train, test), (model, seen) in zip(folds, done, strict=True):
+        watched = np.concatenate([test, extra])
+        for name, values in seen.items():
+            if name not in sums:
+                sums[name] = np.zeros((n_samples, *values.shape[1:]))
+            sums[name][watched] += values
+        counts[watched] += 1
+        # A model that never saw a class cannot judge labels of it.
+        known = np.bincount(codes[train], minlength=len(classes)) > 0
+        unseen[test] |= ~known[np.maximum(given[test], 0)] & (given[test] >= 0)
+        models.append(model)
+    for values in sums.values():
+        shape = (-1,) + (1,) * (values.ndim - 1)
+        np.divide(values, counts.reshape(shape), out=values, where=counts.reshape(shape) > 0)
+        values[counts == 0] = np.nan
+    return Observed(sums, (counts > 0) & ~unseen, models)
+
+
+def _takes_weights(estimator) -> bool:
+    try:
+        weight_fit_params(estimator, np.ones(1))
+    except TypeError:
+        return False
+    return True
+
+
+def _fit_and_look(look, model, train, watched, X, *about):
+    training = _training_rows(model, train, X, *about)
+    return model, look(model, training, safe_indexing(X, watched), watched)
+
+
+def _training_rows(
+    model, train, X, classes, hashes, codes, sample_weight, fit_params, weigh, even
+) -> TrainingRows:
+    """Bring the rows of a fit into the order of their content, and merge equal ones."""
+    weight = None if sample_weight is None else sample_weight[train]
+    row_of = np.full(len(codes), -1, dtype=np.intp)
+    order = np.lexsort((codes[train], hashes[train]))
+    rows = train[order]
+    weight = None if weight is None else weight[order]
+    if weigh or even:
+        new = np.ones(len(rows), dtype=bool)
+        new[1:] = (np.diff(hashes[rows]) > 0) | (np.diff(codes[rows]) != 0)
+        entry = np.cumsum(new) - 1
+        row_of[rows] = entry
+        weight = np.bincount(entry, weights=weight).astype(np.float64)
+        rows = rows[new]
+        if even:
+            mass = np.bincount(codes[rows], weights=weight) / np.maximum(
+                np.bincount(codes[rows]), 1
+            )
+            weight = mass[codes[rows]]
+    else:
+        row_of[rows] = np.arange(len(rows))
+    if not weigh or (weight is not None and np.ptp(weight) == 0):
+        weight = None
+    params = index_fit_params(fit_params or {}, rows, len(codes))
+    params.update(weight_fit_params(model, weight))
+    y = classes[codes[rows]]
+    return TrainingRows(safe_indexing(X, rows), y, weight, params, rows, row_of)
