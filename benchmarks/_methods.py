@@ -4,7 +4,7 @@ A method has a name of the form ``group/what``:
 
 - ``cleanlab/<rule>`` and ``score/<score>``: cleanlab's rules, which only flag, and its scores,
   which only rank, on the out-of-fold probabilities of the base model;
-- ``forest+cleanlab/<rule>`` and ``forest+score/<score>``: the same on the evidence of the default
+- ``mixture+cleanlab/<rule>`` and ``mixture+score/<score>``: the same on the evidence of the default
   detector;
 - ``rule/<rule>``: our rules and scores on the probabilities of the base model;
 - ``baseline/...``: what everything must beat, and what nothing can;
@@ -27,8 +27,15 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from sklearn.pipeline import Pipeline
 
 import skrobust.detection
-from skrobust.detection import ConfidentLearning, find_label_errors, label_quality_scores
-from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
+from skrobust.detection import (
+    ConfidentLearning,
+    DecoyThreshold,
+    EnsembleDetector,
+    find_label_errors,
+    label_quality_scores,
+)
+from skrobust.evidence import out_of_fold_proba
+from skrobust.utils._data import check_labelled_data
 
 RULES = (
     "prune_by_noise_rate",
@@ -72,9 +79,22 @@ THRESHOLDS: dict[str, Callable] = {
 # --------------------------------------------------------------------------------------------
 def default_detector(seed: int, data: Data):
     """What a user gets who gives nothing where X is numbers, and the base model elsewhere."""
-    if data.kind in ("text", "probabilities"):
-        return ConfidentLearning(recalling(data), random_state=seed, max_flag_rate=None)
-    return ConfidentLearning(random_state=seed, max_flag_rate=None)
+    return ensemble(seed, data)
+
+
+def ensemble(seed: int, data: Data, **options):
+    """The default detector, as `CleaningClassifier` makes it."""
+    members = [recalling(data)] if data.kind in ("text", "probabilities") else None
+    return EnsembleDetector(members, random_state=seed, max_flag_rate=None, **options)
+
+
+def own(name, **options):
+    """A detector with evidence of its own, for data that are numbers."""
+    return lambda seed, data: (
+        None
+        if data.kind in ("text", "probabilities")
+        else part(name, random_state=seed, max_flag_rate=None, **options)
+    )
 
 
 DETECTORS: dict[str, Callable] = {
@@ -82,12 +102,18 @@ DETECTORS: dict[str, Callable] = {
     "base": lambda seed, data: ConfidentLearning(
         recalling(data), random_state=seed, max_flag_rate=None
     ),
-    "neighbors": lambda seed, data: (
-        None if data.kind == "text" else part("NeighborVote", random_state=seed)
+    "default+decoys": lambda seed, data: ensemble(
+        seed, data, threshold=DecoyThreshold(random_state=seed)
     ),
-    "ensemble": lambda seed, data: (
-        None if data.kind == "text" else part("EnsembleDetector", random_state=seed)
+    "channel": lambda seed, data: EnsembleDetector(
+        [recalling(data)], random_state=seed, max_flag_rate=None
     ),
+    "forest": own("ConfidentLearning"),
+    "neighbors": own("NeighborVote"),
+    "dynamics": own("TrainingDynamics"),
+    "consensus": own("ConsensusMixture"),
+    "density": own("DensityDetector"),
+    "energy": own("EnergyDetector"),
 }
 # ------------------------------------------------------------------------ end of the registries
 
@@ -111,15 +137,17 @@ class Evidence:
         """Out-of-fold probabilities of the base model."""
         return self._get("base", lambda: out_of_fold_proba(recalling(self.data), *self._xy()))
 
-    def forest(self) -> np.ndarray:
-        """Out-of-bag probabilities of the default forest."""
-        return self._get("forest", lambda: out_of_bag_proba(None, *self._xy(), **self._seed()))
+    def mixture(self) -> np.ndarray:
+        """Out-of-sample probabilities of the default detector's mixture of models."""
+
+        def mix():
+            detector = ensemble(self.seed, self.data)
+            return detector.gather_proba(check_labelled_data(*self._xy()))
+
+        return self._get("mixture", mix)
 
     def _xy(self):
         return self.data.X, self.data.y
-
-    def _seed(self):
-        return {"random_state": self.seed}
 
     def _get(self, name, make):
         if name not in self._made:
@@ -151,8 +179,8 @@ def method_names(data_kind: str, base=None) -> list[str]:
         *(f"probabilities/{name}" for name in PROBABILITIES),
     ]
     if data_kind not in ("text", "probabilities"):
-        names += [f"forest+cleanlab/{rule}" for rule in RULES]
-        names += [f"forest+score/{score}" for score in SCORES]
+        names += [f"mixture+cleanlab/{rule}" for rule in RULES]
+        names += [f"mixture+score/{score}" for score in SCORES]
     nothing = np.zeros(0)
     data = Data("", data_kind, nothing, nothing, nothing, nothing, nothing, base)
     names += [f"threshold/{name}" for name, make in THRESHOLDS.items() if _exists(make, 0)]
@@ -203,7 +231,7 @@ def run_method(name: str, evidence: Evidence, scored: np.ndarray, verified_label
     group = name.partition("/")[0]
     if group not in ("threshold", "detector"):
         # The first method to ask for evidence paid for it; all are to be charged alike.
-        source = "forest" if group.startswith("forest+") else "base"
+        source = "mixture" if group.startswith("mixture+") else "base"
         seconds = max(seconds, evidence.seconds(source) if source in evidence._made else 0.0)
     values = judge(evidence.data.wrong, quality, flags, scored)
     return {**values, **more, "seconds": round(seconds, 4)}
@@ -215,7 +243,7 @@ def _answer(name, evidence, verified_labels):
     data, seed = evidence.data, evidence.seed
     source, _, kind = group.rpartition("+")
     if kind in ("cleanlab", "score", "rule", "probabilities", "baseline"):
-        proba = evidence.forest() if source else evidence.base()
+        proba = evidence.mixture() if source else evidence.base()
         return *on_probabilities(kind, what, data, proba), {}
     if group == "threshold":
         threshold = THRESHOLDS[what](seed)

@@ -54,6 +54,17 @@ def _confident_learning():
     yield {"estimator": GaussianNB(), "threshold": 0.4, "max_flag_rate": None}
 
 
+def _ensemble_detector():
+    yield {"estimators": [GaussianNB(), _logistic()]}
+    yield {"estimators": [_forest(), "neighbors"], "store_estimators": True}
+    yield {
+        "estimators": [GaussianNB(), "neighbors"],
+        "weights": "uniform",
+        "rule": "prune_by_class",
+        "quality_method": "self_confidence",
+    }
+
+
 def _cleaning_classifier():
     from skrobust.detection import ConfidentLearning
 
@@ -133,16 +144,38 @@ def _consensus_mixture():
     yield {"estimators": [_logistic(), GaussianNB()], "cv": 3, "store_estimators": True}
 
 
+def _neighbor_vote():
+    yield {}
+    yield {"method": "rank", "metric": "cosine", "store_estimators": True}
+    yield {"method": "shapley"}
+    yield {"n_rounds": 3, "scale": "standard", "flag_fraction": 0.1}
+
+
+def _density_detector():
+    yield {}
+    yield {"density": "kde", "cv": 3, "n_dimensions": 2, "store_estimators": True}
+    yield {"density": "neighbors", "threshold": 0.4, "max_flag_rate": None}
+
+
+def _negative_class_detector():
+    yield {"estimator": GaussianNB()}
+    yield {"estimator": _forest(), "metric": "euclidean", "store_estimators": True}
+
+
 # Generators of constructor arguments, by the name of the class.
 ARGUMENTS = {
     "CleaningClassifier": _cleaning_classifier,
     "CleaningRegressor": _cleaning_regressor,
     "ConfidentLearning": _confident_learning,
+    "DensityDetector": _density_detector,
     "ConsensusMixture": _consensus_mixture,
     "EnergyDetector": _energy_detector,
     "MultilabelDetector": _multilabel_detector,
+    "NegativeClassDetector": _negative_class_detector,
+    "NeighborVote": _neighbor_vote,
     "ResidualDetector": _residual_detector,
     "TrainingDynamics": _training_dynamics,
+    "EnsembleDetector": _ensemble_detector,
 }
 
 # By the name of the class: a function that takes an instance and returns the checks that fail,

@@ -94,9 +94,9 @@ def make_detector(kind, *, n_jobs=None, random_state=0):
 
     Parameters
     ----------
-    kind : {"forest", "logistic", "boosting"}
-        What judges the labels. "forest" takes features that are made once, without looking at any
-        label, so that no label leaks into the judgement of its own row. The other two are
+    kind : {"ensemble", "forest", "logistic", "boosting"}
+        What judges the labels. The first two take features that are made once, without looking
+        at any label, so that no label leaks into the judgement of its own row. The other two are
         pipelines, fitted anew in each fold.
 
     n_jobs : int, default=None
@@ -107,7 +107,7 @@ def make_detector(kind, *, n_jobs=None, random_state=0):
 
     Returns
     -------
-    detector : ConfidentLearning
+    detector : LabelErrorDetector
         The detector.
 
     vectorizer : transformer or None
@@ -119,14 +119,15 @@ def make_detector(kind, *, n_jobs=None, random_state=0):
     from sklearn.pipeline import make_pipeline
     from skrub import StringEncoder, TableVectorizer, tabular_pipeline
 
-    from skrobust.detection import ConfidentLearning
+    from skrobust.detection import ConfidentLearning, EnsembleDetector
 
-    if kind == "forest":
+    if kind in ("ensemble", "forest"):
         vectorizer = make_pipeline(
             TableVectorizer(high_cardinality=StringEncoder(random_state=random_state)),
             SimpleImputer(strategy="median", add_indicator=True),
         )
-        return ConfidentLearning(n_jobs=n_jobs, random_state=random_state), vectorizer
+        judge = EnsembleDetector if kind == "ensemble" else ConfidentLearning
+        return judge(n_jobs=n_jobs, random_state=random_state), vectorizer
     if kind == "logistic":
         classifier = LogisticRegression(max_iter=1000)
     else:

@@ -59,9 +59,9 @@ def make_parser():
     )
     audit.add_argument(
         "--estimator",
-        choices=("forest", "logistic", "boosting"),
-        default="forest",
-        help="what judges the labels (default: forest, the fastest)",
+        choices=("ensemble", "forest", "logistic", "boosting"),
+        default="ensemble",
+        help="what judges the labels (default: ensemble, several models; forest is the fastest)",
     )
     audit.add_argument(
         "--verified",

@@ -100,16 +100,33 @@ def decoy_curve(
     cuts, place = np.unique(quality, return_inverse=True)
     mass = np.bincount(place, weights=weight, minlength=len(cuts)).astype(np.float64)
     flagged = np.cumsum(mass) / mass.sum()
+    return DecoyCurve(cuts, flagged, decoy_shares(cuts, decoy_quality, decoy_mass))
+
+
+def decoy_shares(cuts: np.ndarray, quality: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """Compute the share of mass up to each cut.
+
+    Parameters
+    ----------
+    cuts : ndarray of shape (n_cuts,)
+        In rising order.
+    quality : ndarray
+        Of any shape whose first axis are rows.
+    mass : ndarray of the same shape
+        Mass of each quality.
+
+    Returns
+    -------
+    shares : ndarray of shape (n_cuts,)
+        In [0, 1], rising.
+    """
     below = np.zeros(len(cuts) + 1)
 
     def add(start: int, stop: int) -> None:
-        places = np.searchsorted(cuts, decoy_quality[start:stop].ravel())
-        below[:] += np.bincount(
-            places, weights=decoy_mass[start:stop].ravel(), minlength=len(below)
-        )
+        places = np.searchsorted(cuts, quality[start:stop].ravel())
+        below[:] += np.bincount(places, weights=mass[start:stop].ravel(), minlength=len(below))
 
-    row_bytes = 32 * int(np.prod(decoy_quality.shape[1:], dtype=np.intp))
-    for_each_block(add, len(decoy_quality), row_bytes, block_bytes=1 << 23)
+    row_bytes = 32 * int(np.prod(quality.shape[1:], dtype=np.intp))
+    for_each_block(add, len(quality), row_bytes, block_bytes=1 << 23)
     total = below.sum()
-    recall = np.cumsum(below[:-1]) / total if total > 0 else np.zeros(len(cuts))
-    return DecoyCurve(cuts, flagged, recall)
+    return np.cumsum(below[:-1]) / total if total > 0 else np.zeros(len(cuts))

@@ -21,6 +21,7 @@ from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import StrOptions
 
 _OWN_RULE = "decoys"
+_LEAST_WEIGHT = 1e-9
 
 
 class EnsembleDetector(LabelErrorDetector):
@@ -259,7 +260,14 @@ class EnsembleDetector(LabelErrorDetector):
             raise ValueError("weights must not be all zero.")
         return weights / weights.sum()
 
-    def _judge(self, data) -> Judgement:
+    def gather_proba(self, data) -> np.ndarray:
+        """Gather the mixture of out-of-sample probabilities only; NaN where there are none."""
+        proba, judged = self._gather(data)
+        proba[~judged] = np.nan
+        return proba
+
+    def _gather(self, data) -> tuple[np.ndarray, np.ndarray]:
+        """Gather the mixture, and which rows it can judge."""
         self._check_members(data.X)
         judges = self._judges(data)
         fixed = self._fixed_weights(len(judges))
@@ -267,7 +275,10 @@ class EnsembleDetector(LabelErrorDetector):
         opinions = [judge.gather_proba(data).astype(np.float32) for judge in judges]
         if self.store_estimators:
             self.estimators_ = judges
-        proba, judged = self._mix(data, opinions, fixed)
+        return self._mix(data, opinions, fixed)
+
+    def _judge(self, data) -> Judgement:
+        proba, judged = self._gather(data)
         given = np.where(judged, data.codes, -1)
         judge, true_proba, right = fit_judge(data, given, proba, n_jobs=self.n_jobs)
         self._judge_ = judge
@@ -298,21 +309,23 @@ class EnsembleDetector(LabelErrorDetector):
         )
 
     def _mix(self, data, opinions, fixed) -> tuple[np.ndarray, np.ndarray]:
-        """Weigh the models and mix what they say about the rows that all of them judge."""
-        judged = np.ones(data.n_samples, dtype=bool)
-        for opinion in opinions:
-            judged &= ~np.isnan(opinion[:, 0])
-        rows = np.flatnonzero(judged & data.used)
+        """Weigh the models, and mix those that can judge a row."""
+        known = np.stack([~np.isnan(opinion[:, 0]) for opinion in opinions], axis=1)
         if fixed is None:
+            rows = np.flatnonzero(known.all(axis=1) & data.used)
             labels = data.best_codes[rows]
             own = np.stack([opinion[rows, labels] for opinion in opinions], axis=1)
             mass = None if data.sample_weight is None else data.sample_weight[rows]
             fixed = pool_weights(own, mass)
         self.weights_ = fixed
+        # Where only models without any weight have seen enough, they have to do.
+        shares = known * np.maximum(fixed, _LEAST_WEIGHT)
+        total = shares.sum(axis=1)
+        judged = total > 0
+        shares[judged] /= total[judged, None]
         proba = np.zeros(opinions[0].shape)
-        for weight, opinion in zip(fixed, opinions, strict=True):
-            if weight > 0:
-                proba += weight * opinion
+        for j, opinion in enumerate(opinions):
+            proba += np.where(known[:, j], shares[:, j], 0.0)[:, None] * np.nan_to_num(opinion)
         proba[~judged] = 1 / len(data.classes)
         return proba, judged
 

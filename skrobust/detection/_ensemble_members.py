@@ -17,7 +17,7 @@ NEIGHBORS = "neighbors"
 MANY_ROWS = 100_000
 # Columns among which trees with a wide choice look for a split; all, if there are fewer.
 _WIDE = 32
-_N_TREES = 100
+_N_TREES = 60
 _N_TREES_OF_MANY_ROWS = 20
 
 

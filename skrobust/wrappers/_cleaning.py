@@ -7,7 +7,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust.detection import ConfidentLearning
+from skrobust.detection import EnsembleDetector
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._rows import is_numeric
@@ -27,10 +27,10 @@ class CleaningClassifier(ClassifierMixin, BaseCleaning):
         :class:`~sklearn.linear_model.LogisticRegression`.
     detector : label-error detector, default=None
         What finds the wrong labels, cloned. None is
-        :class:`~skrobust.detection.ConfidentLearning`; where X is a table of numbers, with the
-        out-of-bag probabilities of a forest, and otherwise with the out-of-fold probabilities of
-        `estimator`. On most tables the forest is the better judge, also for the benefit of
-        another classifier, which would agree with the errors that it has learned itself.
+        :class:`~skrobust.detection.EnsembleDetector`; where X is a table of numbers, with models
+        of its own, and otherwise with the out-of-fold probabilities of `estimator`. Models that
+        are smooth and unlike are better judges than the classifier that is to be trained, which
+        would agree with the errors that it has learned itself.
     action : {"drop", "relabel", "reweight"}, default="drop"
         What to do about them:
 
@@ -69,7 +69,7 @@ class CleaningClassifier(ClassifierMixin, BaseCleaning):
 
     See Also
     --------
-    skrobust.detection.ConfidentLearning : Only finds the wrong labels.
+    skrobust.detection.EnsembleDetector : Only finds the wrong labels.
 
     References
     ----------
@@ -96,16 +96,16 @@ class CleaningClassifier(ClassifierMixin, BaseCleaning):
         return LogisticRegression()
 
     def _default_detector(self):
-        return ConfidentLearning()
+        return EnsembleDetector()
 
     def _make_detector(self, X):
         """Make the detector to fit, with the parameters that were given to this wrapper."""
         if self.detector is not None:
             detector = clone(self.detector)
         elif is_numeric(X):
-            detector = ConfidentLearning()
+            detector = EnsembleDetector()
         else:
-            detector = ConfidentLearning(clone(self._get_estimator()))
+            detector = EnsembleDetector([clone(self._get_estimator())])
         return self._configure(detector)
 
     def __sklearn_tags__(self):

@@ -1,0 +1,290 @@
+"""A threshold that knows how good its list is, because it has hidden errors of its own in it."""
+
+import dataclasses
+from numbers import Real
+
+import numpy as np
+from scipy.stats import norm
+from sklearn.base import clone
+
+from skrobust._threshold import Answer, LabelQualityThreshold
+from skrobust.detection._channel_judge import known_pairs
+from skrobust.detection._decoys import decoy_curve, decoy_shares
+from skrobust.noise._channel import confident_counts, fit_channel
+from skrobust.utils._random import private_random_state
+from skrobust.utils._sklearn import Interval
+
+# Two estimates of the share of errors, one of which is too high where right labels are hard to
+# foretell and the other too low where models are unsure, and how much the first one counts.
+# Measured on tables with planted errors (``benchmarks/detection_synthetic.py``).
+_TRUST_IN_CONFIDENT = 0.65
+_SHARES = (0.5, 0.9)
+# With fewer decoys below a cut, the ratio that bounds the share of errors is a matter of chance.
+_LEAST_RECALL = 0.2
+# A bound this many times below the confident joint's rate says that decoys are unlike errors.
+_MISMATCH = 4.0
+
+
+class DecoyThreshold(LabelQualityThreshold):
+    """Choose the cut of the quality by labels that are wrong on purpose.
+
+    How would an error score? Rows are given labels that are wrong for sure, and where these
+    decoys end up among the others tells which share of the errors lies below a cut (recall), and
+    with the share of errors in the whole which share of the rows below it are errors
+    (precision).
+
+    Where the detector judges rows by models that have not seen their labels, no model need be
+    fitted again: every row with every wrong label is a decoy, weighed by how likely noise is to
+    produce it. Which labels are given instead of which is read off the rows that the models are
+    surest about, so that noise in one direction, which takes decoys in that direction, is
+    recognised. Detectors whose models see the labels they judge are fitted once more, with a
+    tenth of the labels replaced.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    precision : float, default=None
+        Flag as many rows as possible while so large a share of them is estimated to be wrong.
+        None wants the highest estimated F1.
+    decoy_share : float, default=0.1
+        Share of the rows that become decoys, where the detector must be fitted again.
+    confidence_level : float, default=0.9
+        Of the intervals.
+    random_state : int, RandomState instance or None, default=None
+        Seed for the choice of decoys, where the detector must be fitted again.
+
+    Attributes
+    ----------
+    threshold_ : float
+        The cut of the quality: what lies below is flagged; 0 flags nothing.
+    noise_rate_ : float
+        Estimated share of wrong labels among the rows that nobody verified.
+    noise_rate_interval_ : tuple of (float, float)
+        Where it may lie.
+    estimated_precision_ : float
+        Estimated share of wrong labels among the flagged ones; NaN where none is flagged.
+    estimated_precision_interval_ : tuple of (float, float)
+        Where it may lie.
+    estimated_recall_ : float
+        Estimated share of flagged labels among the wrong ones.
+    estimated_recall_interval_ : tuple of (float, float)
+        Where it may lie.
+    n_decoys_ : float
+        Number of decoys, each counted by its weight in relation to the largest sum.
+
+    See Also
+    --------
+    EnsembleDetector : Uses such a cut by default.
+    MixtureThreshold : Looks for two humps in the quality.
+
+    Notes
+    -----
+    Precision and recall are estimates, and no better than that of the share of errors, which
+    nothing but verified rows can settle: labels that are wrong and labels that are merely hard
+    to foretell look alike. The intervals hold several ways to tell them apart, and chance.
+
+    References
+    ----------
+    Elias and Gygi (2007). Target-decoy search strategy for increased confidence in large-scale
+    protein identifications by mass spectrometry. Nature Methods 4.
+
+    Storey (2002). A direct approach to false discovery rates. Journal of the Royal Statistical
+    Society B 64.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skrobust.detection import ConfidentLearning, DecoyThreshold
+    >>> from skrobust.noise import flip_labels, symmetric_transition
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y_noisy, flipped = flip_labels(y, symmetric_transition(3, 0.2), random_state=0)
+    >>> detector = ConfidentLearning(GaussianNB(), threshold=DecoyThreshold()).fit(X, y_noisy)
+    >>> low, high = detector.fitted_threshold_.estimated_precision_interval_
+    >>> bool(low <= flipped[detector.label_errors_].mean() <= high)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "precision": [None, Interval(Real, 0, 1, closed="neither")],
+        "decoy_share": [Interval(Real, 0, 0.5, closed="neither")],
+        "confidence_level": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, *, precision=None, decoy_share=0.1, confidence_level=0.9, random_state=None):
+        self.precision = precision
+        self.decoy_share = decoy_share
+        self.confidence_level = confidence_level
+        self.random_state = random_state
+
+    def select(self, question) -> Answer:
+        """Choose the rows to flag.
+
+        Parameters
+        ----------
+        question : Question
+            What the detector says.
+
+        Returns
+        -------
+        answer : Answer
+            The rows to flag.
+        """
+        counted = question.rows & question.data.used
+        if not counted.any():
+            self._settle(None, None, (0.0, 0.0, 0.0), 0.0)
+            return Answer(np.zeros(len(counted), dtype=bool), 0.0, noise_rate=0.0)
+        if question.judgement.quality_of is None:
+            curve, rates, n_decoys = self._plant(question, counted)
+        else:
+            curve, rates, n_decoys = self._imagine(question, counted)
+        place = curve.best(rates[0], self.precision)
+        self._settle(curve, place, rates, n_decoys)
+        quality = np.where(np.isnan(question.quality), np.inf, question.quality)
+        return Answer(
+            question.rows & (quality < self.threshold_), self.threshold_, noise_rate=rates[0]
+        )
+
+    def _imagine(self, question, counted):
+        """Compare with every error that noise could have made, by what is known already."""
+        data = question.data
+        rows = np.flatnonzero(counted)
+        weight = None if data.sample_weight is None else data.sample_weight[rows]
+        codes = data.codes[rows]
+        n_classes = len(data.classes)
+        labels = np.empty(data.n_samples, dtype=np.intp)
+        table = np.empty((len(rows), n_classes))
+        for k in range(n_classes):
+            labels[:] = k
+            table[:, k] = question.judgement.quality_of(labels)[rows]
+        proba = question.judgement.pred_proba
+        if proba is None:
+            # The quality of each label is as good as a probability for telling classes apart.
+            proba = table + 1e-6
+            proba = proba / proba.sum(axis=1, keepdims=True)
+        else:
+            proba = proba[rows]
+        known = known_pairs(data)
+        channel = fit_channel(codes, proba, weight, confident_share=_SHARES[0], known=known)
+        true_proba = channel.undo(proba)
+        wrong = channel.error_proba(true_proba)
+        right = true_proba * channel.transition.diagonal()
+        if weight is not None:
+            wrong, right = wrong * weight[:, None], right * weight[:, None]
+        quality = table[np.arange(len(rows)), codes]
+        curve = decoy_curve(quality, table, wrong, weight)
+        total = len(rows) if weight is None else weight.sum()
+        low = _mixing_share(curve, decoy_shares(curve.cuts, table, right))
+        high, n_confident = _confident_rate(codes, proba, weight, _SHARES[0])
+        middle = _TRUST_IN_CONFIDENT * high + (1 - _TRUST_IN_CONFIDENT) * low
+        highest, _ = _confident_rate(codes, proba, weight, _SHARES[1])
+        error = np.sqrt(max(middle, 1 / total) / max(n_confident, 1.0))
+        spread = norm.ppf((1 + self.confidence_level) / 2) * error
+        lowest = max(min(low, middle) - spread, 0.0)
+        rates = (middle, lowest, min(max(high, highest, middle) + spread, 1.0))
+        return curve, rates, float(total)
+
+    def _plant(self, question, counted):
+        """Give some rows wrong labels, let the detector judge again, and look where they are."""
+        data, judgement = question.data, question.judgement
+        rng = private_random_state(self.random_state)
+        rows = np.flatnonzero(counted)
+        n_classes = len(data.classes)
+        n_planted = max(1, round(self.decoy_share * len(rows)))
+        planted = np.sort(rng.choice(rows, n_planted, replace=False))
+        pattern = np.ones((n_classes, n_classes))
+        if judgement.joint is not None:
+            # By given label: what noise seems to have made of rows of that class, and a bit of
+            # everything else.
+            pattern += np.asarray(judgement.joint, dtype=np.float64).T
+        np.fill_diagonal(pattern, 0)
+        pattern /= pattern.sum(axis=1, keepdims=True)
+        draws = rng.random_sample(n_planted)[:, None]
+        codes = data.codes.copy()
+        cumulated = pattern[codes[planted]].cumsum(axis=1)
+        codes[planted] = np.minimum((cumulated < draws).sum(axis=1), n_classes - 1)
+        again = clone(question.detector).set_params(threshold=None)
+        quality = again._judge(dataclasses.replace(data, codes=codes)).quality
+        here = np.zeros(data.n_samples, dtype=bool)
+        here[planted] = True
+        others = counted & ~here & ~np.isnan(quality)
+        here &= ~np.isnan(quality)
+        weight = data.sample_weight
+        mass = np.ones(data.n_samples) if weight is None else weight
+        curve = decoy_curve(
+            quality[others],
+            quality[here],
+            mass[here],
+            None if weight is None else weight[others],
+        )
+        enough = curve.recall > _LEAST_RECALL
+        bound = 1.0
+        if enough.any():
+            bound = min(1.0, float((curve.flagged[enough] / curve.recall[enough]).min()))
+        if judgement.joint is not None:
+            joint = np.asarray(judgement.joint, dtype=np.float64)
+            counted_rate = float(1 - np.trace(joint) / joint.sum())
+            if bound * _MISMATCH < counted_rate:
+                bound = counted_rate
+        error = norm.ppf((1 + self.confidence_level) / 2) * np.sqrt(
+            max(bound, 1 / len(rows)) / max(here.sum(), 1)
+        )
+        return curve, (bound, max(bound - error, 0.0), min(bound + error, 1.0)), float(here.sum())
+
+    def _settle(self, curve, place, rates, n_decoys) -> None:
+        """Set what was found out."""
+        rate, lowest, highest = rates
+        self.noise_rate_, self.noise_rate_interval_ = float(rate), (float(lowest), float(highest))
+        self.n_decoys_ = n_decoys
+        if place is None:
+            self.threshold_ = 0.0
+            self.estimated_precision_, self.estimated_recall_ = np.nan, 0.0
+            self.estimated_precision_interval_ = (0.0, 1.0)
+            self.estimated_recall_interval_ = (0.0, 1.0)
+            return
+        self.threshold_ = float(np.nextafter(curve.cuts[place], np.inf))
+        recall, flagged = float(curve.recall[place]), float(curve.flagged[place])
+        margin = norm.ppf((1 + self.confidence_level) / 2) * np.sqrt(
+            max(recall * (1 - recall), 1 / max(n_decoys, 1)) / max(n_decoys * max(rate, 1e-3), 1)
+        )
+        low, high = float(max(recall - margin, 0.0)), float(min(recall + margin, 1.0))
+        self.estimated_recall_, self.estimated_recall_interval_ = recall, (low, high)
+        self.estimated_precision_ = min(1.0, rate * recall / flagged)
+        self.estimated_precision_interval_ = (
+            min(1.0, lowest * low / flagged),
+            min(1.0, highest * high / flagged),
+        )
+
+
+def _confident_rate(codes, proba, weight, share) -> tuple[float, float]:
+    """Share of labels that the surest predictions contradict, and how many were counted."""
+    counts, _ = confident_counts(codes, proba, weight, confident_share=share)
+    total = counts.sum()
+    return float(1 - np.trace(counts) / total) if total else 0.0, float(total)
+
+
+def _mixing_share(curve, right_recall) -> float:
+    """Fit the curve of all rows by those of errors and right labels that the models imagine.
+
+    Parameters
+    ----------
+    curve : DecoyCurve
+        Shares of rows and of errors below each cut.
+    right_recall : ndarray of shape (n_cuts,)
+        Share of right labels below it.
+
+    Returns
+    -------
+    share : float
+        Of errors, by least squares, in [0, 1].
+    """
+    places = np.searchsorted(curve.recall, np.linspace(0.02, 0.98, 49)).clip(
+        0, len(curve.recall) - 1
+    )
+    contrast = (curve.recall - right_recall)[places]
+    norm_ = float(contrast @ contrast)
+    if norm_ == 0:
+        return 0.0
+    return float(np.clip((curve.flagged - right_recall)[places] @ contrast / norm_, 0.0, 1.0))
