@@ -72,9 +72,9 @@ WATCHED: dict[str, tuple] = {
     "SGD": (
         SGDClassifier(loss="log_loss", random_state=0),
         _partial_fits,
-        {"n_epochs": N_EPOCHS},
+        {"n_stages": N_EPOCHS},
     ),
-    "MLP": (MLPClassifier((64,), random_state=0), _partial_fits, {"n_epochs": N_EPOCHS}),
+    "MLP": (MLPClassifier((64,), random_state=0), _partial_fits, {"n_stages": N_EPOCHS}),
 }
 # ------------------------------------------------------------------------ end of the registries
 
