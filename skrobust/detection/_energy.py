@@ -308,7 +308,7 @@ def _default_model():
     to be sure of, and the logits of all classes fall back to the same.
     """
     scaler = StandardScaler(with_mean=False)
-    classifier = LogisticRegression(C=10, tol=1e-6, max_iter=1000)
+    classifier = LogisticRegression(C=10, tol=1e-5, max_iter=1000)
     if routing_enabled():
         scaler.set_fit_request(sample_weight=False)
         classifier.set_fit_request(sample_weight=True)
