@@ -11,6 +11,7 @@ Reads the tables from the folder named by SKROBUST_DATA (default ../shared/data)
 """
 
 import argparse
+import tempfile
 import time
 import warnings
 
@@ -26,7 +27,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skrobust.detection import ConfidentLearning
+from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
 from skrobust.wrappers import CleaningClassifier
 
@@ -52,13 +53,16 @@ def load(name: str, max_rows: int):
     return train_test_split(X, y, test_size=1 / 3, stratify=y, random_state=0)
 
 
-def run_cell(name, kind, rate, seed, data):
+def run_cell(name, kind, rate, seed, data, memory):
     """Measure one table under one noise."""
     X, X_test, y, y_test = data
     n_classes = len(np.unique(y))
     make = symmetric_transition if kind == "symmetric" else pair_transition
     y_noisy, wrong = flip_labels(y, make(n_classes, rate), random_state=seed)
-    detectors = {"forest": ConfidentLearning(random_state=seed, max_flag_rate=None)}
+    detectors = {
+        "default": EnsembleDetector(random_state=seed, max_flag_rate=None),
+        "forest": ConfidentLearning(random_state=seed, max_flag_rate=None),
+    }
     for label, classifier in CLASSIFIERS.items():
         detectors[label] = ConfidentLearning(classifier, max_flag_rate=None)
     cell = {"table": name, "noise": kind, "rate": rate, "seed": seed}
@@ -73,9 +77,10 @@ def run_cell(name, kind, rate, seed, data):
             "plain": clone(classifier).fit(X, y_noisy),
             "oracle": clone(classifier).fit(X[~wrong], y_noisy[~wrong]),
             "itself": CleaningClassifier(classifier, detectors[label]).fit(X, y_noisy),
+            "forest": CleaningClassifier(classifier, detectors["forest"]).fit(X, y_noisy),
         }
         for action in ("drop", "relabel", "reweight"):
-            model = CleaningClassifier(classifier, action=action, random_state=seed)
+            model = CleaningClassifier(classifier, action=action, random_state=seed, memory=memory)
             fits[action] = model.fit(X, y_noisy)
         for fit, model in fits.items():
             cell[f"accuracy_{label}_{fit}"] = model.score(X_test, y_test)
@@ -89,14 +94,14 @@ def summarise(cells: list[dict]) -> list[dict]:
     groups = [(f"{k} {r:g}", g) for (k, r), g in frame.groupby(["noise", "rate"], sort=False)]
     for title, group in [*groups, ("all", frame)]:
         row = {"noise": title, "cells": len(group)}
-        for evidence in ("forest", "logistic", "boosting"):
+        for evidence in ("default", "forest", "logistic", "boosting"):
             row[f"ap_{evidence}"] = round(group[f"ap_{evidence}"].mean(), 3)
             row[f"f1_{evidence}"] = round(group[f"f1_{evidence}"].mean(), 3)
         for label in CLASSIFIERS:
             plain = group[f"accuracy_{label}_plain"].mean()
             gap = group[f"accuracy_{label}_oracle"].mean() - plain
             row[f"gap_{label}"] = round(gap, 4)
-            for fit in ("itself", "drop", "relabel", "reweight"):
+            for fit in ("itself", "forest", "drop", "relabel", "reweight"):
                 gain = group[f"accuracy_{label}_{fit}"].mean() - plain
                 row[f"closed_{label}_{fit}"] = round(gain / gap, 3)
         rows.append(row)
@@ -115,7 +120,9 @@ def main() -> None:
         data = load(name, 4500 if options.full else 2400)
         for kind, rate in NOISES:
             for seed in range(3 if options.full else 1):
-                cells.append(run_cell(name, kind, rate, seed, data))
+                # One detection for all actions and classifiers of a cell.
+                with tempfile.TemporaryDirectory() as memory:
+                    cells.append(run_cell(name, kind, rate, seed, data, memory))
                 print(f"{name} {kind} {rate} {seed}", flush=True)
     write_results("bench_cleaning", summarise(cells), environment())
 
