@@ -46,8 +46,8 @@ N_EPOCHS = 10
 # Registry: name -> callable() -> detector, or None where it is not available.
 # --------------------------------------------------------------------------------------------
 DETECTORS: dict[str, Callable] = {
-    "NeighborVote": lambda: part("NeighborVote", random_state=0),
-    "EnsembleDetector": lambda: part("EnsembleDetector", random_state=0),
+    "NeighborVote": lambda: part("NeighborVote", n_jobs=2, random_state=0),
+    "EnsembleDetector": lambda: part("EnsembleDetector", n_jobs=2, random_state=0),
     "ConfidentLearning": lambda: part("ConfidentLearning", n_jobs=2, random_state=0),
 }
 
