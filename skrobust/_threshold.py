@@ -30,7 +30,8 @@ class Question:
         What its method says.
     quality : ndarray of shape (n_samples,)
         Quality of each label by the method alone: verified rows have the quality they would
-        have if nobody had looked at them. NaN where the method cannot say.
+        have if nobody had looked at them. NaN where the method cannot say. See
+        :class:`LabelQualityThreshold` for what is learned from verified rows.
     rows : ndarray of shape (n_samples,) of bool
         Rows that may be flagged: judged, and verified by nobody.
     """
@@ -77,13 +78,21 @@ class LabelQualityThreshold(ABC):
     `_parameter_constraints`, and writes ``select(question)``. Attributes that end with an
     underscore are what it found out.
 
+    Where `wants_learned_quality` is true, and there are enough verified rows, ``select`` is asked
+    about the probability of being right that is learned from them, each verified row judged
+    without its own verdict, instead of the quality by the detector's method alone.
+
     .. versionadded:: 0.1
     """
+
+    wants_learned_quality = False
 
     _parameter_constraints: dict = {}
 
     @classmethod
     def _names(cls) -> list[str]:
+        if cls.__init__ is object.__init__:
+            return []
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
     def get_params(self, deep=True) -> dict:
@@ -176,6 +185,24 @@ class LabelQualityThreshold(ABC):
         answer : Answer
             The rows to flag.
         """
+
+    def flag_new(self, quality: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
+        """Flag new rows by the cuts that :meth:`select` found.
+
+        Parameters
+        ----------
+        quality : ndarray of shape (n_samples,)
+            Quality after :meth:`recalibrate`; NaN where the label is missing.
+        codes : ndarray of shape (n_samples,)
+            Given labels; -1 where missing.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples,) of bool, or None
+            Rows to flag. None leaves it to the cut of :class:`Answer`, and without one to the
+            rule of the detector.
+        """
+        return None
 
     def recalibrate(self, quality: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Give the quality of new rows the meaning that it had in :meth:`select`.

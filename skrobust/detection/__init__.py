@@ -16,6 +16,7 @@ from skrobust.detection._quality import label_quality_scores
 from skrobust.detection._residual import ResidualDetector
 from skrobust.detection._rules import find_label_errors
 from skrobust.detection._training_dynamics import TrainingDynamics
+from skrobust.detection._trusted_threshold import TrustedThreshold
 from skrobust.noise import confident_joint, confident_thresholds
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "NeighborVote",
     "ResidualDetector",
     "TrainingDynamics",
+    "TrustedThreshold",
     "confident_joint",
     "confident_thresholds",
     "find_label_errors",

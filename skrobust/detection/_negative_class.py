@@ -137,6 +137,9 @@ class NegativeClassDetector(ProbaDetector):
 
     References
     ----------
+    Parekh, Anand and Awekar (2023). Noise in relation classification dataset TACRED:
+    characterization and reduction. arXiv 2311.12298.
+
     Stoica, Platanios and Poczos (2021). Re-TACRED: addressing shortcomings of the TACRED dataset.
     AAAI.
 
@@ -151,6 +154,9 @@ class NegativeClassDetector(ProbaDetector):
     >>> bool(detector.label_errors_[50:60].all())
     True
     """
+
+    # Verified rows vote here, and only labels of the classes looked at may be flagged.
+    _learns_from_verdicts = False
 
     _parameter_constraints: dict = {
         **ProbaDetector._parameter_constraints,

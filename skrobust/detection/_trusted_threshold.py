@@ -1,0 +1,295 @@
+"""Verified rows say how good a quality is: calibration, and a threshold with a known precision."""
+
+from numbers import Real
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from scipy.stats import beta
+from sklearn.isotonic import IsotonicRegression
+
+from skrobust._threshold import Answer, LabelQualityThreshold
+from skrobust.utils._sklearn import Interval, check_sample_weight
+from skrobust.utils._verified import best_f1_cut
+
+_SMALLEST = 1e-6
+# Verified rows of so much weight share a band of the quality, and so many are believed to behave
+# as a logistic curve says, in each band.
+_BAND_MASS, _PRIOR_MASS = 10.0, 2.0
+# So much of the logistic curve is kept, so that no two qualities become one.
+_TILT = 0.05
+
+
+class TrustedThreshold(LabelQualityThreshold):
+    """Turn the quality into the probability that a label is right, by rows that a person verified.
+
+    Verified rows are counted in bands of the quality, and a curve that never falls is drawn
+    through the shares of right labels. What it says becomes ``label_quality_``, so that the cut
+    for a wanted precision, or for the best F1, is found by adding up. In a detector, the quality
+    is what was learned from the verified rows, each of them judged without its own verdict, if
+    there are enough of them.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    precision : float, default=None
+        Flag as many rows as possible while so large a share of them is expected to be wrong.
+        None flags such that the expected F1 of the flags is highest.
+    confidence_level : float, default=0.9
+        Probability with which the interval contains the precision.
+
+    Attributes
+    ----------
+    threshold_ : float
+        The cut of the calibrated quality, 0 where nothing is flagged.
+    estimated_precision_ : float
+        Expected share of wrong labels among the flagged ones; NaN where none is flagged.
+    estimated_precision_interval_ : tuple of two floats
+        Interval of Clopper and Pearson by the verified rows below the threshold, extended to the
+        estimate where it must be; (0, 1) where there are none.
+    estimated_recall_ : float
+        Expected share of flagged labels among the wrong ones; NaN where none is expected.
+    noise_rate_ : float
+        Expected share of wrong labels among the rows that nobody verified.
+    n_verified_ : int
+        Number of verified rows that were learned from.
+
+    See Also
+    --------
+    DecoyThreshold : Estimates precision where nobody verified rows.
+    MixtureThreshold : Looks for a hump of wrong labels.
+
+    Notes
+    -----
+    The verified rows must be drawn at random, or at least by nothing that knows more about their
+    labels than the quality does. A person who looks at the worst rows only makes all others look
+    worse than they are.
+
+    References
+    ----------
+    Zadrozny and Elkan (2002). Transforming classifier scores into accurate multiclass probability
+    estimates. KDD.
+
+    Clopper and Pearson (1934). The use of confidence or fiducial limits illustrated in the case
+    of the binomial. Biometrika 26.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrobust.detection import TrustedThreshold
+    >>> rng = np.random.default_rng(0)
+    >>> quality = rng.uniform(size=2000)
+    >>> is_right = rng.uniform(size=2000) < np.sqrt(quality)
+    >>> is_right = np.where(np.arange(2000) < 300, is_right, np.nan)
+    >>> threshold = TrustedThreshold(precision=0.7).fit(quality, is_right)
+    >>> np.round(threshold.recalibrate([0.1, 0.5, 0.9]), 1)
+    array([0.3, 0.7, 1. ])
+    >>> round(threshold.estimated_precision_, 1)
+    0.7
+    """
+
+    _parameter_constraints: dict = {
+        "precision": [None, Interval(Real, 0, 1, closed="neither")],
+        "confidence_level": [Interval(Real, 0, 1, closed="neither")],
+    }
+
+    wants_learned_quality = True
+
+    def __init__(self, *, precision=None, confidence_level=0.9):
+        self.precision = precision
+        self.confidence_level = confidence_level
+
+    def fit(self, quality, is_right, sample_weight=None):
+        """Calibrate qualities of any origin.
+
+        Parameters
+        ----------
+        quality : array-like of shape (n_samples,)
+            Quality of labels, in [0, 1], that does not know what was verified. NaN takes no part.
+        is_right : array-like of shape (n_samples,)
+            Whether a label was found right: True or 1, False or 0; None or NaN where nobody
+            looked. The threshold is for those, or for all rows where there are none.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        self : object
+            This threshold, fitted.
+        """
+        self.validate()
+        quality = _check_quality(quality)
+        verdict = np.asarray(is_right, dtype=np.float64)
+        if verdict.shape != quality.shape:
+            raise ValueError(
+                f"is_right must have one entry per quality, {len(quality)}, got shape"
+                f" {verdict.shape}."
+            )
+        checked = ~np.isnan(verdict)
+        if not np.isin(verdict[checked], (0, 1)).all():
+            raise ValueError("is_right must hold True, False and, where nobody looked, NaN only.")
+        weight = None if sample_weight is None else check_sample_weight(sample_weight, quality)
+        rows = ~checked if (~checked).any() else checked
+        self._fit(quality, checked, verdict == 1, rows, weight, "is_right")
+        return self
+
+    def select(self, question) -> Answer:
+        """Choose the rows to flag.
+
+        Parameters
+        ----------
+        question : Question
+            What the detector says.
+
+        Returns
+        -------
+        answer : Answer
+            The rows to flag, and the calibrated quality.
+        """
+        data = question.data
+        checked = (data.verified >= 0) & (data.codes >= 0)
+        right = self._fit(
+            question.quality,
+            checked,
+            data.trusted,
+            question.rows,
+            data.sample_weight,
+            "verified_labels",
+        )
+        errors = question.rows & (np.where(np.isnan(right), np.inf, right) < self.threshold_)
+        return Answer(errors, self.threshold_, right, self.noise_rate_)
+
+    def recalibrate(self, quality, codes=None) -> np.ndarray:
+        """Turn qualities into probabilities of being right.
+
+        Parameters
+        ----------
+        quality : array-like of shape (n_samples,)
+            Quality of labels.
+        codes : ndarray of shape (n_samples,), default=None
+            Given labels, which do not matter.
+
+        Returns
+        -------
+        right : ndarray of shape (n_samples,)
+            Probability of each label to be right.
+        """
+        score = _score(quality)
+        curve = expit(self._intercept + self._slope * score)
+        return (1 - _TILT) * np.interp(score, self._bands, self._shares) + _TILT * curve
+
+    def _fit(self, quality, checked, right, rows, weight, source) -> np.ndarray:
+        """Learn the curve, set what is estimated, and return the calibrated quality."""
+        mass = np.ones(len(quality)) if weight is None else weight
+        known = ~np.isnan(quality) & (mass > 0)
+        learned = np.flatnonzero(checked & known)
+        _check_verdicts(right[learned], source)
+        self.n_verified_ = len(learned)
+        score, target, amount = _score(quality[learned]), right[learned], mass[learned]
+        self._intercept, self._slope = _logistic(score, target, amount)
+        self._draw(score, target, amount)
+        calibrated = self.recalibrate(quality)
+        open_rows = rows & known
+        self._choose(calibrated[open_rows], mass[open_rows])
+        flagged = calibrated[learned] < self.threshold_
+        self._bound(amount[flagged], ~target[flagged])
+        return calibrated
+
+    def _draw(self, score, right, amount) -> None:
+        """Draw the curve through bands of verified rows."""
+        values, place = np.unique(score, return_inverse=True)
+        total = np.bincount(place, weights=amount)
+        hits = np.bincount(place, weights=amount * right)
+        middle = np.cumsum(total) - total / 2
+        n_bands = max(1, int(total.sum() / _BAND_MASS))
+        band = (middle * (n_bands / total.sum())).astype(np.intp)
+        band = np.unique(band, return_inverse=True)[1]
+        sums = np.bincount(band, weights=total)
+        centre = np.bincount(band, weights=total * values) / sums
+        curve = np.bincount(band, weights=total * expit(self._intercept + self._slope * values))
+        share = np.bincount(band, weights=hits) + _PRIOR_MASS * curve / sums
+        share /= sums + _PRIOR_MASS
+        fall = IsotonicRegression().fit(centre, share, sample_weight=sums)
+        self._bands, self._shares = centre, np.clip(fall.predict(centre), 0, 1)
+
+    def _choose(self, right, mass) -> None:
+        """Choose the cut of the calibrated quality, and estimate what it does."""
+        if not len(right):
+            self.threshold_, self.noise_rate_ = 0.0, 0.0
+            self.estimated_precision_ = self.estimated_recall_ = np.nan
+            return
+        wrong = 1 - right
+        self.noise_rate_ = float(np.average(wrong, weights=mass))
+        if self.precision is None:
+            self.threshold_ = best_f1_cut(right, mass)
+        else:
+            values, place = np.unique(right, return_inverse=True)
+            total = np.bincount(place, weights=mass)
+            share = np.cumsum(total * (1 - values)) / np.cumsum(total)
+            enough = np.flatnonzero(share >= self.precision)
+            self.threshold_ = (
+                float(np.nextafter(values[enough[-1]], np.inf)) if len(enough) else 0.0
+            )
+        flagged = right < self.threshold_
+        found, total = mass[flagged] @ wrong[flagged], mass @ wrong
+        self.estimated_precision_ = float(found / mass[flagged].sum()) if flagged.any() else np.nan
+        self.estimated_recall_ = float(found / total) if total > 0 else np.nan
+
+    def _bound(self, amount, wrong) -> None:
+        """Set the interval of the precision, by the verified rows below the threshold."""
+        n_wrong, total = float(amount @ wrong), float(amount.sum())
+        tail = (1 - self.confidence_level) / 2
+        low = float(beta.ppf(tail, n_wrong, total - n_wrong + 1)) if n_wrong > 0 else 0.0
+        high = float(beta.ppf(1 - tail, n_wrong + 1, total - n_wrong)) if n_wrong < total else 1.0
+        estimate = self.estimated_precision_
+        if not np.isnan(estimate):
+            low, high = min(low, estimate), max(high, estimate)
+        self.estimated_precision_interval_ = (low, high)
+
+
+def _check_quality(quality) -> np.ndarray:
+    quality = np.asarray(quality, dtype=np.float64)
+    if quality.ndim != 1:
+        raise ValueError(f"quality must be one-dimensional, got shape {quality.shape}.")
+    known = quality[~np.isnan(quality)]
+    if len(known) and (known.min() < 0 or known.max() > 1):
+        raise ValueError("quality must lie in [0, 1].")
+    return quality
+
+
+def _check_verdicts(right, source) -> None:
+    """Refuse to learn from verified rows that are all alike."""
+    if not len(right):
+        raise ValueError(
+            f"TrustedThreshold learns from verified rows, and {source} has none that has a"
+            " quality: verify some rows drawn at random, or use DecoyThreshold, which needs none."
+        )
+    if right.all() or not right.any():
+        kind = "right" if right.all() else "wrong"
+        raise ValueError(
+            f"TrustedThreshold learns from labels found right and found wrong, and by {source} all"
+            f" {len(right)} verified labels are {kind}: verify more rows drawn at random."
+        )
+
+
+def _score(quality) -> np.ndarray:
+    return logit(np.clip(np.asarray(quality, dtype=np.float64), _SMALLEST, 1 - _SMALLEST))
+
+
+def _logistic(score, right, amount) -> tuple[float, float]:
+    """Fit a rising logistic curve, which without data says what the quality does."""
+    sign = np.where(right, 1.0, -1.0)
+
+    def loss(params):
+        margin = sign * (params[0] + params[1] * score)
+        slope = -sign * amount * expit(-margin)
+        value = amount @ np.logaddexp(0, -margin) + params[0] ** 2 / 8 + (params[1] - 1) ** 2 / 2
+        return value, np.array(
+            [slope.sum() + params[0] / 4, slope @ score + params[1] - 1.0], dtype=np.float64
+        )
+
+    found = minimize(
+        loss, [0.0, 1.0], jac=True, method="L-BFGS-B", bounds=[(None, None), (0.01, 10)]
+    )
+    return float(found.x[0]), float(found.x[1])

@@ -1,0 +1,185 @@
+"""Likeness of rows to a few others: by what a model says of them, or by what they are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
+
+from skrobust.utils._rows import as_numbers, is_numeric
+from skrobust.utils._sklearn import num_samples
+
+# Of more columns, as words have them, the direction says enough.
+_MAX_RANKED = 1024
+_N_LEVELS = 129
+_N_AXES = 100
+
+
+class RowView(ABC):
+    """One way in which rows are alike.
+
+    Attributes
+    ----------
+    verified : prepared rows
+        The rows that others are compared with, after `fit`.
+    """
+
+    def fit(self, source, rows, weight) -> RowView:
+        """Remember the rows that others are to be compared with.
+
+        Parameters
+        ----------
+        source : any
+            What this view looks at, of all rows.
+        rows : ndarray of int
+            The rows to compare with.
+        weight : ndarray of shape (n_samples,)
+            Weights of all rows.
+
+        Returns
+        -------
+        self : RowView
+            This view.
+        """
+        self._learn(source, weight)
+        prepared = self.prepare(source)
+        self.verified = prepared[rows]
+        self._scale(prepared, weight)
+        return self
+
+    def _learn(self, source, weight) -> None:  # noqa: B027 - most views need not
+        """Learn how to prepare rows."""
+
+    def _scale(self, prepared, weight) -> None:  # noqa: B027 - most views need not
+        """Learn which distance is large."""
+
+    @abstractmethod
+    def prepare(self, source):
+        """Bring rows into the form in which they are compared, indexable by row numbers."""
+
+    @abstractmethod
+    def compare(self, prepared, rows) -> np.ndarray:
+        """Likeness of some rows to the verified ones, positive definite and about 1 at most."""
+
+
+class ProbaView(RowView):
+    """Rows are alike if a model predicts the same of them: Hellinger's distance is small."""
+
+    def prepare(self, source):
+        """Nothing needs to be done."""
+        return np.asarray(source)
+
+    def compare(self, prepared, rows) -> np.ndarray:
+        """Likeness that is 1/e where predictions overlap by nine tenths."""
+        overlap = np.sqrt(prepared[rows]) @ np.sqrt(self.verified).T
+        return np.exp((np.minimum(overlap, 1.0) - 1) / 0.1)
+
+
+class FeatureView(RowView):
+    """Rows are alike if other statistics about them are."""
+
+    def _learn(self, source, weight) -> None:
+        self._mean = np.average(source, axis=0, weights=weight)
+        spread = np.sqrt(np.average((source - self._mean) ** 2, axis=0, weights=weight))
+        self._spread = np.where(spread > 0, spread, 1.0) * np.sqrt(source.shape[1])
+
+    def prepare(self, source):
+        """Standardise the columns, so that the mean squared distance of rows is 2."""
+        return (np.asarray(source, dtype=np.float64) - self._mean) / self._spread
+
+    def compare(self, prepared, rows) -> np.ndarray:
+        """Gaussian likeness."""
+        one, two = prepared[rows], self.verified
+        squares = (one**2).sum(axis=1)[:, None] + (two**2).sum(axis=1) - 2 * one @ two.T
+        return np.exp(-np.maximum(squares, 0))
+
+
+class InputView(RowView):
+    """Rows are alike if X is: numbers by rank, many columns and words by direction."""
+
+    @staticmethod
+    def can_see(X) -> bool:
+        """Whether X is a table of numbers or a list of texts."""
+        return _is_text(X) or is_numeric(X)
+
+    def _learn(self, source, weight) -> None:
+        self._words = self._axes = self._levels = None
+        if _is_text(source):
+            self._words = TfidfVectorizer(sublinear_tf=True, min_df=2)
+            try:
+                self._words.fit(source)
+            except ValueError:  # no word occurs twice
+                self._words = TfidfVectorizer(sublinear_tf=True, analyzer="char", lowercase=False)
+                self._words.fit([*source, "-"])
+        X = self._numbers(source)
+        if X.shape[1] > _MAX_RANKED or self._words is not None:
+            if min(X.shape) > 2 * _N_AXES:
+                self._axes = TruncatedSVD(_N_AXES, algorithm="arpack", random_state=0)
+                self._axes.fit(X[weight > 0])
+            return
+        X = X.toarray() if sparse.issparse(X) else X
+        self._levels = [_levels(column, weight) for column in X.T]
+
+    def _numbers(self, source):
+        if self._words is not None:
+            return self._words.transform(source)
+        X = as_numbers(source, np.float64)
+        if X.shape[1] > _MAX_RANKED and not sparse.issparse(X):
+            X = np.nan_to_num(X, posinf=0.0, neginf=0.0)
+        return X
+
+    def prepare(self, source):
+        """Rank the numbers of each column, or weigh words, and make all rows equally long."""
+        X = self._numbers(source)
+        if self._levels is None:
+            return normalize(X if self._axes is None else self._axes.transform(X))
+        X = X.toarray() if sparse.issparse(X) else X
+        ranks = np.empty(X.shape, dtype=np.float32)
+        for j, (values, levels) in enumerate(self._levels):
+            column = np.interp(X[:, j], values, levels)
+            ranks[:, j] = np.where(np.isnan(column), 0.0, column)
+        return normalize(ranks, copy=False)
+
+    def _scale(self, prepared, weight) -> None:
+        mean = np.asarray(prepared.T @ weight).ravel() / weight.sum()
+        self._distance = max(2 - 2 * float(mean @ mean), 1e-6)
+
+    def compare(self, prepared, rows) -> np.ndarray:
+        """Sum of a linear and a Gaussian likeness of directions."""
+        cosine = prepared[rows] @ self.verified.T
+        cosine = np.clip(cosine.toarray() if sparse.issparse(cosine) else cosine, -1.0, 1.0)
+        return cosine + np.exp((cosine - 1) / self._distance)
+
+
+def _is_text(X) -> bool:
+    if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype.kind not in "OU"):
+        return False
+    if not isinstance(X, (np.ndarray, list, tuple)) and not _is_series(X):
+        return False
+    return num_samples(X) > 0 and all(isinstance(value, str) for value in X)
+
+
+def _is_series(X) -> bool:
+    return hasattr(X, "to_list") and getattr(X, "ndim", 1) == 1 and not hasattr(X, "columns")
+
+
+def _levels(column, weight) -> tuple[np.ndarray, np.ndarray]:
+    """Values of a column and their standardised ranks, at most `_N_LEVELS` of them."""
+    known = np.isfinite(column) & (weight > 0)
+    if not known.any():
+        return np.zeros(1), np.zeros(1)
+    values, place = np.unique(column[known], return_inverse=True)
+    mass = np.bincount(place, weights=weight[known])
+    mass /= mass.sum()
+    ranks = np.cumsum(mass) - mass / 2 - 0.5
+    spread = np.sqrt(mass @ ranks**2)
+    ranks /= spread if spread > 0 else 1.0
+    if len(values) > _N_LEVELS:
+        wanted = np.linspace(ranks[0], ranks[-1], _N_LEVELS)
+        kept = np.unique(np.searchsorted(ranks, wanted).clip(0, len(ranks) - 1))
+        values, ranks = values[kept], ranks[kept]
+    return values, ranks
