@@ -154,7 +154,7 @@ def _neighbor_vote():
 def _density_detector():
     yield {}
     yield {"density": "kde", "cv": 3, "n_dimensions": 2, "store_estimators": True}
-    yield {"density": "neighbors", "threshold": 0.4, "max_flag_rate": None}
+    yield {"density": "gaussian_mixture", "threshold": 0.4, "max_flag_rate": None}
 
 
 def _negative_class_detector():

@@ -14,7 +14,7 @@ from skrobust.detection._neighbor_detector import (
 )
 from skrobust.detection._proba_detector import most_probable
 from skrobust.detection._rules import fit_rule
-from skrobust.evidence._neighbor_index import ALGORITHMS
+from skrobust.evidence._neighbor_index import ALGORITHMS, EXACT_ROWS
 from skrobust.evidence._neighbor_votes import mean_shares, vote_shares
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
 from skrobust.utils._random import private_random_state
@@ -195,7 +195,7 @@ class NeighborVote(LabelErrorDetector):
             self,
             data,
             default=10 if shapley else 30,
-            at_least=MAX_NEIGHBORS if shapley else 0,
+            at_least=_looked_at(data.n_samples) if shapley else 0,
             n_rounds=self.n_rounds,
             random_state=random_state,
         )
@@ -289,6 +289,11 @@ class NeighborVote(LabelErrorDetector):
         graph = self._neighborhood.query(X)
         shares = vote_shares(graph, self._class_mass)
         return contrast_rows(np.maximum(codes, 0), shares), self._cuts.flag(codes, shares)
+
+
+def _looked_at(n_samples: int) -> int:
+    """Say among how many neighbours a prediction is shared out, such that memory suffices."""
+    return MAX_NEIGHBORS if n_samples <= EXACT_ROWS else MAX_NEIGHBORS // 4
 
 
 def contrast_rows(codes, shares) -> np.ndarray:
