@@ -19,13 +19,10 @@ class ChannelJudge:
         How labels go wrong.
     cut : float
         Rows whose quality is at most this may be flagged.
-    rate : float
-        Estimated share of wrong labels.
     """
 
     channel: NoiseChannel
     cut: float
-    rate: float
 
     def quality(self, true_proba, codes) -> np.ndarray:
         """Probability of each label to be right, given the probabilities of true classes."""
@@ -85,12 +82,12 @@ def fit_judge(
     right = channel.right_proba(true_proba)
     rows = np.flatnonzero(unverified >= 0)
     if len(rows) == 0:
-        return ChannelJudge(channel, -np.inf, 0.0), true_proba, right
+        return ChannelJudge(channel, -np.inf), true_proba, right
     weight = None if data.sample_weight is None else data.sample_weight[rows]
     curve, rate = channel_curve(channel, true_proba[rows], right[rows], given[rows], weight)
     place = curve.best(rate)
     cut = -np.inf if place is None else float(curve.cuts[place])
-    return ChannelJudge(channel, cut, rate), true_proba, right
+    return ChannelJudge(channel, cut), true_proba, right
 
 
 def channel_curve(channel, true_proba, decoy_quality, codes, weight) -> tuple[DecoyCurve, float]:

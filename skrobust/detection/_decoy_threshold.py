@@ -71,7 +71,8 @@ class DecoyThreshold(LabelQualityThreshold):
     estimated_recall_interval_ : tuple of (float, float)
         Where it may lie.
     n_decoys_ : float
-        Number of decoys, each counted by its weight in relation to the largest sum.
+        Number of labels replaced, where the detector was fitted again; else the mass of the rows
+        that decoys were made of.
 
     See Also
     --------
@@ -193,7 +194,8 @@ class DecoyThreshold(LabelQualityThreshold):
         rows = np.flatnonzero(counted)
         n_classes = len(data.classes)
         n_planted = max(1, round(self.decoy_share * len(rows)))
-        planted = np.sort(rng.choice(rows, n_planted, replace=False))
+        planted = np.sort(_sparing(data, rng.choice(rows, n_planted, replace=False)))
+        n_planted = len(planted)
         pattern = np.ones((n_classes, n_classes))
         if judgement.joint is not None:
             # By given label: what noise seems to have made of rows of that class, and a bit of
@@ -220,7 +222,7 @@ class DecoyThreshold(LabelQualityThreshold):
             None if weight is None else weight[others],
         )
         enough = curve.recall > _LEAST_RECALL
-        bound = 1.0
+        bound = 1.0 if here.any() else 0.0
         if enough.any():
             bound = min(1.0, float((curve.flagged[enough] / curve.recall[enough]).min()))
         if judgement.joint is not None:
@@ -231,7 +233,10 @@ class DecoyThreshold(LabelQualityThreshold):
         error = norm.ppf((1 + self.confidence_level) / 2) * np.sqrt(
             max(bound, 1 / len(rows)) / max(here.sum(), 1)
         )
-        return curve, (bound, max(bound - error, 0.0), min(bound + error, 1.0)), float(here.sum())
+        low, high = max(bound - error, 0.0), min(bound + error, 1.0)
+        if not here.any():
+            low, high = 0.0, 1.0
+        return curve, (bound, low, high), float(here.sum())
 
     def _settle(self, curve, place, rates, n_decoys) -> None:
         """Set what was found out."""
@@ -250,7 +255,12 @@ class DecoyThreshold(LabelQualityThreshold):
             max(recall * (1 - recall), 1 / max(n_decoys, 1)) / max(n_decoys * max(rate, 1e-3), 1)
         )
         low, high = float(max(recall - margin, 0.0)), float(min(recall + margin, 1.0))
-        self.estimated_recall_, self.estimated_recall_interval_ = recall, (low, high)
+        self.estimated_recall_ = recall
+        # If there are more errors than thought, those are missed; if fewer, all the rest is found.
+        self.estimated_recall_interval_ = (
+            low * rate / highest,
+            min(1.0, high * rate / lowest) if lowest > 0 else 1.0,
+        )
         self.estimated_precision_ = min(1.0, rate * recall / flagged)
         self.estimated_precision_interval_ = (
             min(1.0, lowest * low / flagged),
@@ -258,9 +268,17 @@ class DecoyThreshold(LabelQualityThreshold):
         )
 
 
+def _sparing(data, rows) -> np.ndarray:
+    """Leave two rows of each class alone, of those whose labels are to be replaced."""
+    n_rows = np.bincount(data.best_codes[data.used], minlength=len(data.classes))
+    codes = data.codes[rows]
+    kept = [rows[codes == k][: max(n_rows[k] - 2, 0)] for k in range(len(data.classes))]
+    return np.concatenate(kept)
+
+
 def _confident_rate(codes, proba, weight, share) -> tuple[float, float]:
     """Share of labels that the surest predictions contradict, and how many were counted."""
-    counts, _ = confident_counts(codes, proba, weight, confident_share=share)
+    counts = confident_counts(codes, proba, weight, confident_share=share)
     total = counts.sum()
     return float(1 - np.trace(counts) / total) if total else 0.0, float(total)
 

@@ -99,7 +99,7 @@ def decoy_curve(
     """
     cuts, place = np.unique(quality, return_inverse=True)
     mass = np.bincount(place, weights=weight, minlength=len(cuts)).astype(np.float64)
-    flagged = np.cumsum(mass) / mass.sum()
+    flagged = np.cumsum(mass) / max(mass.sum(), 1e-300)
     return DecoyCurve(cuts, flagged, decoy_shares(cuts, decoy_quality, decoy_mass))
 
 

@@ -1,5 +1,6 @@
 """Several unlike models judge together, and the noise itself is part of the judgement."""
 
+from collections.abc import Iterable
 from numbers import Integral
 
 import numpy as np
@@ -15,10 +16,12 @@ from skrobust.detection._neighbor_vote import NeighborVote
 from skrobust.detection._proba_detector import most_probable
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.evidence._opinion_pool import pool_weights
+from skrobust.evidence._out_of_fold import check_predicts_proba
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import StrOptions
+from skrobust.utils._weights import weight_fit_params
 
 _OWN_RULE = "decoys"
 _LEAST_WEIGHT = 1e-9
@@ -216,6 +219,9 @@ class EnsembleDetector(LabelErrorDetector):
                 " estimators that take X as it is, such as a Pipeline that encodes it first.",
             )
             members = default_members(data.X)
+        cv = self.cv
+        if isinstance(cv, Iterable) and not hasattr(cv, "split"):
+            cv = list(cv)  # every model needs the folds, and an iterator gives them once
         random_state = private_random_state(self.random_state)
         common = {"store_estimators": self.store_estimators, "n_jobs": self.n_jobs}
         judges = []
@@ -224,11 +230,12 @@ class EnsembleDetector(LabelErrorDetector):
             if isinstance(member, str):
                 judges.append(NeighborVote(random_state=seed, **common))
             else:
-                judges.append(ConfidentLearning(member, cv=self.cv, random_state=seed, **common))
+                judges.append(ConfidentLearning(member, cv=cv, random_state=seed, **common))
         self.estimators_ = [m if isinstance(m, str) else clone(m) for m in members]
         return judges
 
-    def _check_members(self, X) -> None:
+    def _check_members(self, data) -> None:
+        """Refuse what cannot be used, before any model is fitted."""
         if self.estimators is None:
             return
         if len(self.estimators) == 0:
@@ -240,18 +247,24 @@ class EnsembleDetector(LabelErrorDetector):
                         f"estimators may hold classifiers and the word {NEIGHBORS!r}, got"
                         f" {member!r}."
                     )
-                check_numeric(X, f"Leave {NEIGHBORS!r} out of the estimators, or encode X first.")
-            elif not hasattr(member, "fit") or not hasattr(member, "predict"):
+                check_numeric(
+                    data.X, f"Leave {NEIGHBORS!r} out of the estimators, or encode X first."
+                )
+                continue
+            if not hasattr(member, "fit") or not hasattr(member, "predict"):
                 raise TypeError(
                     f"estimators may hold classifiers and the word {NEIGHBORS!r}, got {member!r}."
                 )
+            check_predicts_proba(member)
+            weight_fit_params(member, data.sample_weight)
 
     def _fixed_weights(self, n_members) -> np.ndarray | None:
         """Weights that do not depend on the data, or None."""
         if isinstance(self.weights, str):
             return None if self.weights == "likelihood" else np.full(n_members, 1 / n_members)
-        weights = np.asarray(self.weights, dtype=np.float64)
-        if weights.shape != (n_members,) or not np.isfinite(weights).all() or weights.min() < 0:
+        weights = np.asarray(self.weights)
+        numbers = weights.dtype.kind in "biuf" and weights.shape == (n_members,)
+        if not numbers or not np.isfinite(weights).all() or weights.min() < 0:
             raise ValueError(
                 f"weights must be {n_members} numbers, one for each of the estimators and none"
                 f" negative, got {self.weights!r}."
@@ -268,7 +281,7 @@ class EnsembleDetector(LabelErrorDetector):
 
     def _gather(self, data) -> tuple[np.ndarray, np.ndarray]:
         """Gather the mixture, and which rows it can judge."""
-        self._check_members(data.X)
+        self._check_members(data)
         judges = self._judges(data)
         fixed = self._fixed_weights(len(judges))
         # Single precision: what models say is not known that well, and several matrices are held.
@@ -345,7 +358,7 @@ class EnsembleDetector(LabelErrorDetector):
         return errors
 
     def _judge_new(self, X, codes):
-        if not self.store_estimators:
+        if not all(isinstance(judge, LabelErrorDetector) for judge in self.estimators_):
             raise AttributeError(
                 "The models that judge new rows were not kept: fit with store_estimators=True."
             )

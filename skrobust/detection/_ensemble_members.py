@@ -3,12 +3,14 @@
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.utils._rows import as_numbers
+from skrobust.utils._sklearn import routing_enabled
 
 NEIGHBORS = "neighbors"
 """Name of the member that lets neighbours vote."""
@@ -21,7 +23,7 @@ _N_TREES = 60
 _N_TREES_OF_MANY_ROWS = 20
 
 
-def default_members(X, n_jobs=None) -> list:
+def default_members(X) -> list:
     """Choose models by what X is like.
 
     Forests are judged out of bag, at one fit each. They differ in the size of leaves, which is
@@ -33,8 +35,6 @@ def default_members(X, n_jobs=None) -> list:
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         A table of numbers.
-    n_jobs : int, default=None
-        Number of threads of each forest.
 
     Returns
     -------
@@ -47,8 +47,8 @@ def default_members(X, n_jobs=None) -> list:
         "n_estimators": _N_TREES_OF_MANY_ROWS if many else _N_TREES,
         "bootstrap": True,
         "oob_score": True,
-        "max_samples": MANY_ROWS if many else None,
-        "n_jobs": n_jobs,
+        # A share, because there are fewer rows in a fold, or if equal ones are merged.
+        "max_samples": MANY_ROWS / n_samples if many else None,
     }
     wide = min(n_features, max(_WIDE, int(np.sqrt(n_features))))
     forests = [
@@ -61,9 +61,11 @@ def default_members(X, n_jobs=None) -> list:
             ExtraTreesClassifier(min_samples_leaf=3, max_features=wide, **common),
             ExtraTreesClassifier(min_samples_leaf=10, max_features=wide, **common),
         ]
-    if many or _has_missing(X):
-        return forests
-    return [*forests, NEIGHBORS, ScaledLogisticRegression()]
+    linear = [] if many or _has_missing(X) else [ScaledLogisticRegression()]
+    if routing_enabled():
+        for model in forests + linear:
+            model.set_fit_request(sample_weight=True)
+    return [*forests, NEIGHBORS, *linear] if linear else forests
 
 
 def _has_missing(X) -> bool:
@@ -119,6 +121,8 @@ class ScaledLogisticRegression(ClassifierMixin, BaseEstimator):
         self.scale_ = np.where(scale > 1e-12 * (1 + np.abs(scale).max(initial=0)), scale, 1.0)
         # Solved well enough for the order of rows not to matter.
         self.model_ = LogisticRegression(C=self.C, tol=1e-6, max_iter=3000)
+        if len(np.unique(y)) == 1:  # as a fold may have it
+            self.model_ = DummyClassifier()
         self.model_.fit(self._scaled(X), y, sample_weight=sample_weight)
         self.classes_ = self.model_.classes_
         return self

@@ -152,6 +152,23 @@ class MixtureThreshold(LabelQualityThreshold):
             self._record(np.zeros(n_classes), False, (0.0, 0.0, 0.0, 1.0))
         return Answer(errors, self.threshold_, None, self.noise_rate_)
 
+    def flag_new(self, quality, codes) -> np.ndarray:
+        """Flag new rows by the cuts that :meth:`select` found.
+
+        Parameters
+        ----------
+        quality : ndarray of shape (n_samples,)
+            Quality of labels; NaN where the label is missing.
+        codes : ndarray of shape (n_samples,)
+            Given labels, as positions in the classes of the detector; -1 where missing.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples,) of bool
+            Rows to flag.
+        """
+        return quality < self._cuts[np.maximum(codes, 0) if self.per_class else 0]
+
     def _fit(self, quality, codes, rows, weight, n_classes) -> None:
         cuts, bimodal = np.zeros(n_classes), False
         sums = np.zeros(4)  # mass of the wrong, of the flagged, of both, of all

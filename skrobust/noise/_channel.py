@@ -25,6 +25,8 @@ _PRIOR_MASS = 50
 _LEAST_RATE = 1e-3
 _HIGHEST_RATE = 0.6
 _SMALLEST_PROBABILITY = 1e-4
+# Where classes are many, all of them together must not be given more than so much.
+_SMALLEST_SUM = 1e-2
 # The channel is undone step by step. More steps follow the probabilities more closely, which
 # are not known that well.
 _N_STEPS = 10
@@ -42,13 +44,10 @@ class NoiseChannel:
         Probabilities of the classifier, to this power and scaled to sum to 1, foretell given
         labels best. At least 1: where a classifier is too sure already, softer probabilities
         would only add noise.
-    rate : float
-        Share of wrong labels among the rows that were counted.
     """
 
     transition: np.ndarray
     exponent: float
-    rate: float
 
     def undo(self, pred_proba: np.ndarray, *, n_jobs: int | None = None) -> np.ndarray:
         """Turn probabilities of given labels into those of true classes.
@@ -136,12 +135,16 @@ class NoiseChannel:
 
 def sharpen(pred_proba: np.ndarray, exponent: float) -> np.ndarray:
     """Raise probabilities to a power and scale rows to sum to 1."""
-    logs = np.log(np.maximum(pred_proba, _SMALLEST_PROBABILITY, dtype=np.float64))
+    logs = np.log(np.maximum(pred_proba, _floor(pred_proba), dtype=np.float64))
     logs *= exponent
     logs -= logs.max(axis=1, keepdims=True)
     np.exp(logs, out=logs)
     logs /= logs.sum(axis=1, keepdims=True)
     return logs
+
+
+def _floor(pred_proba) -> float:
+    return min(_SMALLEST_PROBABILITY, _SMALLEST_SUM / pred_proba.shape[1])
 
 
 def fit_channel(
@@ -177,18 +180,19 @@ def fit_channel(
     channel : NoiseChannel
         The estimate.
     """
-    counts = confident_counts(codes, pred_proba, weight, confident_share=confident_share)[0]
+    counts = confident_counts(codes, pred_proba, weight, confident_share=confident_share)
     if known is not None:
         counts += known
     n_classes = len(counts)
-    rate = 1 - np.trace(counts) / max(counts.sum(), 1e-300)
+    total = counts.sum()
+    # Where nothing can be counted, as if all rows look alike, nothing speaks for noise.
+    rate = 1 - np.trace(counts) / total if total > 0 else 0.0
     bounded = float(np.clip(rate, _LEAST_RATE, _HIGHEST_RATE))
     prior = np.full((n_classes, n_classes), bounded / (n_classes - 1))
     np.fill_diagonal(prior, 1 - bounded)
     transition = counts + _PRIOR_MASS * prior
     transition /= transition.sum(axis=1, keepdims=True)
-    exponent = _best_exponent(codes, pred_proba, weight)
-    return NoiseChannel(transition, exponent, float(rate))
+    return NoiseChannel(transition, _best_exponent(codes, pred_proba, weight))
 
 
 def confident_counts(
@@ -197,7 +201,7 @@ def confident_counts(
     weight: np.ndarray | None = None,
     *,
     confident_share: float = CONFIDENT_SHARE,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Count the given labels of the rows that are surest of each class.
 
     Parameters
@@ -209,8 +213,6 @@ def confident_counts(
     -------
     counts : ndarray of shape (n_classes, n_classes)
         Mass of rows by predicted class (rows) and given label (columns).
-    confident : ndarray of shape (n_samples,), dtype intp
-        Predicted class of the rows that were counted; -1 for others.
     """
     n_classes = pred_proba.shape[1]
     best = np.empty(len(codes), dtype=np.intp)
@@ -226,8 +228,10 @@ def confident_counts(
     used = (codes >= 0) & ~_ties(pred_proba, top)
     masses = class_mass(np.where(used, best, -1), n_classes, weight)
     confident = np.full(len(codes), -1, dtype=np.intp)
+    rows_by_class = np.argsort(np.where(used, best, n_classes), kind="stable")
+    ends = np.searchsorted(best[rows_by_class][: used.sum()], np.arange(n_classes + 1))
     for k in np.flatnonzero(masses > 0):
-        rows = np.flatnonzero(used & (best == k))
+        rows = rows_by_class[ends[k] : ends[k + 1]]
         wanted = max(confident_share * masses[k], min(_LEAST_MASS, masses[k]))
         cut = top_mass_cut(top[rows], wanted, None if weight is None else weight[rows])
         confident[rows[top[rows] >= cut]] = k
@@ -236,7 +240,7 @@ def confident_counts(
     counts = np.bincount(
         pairs, weights=None if weight is None else weight[rows], minlength=n_classes**2
     )
-    return counts.reshape(n_classes, n_classes).astype(np.float64), confident
+    return counts.reshape(n_classes, n_classes).astype(np.float64)
 
 
 def _ties(pred_proba, top) -> np.ndarray:
@@ -255,11 +259,10 @@ def _best_exponent(codes, pred_proba, weight) -> float:
     labels = codes[rows]
     mass = np.ones(len(rows)) if weight is None else weight[rows]
     mass = mass / mass.sum()
-    logs = np.log(np.maximum(pred_proba[rows], _SMALLEST_PROBABILITY))
-    own = logs[np.arange(len(rows)), labels]
+    logs = pred_proba[rows]
+    np.log(np.maximum(logs, _floor(logs), out=logs), out=logs)
     logs -= logs.max(axis=1, keepdims=True)
-    top = np.log(np.maximum(pred_proba[rows].max(axis=1), _SMALLEST_PROBABILITY))
-    own = (own - top).astype(np.float64)
+    own = logs[np.arange(len(rows)), labels].astype(np.float64)
 
     def loss(log_exponent: float) -> float:
         exponent = np.exp(log_exponent)

@@ -65,7 +65,7 @@ def as_numbers(X, dtype):
         C-contiguous, or CSR with 32-bit indices.
     """
     X = check_array(
-        X,
+        _with_small_indices(X) if sparse.issparse(X) else X,
         accept_sparse="csr",
         accept_large_sparse=False,
         dtype=dtype,
@@ -76,6 +76,15 @@ def as_numbers(X, dtype):
     if sparse.issparse(X):
         X.indices, X.indptr = X.indices.astype(np.intc), X.indptr.astype(np.intc)
     return X
+
+
+def _with_small_indices(X):
+    """Number the entries of a sparse matrix by 32 bits, if that is enough."""
+    X = X.tocsr()
+    small = np.iinfo(np.intc).max
+    if X.indices.dtype == X.indptr.dtype == np.intc or max(X.nnz, *X.shape) > small:
+        return X
+    return type(X)((X.data, X.indices.astype(np.intc), X.indptr.astype(np.intc)), shape=X.shape)
 
 
 def _as_frame(X):
