@@ -87,7 +87,7 @@ def test_nothing_is_pinned_for_users(requirements):
 def test_lower_bounds_are_the_oldest_stack_that_is_tested(requirements):
     lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if "==" in line)
-    for extra in (None, "report"):
+    for extra in (None, "report", "dask"):
         for name, requirement in requirements[extra].items():
             # The pin may be a patch release of the bound.
             bound = requirement.removeprefix(f"{name}>=")

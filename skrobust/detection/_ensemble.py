@@ -38,7 +38,7 @@ class EnsembleDetector(LabelErrorDetector):
        fooled by single wrong labels. The classifier that is to be trained in the end need not
        be among them.
     2. Mixture: models are weighed so that the given labels are as likely as possible. A model
-       that is no good for these data gets no weight.
+       that adds nothing to what the others say of these data gets no weight.
     3. Noise: the mixture predicts the label *given*, noise included. The surest rows of each
        class tell how often which other label is given instead, and undoing this turns the
        prediction into the probability that the given label is the true one, which is the

@@ -1,0 +1,374 @@
+"""What is particular to EnsembleDetector; tests/test_common.py holds what all detectors share."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn import config_context
+from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+from sklearn.utils import get_tags
+
+from skrobust.detection import (
+    ConfidentLearning,
+    EnsembleDetector,
+    NeighborVote,
+    _ensemble_members,
+    find_label_errors,
+)
+from skrobust.detection._ensemble_members import ScaledLogisticRegression, default_members
+from skrobust.detection._rules import RULES
+from skrobust.evidence import out_of_fold_proba
+from skrobust.evidence._opinion_pool import pool_weights
+from skrobust.noise import flip_labels, pair_transition, symmetric_transition
+from skrobust.wrappers import CleaningClassifier
+
+MODELS = (GaussianNB(), LogisticRegression())
+
+
+def _make(seed, transition, n_samples=300):
+    X, y = make_classification(
+        n_samples,
+        8,
+        n_informative=5,
+        n_classes=3,
+        n_clusters_per_class=1,
+        class_sep=1.2,
+        random_state=seed,
+    )
+    return X, y, *flip_labels(y, transition, random_state=seed)
+
+
+@pytest.fixture
+def noisy(seed):
+    return _make(seed, symmetric_transition(3, 0.2))
+
+
+def _f1(detector, flipped):
+    found = (detector.label_errors_ & flipped).sum()
+    return 2 * found / (detector.label_errors_.sum() + flipped.sum())
+
+
+# Which models --------------------------------------------------------------------------------
+
+
+def _kinds(X):
+    return [m if isinstance(m, str) else type(m).__name__ for m in default_members(X)]
+
+
+FORESTS = ["ExtraTreesClassifier", "RandomForestClassifier", *["ExtraTreesClassifier"] * 3]
+
+
+def test_default_models_by_what_X_is_like(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(60, 50))
+    others = ["neighbors", "ScaledLogisticRegression"]
+    assert _kinds(X) == _kinds(X.tolist()) == _kinds(pd.DataFrame(X)) == FORESTS + others
+    assert _kinds(sparse.csr_array(X)) == FORESTS[:2] + others
+    holes = np.where(X > 2, np.nan, X)
+    assert _kinds(holes) == _kinds(pd.DataFrame(holes)) == FORESTS
+    assert default_members(X)[3].max_features == 32
+    assert default_members(X[:, :4])[3].max_features == 4
+    monkeypatch.setattr(_ensemble_members, "MANY_ROWS", 40)
+    members = default_members(X)
+    assert _kinds(X) == FORESTS
+    assert {m.n_estimators for m in members} == {20}
+    assert round(members[0].max_samples * 60) == 40
+
+
+def test_many_rows_of_which_many_are_equal_or_in_groups(monkeypatch, noisy):
+    X, y, _, _ = noisy
+    monkeypatch.setattr(_ensemble_members, "MANY_ROWS", 100)
+    many, y = np.repeat(X[:40], 3, axis=0), np.repeat(y[:40], 3)
+    detector = EnsembleDetector(random_state=0).fit(many, y)
+    assert np.isfinite(detector.label_quality_).all()
+    detector.set_params(cv=3).fit(many, y, groups=np.arange(120) // 3)
+    assert np.isfinite(detector.label_quality_).all()
+
+
+@pytest.mark.parametrize("kind", ["mixed", "nullable", "list", "sparse", "wide indices", "holes"])
+def test_tables_of_all_kinds(kind, noisy):
+    X, _, y_noisy, flipped = noisy
+    frame = pd.DataFrame(X).assign(a=X[:, 0] > 0, b=np.round(X[:, 1]).astype(int), c=1)
+    frame.columns = frame.columns.astype(str)
+    positive = sparse.csr_matrix(np.maximum(X, 0))
+    wide = positive.copy()
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    holes = X.copy()
+    holes[::7, 2] = np.nan
+    table = {
+        "mixed": frame,
+        "nullable": frame.convert_dtypes(),
+        "list": X.tolist(),
+        "sparse": positive,
+        "wide indices": wide,
+        "holes": holes,
+    }[kind]
+    detector = EnsembleDetector(random_state=0).fit(table, y_noisy)
+    assert average_precision_score(flipped, 1 - detector.label_quality_) > 0.5
+    assert len(detector.weights_) == len(default_members(table))
+    if kind == "wide indices":
+        assert wide.indices.dtype == np.int64
+        plain = EnsembleDetector(random_state=0).fit(positive, y_noisy)
+        assert_array_equal(detector.label_quality_, plain.label_quality_)
+
+
+def test_text_needs_models_and_gets_that_of_the_wrapper(seed):
+    rng = np.random.default_rng(seed)
+    y = rng.choice(["ham", "spam"], 150)
+    texts = [("win cash" if label == "spam" else "see you") + f" w{i}" for i, label in enumerate(y)]
+    wrong = y.copy()
+    wrong[:8] = np.where(y[:8] == "ham", "spam", "ham")
+    with pytest.raises(ValueError, match="Pass estimators that take X as it is"):
+        EnsembleDetector().fit(texts, wrong)
+    with pytest.raises(ValueError, match="Leave 'neighbors' out"):
+        EnsembleDetector(["neighbors"]).fit(texts, wrong)
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    wrapper = CleaningClassifier(model).fit(texts, wrong)
+    assert isinstance(wrapper.detector_, EnsembleDetector)
+    assert_array_equal(np.flatnonzero(wrapper.detector_.label_errors_), np.arange(8))
+    assert_array_equal(wrapper.detector_.suggested_labels_, y)
+    assert_array_equal(wrapper.predict(texts), y)
+
+
+@pytest.mark.parametrize(
+    "estimators, error, message",
+    [
+        ([], ValueError, "at least one model"),
+        (["nearest"], ValueError, "the word 'neighbors', got 'nearest'"),
+        ([GaussianNB(), 3], TypeError, "may hold classifiers"),
+        ([GaussianNB(), LinearSVC()], TypeError, "LinearSVC has no predict_proba"),
+        ([GaussianNB(), KNeighborsClassifier()], TypeError, "it takes none"),
+    ],
+)
+def test_bad_estimators_are_refused_before_any_fit(estimators, error, message, noisy):
+    class Untouchable(GaussianNB):
+        def fit(self, X, y, sample_weight=None):
+            raise AssertionError("fitted")
+
+    X, _, y, _ = noisy
+    estimators = [Untouchable() if isinstance(m, GaussianNB) else m for m in estimators]
+    with pytest.raises(error, match=message):
+        EnsembleDetector(estimators).fit(X, y, sample_weight=np.ones(300))
+
+
+# How much each counts ------------------------------------------------------------------------
+
+
+def test_weights(noisy):
+    X, _, y, _ = noisy
+    opinions = [out_of_fold_proba(model, X, y).astype(np.float32) for model in MODELS]
+    own = np.column_stack([opinion[np.arange(300), y] for opinion in opinions])
+    detector = EnsembleDetector(list(MODELS), quality_method="self_confidence")
+    assert_allclose(detector.fit(X, y).weights_, pool_weights(own))
+    assert_allclose(detector.label_quality_, own @ detector.weights_, rtol=1e-6, atol=1e-8)
+    detector.set_params(weights="uniform").fit(X, y)
+    assert_allclose(detector.weights_, [0.5, 0.5])
+    for weights in ([3, 1], np.array([0.75, 0.25]), (True, False)):
+        detector.set_params(weights=weights).fit(X, y)
+        expected = np.asarray(weights, dtype=float) / np.sum(weights)
+        assert_allclose(detector.weights_, expected)
+        assert_allclose(detector.label_quality_, own @ expected, rtol=1e-6, atol=1e-8)
+
+
+def test_a_model_that_knows_nothing_does_little_harm(noisy):
+    X, _, y, flipped = noisy
+    plain = EnsembleDetector(list(MODELS)).fit(X, y)
+    detector = EnsembleDetector([DummyClassifier(), *MODELS]).fit(X, y)
+    # Some weight is its due: it foretells wrong labels no worse than the others do.
+    assert detector.weights_[0] < 0.4
+    ranked, plain_ranked = (
+        average_precision_score(flipped, 1 - d.label_quality_) for d in (detector, plain)
+    )
+    assert ranked > plain_ranked - 0.2
+
+
+@pytest.mark.parametrize(
+    "weights", [[1], [1, -1], [0, 0], [1, np.nan], ["a", "b"], [[1, 1]], [1, None]]
+)
+def test_bad_weights_are_refused(weights, noisy):
+    X, _, y, _ = noisy
+    with pytest.raises(ValueError, match="weights must"):
+        EnsembleDetector(list(MODELS), weights=weights).fit(X, y)
+
+
+def test_where_a_model_cannot_judge_the_others_do(noisy):
+    X, _, y, _ = noisy
+    y = np.where(np.arange(300) == 0, 3, y)  # the only one of its class
+    groups = np.arange(300) // 2
+    detector = EnsembleDetector([*MODELS, "neighbors"]).fit(X, y, groups=groups)
+    assert_array_equal(np.flatnonzero(np.isnan(detector.label_quality_)), [0])
+    assert not detector.label_errors_[0]
+    assert detector.suggested_labels_[0] == 3
+    # A forest of one tree can judge the rows that it has not drawn.
+    stump = ExtraTreesClassifier(1, bootstrap=True, oob_score=True, random_state=0)
+    alone = EnsembleDetector([stump]).fit(X[1:], y[1:]).label_quality_
+    assert 0.4 < np.isnan(alone).mean() < 0.8
+    assert_array_equal(
+        np.isnan(EnsembleDetector([stump, GaussianNB()]).fit(X[1:], y[1:]).label_quality_), False
+    )
+
+
+# What is flagged -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_of_confident_learning(rule, noisy):
+    X, _, y, _ = noisy
+    detector = EnsembleDetector(
+        list(MODELS), weights="uniform", rule=rule, max_flag_rate=None, store_estimators=True
+    ).fit(X, y)
+    proba = sum(out_of_fold_proba(model, X, y).astype(np.float32) / 2.0 for model in MODELS)
+    expected = find_label_errors(y, proba.astype(np.float64), rule=rule)
+    assert (detector.label_errors_ != expected).sum() <= 1  # mixed in another precision
+    assert 0 < detector.detect(X, y).sum() < 150
+
+
+def test_finds_more_than_boosting_alone(seed):
+    X, _, y, flipped = _make(seed, pair_transition(3, 0.3), 500)
+    detector = EnsembleDetector(random_state=0).fit(X, y)
+    boosting = HistGradientBoostingClassifier(max_iter=30, random_state=0)
+    plain = ConfidentLearning(boosting, cv=3).fit(X, y)
+    ranked, plain_ranked = (
+        average_precision_score(flipped, 1 - d.label_quality_) for d in (detector, plain)
+    )
+    assert ranked > plain_ranked + 0.05
+    assert _f1(detector, flipped) > _f1(plain, flipped) + 0.05
+    assert abs(detector.noise_rate_ - flipped.mean()) < 0.08
+    assert np.abs(detector.transition_matrix_ - pair_transition(3, 0.3)).max() < 0.2
+
+
+def test_labels_of_text_missing_ones_and_suggestions(noisy):
+    X, y, y_noisy, _ = noisy
+    names = np.array(["one", "two", "three"])  # in another order than 0, 1, 2
+    labels = names[y_noisy].astype(object)
+    labels[:20] = None
+    detector = EnsembleDetector(list(MODELS)).fit(X, labels)
+    assert detector.classes_.tolist() == sorted(names)
+    assert np.isnan(detector.label_quality_[:20]).all()
+    assert (detector.suggested_labels_[:20] == names[y][:20]).mean() > 0.6
+    flagged = detector.label_errors_
+    assert (detector.suggested_labels_[flagged] != labels[flagged]).all()
+    numbers = np.where(np.arange(300) < 20, np.nan, y_noisy)
+    same = EnsembleDetector(list(MODELS)).fit(X, numbers)
+    assert_allclose(detector.label_quality_, same.label_quality_, rtol=1e-6)
+    assert_array_equal(flagged, same.label_errors_)
+
+
+def test_verified_rows_teach(seed):
+    X, y, y_noisy, flipped = _make(seed, pair_transition(3, 0.3), 600)
+    looked_at = np.arange(600) % 3 == 0
+    verified = np.where(looked_at, y, np.nan)
+    plain = EnsembleDetector(list(MODELS)).fit(X, y_noisy)
+    taught = EnsembleDetector(list(MODELS)).fit(X, y_noisy, verified_labels=verified)
+    before, after = (
+        average_precision_score(flipped[~looked_at], 1 - d.label_quality_[~looked_at])
+        for d in (plain, taught)
+    )
+    assert after > before
+    assert_array_equal(taught.label_errors_[looked_at], flipped[looked_at])
+    everything = EnsembleDetector(list(MODELS)).fit(X, y_noisy, verified_labels=y)
+    assert_array_equal(everything.label_errors_, flipped)
+    assert_allclose(everything.noise_rate_, flipped.mean())
+
+
+# Around it -----------------------------------------------------------------------------------
+
+
+def test_new_rows(noisy):
+    X, _, y, flipped = noisy
+    detector = EnsembleDetector(store_estimators=True, random_state=0).fit(X[:200], y[:200])
+    assert isinstance(detector.estimators_[-2], NeighborVote)
+    quality = detector.score_labels(X[200:], y[200:])
+    assert average_precision_score(flipped[200:], 1 - quality) > 0.6
+    errors = detector.detect(X[200:], y[200:])
+    assert 0 < errors.sum() < 60
+    assert flipped[200:][errors].mean() > 0.5
+    assert quality[errors].max() <= np.sort(quality)[errors.sum() :].max()
+    assert np.isnan(detector.score_labels(X[:2], [0, np.nan])).tolist() == [False, True]
+    detector = EnsembleDetector(list(MODELS)).fit(X, y)
+    for kept in (False, True):  # asking for it now is too late
+        with pytest.raises(AttributeError, match="store_estimators=True"):
+            detector.set_params(store_estimators=kept).detect(X, y)
+
+
+def test_folds_from_an_iterator_serve_all_models(noisy):
+    X, _, y, _ = noisy
+    fold = np.arange(300) % 3
+    folds = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(3)]
+    a = EnsembleDetector(list(MODELS), cv=iter(folds)).fit(X, y)
+    b = EnsembleDetector(list(MODELS), cv=folds).fit(X, y)
+    assert_array_equal(a.label_quality_, b.label_quality_)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(120) // 3])
+def test_default_models_ask_for_weights_where_metadata_are_routed(groups, noisy):
+    X, _, y, _ = noisy
+    X, y, weight = X[:120], y[:120], np.arange(120) % 3 + 1.0
+    detector = EnsembleDetector(random_state=0, cv=3, max_flag_rate=None)
+    plain = detector.fit(X, y, sample_weight=weight, groups=groups).label_quality_
+    with config_context(enable_metadata_routing=True):
+        detector.fit(X, y, sample_weight=weight, groups=groups)
+    assert_array_equal(detector.label_quality_, plain)
+
+
+def test_searched_over(noisy):
+    X, _, y, _ = noisy
+    wrapper = CleaningClassifier(GaussianNB(), EnsembleDetector(list(MODELS), max_flag_rate=None))
+    grid = {
+        "detector__rule": ["decoys", "both"],
+        "detector__weights": ["uniform", [1, 2]],
+    }
+    search = GridSearchCV(wrapper, grid, cv=2).fit(X, y)
+    assert len(search.cv_results_["params"]) == 4
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_tags_follow_the_models():
+    tags = get_tags(EnsembleDetector()).input_tags
+    assert tags.sparse
+    assert tags.allow_nan
+    assert not get_tags(EnsembleDetector([GaussianNB()])).input_tags.sparse
+    boosting = HistGradientBoostingClassifier()
+    assert get_tags(EnsembleDetector([boosting])).input_tags.allow_nan
+    assert not get_tags(EnsembleDetector([boosting, "neighbors"])).input_tags.allow_nan
+
+
+def test_few_rows_and_useless_columns():
+    y = np.array([0, 0, 1, 1])
+    X = np.random.default_rng(0).normal(size=(4, 3)) + y[:, None]
+    assert np.isfinite(EnsembleDetector(random_state=0).fit(X, y).label_quality_).all()
+    constant = np.column_stack([np.full(60, 1e9), np.arange(60) % 2])
+    y = np.arange(60) // 30
+    detector = EnsembleDetector(random_state=0, max_flag_rate=None).fit(constant, y)
+    assert detector.label_errors_.sum() <= 30
+
+
+class TestScaledLogisticRegression:
+    def test_weights_are_repetitions_and_scale_does_not_matter(self, noisy):
+        X, _, y, _ = noisy
+        weight = np.arange(300) % 3
+        many = np.repeat(np.arange(300), weight)
+        for table in (X, sparse.csr_array(np.maximum(X, 0)), sparse.csr_matrix(np.maximum(X, 0))):
+            model = ScaledLogisticRegression().fit(table, y, sample_weight=weight)
+            again = ScaledLogisticRegression().fit(table[many], y[many])
+            proba = model.predict_proba(table)
+            assert_allclose(proba, again.predict_proba(table), atol=1e-4)
+            scaled = table * np.float64(100)
+            again = ScaledLogisticRegression().fit(scaled, y, sample_weight=weight)
+            assert_allclose(proba, again.predict_proba(scaled), atol=1e-4)
+            assert_array_equal(model.predict(table), model.classes_[proba.argmax(axis=1)])
+
+    def test_one_class_as_a_fold_may_have_it(self):
+        model = ScaledLogisticRegression().fit(np.eye(3), ["a", "a", "a"])
+        assert_array_equal(model.predict_proba(np.eye(3)), np.ones((3, 1)))
+        assert model.predict(np.eye(2, 3)).tolist() == ["a", "a"]
