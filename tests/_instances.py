@@ -55,6 +55,7 @@ def _confident_learning():
 
 
 def _ensemble_detector():
+    yield {}
     yield {"estimators": [GaussianNB(), _logistic()]}
     yield {"estimators": [_forest(), "neighbors"], "store_estimators": True}
     yield {
@@ -151,6 +152,11 @@ def _neighbor_vote():
     yield {"n_rounds": 3, "scale": "standard", "flag_fraction": 0.1}
 
 
+def _neighbor_transition():
+    yield {"n_starts": 2}
+    yield {"n_neighbors": 3, "scale": "rank", "n_starts": 1, "n_bootstrap": 3}
+
+
 def _density_detector():
     yield {}
     yield {"density": "kde", "cv": 3, "n_dimensions": 2, "store_estimators": True}
@@ -172,6 +178,7 @@ ARGUMENTS = {
     "EnergyDetector": _energy_detector,
     "MultilabelDetector": _multilabel_detector,
     "NegativeClassDetector": _negative_class_detector,
+    "NeighborTransition": _neighbor_transition,
     "NeighborVote": _neighbor_vote,
     "ResidualDetector": _residual_detector,
     "TrainingDynamics": _training_dynamics,

@@ -1,5 +1,6 @@
 """Several unlike models judge together, and the noise itself is part of the judgement."""
 
+import dataclasses
 from collections.abc import Iterable
 from numbers import Integral
 
@@ -11,7 +12,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from skrobust._base import Judgement, LabelErrorDetector
 from skrobust.detection._channel_judge import fit_judge
 from skrobust.detection._confident_learning import ConfidentLearning
-from skrobust.detection._ensemble_members import NEIGHBORS, default_members
+from skrobust.detection._ensemble_members import NEIGHBORS, default_members, same_container
 from skrobust.detection._neighbor_vote import NeighborVote
 from skrobust.detection._proba_detector import most_probable
 from skrobust.detection._rules import RULES, fit_rule
@@ -213,11 +214,6 @@ class EnsembleDetector(LabelErrorDetector):
         """Make a detector for each model, which knows how to get evidence from it."""
         members = self.estimators
         if members is None:
-            check_numeric(
-                data.X,
-                "EnsembleDetector without estimators looks at a table of numbers. Pass"
-                " estimators that take X as it is, such as a Pipeline that encodes it first.",
-            )
             members = default_members(data.X)
         cv = self.cv
         if isinstance(cv, Iterable) and not hasattr(cv, "split"):
@@ -282,6 +278,15 @@ class EnsembleDetector(LabelErrorDetector):
     def _gather(self, data) -> tuple[np.ndarray, np.ndarray]:
         """Gather the mixture, and which rows it can judge."""
         self._check_members(data)
+        self._mostly_zero = None
+        if self.estimators is None:
+            check_numeric(
+                data.X,
+                "EnsembleDetector without estimators looks at a table of numbers. Pass"
+                " estimators that take X as it is, such as a Pipeline that encodes it first.",
+            )
+            X, self._mostly_zero = same_container(data.X)
+            data = dataclasses.replace(data, X=X)
         judges = self._judges(data)
         fixed = self._fixed_weights(len(judges))
         # Single precision: what models say is not known that well, and several matrices are held.
@@ -362,6 +367,8 @@ class EnsembleDetector(LabelErrorDetector):
             raise AttributeError(
                 "The models that judge new rows were not kept: fit with store_estimators=True."
             )
+        if self._mostly_zero is not None:
+            X, _ = same_container(X, self._mostly_zero)
         proba = sum(
             weight * judge.predict_proba_of(X, self.classes_)
             for weight, judge in zip(self.weights_, self.estimators_, strict=True)

@@ -19,8 +19,39 @@ NEIGHBORS = "neighbors"
 MANY_ROWS = 100_000
 # Columns among which trees with a wide choice look for a split; all, if there are fewer.
 _WIDE = 32
+# A table with a smaller share of entries that are not zero is handled as a sparse one.
+_FEW_FILLED = 0.05
 _N_TREES = 60
 _N_TREES_OF_MANY_ROWS = 20
+
+
+def same_container(X, mostly_zero: bool | None = None):
+    """Hold a table that is nearly all zeros in a sparse matrix, and any other in an array.
+
+    What judges a table must not depend on the container that it comes in.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        A table of numbers.
+    mostly_zero : bool, default=None
+        What was found of the rows that models were fitted to; None finds out.
+
+    Returns
+    -------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The same.
+    mostly_zero : bool
+        Whether it is nearly all zeros.
+    """
+    if mostly_zero is None:
+        values = as_numbers(X, np.float32)
+        n_entries = values.shape[0] * values.shape[1]
+        filled = values.count_nonzero() if sparse.issparse(values) else np.count_nonzero(values)
+        mostly_zero = bool(filled < _FEW_FILLED * n_entries)
+    if mostly_zero:
+        return (X if sparse.issparse(X) else sparse.csr_matrix(as_numbers(X, np.float64))), True
+    return (X.toarray() if sparse.issparse(X) else X), False
 
 
 def default_members(X) -> list:

@@ -205,6 +205,7 @@ def fit_rule(
     weight: np.ndarray | None = None,
     thresholds: np.ndarray | None = None,
     order: np.ndarray | None = None,
+    joint: np.ndarray | None = None,
     n_jobs: int | None = None,
 ) -> tuple[RuleCuts, np.ndarray]:
     """Fit a rule and flag the rows it was fitted to.
@@ -223,6 +224,8 @@ def fit_rule(
         Confident thresholds, if they come from elsewhere.
     order : ndarray of shape (n_classes,), default=None
         Order of classes in which ties are resolved when counts are rounded.
+    joint : ndarray of shape (n_classes, n_classes), default=None
+        Mass of rows by given (rows) and true (columns) class, if it comes from elsewhere.
     n_jobs : int, default=None
         Number of threads.
 
@@ -241,7 +244,10 @@ def fit_rule(
     guesses, disagrees = confident_guesses(
         codes, pred_proba, thresholds, disagreements=True, own=own, n_jobs=n_jobs
     )
-    joint = calibrate_joint(count_joint(codes, guesses, n_classes, weight), masses, order=order)
+    if joint is None:
+        joint = calibrate_joint(count_joint(codes, guesses, n_classes, weight), masses, order=order)
+    else:
+        joint = joint * (masses / np.maximum(joint.sum(axis=1), 1e-300))[:, None]
     cuts = RuleCuts(rule, thresholds, joint)
     if rule == "predicted_neq_given":
         return cuts, disagrees

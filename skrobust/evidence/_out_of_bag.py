@@ -24,8 +24,10 @@ from skrobust.utils._sklearn import (
     validate_params_of,
 )
 
-# Trees judged in one task: enough tasks to share between threads, few enough to sum up.
+# Trees judged in one task, at most, and tasks at least: enough to share between threads, few
+# enough to sum up.
 _TREES_PER_TASK = 25
+_LEAST_TASKS = 4
 # These very classes: one derived from them may well draw its rows in another way.
 _FORESTS = (ExtraTreesClassifier, RandomForestClassifier)
 
@@ -293,7 +295,8 @@ def _grow_and_judge(forest, X_units, entry_unit, labels, n_classes, class_weight
                 counts[rows] += 1
         return sums, counts
 
-    tasks = [trees[i : i + _TREES_PER_TASK] for i in range(0, len(trees), _TREES_PER_TASK)]
+    size = max(1, min(_TREES_PER_TASK, -(-len(trees) // _LEAST_TASKS)))
+    tasks = [trees[i : i + size] for i in range(0, len(trees), size)]
     calls = (delayed(grow_some)(task) for task in tasks)
     jobs = stream(calls, n_jobs=forest.n_jobs, require="sharedmem")
     sums, counts = np.zeros((n_units, n_classes)), np.zeros(n_units, dtype=np.intp)

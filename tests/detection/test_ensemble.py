@@ -26,7 +26,11 @@ from skrobust.detection import (
     _ensemble_members,
     find_label_errors,
 )
-from skrobust.detection._ensemble_members import ScaledLogisticRegression, default_members
+from skrobust.detection._ensemble_members import (
+    ScaledLogisticRegression,
+    default_members,
+    same_container,
+)
 from skrobust.detection._rules import RULES
 from skrobust.evidence import out_of_fold_proba
 from skrobust.evidence._opinion_pool import pool_weights
@@ -85,6 +89,22 @@ def test_default_models_by_what_X_is_like(monkeypatch):
     assert round(members[0].max_samples * 60) == 40
 
 
+def test_the_container_does_not_matter(noisy):
+    X, _, y, _ = noisy
+    rng = np.random.default_rng(0)
+    few = np.where(rng.random((len(X), 60)) < 0.02, 1.0, 0.0)
+    few[:, 0] = X[:, 0] > 1
+    for table, mostly_zero in ((np.maximum(X, 0), False), (few, True)):
+        held, found = same_container(table)
+        assert found == mostly_zero == sparse.issparse(held)
+        fits = [
+            EnsembleDetector(max_flag_rate=None, random_state=0).fit(t, y)
+            for t in (table, sparse.csr_array(table))
+        ]
+        first, second = (fit.label_quality_ for fit in fits)
+        np.testing.assert_allclose(first, second, atol=1e-6)
+
+
 def test_many_rows_of_which_many_are_equal_or_in_groups(monkeypatch, noisy):
     X, y, _, _ = noisy
     monkeypatch.setattr(_ensemble_members, "MANY_ROWS", 100)
@@ -115,7 +135,7 @@ def test_tables_of_all_kinds(kind, noisy):
     }[kind]
     detector = EnsembleDetector(random_state=0).fit(table, y_noisy)
     assert average_precision_score(flipped, 1 - detector.label_quality_) > 0.5
-    assert len(detector.weights_) == len(default_members(table))
+    assert len(detector.weights_) == len(default_members(same_container(table)[0]))
     if kind == "wide indices":
         assert wide.indices.dtype == np.int64
         plain = EnsembleDetector(random_state=0).fit(positive, y_noisy)

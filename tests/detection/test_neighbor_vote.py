@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from skrobust.detection import NeighborVote
 from skrobust.evidence import neighbor_graph
 from skrobust.evidence._neighbor_votes import mean_log_loss, mean_shares, vote_shares
+from skrobust.noise import flip_labels
 from skrobust.utils._checks_common import make_rows, rank_auc
 
 
@@ -50,6 +51,19 @@ def test_planted_errors_are_found(seed, method, n_rounds):
     assert rank_auc(-detector.label_quality_, planted) > 0.97
     assert (detector.label_errors_ == planted).mean() > 0.9
     assert abs(detector.noise_rate_ - 0.25) < 0.1
+
+
+def test_rank_knows_how_many_labels_of_each_class_are_wrong(seed):
+    X, truth, _ = make_rows(900, noise=0, seed=seed, distance=3.0)
+    transition = np.array([[1.0, 0.0, 0.0], [0.4, 0.6, 0.0], [0.0, 0.2, 0.8]])
+    y = flip_labels(truth, transition, random_state=seed)[0]
+    detector = NeighborVote(method="rank").fit(X, y)
+    assert np.abs(detector.transition_matrix_ - transition).mean() < 0.06
+    assert abs(detector.noise_rate_ - 0.2) < 0.05
+    # The confident joint counts where neighbours are too few.
+    few = NeighborVote(n_neighbors=1, method="rank").fit(X, y)
+    assert (few.label_errors_ == (truth != y)).mean() > 0.6
+    assert few.n_neighbors_ == 1
 
 
 def test_rounds_leave_out_a_tenth(seed):

@@ -119,13 +119,14 @@ def test_missing_labels_are_left_out(noisy):
 
 def test_default_detector_depends_on_the_input(noisy):
     X, _, y, _ = noisy
-    assert CleaningClassifier(random_state=0).fit(X, y).detector_.estimator is None
+    assert CleaningClassifier(random_state=0).fit(X, y).detector_.estimators is None
     frame = pd.DataFrame(X).assign(c=pd.Categorical(np.where(X[:, 0] > 0, "u", "v")))
     frame.columns = list("abcdefg")
     frame.loc[::5, "a"] = np.nan
     boosting = HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype")
     model = CleaningClassifier(boosting).fit(frame, y)
-    assert isinstance(model.detector_.estimator, HistGradientBoostingClassifier)
+    (judge,) = model.detector_.estimators
+    assert isinstance(judge, HistGradientBoostingClassifier)
     assert model.feature_names_in_.tolist() == list("abcdefg")
     assert model.predict(frame).shape == (400,)
 
