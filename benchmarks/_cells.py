@@ -34,6 +34,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="run these methods only; all are summarised",
     )
     parser.add_argument("--summary", action="store_true", help="only summarise what is there")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="write to benchmarks/results although some methods or cells are not measured: each"
+        " row says how many cells it is the mean of",
+    )
 
 
 def chosen(names: Iterable[str], patterns: Sequence[str]) -> list[str]:

@@ -180,6 +180,7 @@ def main() -> None:
     )
     # Only a whole run is worth keeping under version control.
     whole = options.full and names is None and not store.lacking(cells, methods_of)
+    whole = whole or options.keep
     where = environment()
     parts = {"detection_real": summarise(frame), "detection_real_targets": targets(frame)}
     for name, rows in parts.items():

@@ -167,7 +167,8 @@ def main() -> None:
     # Only a whole run is worth keeping under version control.
     whole = options.full and not options.tables and not options.seeds
     whole = whole and tuple(options.kinds) == KINDS and tuple(options.rates) == RATES
-    folder = None if whole and not store.lacking(cells, lambda cell: methods) else CACHE
+    whole = options.keep or (whole and not store.lacking(cells, lambda cell: methods))
+    folder = None if whole else CACHE
     parts = {
         "detection_synthetic": summarise(frame),
         "detection_synthetic_f1": by_group(frame, "f1"),

@@ -10,15 +10,21 @@ import importlib
 import inspect
 import pkgutil
 
+import sklearn
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
+from sklearn.utils.fixes import parse_version
 
 import skrobust
+
+# Before 1.7, more of scikit-learn's checks made y themselves, and tags of a Pipeline said less.
+OLD_CHECKS = parse_version(sklearn.__version__) < parse_version("1.7")
 
 
 def _logistic():
@@ -121,8 +127,37 @@ def _multilabel_failures(estimator):
         "check_sample_weights_pandas_series",
         "check_sample_weights_shape",
     )
+    if OLD_CHECKS:
+        names += (
+            "check_dict_unchanged",
+            "check_dont_overwrite_parameters",
+            "check_dtype_object",
+            "check_estimator_sparse_array",
+            "check_estimator_sparse_matrix",
+            "check_estimators_empty_data_messages",
+            "check_estimators_fit_returns_self",
+            "check_estimators_overwrite_params",
+            "check_estimators_pickle",
+            "check_f_contiguous_array_estimator",
+            "check_fit2d_predict1d",
+            "check_fit_check_is_fitted",
+            "check_methods_sample_order_invariance",
+            "check_methods_subset_invariance",
+            "check_pipeline_consistency",
+            "check_readonly_memmap_input",
+            "check_sample_weight_equivalence_on_dense_data",
+        )
+        if get_tags(estimator).input_tags.sparse:
+            names += ("check_sample_weight_equivalence_on_sparse_data",)
     reason = "y holds more than 0 and 1; check_multilabel_detector is run instead"
     return dict.fromkeys(names, reason)
+
+
+def _dynamics_failures(estimator):
+    if OLD_CHECKS and isinstance(estimator.estimator, Pipeline):
+        reason = "a Pipeline says that it takes sparse X, whatever its scaler takes"
+        return {"check_sample_weight_equivalence_on_sparse_data": reason}
+    return {}
 
 
 def _training_dynamics():
@@ -190,7 +225,10 @@ ARGUMENTS = {
 # keep; what scikit-learn exempts the inner model from, or what no method that is stochastic or
 # looks at neighbours or decoys can meet; and tags that ask for metadata or for y of another shape
 # (such classes name the suite that they run instead).
-EXPECTED_FAILURES = {"MultilabelDetector": _multilabel_failures}
+EXPECTED_FAILURES = {
+    "MultilabelDetector": _multilabel_failures,
+    "TrainingDynamics": _dynamics_failures,
+}
 
 
 def _public_modules():
