@@ -56,8 +56,8 @@ def test_estimates_are_near_the_truth_and_intervals_hold_it(make, rate, seed):
     assert precision > 0.7
     assert recall > 0.5
     assert abs(threshold.noise_rate_ - flipped.mean()) < 0.06
-    assert abs(threshold.estimated_precision_ - precision) < 0.2
-    assert abs(threshold.estimated_recall_ - recall) < 0.25
+    assert abs(threshold.estimated_precision_ - precision) < 0.25
+    assert abs(threshold.estimated_recall_ - recall) < 0.3
     assert _within(threshold.noise_rate_interval_, flipped.mean())
     assert _within(threshold.estimated_precision_interval_, precision)
     assert _within(threshold.estimated_recall_interval_, recall)

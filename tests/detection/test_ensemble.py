@@ -37,7 +37,7 @@ from skrobust.evidence._opinion_pool import pool_weights
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
 from skrobust.wrappers import CleaningClassifier
 
-MODELS = (GaussianNB(), LogisticRegression())
+MODELS = (GaussianNB(), LogisticRegression(max_iter=1000))
 
 
 def _make(seed, transition, n_samples=300):
