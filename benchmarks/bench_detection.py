@@ -182,6 +182,7 @@ def watch(name: str, n_samples: int, repeats: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", action="store_true", help="write to benchmarks/results")
     parser.add_argument("--full", action="store_true", help="a million rows as well")
     parser.add_argument("--detectors", nargs="*", default=list(DETECTORS), choices=DETECTORS)
     parser.add_argument("--sizes", nargs="+", type=int, default=None)
@@ -196,7 +197,8 @@ def main() -> None:
     where = environment()
     whole = options.full and options.sizes is None and len(options.detectors) == len(DETECTORS)
     whole = whole and len(options.watched) == len(WATCHED) and options.watched_rows == 20_000
-    folder = None if whole else CACHE  # only a whole run is kept under version control
+    # Only a whole run is kept under version control, unless another is asked for.
+    folder = None if whole or options.keep else CACHE
     sizes = options.sizes or (SIZES if options.full else SIZES[:-1])
     rows = [scale(name, size) for name in options.detectors for size in sizes]
     if rows:
