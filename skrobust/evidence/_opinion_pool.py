@@ -12,7 +12,7 @@ _SMALLEST_PROBABILITY = 1e-3
 def pool_weights(own_proba: np.ndarray, mass: np.ndarray | None = None) -> np.ndarray:
     """Find the mixture of models under which the given labels are most likely.
 
-    The likelihood of out-of-sample predictions cannot be fooled by wrong labels: a model that
+    The likelihood of out-of-sample predictions is hardly fooled by wrong labels: a model that
     has memorised those of other rows foretells the label of this one worse, not better. It is
     concave in the weights, which the EM algorithm therefore finds from anywhere.
 
