@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from _evidence import Recalled, recalled
+from _evidence import Recalled, RecalledEnsemble, recalled
 from _tables import Data
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 from sklearn.pipeline import Pipeline
@@ -84,8 +84,13 @@ def default_detector(seed: int, data: Data):
 
 def ensemble(seed: int, data: Data, **options):
     """The default detector, as `CleaningClassifier` makes it."""
-    members = [recalling(data)] if data.kind in ("text", "probabilities") else None
-    return EnsembleDetector(members, random_state=seed, max_flag_rate=None, **options)
+    members = None
+    if data.kind == "text":
+        # Not recalled: the companions share the first steps of the pipeline itself.
+        members = [data.base, "companions"]
+    elif data.kind == "probabilities":
+        members = [recalling(data)]
+    return RecalledEnsemble(members, random_state=seed, max_flag_rate=None, **options)
 
 
 def own(name, **options):

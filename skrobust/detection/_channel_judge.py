@@ -5,8 +5,14 @@ import dataclasses
 import numpy as np
 
 from skrobust.detection._decoys import DecoyCurve, decoy_curve
-from skrobust.noise._channel import CONFIDENT_SHARE, NoiseChannel, fit_channel
+from skrobust.noise._channel import NoiseChannel, fit_channel
 from skrobust.noise._confident_joint import given_proba
+
+# How labels are ranked: by the surest half of the rows, and half way to symmetric noise. Which
+# labels are confused is seen best where the models are sure; elsewhere, what looks like noise in
+# one direction is often a class that is hard to tell from another. How many labels are wrong,
+# and so where to cut, the rows that are less sure tell better, as they hold more of the errors.
+_RANKING = {"confident_share": 0.5, "prior_share": 1.0}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -16,17 +22,21 @@ class ChannelJudge:
     Attributes
     ----------
     channel : NoiseChannel
-        How labels go wrong.
+        How labels go wrong, by nearly all rows: what decides how many are flagged.
+    ranking : NoiseChannel
+        The same by the surest rows, and more careful: what the quality is computed with.
     cut : float
         Rows whose quality is at most this may be flagged.
     """
 
     channel: NoiseChannel
+    ranking: NoiseChannel
     cut: float
 
-    def quality(self, true_proba, codes) -> np.ndarray:
-        """Probability of each label to be right, given the probabilities of true classes."""
-        return given_proba(np.maximum(codes, 0), self.channel.right_proba(true_proba))
+    def quality(self, pred_proba, codes, *, n_jobs=None) -> np.ndarray:
+        """Probability of each label to be right, given out-of-sample probabilities."""
+        right = self.ranking.right_proba(self.ranking.undo(pred_proba, n_jobs=n_jobs))
+        return given_proba(np.maximum(codes, 0), right)
 
     def flag(self, true_proba, codes, quality) -> np.ndarray:
         """Flag rows below the cut, unless the label is the most probable class all the same."""
@@ -44,7 +54,7 @@ def known_pairs(data) -> np.ndarray:
 
 
 def fit_judge(
-    data, given, pred_proba, *, confident_share=CONFIDENT_SHARE, n_jobs=None
+    data, given, pred_proba, *, n_jobs=None
 ) -> tuple[ChannelJudge, np.ndarray, np.ndarray]:
     """Learn channel and cut from the rows that count and that nobody verified.
 
@@ -56,8 +66,6 @@ def fit_judge(
         Given labels; -1 for rows that cannot be judged.
     pred_proba : ndarray of shape (n_samples, n_classes)
         Out-of-sample probabilities, none NaN.
-    confident_share : float
-        See :func:`~skrobust.noise._channel.fit_channel`.
     n_jobs : int, default=None
         Number of threads.
 
@@ -71,23 +79,26 @@ def fit_judge(
         Probability of each label to be right, were it the given one.
     """
     unverified = np.where(data.used & (data.verified < 0), given, -1)
-    channel = fit_channel(
+    known = known_pairs(data)
+    channel = fit_channel(unverified, pred_proba, data.sample_weight, known=known)
+    ranking = fit_channel(
         unverified,
         pred_proba,
         data.sample_weight,
-        confident_share=confident_share,
-        known=known_pairs(data),
+        known=known,
+        exponent=channel.exponent,
+        **_RANKING,
     )
+    right = ranking.right_proba(ranking.undo(pred_proba, n_jobs=n_jobs))
     true_proba = channel.undo(pred_proba, n_jobs=n_jobs)
-    right = channel.right_proba(true_proba)
     rows = np.flatnonzero(unverified >= 0)
     if len(rows) == 0:
-        return ChannelJudge(channel, -np.inf), true_proba, right
+        return ChannelJudge(channel, ranking, -np.inf), true_proba, right
     weight = None if data.sample_weight is None else data.sample_weight[rows]
     curve, rate = channel_curve(channel, true_proba[rows], right[rows], given[rows], weight)
     place = curve.best(rate)
     cut = -np.inf if place is None else float(curve.cuts[place])
-    return ChannelJudge(channel, cut), true_proba, right
+    return ChannelJudge(channel, ranking, cut), true_proba, right
 
 
 def channel_curve(channel, true_proba, decoy_quality, codes, weight) -> tuple[DecoyCurve, float]:

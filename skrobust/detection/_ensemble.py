@@ -11,6 +11,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skrobust._base import Judgement, LabelErrorDetector
 from skrobust.detection._channel_judge import fit_judge
+from skrobust.detection._companions import COMPANIONS, has_preprocessing, pipeline_companions
 from skrobust.detection._confident_learning import ConfidentLearning
 from skrobust.detection._ensemble_members import NEIGHBORS, default_members, same_container
 from skrobust.detection._neighbor_vote import NeighborVote
@@ -54,7 +55,10 @@ class EnsembleDetector(LabelErrorDetector):
     ----------
     estimators : list of classifiers with ``predict_proba``, default=None
         The models, cloned. The word "neighbors" stands for a vote of nearest neighbours, as of
-        :class:`NeighborVote`, and forests with ``oob_score=True`` are judged out of bag. None
+        :class:`NeighborVote`, and forests with ``oob_score=True`` are judged out of bag. The word
+        "companions" stands for several unlike models, each in the place of the last step of the
+        first pipeline in the list: neighbours, a linear model, and forests where what reaches
+        them is dense. None
         needs a table of numbers and takes extremely randomised trees and random forests of
         several degrees of smoothness, neighbours, and logistic regression; with more than
         100 000 rows or missing values the forests only.
@@ -191,7 +195,9 @@ class EnsembleDetector(LabelErrorDetector):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         inner = [get_tags(member).input_tags for member in self._classifiers().values()]
-        neighbors = self.estimators is not None and len(inner) < len(self.estimators)
+        neighbors = self.estimators is not None and NEIGHBORS in [
+            member for member in self.estimators if isinstance(member, str)
+        ]
         tags.input_tags.sparse = all(t.sparse for t in inner)
         tags.input_tags.allow_nan = all(t.allow_nan for t in inner) and not neighbors
         return tags
@@ -212,9 +218,12 @@ class EnsembleDetector(LabelErrorDetector):
 
     def _judges(self, data) -> list[LabelErrorDetector]:
         """Make a detector for each model, which knows how to get evidence from it."""
-        members = self.estimators
-        if members is None:
-            members = default_members(data.X)
+        members = default_members(data.X) if self.estimators is None else []
+        for member in self.estimators or ():
+            if isinstance(member, str) and member == COMPANIONS:
+                members += pipeline_companions(self._first_pipeline(), data)
+            else:
+                members.append(member)
         cv = self.cv
         if isinstance(cv, Iterable) and not hasattr(cv, "split"):
             cv = list(cv)  # every model needs the folds, and an iterator gives them once
@@ -230,6 +239,10 @@ class EnsembleDetector(LabelErrorDetector):
         self.estimators_ = [m if isinstance(m, str) else clone(m) for m in members]
         return judges
 
+    def _first_pipeline(self):
+        """The pipeline whose steps the companions share, or None."""
+        return next((m for m in self.estimators if has_preprocessing(m)), None)
+
     def _check_members(self, data) -> None:
         """Refuse what cannot be used, before any model is fitted."""
         if self.estimators is None:
@@ -238,10 +251,17 @@ class EnsembleDetector(LabelErrorDetector):
             raise ValueError("estimators must name at least one model, got an empty list.")
         for member in self.estimators:
             if isinstance(member, str):
+                if member == COMPANIONS:
+                    if self._first_pipeline() is None:
+                        raise ValueError(
+                            f"{COMPANIONS!r} share the first steps of a pipeline, and none with"
+                            f" more than one step is among the estimators {self.estimators!r}."
+                        )
+                    continue
                 if member != NEIGHBORS:
                     raise ValueError(
-                        f"estimators may hold classifiers and the word {NEIGHBORS!r}, got"
-                        f" {member!r}."
+                        f"estimators may hold classifiers and the words {NEIGHBORS!r} and"
+                        f" {COMPANIONS!r}, got {member!r}."
                     )
                 check_numeric(
                     data.X, f"Leave {NEIGHBORS!r} out of the estimators, or encode X first."
@@ -249,7 +269,8 @@ class EnsembleDetector(LabelErrorDetector):
                 continue
             if not hasattr(member, "fit") or not hasattr(member, "predict"):
                 raise TypeError(
-                    f"estimators may hold classifiers and the word {NEIGHBORS!r}, got {member!r}."
+                    f"estimators may hold classifiers and the words {NEIGHBORS!r} and"
+                    f" {COMPANIONS!r}, got {member!r}."
                 )
             check_predicts_proba(member)
             weight_fit_params(member, data.sample_weight)
@@ -374,13 +395,13 @@ class EnsembleDetector(LabelErrorDetector):
             for weight, judge in zip(self.weights_, self.estimators_, strict=True)
             if weight > 0
         )
-        true_proba = self._judge_.channel.undo(proba, n_jobs=self.n_jobs)
-        right = self._judge_.quality(true_proba, codes)
+        right = self._judge_.quality(proba, codes, n_jobs=self.n_jobs)
         if self.quality_method == "right_proba":
             quality = right
         else:
             quality = given_proba(np.maximum(codes, 0), proba)
         if self.rule == _OWN_RULE:
+            true_proba = self._judge_.channel.undo(proba, n_jobs=self.n_jobs)
             return quality, self._judge_.flag(true_proba, codes, right)
         return quality, self._cuts.flag(codes, proba)
 

@@ -81,7 +81,7 @@ def default_members(X) -> list:
         # A share, because there are fewer rows in a fold, or if equal ones are merged.
         "max_samples": MANY_ROWS / n_samples if many else None,
     }
-    wide = min(n_features, max(_WIDE, int(np.sqrt(n_features))))
+    wide = n_wide_columns(n_features)
     forests = [
         ExtraTreesClassifier(min_samples_leaf=3, **common),
         RandomForestClassifier(min_samples_leaf=5, **common),
@@ -99,9 +99,40 @@ def default_members(X) -> list:
     return [*forests, NEIGHBORS, *linear] if linear else forests
 
 
+def n_wide_columns(n_features: int) -> int:
+    """Number of columns among which trees with a wide choice look for a split."""
+    return min(n_features, max(_WIDE, int(np.sqrt(n_features))))
+
+
 def _has_missing(X) -> bool:
     values = as_numbers(X, np.float32)
     return bool(np.isnan(values.data if sparse.issparse(values) else values).any())
+
+
+def column_scale(X, mass) -> tuple[np.ndarray | None, np.ndarray]:
+    """Compute what columns are standardised by.
+
+    Parameters
+    ----------
+    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
+        Numbers.
+    mass : ndarray of shape (n_samples,)
+        Weights.
+
+    Returns
+    -------
+    center : ndarray of shape (n_features,) or None
+        Means; None for a sparse matrix, which is not centred.
+    scale : ndarray of shape (n_features,)
+        Standard deviations, or the largest entries of a sparse matrix; 1 for constant columns.
+    """
+    if sparse.issparse(X):
+        center = None
+        scale = np.asarray(abs(X[mass > 0]).max(axis=0).todense(), dtype=np.float64).ravel()
+    else:
+        center = np.average(X, axis=0, weights=mass)
+        scale = np.sqrt(np.average((X - center) ** 2, axis=0, weights=mass))
+    return center, np.where(scale > 1e-12 * (1 + np.abs(scale).max(initial=0)), scale, 1.0)
 
 
 class ScaledLogisticRegression(ClassifierMixin, BaseEstimator):
@@ -142,14 +173,7 @@ class ScaledLogisticRegression(ClassifierMixin, BaseEstimator):
         """
         X, y = check_X_y(X, y, accept_sparse="csr", dtype=[np.float64, np.float32])
         mass = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        if sparse.issparse(X):
-            self.center_ = None
-            used = X[mass > 0]
-            scale = np.asarray(abs(used).max(axis=0).todense(), dtype=np.float64).ravel()
-        else:
-            self.center_ = np.average(X, axis=0, weights=mass)
-            scale = np.sqrt(np.average((X - self.center_) ** 2, axis=0, weights=mass))
-        self.scale_ = np.where(scale > 1e-12 * (1 + np.abs(scale).max(initial=0)), scale, 1.0)
+        self.center_, self.scale_ = column_scale(X, mass)
         # Solved well enough for the order of rows not to matter.
         self.model_ = LogisticRegression(C=self.C, tol=1e-6, max_iter=3000)
         if len(np.unique(y)) == 1:  # as a fold may have it

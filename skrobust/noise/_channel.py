@@ -153,7 +153,9 @@ def fit_channel(
     weight: np.ndarray | None = None,
     *,
     confident_share: float = CONFIDENT_SHARE,
+    prior_share: float = 0.0,
     known: np.ndarray | None = None,
+    exponent: float | None = None,
 ) -> NoiseChannel:
     """Estimate the channel from labels and out-of-sample probabilities.
 
@@ -172,8 +174,13 @@ def fit_channel(
         Weights. An integer weight counts as so many equal rows.
     confident_share : float, default=0.9
         Share of the rows of each predicted class that is counted, in (0, 1].
+    prior_share : float, default=0.0
+        More symmetric noise than the little that is added to the counts of each class anyway, as
+        a share of what is counted of a class in the mean.
     known : ndarray of shape (n_classes, n_classes), default=None
         Mass of other rows, of which the true class (rows) is known, by given label (columns).
+    exponent : float, default=None
+        That of the channel, where it is known already.
 
     Returns
     -------
@@ -190,9 +197,11 @@ def fit_channel(
     bounded = float(np.clip(rate, _LEAST_RATE, _HIGHEST_RATE))
     prior = np.full((n_classes, n_classes), bounded / (n_classes - 1))
     np.fill_diagonal(prior, 1 - bounded)
-    transition = counts + _PRIOR_MASS * prior
+    transition = counts + (_PRIOR_MASS + prior_share * total / n_classes) * prior
     transition /= transition.sum(axis=1, keepdims=True)
-    return NoiseChannel(transition, _best_exponent(codes, pred_proba, weight))
+    if exponent is None:
+        exponent = _best_exponent(codes, pred_proba, weight)
+    return NoiseChannel(transition, exponent)
 
 
 def confident_counts(

@@ -8,6 +8,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.detection import EnsembleDetector
+from skrobust.detection._companions import COMPANIONS, has_preprocessing
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._rows import is_numeric
@@ -28,9 +29,10 @@ class CleaningClassifier(ClassifierMixin, BaseCleaning):
     detector : label-error detector, default=None
         What finds the wrong labels, cloned. None is
         :class:`~skrobust.detection.EnsembleDetector`; where X is a table of numbers, with models
-        of its own, and otherwise with the out-of-fold probabilities of `estimator`. Models that
-        are smooth and unlike are better judges than the classifier that is to be trained, which
-        would agree with the errors that it has learned itself.
+        of its own, and otherwise with the out-of-fold probabilities of `estimator` and, if that
+        is a pipeline, of unlike models behind its first steps. Models that are smooth and unlike
+        are better judges than the classifier that is to be trained, which would agree with the
+        errors that it has learned itself.
     action : {"drop", "relabel", "reweight"}, default="drop"
         What to do about them:
 
@@ -105,7 +107,9 @@ class CleaningClassifier(ClassifierMixin, BaseCleaning):
         elif is_numeric(X):
             detector = EnsembleDetector()
         else:
-            detector = EnsembleDetector([clone(self._get_estimator())])
+            estimator = clone(self._get_estimator())
+            together = [COMPANIONS] if has_preprocessing(estimator) else []
+            detector = EnsembleDetector([estimator, *together])
         return self._configure(detector)
 
     def __sklearn_tags__(self):

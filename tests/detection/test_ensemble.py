@@ -6,6 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
@@ -16,6 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
 
@@ -26,6 +28,7 @@ from skrobust.detection import (
     _ensemble_members,
     find_label_errors,
 )
+from skrobust.detection._companions import ScaledNeighbors
 from skrobust.detection._ensemble_members import (
     ScaledLogisticRegression,
     default_members,
@@ -158,13 +161,94 @@ def test_text_needs_models_and_gets_that_of_the_wrapper(seed):
     assert_array_equal(np.flatnonzero(wrapper.detector_.label_errors_), np.arange(8))
     assert_array_equal(wrapper.detector_.suggested_labels_, y)
     assert_array_equal(wrapper.predict(texts), y)
+    # The pipeline, a linear model and neighbours: no forest on sparse text.
+    assert [m.steps[0][0] for m in wrapper.detector_.estimators_] == ["tfidfvectorizer"] * 3
+    assert wrapper.detector_.estimators_[0][-1].__class__ is LogisticRegression
+
+
+# Companions of a pipeline ---------------------------------------------------------------------
+
+
+def _mixed_table(n_samples=600, seed=0):
+    """A table of numbers with gaps and of words, and three classes that depend on both."""
+    rng = np.random.default_rng(seed)
+    colour = rng.choice(["red", "green", "blue"], n_samples)
+    numbers = rng.normal(size=(n_samples, 3))
+    y = np.where(colour == "red", 0, np.where(numbers[:, 0] > 0, 1, 2))
+    numbers[rng.random(numbers.shape) < 0.05] = np.nan
+    table = pd.DataFrame(numbers, columns=list("abc")).assign(colour=colour)
+    return table, y, *flip_labels(y, symmetric_transition(3, 0.2), random_state=seed)
+
+
+def _mixed_pipeline():
+    encode = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["colour"]),
+        remainder="passthrough",
+    )
+    return make_pipeline(encode, HistGradientBoostingClassifier(max_iter=30, random_state=0))
+
+
+def test_companions_judge_behind_the_first_steps_of_the_pipeline():
+    table, _, y_noisy, flipped = _mixed_table()
+    alone = EnsembleDetector([_mixed_pipeline()], random_state=0).fit(table, y_noisy)
+    together = EnsembleDetector([_mixed_pipeline(), "companions"], random_state=0)
+    together.fit(table, y_noisy)
+    assert len(together.weights_) == len(together.estimators_) == 5
+    ap = [average_precision_score(flipped, 1 - d.label_quality_) for d in (alone, together)]
+    assert ap[1] > ap[0]
+    wrapper = CleaningClassifier(_mixed_pipeline(), random_state=0).fit(table, y_noisy)
+    assert_array_equal(wrapper.detector_.label_quality_, together.label_quality_)
+    assert "companions" not in map(str, wrapper.detector_.estimators_)
+    # New rows are judged by all of them.
+    keeping = EnsembleDetector(
+        [_mixed_pipeline(), "companions"], store_estimators=True, random_state=0
+    ).fit(table, y_noisy)
+    quality = keeping.score_labels(table, y_noisy)
+    assert average_precision_score(flipped, 1 - quality) > 0.8
+
+
+def test_companions_leave_the_pipeline_alone_where_no_table_comes_out_of_its_steps():
+    table, _, y_noisy, _ = _mixed_table(200)
+    words = make_pipeline(FunctionTransformer(), _mixed_pipeline())
+    detector = EnsembleDetector([words, "companions"], random_state=0).fit(table, y_noisy)
+    assert len(detector.estimators_) == 1
+
+
+def test_companions_need_a_pipeline(noisy):
+    X, _, y, _ = noisy
+    for estimators in (["companions"], [make_pipeline(GaussianNB()), "companions"]):
+        with pytest.raises(ValueError, match="share the first steps of a pipeline"):
+            EnsembleDetector(estimators).fit(X, y)
+
+
+def test_companions_take_weights_and_few_rows(noisy):
+    X, _, y, _ = noisy
+    pipeline = make_pipeline(StandardScaler(), GaussianNB())
+    weight = np.random.default_rng(0).integers(1, 3, len(y)).astype(float)
+    EnsembleDetector([pipeline, "companions"]).fit(X, y, sample_weight=weight)
+    detector = EnsembleDetector([pipeline, "companions"]).fit(X[:12], np.arange(12) % 2)
+    assert np.isfinite(detector.label_quality_).all()
+
+
+def test_scaled_neighbors():
+    X = np.array([[0.0, 0], [0, 1], [100, 0], [100, 1]])
+    y = np.array(["a", "a", "b", "b"])
+    model = ScaledNeighbors(n_neighbors=2).fit(X, y, sample_weight=np.array([1.0, 3, 0, 0]))
+    # The first column does not outweigh the second by its unit.
+    assert_allclose(model.predict_proba([[1.0, 0.4]]), [[1, 0]])
+    assert_allclose(model.predict_proba([[99.0, 0.4]]), [[0.5, 0.5]])  # no votes at all
+    assert_array_equal(ScaledNeighbors().fit(X, y).predict([[1.0, 0.5]]), ["a"])
+    model = ScaledNeighbors(n_neighbors=3).fit(sparse.csr_matrix(X[1:]), y[1:])
+    closeness = np.array([1.0, 0.001, 0.00999950004])
+    expected = closeness[0] / closeness.sum()
+    assert_allclose(model.predict_proba(sparse.csr_matrix(X[1:2]))[0, 0], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     "estimators, error, message",
     [
         ([], ValueError, "at least one model"),
-        (["nearest"], ValueError, "the word 'neighbors', got 'nearest'"),
+        (["nearest"], ValueError, "the words 'neighbors' and 'companions', got 'nearest'"),
         ([GaussianNB(), 3], TypeError, "may hold classifiers"),
         ([GaussianNB(), LinearSVC()], TypeError, "LinearSVC has no predict_proba"),
         ([GaussianNB(), KNeighborsClassifier()], TypeError, "it takes none"),
