@@ -19,6 +19,9 @@ from skrobust.utils._sklearn import Interval
 # Measured on tables with planted errors (``benchmarks/detection_synthetic.py``).
 _TRUST_IN_CONFIDENT = 0.65
 _SHARES = (0.5, 0.9)
+# Typical error of the logarithm of the estimated share, on the same tables, whatever the number of
+# rows: labels that are hard to foretell look like wrong ones.
+_LOG_ERROR = 0.3
 # With fewer decoys below a cut, the ratio that bounds the share of errors is a matter of chance.
 _LEAST_RECALL = 0.2
 # A bound this many times below the confident joint's rate says that decoys are unlike errors.
@@ -182,10 +185,15 @@ class DecoyThreshold(LabelQualityThreshold):
         middle = _TRUST_IN_CONFIDENT * high + (1 - _TRUST_IN_CONFIDENT) * low
         highest, _ = _confident_rate(codes, proba, weight, _SHARES[1])
         error = np.sqrt(max(middle, 1 / total) / max(n_confident, 1.0))
-        spread = norm.ppf((1 + self.confidence_level) / 2) * error
-        lowest = max(min(low, middle) - spread, 0.0)
-        rates = (middle, lowest, min(max(high, highest, middle) + spread, 1.0))
-        return curve, rates, float(total)
+        candidates = (low, middle, high, highest)
+        return curve, (middle, *self._bounds(candidates, middle, error)), float(total)
+
+    def _bounds(self, candidates, rate, error) -> tuple[float, float]:
+        """Where the share of errors may lie: between the candidates, but for bias and chance."""
+        z = norm.ppf((1 + self.confidence_level) / 2)
+        bias = np.exp(z * _LOG_ERROR)
+        lowest = max(min(candidates) / bias - z * error, 0.0)
+        return lowest, min(max(max(candidates), rate * bias) + z * error, 1.0)
 
     def _plant(self, question, counted):
         """Give some rows wrong labels, let the detector judge again, and look where they are."""
@@ -230,10 +238,8 @@ class DecoyThreshold(LabelQualityThreshold):
             counted_rate = float(1 - np.trace(joint) / joint.sum())
             if bound * _MISMATCH < counted_rate:
                 bound = counted_rate
-        error = norm.ppf((1 + self.confidence_level) / 2) * np.sqrt(
-            max(bound, 1 / len(rows)) / max(here.sum(), 1)
-        )
-        low, high = max(bound - error, 0.0), min(bound + error, 1.0)
+        error = np.sqrt(max(bound, 1 / len(rows)) / max(here.sum(), 1))
+        low, high = self._bounds((bound,), bound, error)
         if not here.any():
             low, high = 0.0, 1.0
         return curve, (bound, low, high), float(here.sum())
