@@ -11,7 +11,16 @@ import importlib
 
 __version__ = "0.1.0.dev0"
 
-_SUBPACKAGES = ("datasets", "detection", "evidence", "noise", "utils", "wrappers")
+_SUBPACKAGES = (
+    "datasets",
+    "detection",
+    "evidence",
+    "linear_model",
+    "noise",
+    "utils",
+    "weighting",
+    "wrappers",
+)
 
 __all__ = ["__version__", *_SUBPACKAGES]
 

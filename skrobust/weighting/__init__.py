@@ -1,0 +1,3 @@
+"""Weights for rows whose labels may be wrong."""
+
+__all__: list[str] = []
