@@ -158,6 +158,28 @@ def encode_labels_like(y, classes: np.ndarray, *, name: str) -> np.ndarray:
     return codes
 
 
+def decode_labels(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Turn codes into labels; a row of which nothing is known gets None.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,), dtype intp
+        Positions in `classes`, -1 for a missing label.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        Of the type of `classes`, or objects where one is missing.
+    """
+    labels = classes[np.maximum(codes, 0)]
+    if (codes < 0).any():
+        labels = labels.astype(object)
+        labels[codes < 0] = None
+    return labels
+
+
 def codes_for_columns(y, n_columns: int, *, classes=None) -> np.ndarray:
     """Match labels with the columns of a matrix of probabilities.
 

@@ -3,7 +3,12 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from skrobust.utils._labels import codes_for_columns, encode_labels, encode_labels_like
+from skrobust.utils._labels import (
+    codes_for_columns,
+    decode_labels,
+    encode_labels,
+    encode_labels_like,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +71,11 @@ def test_codes_for_columns():
         codes_for_columns(["a", None], 2)
     with pytest.raises(ValueError, match="classes must name the 2 columns"):
         codes_for_columns(["a"], 2, classes=["a"])
+
+
+@pytest.mark.parametrize("labels", [["b", "a", None], [3, 7, 3], [True, None, False], [2.0, 1.0]])
+def test_decoding_undoes_encoding(labels):
+    codes, classes = encode_labels(labels)
+    decoded = decode_labels(codes, classes)
+    assert decoded.tolist() == labels
+    assert decoded.dtype == (object if None in labels else classes.dtype)
