@@ -1,0 +1,169 @@
+"""What a parameter called `transition` stands for: a matrix, an estimator, or the default one."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.base import clone
+
+from skrobust._base import TransitionEstimator
+from skrobust.noise._neighbor_transition import NeighborTransition
+from skrobust.noise._transitions import check_transition
+from skrobust.utils._data import LabelledData
+from skrobust.utils._labels import decode_labels
+from skrobust.utils._random import draw_seed, is_integer_seed, private_random_state
+
+TRANSITION_CONSTRAINTS = ["array-like", TransitionEstimator, None]
+"""What the parameter may be, for `_parameter_constraints`."""
+
+# Undoing a matrix magnifies errors by up to this factor before it counts as singular.
+_HIGHEST_CONDITION = 1e4
+
+
+def resolve_transition(
+    transition,
+    data: LabelledData,
+    *,
+    require: str | None = None,
+    random_state=None,
+    n_jobs: int | None = None,
+) -> tuple[np.ndarray, TransitionEstimator | None]:
+    """Work out the transition matrix of a data set, before any other work.
+
+    Parameters
+    ----------
+    transition : array-like of shape (n_classes, n_classes), TransitionEstimator or None
+        The parameter, as the user gave it. Rows and columns of a matrix are classes in sorted
+        order. An estimator is cloned and fitted. None is :func:`default_transition`.
+    data : LabelledData
+        Rows and labels, as of :func:`~skrobust.utils._data.check_labelled_data`.
+    require : {"invertible", "dominant"}, default=None
+        What the caller needs beyond rows that sum to 1; see :func:`check_usable`.
+    random_state : int, RandomState instance or None, default=None
+        If not None, set as `random_state` of the estimator.
+    n_jobs : int, default=None
+        If not None, set as `n_jobs` of the estimator.
+
+    Returns
+    -------
+    matrix : ndarray of shape (n_classes, n_classes), dtype float64
+        Rows are true classes, in the order of ``data.classes``. The caller's own.
+    estimator : TransitionEstimator or None
+        The fitted estimator, for its other attributes; None if a matrix was given.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not stochastic, has another number of classes than the labels, or is not
+        what is required; if a class has no label that counts.
+    TypeError
+        If `transition` is none of these.
+    """
+    if transition is None or isinstance(transition, TransitionEstimator):
+        estimator = default_transition() if transition is None else clone(transition)
+        estimator = _configure(estimator, random_state, n_jobs)
+        fitted = _fit(estimator, data)
+        matrix = fitted.transition_matrix_.copy()
+        what = f"transition as {type(fitted).__name__} estimates it"
+    elif isinstance(transition, (str, type)) or hasattr(transition, "fit"):
+        raise TypeError(
+            "transition must be a matrix of shape (n_classes, n_classes), a transition estimator"
+            f" such as skrobust.noise.NeighborTransition(), or None, got {transition!r}."
+        )
+    else:
+        matrix, fitted = np.array(check_transition(transition, len(data.classes))), None
+        what = "transition"
+    check_usable(matrix, data.classes, require, what=what)
+    return matrix, fitted
+
+
+def default_transition() -> TransitionEstimator:
+    """Make the estimator that ``transition=None`` stands for, not fitted."""
+    return NeighborTransition()
+
+
+def _configure(estimator, random_state, n_jobs) -> TransitionEstimator:
+    """Hand on what the user told the caller."""
+    known = estimator.get_params(deep=False)
+    given = {"random_state": random_state, "n_jobs": n_jobs}
+    given = {key: value for key, value in given.items() if value is not None and key in known}
+    if "random_state" in given and not is_integer_seed(random_state):
+        # A generator would be copied with its state, and every refit would draw the same.
+        given["random_state"] = draw_seed(private_random_state(random_state))
+    return estimator.set_params(**given)
+
+
+def _fit(estimator, data) -> TransitionEstimator:
+    verified = None
+    if (data.verified >= 0).any():
+        verified = decode_labels(data.verified, data.classes)
+    y = decode_labels(data.codes, data.classes)
+    estimator.fit(data.X, y, verified_labels=verified, sample_weight=data.sample_weight)
+    lacking = np.setdiff1d(data.classes, estimator.classes_)
+    if len(lacking):
+        raise ValueError(
+            f"The class {lacking.tolist()[0]!r} is given to no row that the transition could be"
+            " estimated from: leave its rows out, or pass the transition as a matrix."
+        )
+    return estimator
+
+
+def check_usable(matrix, classes, require: str | None, *, what: str = "transition") -> None:
+    """Refuse a transition matrix from which true classes cannot be told.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_classes, n_classes)
+        Rows are true classes and sum to 1.
+    classes : ndarray of shape (n_classes,)
+        Labels, for the message.
+    require : {"invertible", "dominant"} or None
+        - "invertible": true shares follow from given ones, which takes an inverse that does not
+          magnify errors beyond measure; and each label stands for its own class rather than for
+          another one: of all ways to pair labels with classes, the one by name has the largest
+          sum of probabilities. With two classes, that means error rates whose sum is below 1.
+        - "dominant": in each class the right label is more frequent than any wrong one.
+        - None: anything goes.
+    what : str
+        What to call the matrix in messages.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not so, naming the classes.
+    """
+    names = classes.tolist()
+    if require == "dominant":
+        wrong = matrix - np.diag(np.full(len(matrix), np.inf))
+        k = int(np.argmax(wrong.max(axis=1) - matrix.diagonal()))
+        other = int(wrong[k].argmax())
+        if wrong[k, other] >= matrix[k, k]:
+            raise ValueError(
+                f"The {what} is too noisy: in row {k}, rows of the true class {names[k]!r} are"
+                f" given the label {names[other]!r} with probability {wrong[k, other]:.3g}, their"
+                f" own with {matrix[k, k]:.3g} only. Right labels must be more frequent than any"
+                " wrong ones; if rows and columns were mixed up, pass the transpose."
+            )
+    elif require == "invertible":
+        _check_invertible(matrix, names, what)
+    elif require is not None:
+        raise ValueError(f"require={require!r} is none of 'invertible', 'dominant', None.")
+
+
+def _check_invertible(matrix, names, what) -> None:
+    _, spread, directions = np.linalg.svd(matrix.T)
+    if spread[-1] * _HIGHEST_CONDITION <= spread[0]:
+        # The direction that vanishes says which classes cannot be told apart.
+        first, second = np.sort(np.argsort(-np.abs(directions[-1]), kind="stable")[:2])
+        raise ValueError(
+            f"The {what} is singular, or nearly so (condition number"
+            f" {spread[0] / max(spread[-1], 1e-300):.3g}): the labels hardly tell the true classes"
+            f" {names[first]!r} and {names[second]!r} (rows {first} and {second}) apart."
+        )
+    own, label = linear_sum_assignment(-matrix)
+    if matrix[own, label].sum() > matrix.trace() + 1e-12:
+        k = int(np.flatnonzero(own != label)[0])
+        raise ValueError(
+            f"The {what} is too noisy: labels stand for other classes than their own. In row {k},"
+            f" rows of the true class {names[k]!r} are given the label {names[label[k]]!r} with"
+            f" probability {matrix[k, label[k]]:.3g}, their own with {matrix[k, k]:.3g}. With two"
+            " classes, the two error rates must sum to less than 1."
+        )
