@@ -43,6 +43,16 @@ class LabelledData:
         return len(self.codes)
 
     @functools.cached_property
+    def given(self) -> np.ndarray:
+        """Rows that have a label."""
+        return self.codes >= 0
+
+    @functools.cached_property
+    def checked(self) -> np.ndarray:
+        """Rows that a person looked at."""
+        return self.verified >= 0
+
+    @functools.cached_property
     def trusted(self) -> np.ndarray:
         """Rows whose given label was checked and found right."""
         return (self.verified >= 0) & (self.verified == self.codes)
@@ -128,22 +138,45 @@ def check_groups(groups, n_samples: int) -> np.ndarray | None:
     groups : ndarray of shape (n_samples,), dtype intp, or None
         Group numbers.
     """
-    if groups is None:
-        return None
+    return None if groups is None else number_groups(groups, n_samples)[0]
+
+
+def number_groups(groups, n_samples: int, *, name: str = "groups") -> tuple[np.ndarray, list]:
+    """Number groups of rows in the order in which they come.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+        Anything that can be told apart, none missing.
+    n_samples : int
+        How many there must be.
+    name : str
+        What to call `groups` in messages.
+
+    Returns
+    -------
+    numbers : ndarray of shape (n_samples,), dtype intp
+        Group numbers.
+    labels : list of length n_groups
+        What the groups were called.
+    """
     if not hasattr(groups, "shape"):
+        if isinstance(groups, str) or not hasattr(groups, "__len__"):
+            raise TypeError(f"{name} must be an array of one entry per row, got {groups!r}.")
         column = np.empty(len(groups), dtype=object)
         column[:] = list(groups)
         groups = column
     values = column_or_1d(groups).tolist()
     if len(values) != n_samples:
         raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: groups has"
+            f"Found input variables with inconsistent numbers of samples: {name} has"
             f" {len(values)} entries for {n_samples} rows."
         )
     if any(value is None or value != value for value in values):
-        raise ValueError("groups has missing entries: give each such row a group of its own.")
-    numbers: dict = {}
-    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.intp)
+        raise ValueError(f"{name} has missing entries: give each such row a group of its own.")
+    labels: dict = {}
+    numbers = [labels.setdefault(value, len(labels)) for value in values]
+    return np.array(numbers, dtype=np.intp), list(labels)
 
 
 def check_two_classes(classes) -> None:
