@@ -23,7 +23,7 @@ def flip_labels(
         Probability of each given label (columns) for each true class (rows).
     classes : array-like of shape (n_classes,), default=None
         The labels that rows and columns of `transition` stand for. None is the sorted distinct
-        labels of `y`; or, if `y` holds integers from 0 to ``n_classes - 1`` only, these.
+        labels of `y`; or, if `y` holds whole numbers from 0 to ``n_classes - 1`` only, these.
     exact : bool, default=False
         Whether the number of labels of each class that become each other label is the expected
         one, rounded, instead of drawn.
@@ -61,19 +61,7 @@ def flip_labels(
     >>> bool(np.array_equal(flipped, y != y_noisy))
     True
     """
-    values, missing = missing_labels(y)
-    transition = check_transition(transition)
-    if classes is not None:
-        classes = np.asarray(classes)
-        codes = encode_labels_like(y, classes, name="y")
-    else:
-        codes, classes = encode_labels(y)
-        numbers = np.arange(len(transition))
-        whole = classes.dtype.kind in "iu" and len(classes) < len(numbers)
-        if whole and np.isin(classes, numbers).all():
-            classes = numbers.astype(classes.dtype)
-            codes = encode_labels_like(y, classes, name="y")
-    check_transition(transition, len(classes))
+    values, missing, codes, classes, transition = match_labels(y, transition, classes)
     rng = private_random_state(random_state)
     noisy = codes.copy()
     for k, row in enumerate(transition):
@@ -84,6 +72,71 @@ def flip_labels(
         else:
             noisy[rows] = rng.choice(len(row), size=len(rows), p=row / row.sum())
     return replace_labels(values, missing, classes, codes, noisy)
+
+
+def match_labels(y, transition, classes=None):
+    """Match labels with the rows of a transition matrix.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, some perhaps missing.
+    transition : array-like of shape (n_classes, n_classes)
+        As the user gave it.
+    classes : array-like of shape (n_classes,), default=None
+        As of :func:`flip_labels`.
+
+    Returns
+    -------
+    values : ndarray of shape (n_samples,)
+        Labels; entries under `missing` mean nothing.
+    missing : ndarray of shape (n_samples,) of bool
+        True where there is no label.
+    codes : ndarray of shape (n_samples,), dtype intp
+        Row of each label in `transition`; -1 where it is missing.
+    classes : ndarray of shape (n_classes,)
+        The label of each row of `transition`.
+    transition : ndarray of shape (n_classes, n_classes)
+        Validated; rows sum to 1 but for rounding.
+    """
+    values, missing = missing_labels(y)
+    transition = check_transition(transition)
+    codes, classes = match_classes(y, len(transition), classes)
+    check_transition(transition, len(classes))
+    return values, missing, codes, classes, transition
+
+
+def match_classes(y, n_classes: int, classes=None) -> tuple[np.ndarray, np.ndarray]:
+    """Encode labels of which it is known how many classes there are.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, some perhaps missing.
+    n_classes : int
+        Number of classes.
+    classes : array-like of shape (n_classes,), default=None
+        As of :func:`flip_labels`.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,), dtype intp
+        Position of each label in `classes`; -1 where it is missing.
+    classes : ndarray
+        Labels: not `n_classes` of them where `y` has others.
+    """
+    if classes is not None:
+        classes = np.asarray(classes)
+        if classes.ndim != 1 or len(np.unique(classes)) != len(classes):
+            raise ValueError(f"classes must be distinct labels in one dimension, got {classes!r}.")
+        return encode_labels_like(y, classes, name="y"), classes
+    codes, classes = encode_labels(y)
+    numbers = np.arange(n_classes)
+    whole = classes.dtype.kind in "iuf" and len(classes) < n_classes
+    if whole and np.isin(classes, numbers).all():
+        classes = numbers.astype(classes.dtype)
+        codes = encode_labels_like(y, classes, name="y")
+    return codes, classes
 
 
 def replace_labels(values, missing, classes, codes, noisy) -> tuple[np.ndarray, np.ndarray]:

@@ -158,21 +158,59 @@ def check_transition(transition, n_classes: int | None = None) -> np.ndarray:
     -------
     transition : ndarray of shape (n_classes, n_classes), dtype float64
         The same.
+
+    Raises
+    ------
+    ValueError
+        If it is not square, of another size, or a row is not one of probabilities; the message
+        says which row.
     """
-    matrix = np.asarray(transition, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+    try:
+        matrix = np.asarray(transition, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"transition must be a square matrix of numbers, got {transition!r}."
+        ) from error
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(f"transition must be a square matrix, got shape {matrix.shape}.")
     if n_classes is not None and len(matrix) != n_classes:
         raise ValueError(
             f"transition has {len(matrix)} classes, but there are {n_classes} classes of labels."
         )
-    if not np.isfinite(matrix).all() or matrix.min() < 0:
-        raise ValueError("transition has NaN, infinite or negative entries.")
+    check_stochastic_rows(matrix, "transition")
+    return matrix
+
+
+def check_stochastic_rows(matrix: np.ndarray, name: str) -> None:
+    """Refuse a matrix of which a row is not one of probabilities.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_classes, n_classes)
+        Rows are true classes.
+    name : str
+        What to call it in the message.
+
+    Raises
+    ------
+    ValueError
+        If an entry is NaN, infinite or negative, or a row does not sum to 1.
+    """
+    wrong = ~np.isfinite(matrix) | (matrix < 0)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0].tolist()
+        raise ValueError(
+            f"{name} has NaN, infinite or negative entries, which are no probabilities: row {row}"
+            f" has {matrix[row, column]:.6g} in column {column}."
+        )
     sums = matrix.sum(axis=1)
     if not np.allclose(sums, 1, atol=1e-6):
         row = int(np.argmax(np.abs(sums - 1)))
+        advice = "Rows are true classes; a matrix with given labels in rows must be transposed."
+        if np.allclose(matrix.sum(axis=0), 1, atol=1e-6):
+            advice = (
+                "Rows are true classes. Its columns sum to 1: the transpose is meant, it seems."
+            )
         raise ValueError(
-            f"The rows of transition must sum to 1, but row {row} sums to {sums[row]:.6g}. Rows"
-            " are true classes; a matrix with given labels in rows must be transposed."
+            f"The rows of {name} must sum to 1, but row {row} sums to {sums[row]:.6g}. {advice}"
         )
-    return matrix

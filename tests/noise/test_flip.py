@@ -38,6 +38,8 @@ def test_class_that_does_not_occur():
     # Integers below the number of classes are class numbers, even if some do not occur.
     noisy, _ = flip_labels(np.array([0, 2, 2]), pair_transition(3, 1.0), random_state=0)
     assert noisy.tolist() == [1, 0, 0]
+    noisy, _ = flip_labels([0.0, np.nan, 2.0], pair_transition(3, 1.0), random_state=0)
+    np.testing.assert_array_equal(noisy, [1.0, np.nan, 0.0])
     noisy, _ = flip_labels(["b"], pair_transition(2, 1.0), classes=["a", "b"], random_state=0)
     assert noisy.tolist() == ["a"]
 
@@ -59,11 +61,26 @@ def test_repeatable_and_leaves_the_callers_generator_alone():
     [
         (np.ones((2, 3)) / 3, "square"),
         (np.ones((2, 2)), "must sum to 1, but row 0 sums to 2"),
-        ([[1.5, -0.5], [0, 1]], "negative"),
-        ([[np.nan, 1], [0, 1]], "NaN"),
+        (np.ones((2, 2, 2)), "square"),
+        (np.ones((0, 0)), "square"),
+        ("symmetric", "square matrix of numbers, got 'symmetric'"),
+        ([["a", "b"], ["c", "d"]], "square matrix of numbers"),
+        ([[0, 1], [1.5, -0.5]], "negative.*row 1 has -0.5 in column 1"),
+        ([[np.nan, 1], [0, 1]], "NaN.*row 0 has nan in column 0"),
+        ([[0.5, 0.5], [np.inf, 0]], "infinite.*row 1 has inf in column 0"),
+        ([[0.9, 0.1], [0.2, 0.7]], "must sum to 1, but row 1 sums to 0.9"),
+        ([[0.9, 0.3], [0.1, 0.7]], "must sum to 1, but row 0 sums to 1.2.*columns sum to 1"),
         (np.eye(3), "transition has 3 classes, but there are 2"),
     ],
 )
 def test_bad_transition(transition, message):
     with pytest.raises(ValueError, match=message):
         flip_labels(["a", "b"], transition)
+
+
+@pytest.mark.parametrize("classes", [["a", "a"], [["a", "b"]]])
+def test_bad_classes(classes):
+    with pytest.raises(ValueError, match="classes must be distinct labels"):
+        flip_labels(["a", "a"], np.eye(2), classes=classes)
+    with pytest.raises(ValueError, match="not among the 2 known classes: 'c'"):
+        flip_labels(["a", "c"], np.eye(2), classes=["a", "b"])
