@@ -208,9 +208,7 @@ def check_stochastic_rows(matrix: np.ndarray, name: str) -> None:
         row = int(np.argmax(np.abs(sums - 1)))
         advice = "Rows are true classes; a matrix with given labels in rows must be transposed."
         if np.allclose(matrix.sum(axis=0), 1, atol=1e-6):
-            advice = (
-                "Rows are true classes. Its columns sum to 1: the transpose is meant, it seems."
-            )
+            advice = "Rows are true classes. Its columns sum to 1: the transpose is meant, perhaps."
         raise ValueError(
             f"The rows of {name} must sum to 1, but row {row} sums to {sums[row]:.6g}. {advice}"
         )
