@@ -203,6 +203,14 @@ def _negative_class_detector():
     yield {"estimator": _forest(), "metric": "euclidean", "store_estimators": True}
 
 
+def _noisy_logistic_regression():
+    from skrobust.noise import NeighborTransition
+
+    yield {}
+    yield {"transition": "learn", "tol": 1e-6}
+    yield {"transition": NeighborTransition(n_starts=1), "C": 10.0, "fit_intercept": False}
+
+
 # Generators of constructor arguments, by the name of the class.
 ARGUMENTS = {
     "CleaningClassifier": _cleaning_classifier,
@@ -215,6 +223,7 @@ ARGUMENTS = {
     "NegativeClassDetector": _negative_class_detector,
     "NeighborTransition": _neighbor_transition,
     "NeighborVote": _neighbor_vote,
+    "NoisyLogisticRegression": _noisy_logistic_regression,
     "ResidualDetector": _residual_detector,
     "TrainingDynamics": _training_dynamics,
     "EnsembleDetector": _ensemble_detector,

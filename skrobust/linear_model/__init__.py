@@ -1,3 +1,5 @@
 """Linear models with the label noise inside the likelihood."""
 
-__all__: list[str] = []
+from skrobust.linear_model._noisy_logistic_regression import NoisyLogisticRegression
+
+__all__ = ["NoisyLogisticRegression"]

@@ -1,0 +1,145 @@
+"""The loss of a linear model of labels that flip in one class only, with its gradient."""
+
+import numpy as np
+from scipy.special import expit, log_expit
+
+from skrobust.linear_model._channel_loss import linear_scores, weighted_rows
+
+
+class FlipLoss:
+    """Penalised mean negative log-likelihood of given labels of two classes.
+
+    Whether a row is of the class whose labels flip, and if so, whether its label does, are two
+    logistic regressions. Called with a vector of parameters, it returns the loss and the
+    gradient.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+        Rows, all of which count.
+    given : ndarray of shape (n_samples,), dtype intp
+        1 where the given label is the class whose labels flip, 0 where it is the other one, -1
+        where there is none.
+    verified : ndarray of shape (n_samples,), dtype intp
+        The same for true classes, -1 where they are not known.
+    weight : ndarray of shape (n_samples,) or None
+        Weights.
+    penalty, flip_penalty : float
+        Halves of these, divided by the sum of weights, multiply the sums of squared coefficients
+        of the two scores.
+    fit_intercept : bool
+        Whether the first score has an intercept; the second always has. Neither is penalised.
+    log_odds : float, default=None
+        The second score where it is known and constant; may be -inf. None: it is learned.
+    prior : tuple of float, default=(0.0, 0.0)
+        Of a second score that is learned: mass of rows of the class, as if seen in the origin,
+        of which the label was kept, and of which it flipped.
+    """
+
+    def __init__(
+        self,
+        X,
+        given,
+        verified,
+        weight,
+        *,
+        penalty,
+        flip_penalty,
+        fit_intercept,
+        log_odds=None,
+        prior=(0.0, 0.0),
+    ):
+        self.X = X
+        self.X_transposed = X.T
+        self.fit_intercept = fit_intercept
+        self.log_odds = log_odds
+        total = len(given) if weight is None else weight.sum()
+        self.scale = 1 / total
+        self.weight = np.full(len(given), self.scale) if weight is None else weight * self.scale
+        self.penalty = penalty * self.scale
+        self.flip_penalty = flip_penalty * self.scale
+        self.prior = self.scale * np.asarray(prior)
+        # No label flips to the class whose labels flip: who is given that label belongs to it.
+        known = np.where(verified >= 0, verified, np.where(given == 1, 1, -1))
+        self.unknown = np.flatnonzero(known < 0)
+        self.posterior = np.maximum(known, 0).astype(np.float64)
+        self.member_weight = self.weight * (known == 1)
+        self.kept_weight = self.member_weight * (given == 1)
+        self.flipped_weight = self.member_weight * (given == 0)
+
+    @property
+    def learns_flips(self) -> bool:
+        """Whether the second score is learned."""
+        return self.log_odds is None
+
+    def split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Take a vector of parameters apart.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            What the solver sees.
+
+        Returns
+        -------
+        coef : ndarray of shape (n_scores, n_features)
+            Coefficients of one score, or two.
+        intercept : ndarray of shape (n_scores,)
+            Intercepts.
+        """
+        n_scores, n_features = 1 + self.learns_flips, self.X.shape[1]
+        coef = parameters[: n_scores * n_features].reshape(n_scores, n_features)
+        intercept = parameters[n_scores * n_features :]
+        return coef, intercept if self.fit_intercept else np.concatenate([[0.0], intercept])
+
+    def join(self, coef, intercept) -> np.ndarray:
+        """Make the vector of parameters.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_scores, n_features)
+            Coefficients.
+        intercept : ndarray of shape (n_scores,)
+            Intercepts.
+
+        Returns
+        -------
+        parameters : ndarray of shape (n_parameters,)
+            For this function and for :meth:`split`.
+        """
+        return np.concatenate([np.ravel(coef), intercept if self.fit_intercept else intercept[1:]])
+
+    def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Compute the loss and its gradient."""
+        coef, intercept = self.split(parameters)
+        scores = linear_scores(self.X, coef, intercept)
+        unknown, weight = self.unknown, self.weight
+        log_flip = log_expit(scores[1] if self.learns_flips else self.log_odds)
+        # Log-odds that a row which was given the other label belongs to the class after all.
+        doubt = scores[0, unknown] + (log_flip[unknown] if self.learns_flips else log_flip)
+        loss = -(
+            weight @ log_expit(-scores[0])
+            + self.member_weight @ scores[0]
+            - weight[unknown] @ log_expit(-doubt)
+        )
+        loss += self.penalty / 2 * coef[0] @ coef[0]
+        posterior = self.posterior
+        posterior[unknown] = expit(doubt)
+        slopes = np.empty_like(scores)
+        slopes[0] = (expit(scores[0]) - posterior) * weight
+        if self.learns_flips:
+            kept, flipped = self.prior
+            loss -= self.kept_weight @ (log_flip - scores[1]) + self.flipped_weight @ log_flip
+            loss -= kept * log_expit(-intercept[1]) + flipped * log_expit(intercept[1])
+            loss += self.flip_penalty / 2 * coef[1] @ coef[1]
+            flip = np.exp(log_flip)
+            mass = self.kept_weight + self.flipped_weight
+            mass[unknown] = posterior[unknown] * weight[unknown]
+            slopes[1] = mass * flip - self.flipped_weight
+            slopes[1, unknown] -= mass[unknown]
+        gradient = weighted_rows(self.X_transposed, slopes)
+        gradient += np.array([self.penalty, self.flip_penalty])[: len(coef), None] * coef
+        totals = slopes.sum(axis=1)
+        if self.learns_flips:
+            totals[1] += (kept + flipped) * expit(intercept[1]) - flipped
+        return float(loss), self.join(gradient, totals)
