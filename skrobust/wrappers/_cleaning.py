@@ -1,11 +1,7 @@
 """Train a classifier on labels that have been cleaned first."""
 
 import numpy as np
-from sklearn.base import ClassifierMixin, clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
 
 from skrobust.detection import EnsembleDetector
 from skrobust.detection._companions import COMPANIONS, has_preprocessing
@@ -13,10 +9,11 @@ from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._rows import is_numeric
 from skrobust.utils._sklearn import fit_context
-from skrobust.wrappers._cleaning_base import BaseCleaning, estimator_has
+from skrobust.wrappers._cleaning_base import BaseCleaning
+from skrobust.wrappers._wrapper_base import ClassifierWrapper
 
 
-class CleaningClassifier(ClassifierMixin, BaseCleaning):
+class CleaningClassifier(ClassifierWrapper, BaseCleaning):
     """Find the wrong labels, deal with them, and train a classifier on the result.
 
     .. versionadded:: 0.1
@@ -94,9 +91,6 @@ class CleaningClassifier(ClassifierMixin, BaseCleaning):
     True
     """
 
-    def _default_estimator(self):
-        return LogisticRegression()
-
     def _default_detector(self):
         return EnsembleDetector()
 
@@ -111,13 +105,6 @@ class CleaningClassifier(ClassifierMixin, BaseCleaning):
             together = [COMPANIONS] if has_preprocessing(estimator) else []
             detector = EnsembleDetector([estimator, *together])
         return self._configure(detector)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self._get_estimator())
-        if inner.classifier_tags is not None:
-            tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
-        return tags
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None, **params):
@@ -195,54 +182,3 @@ class CleaningClassifier(ClassifierMixin, BaseCleaning):
             total = weight[rows].sum()
             weight[rows] = weight[rows] * (prior[rows].sum() / total) if total else prior[rows]
         return weight
-
-    @available_if(estimator_has("predict_proba"))
-    def predict_proba(self, X):
-        """Predict probabilities of classes by the fitted classifier.
-
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
-
-    @available_if(estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X):
-        """Predict logarithms of probabilities of classes by the fitted classifier.
-
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_samples, n_classes)
-            Logarithms, in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict_log_proba(X)
-
-    @available_if(estimator_has("decision_function"))
-    def decision_function(self, X):
-        """Compute the decision function of the fitted classifier.
-
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
-
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            As of the classifier.
-        """
-        check_is_fitted(self)
-        return self.estimator_.decision_function(X)

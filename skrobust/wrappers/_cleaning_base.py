@@ -4,11 +4,8 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.base import clone
+from sklearn.utils.validation import check_memory
 
 from skrobust.utils._random import draw_seed, is_integer_seed, private_random_state
 from skrobust.utils._rows import as_numbers, is_numeric
@@ -17,20 +14,9 @@ from skrobust.utils._sklearn import (
     HasMethods,
     StrOptions,
     raise_for_params,
-    routing_enabled,
     safe_indexing,
 )
-from skrobust.utils._weights import index_fit_params, weight_fit_params
-
-
-def estimator_has(method):
-    """Make a condition for ``available_if``: whether the inner estimator has a method."""
-
-    def check(self):
-        getattr(getattr(self, "estimator_", None) or self._get_estimator(), method)
-        return True
-
-    return check
+from skrobust.wrappers._wrapper_base import BaseWrapper
 
 
 def _detect(detector, X, y, verified_labels, sample_weight, groups, n_jobs):
@@ -42,7 +28,7 @@ def _detect(detector, X, y, verified_labels, sample_weight, groups, n_jobs):
     )
 
 
-class BaseCleaning(MetaEstimatorMixin, BaseEstimator):
+class BaseCleaning(BaseWrapper):
     """Base class of the wrappers that find errors, deal with them and train on the result.
 
     A subclass writes ``_default_estimator()``, ``_default_detector()`` (what the tags say if
@@ -50,7 +36,7 @@ class BaseCleaning(MetaEstimatorMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "estimator": [HasMethods(["fit", "predict"]), None],
+        **BaseWrapper._parameter_constraints,
         "detector": [HasMethods(["fit"]), None],
         "action": [StrOptions({"drop", "relabel", "reweight"})],
         "cv": ["cv_object"],
@@ -78,12 +64,8 @@ class BaseCleaning(MetaEstimatorMixin, BaseEstimator):
         self.random_state = random_state
         self.memory = memory
 
-    def _get_estimator(self):
-        """The model to train."""
-        if self.estimator is not None:
-            return self.estimator
-        default = self._default_estimator()
-        return default.set_fit_request(sample_weight=True) if routing_enabled() else default
+    def _helper(self):
+        return self._default_detector() if self.detector is None else self.detector
 
     def _configure(self, detector):
         """Hand the parameters that were given to this wrapper on to a detector."""
@@ -94,32 +76,6 @@ class BaseCleaning(MetaEstimatorMixin, BaseEstimator):
             # A generator would be copied with its state, and every refit would draw the same.
             given["random_state"] = draw_seed(private_random_state(self.random_state))
         return detector.set_params(**given)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self._get_estimator())
-        judge = get_tags(self._default_detector() if self.detector is None else self.detector)
-        tags.input_tags.sparse = inner.input_tags.sparse and judge.input_tags.sparse
-        tags.input_tags.allow_nan = inner.input_tags.allow_nan and judge.input_tags.allow_nan
-        return tags
-
-    def get_metadata_routing(self):
-        """Say which metadata this wrapper and its estimator take.
-
-        The detector is not asked: it always gets `verified_labels`, `sample_weight` and
-        `groups`.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            Routing information.
-        """
-        mapping = MethodMapping().add(caller="fit", callee="fit")
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(estimator=self._get_estimator(), method_mapping=mapping)
-        )
 
     def _fit(self, data, y, verified_labels, params):
         """Find the errors, deal with them and train the model.
@@ -141,30 +97,18 @@ class BaseCleaning(MetaEstimatorMixin, BaseEstimator):
         raise_for_params(params, self, "fit")
         features = Features(data.X)
         estimator = clone(self._get_estimator())
-        fit_params = self._route(estimator, data, params)
+        needs_weight = self.action == "reweight"
+        fit_params = self._route(estimator, data, params, needs_weight=needs_weight)
         detector = self._find_errors(data, y, verified_labels)
         rows, targets, weight = self._clean(data, detector)
-        fit_params = index_fit_params(fit_params, rows, data.n_samples)
-        for key in weight_fit_params(estimator, weight) if weight is not None else ():
-            if key in fit_params or self.action == "reweight":
-                fit_params[key] = weight[rows]
-        X_kept = data.X if len(rows) == data.n_samples else safe_indexing(data.X, rows)
-        self.estimator_ = estimator.fit(X_kept, targets[rows], **fit_params)
+        weight = None if weight is None else weight[rows]
+        self._train(
+            estimator, data, rows, targets[rows], weight, fit_params, needs_weight=needs_weight
+        )
         _let_complain(self.estimator_, data, rows)
         self.detector_ = detector
         features.record(self)
         return self
-
-    def _route(self, estimator, data, params) -> dict:
-        """Work out the keywords of the final fit, or refuse, before any work."""
-        if self.action == "reweight":
-            weight_fit_params(estimator, np.ones(data.n_samples))
-        fit_params = weight_fit_params(estimator, data.sample_weight)
-        if not routing_enabled():
-            return fit_params
-        if data.sample_weight is not None:
-            params = {**params, "sample_weight": data.sample_weight}
-        return dict(process_routing(self, "fit", **params)["estimator"]["fit"]) if params else {}
 
     def _find_errors(self, data, y, verified_labels):
         detector = self._make_detector(data.X)
@@ -191,23 +135,6 @@ class BaseCleaning(MetaEstimatorMixin, BaseEstimator):
                 f" {type(detector).__name__} does not: use action='drop' or 'reweight'."
             )
         return suggested
-
-    @available_if(estimator_has("predict"))
-    def predict(self, X):
-        """Predict by the fitted model.
-
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,)
-            Predictions.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict(X)
 
 
 def _let_complain(estimator, data, kept) -> None:

@@ -1,0 +1,215 @@
+"""What all wrappers around one model have in common: its default, metadata, tags, predictions."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skrobust.utils._sklearn import HasMethods, routing_enabled, safe_indexing
+from skrobust.utils._weights import index_fit_params, weight_fit_params
+
+
+def estimator_has(method):
+    """Make a condition for ``available_if``: whether the inner estimator has a method."""
+
+    def check(self):
+        getattr(getattr(self, "estimator_", None) or self._get_estimator(), method)
+        return True
+
+    return check
+
+
+class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
+    """Base class of the wrappers that train a clone of one model, their parameter `estimator`.
+
+    A subclass writes ``_default_estimator()`` and ``fit``, which sets ``estimator_``; and, if it
+    looks at X with anything else, ``_helper()``. Before any work, ``fit`` calls
+    ``self._route(estimator, data, params)``, and in the end ``self._train(...)``.
+    """
+
+    _parameter_constraints: dict = {"estimator": [HasMethods(["fit", "predict"]), None]}
+
+    def _get_estimator(self):
+        """The model to train."""
+        if self.estimator is not None:
+            return self.estimator
+        default = self._default_estimator()
+        return default.set_fit_request(sample_weight=True) if routing_enabled() else default
+
+    def _helper(self):
+        """What else looks at X, if nothing is known of X yet; None if there is nothing."""
+        return None
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        helper = self._helper()
+        looking = [self._get_estimator()] + ([] if helper is None else [helper])
+        inputs = [get_tags(part).input_tags for part in looking]
+        tags.input_tags.sparse = all(part.sparse for part in inputs)
+        tags.input_tags.allow_nan = all(part.allow_nan for part in inputs)
+        return tags
+
+    def get_metadata_routing(self):
+        """Say which metadata this wrapper and its estimator take.
+
+        What judges the labels is not asked: it gets all that is known about them.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Routing information.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(estimator=self._get_estimator(), method_mapping=mapping)
+        )
+
+    def _route(self, estimator, data, params, *, needs_weight=False) -> dict:
+        """Work out the keywords of the final fit, or refuse, before any work.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            The clone to be fitted.
+        data : LabelledData or TargetData
+            What ``fit`` was given, validated.
+        params : dict
+            More metadata for ``fit``.
+        needs_weight : bool
+            Whether weights will be made, which the estimator must take.
+
+        Returns
+        -------
+        fit_params : dict
+            Keywords, for all rows; with the weights of the caller where they are requested.
+        """
+        if needs_weight:
+            weight_fit_params(estimator, np.ones(data.n_samples))
+        fit_params = weight_fit_params(estimator, data.sample_weight)
+        if not routing_enabled():
+            return fit_params
+        if data.sample_weight is not None:
+            params = {**params, "sample_weight": data.sample_weight}
+        return dict(process_routing(self, "fit", **params)["estimator"]["fit"]) if params else {}
+
+    def _train(self, estimator, data, rows, targets, weight, fit_params, *, needs_weight=False):
+        """Fit the final model.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            The clone to be fitted.
+        data : LabelledData or TargetData
+            What ``fit`` was given, validated.
+        rows : ndarray of shape (n_rows,)
+            Row numbers; a row may come several times.
+        targets : ndarray of shape (n_rows,)
+            Labels or numbers to learn, one for each of `rows`.
+        weight : ndarray of shape (n_rows,) or None
+            Weights, one for each of `rows`.
+        fit_params : dict
+            As of ``_route``, for all rows.
+        needs_weight : bool
+            Whether the estimator gets the weights even if it did not ask for those of the caller.
+        """
+        params = index_fit_params(fit_params, rows, data.n_samples)
+        for key in () if weight is None else weight_fit_params(estimator, weight):
+            if key in params or needs_weight:
+                params[key] = weight
+        X = data.X if _are_all(rows, data.n_samples) else safe_indexing(data.X, rows)
+        self.estimator_ = estimator.fit(X, targets, **params)
+
+    @available_if(estimator_has("predict"))
+    def predict(self, X):
+        """Predict by the fitted model.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Predictions.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+
+def _are_all(rows, n_samples) -> bool:
+    """Whether these are all rows, one after the other."""
+    return len(rows) == n_samples and np.array_equal(rows, np.arange(n_samples))
+
+
+class ClassifierWrapper(ClassifierMixin):
+    """What a wrapper around a classifier has more than any other.
+
+    It stands before :class:`BaseWrapper`. ``fit`` sets ``classes_``.
+    """
+
+    def _default_estimator(self):
+        return LogisticRegression()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self._get_estimator())
+        if inner.classifier_tags is not None:
+            tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
+        return tags
+
+    @available_if(estimator_has("predict_proba"))
+    def predict_proba(self, X):
+        """Predict probabilities of classes by the fitted classifier.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Predict logarithms of probabilities of classes by the fitted classifier.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+            Logarithms, in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_log_proba(X)
+
+    @available_if(estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Compute the decision function of the fitted classifier.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            As of the classifier.
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
