@@ -95,7 +95,10 @@ def _ridge():
 
 
 def _residual_detector():
+    from skrobust.detection import DecoyThreshold
+
     yield {"estimator": _regression_forest(60), "store_estimators": True}
+    yield {"estimator": _ridge(), "threshold": DecoyThreshold()}
     yield {"estimator": _ridge(), "cv": 3, "n_bootstrap": 2}
     yield {"estimator": _ridge(), "rule": "refit", "flag_fraction": 0.1, "cv": 2}
 
@@ -111,7 +114,11 @@ def _cleaning_regressor():
 
 
 def _multilabel_detector():
+    from skrobust.detection import DecoyThreshold, MixtureThreshold
+
     yield {"estimator": GaussianNB()}
+    yield {"estimator": GaussianNB(), "threshold": DecoyThreshold()}
+    yield {"estimator": _forest(), "threshold": MixtureThreshold(per_class=True)}
     yield {"estimator": _forest(), "aggregate": "min", "rule": "both"}
     yield {"estimator": GaussianNB(), "strategy": "one_vs_rest", "rule": "low_self_confidence"}
     yield {"estimator": GaussianNB(), "aggregate": "mean", "flag_fraction": 0.1}
@@ -203,6 +210,12 @@ def _negative_class_detector():
     yield {"estimator": _forest(), "metric": "euclidean", "store_estimators": True}
 
 
+def _instance_flip_classifier():
+    yield {}
+    yield {"fixed_flip_rate": 0.1, "C": 10.0}
+    yield {"flip_C": 0.1, "prior_strength": 5.0, "fit_intercept": False}
+
+
 def _noisy_logistic_regression():
     from skrobust.noise import NeighborTransition
 
@@ -223,6 +236,7 @@ ARGUMENTS = {
     "NegativeClassDetector": _negative_class_detector,
     "NeighborTransition": _neighbor_transition,
     "NeighborVote": _neighbor_vote,
+    "InstanceFlipClassifier": _instance_flip_classifier,
     "NoisyLogisticRegression": _noisy_logistic_regression,
     "ResidualDetector": _residual_detector,
     "TrainingDynamics": _training_dynamics,

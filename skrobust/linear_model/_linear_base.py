@@ -104,10 +104,14 @@ class NoisyLinearClassifier(ClassifierMixin, BaseEstimator):
                 stacklevel=5,
             )
 
+    def _check_new(self, X):
+        """Validate rows to predict."""
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
+
     def _linear_scores(self, X) -> np.ndarray:
         """Scores of shape (n_scores, n_samples): one row, of the second class, if there are two."""
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
+        X = self._check_new(X)
         return linear_scores(X, self.coef_, self.intercept_)
 
     def decision_function(self, X):
