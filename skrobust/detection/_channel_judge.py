@@ -7,6 +7,7 @@ import numpy as np
 from skrobust.detection._decoys import DecoyCurve, decoy_curve
 from skrobust.noise._channel import NoiseChannel, fit_channel
 from skrobust.noise._confident_joint import given_proba
+from skrobust.noise._known_pairs import known_pairs
 
 # How labels are ranked: by the surest half of the rows, and half way to symmetric noise. Which
 # labels are confused is seen best where the models are sure; elsewhere, what looks like noise in
@@ -42,15 +43,6 @@ class ChannelJudge:
         """Flag rows below the cut, unless the label is the most probable class all the same."""
         own = given_proba(np.maximum(codes, 0), true_proba)
         return (codes >= 0) & (quality <= self.cut) & (own < true_proba.max(axis=1))
-
-
-def known_pairs(data) -> np.ndarray:
-    """Weigh the rows that a person checked, by true class (rows) and given label (columns)."""
-    n_classes = len(data.classes)
-    checked = data.used & (data.verified >= 0) & (data.codes >= 0)
-    weight = None if data.sample_weight is None else data.sample_weight[checked]
-    pairs = data.verified[checked] * n_classes + data.codes[checked]
-    return np.bincount(pairs, weights=weight, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def fit_judge(

@@ -223,7 +223,64 @@ def confident_counts(
     counts : ndarray of shape (n_classes, n_classes)
         Mass of rows by predicted class (rows) and given label (columns).
     """
+    confident = confident_rows(codes, pred_proba, weight, confident_share=confident_share)
+    return count_labels(confident, codes, pred_proba.shape[1], weight)
+
+
+def confident_rows(
+    codes: np.ndarray,
+    pred_proba: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    confident_share: float = CONFIDENT_SHARE,
+    least_mass: float = _LEAST_MASS,
+) -> np.ndarray:
+    """Find the rows that are surest of each class.
+
+    Parameters
+    ----------
+    codes, pred_proba, weight, confident_share
+        As of :func:`fit_channel`.
+    least_mass : float, default=30
+        So much of each predicted class at least, if it has that much.
+
+    Returns
+    -------
+    confident : ndarray of shape (n_samples,), dtype intp
+        The predicted class of these rows; -1 for all others.
+    """
     n_classes = pred_proba.shape[1]
+    best, top = predicted_classes(codes, pred_proba)
+    masses = class_mass(best, n_classes, weight)
+    confident = np.full(len(codes), -1, dtype=np.intp)
+    used = best >= 0
+    rows_by_class = np.argsort(np.where(used, best, n_classes), kind="stable")
+    ends = np.searchsorted(best[rows_by_class][: used.sum()], np.arange(n_classes + 1))
+    for k in np.flatnonzero(masses > 0):
+        rows = rows_by_class[ends[k] : ends[k + 1]]
+        wanted = max(confident_share * masses[k], min(least_mass, masses[k]))
+        cut = top_mass_cut(top[rows], wanted, None if weight is None else weight[rows])
+        confident[rows[top[rows] >= cut]] = k
+    return confident
+
+
+def predicted_classes(codes: np.ndarray, pred_proba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the most probable class of each row that has a label.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,)
+        Given labels; rows with -1 take no part.
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Probabilities.
+
+    Returns
+    -------
+    best : ndarray of shape (n_samples,), dtype intp
+        Classes; -1 for rows that take no part, and where several are equally probable.
+    top : ndarray of shape (n_samples,)
+        Their probabilities.
+    """
     best = np.empty(len(codes), dtype=np.intp)
     top = np.empty(len(codes), dtype=pred_proba.dtype)
 
@@ -234,21 +291,31 @@ def confident_counts(
 
     for_each_block(look, len(codes), pred_proba.shape[1] * pred_proba.itemsize)
     # A tie between classes says nothing, and must not be broken by their names.
-    used = (codes >= 0) & ~_ties(pred_proba, top)
-    masses = class_mass(np.where(used, best, -1), n_classes, weight)
-    confident = np.full(len(codes), -1, dtype=np.intp)
-    rows_by_class = np.argsort(np.where(used, best, n_classes), kind="stable")
-    ends = np.searchsorted(best[rows_by_class][: used.sum()], np.arange(n_classes + 1))
-    for k in np.flatnonzero(masses > 0):
-        rows = rows_by_class[ends[k] : ends[k + 1]]
-        wanted = max(confident_share * masses[k], min(_LEAST_MASS, masses[k]))
-        cut = top_mass_cut(top[rows], wanted, None if weight is None else weight[rows])
-        confident[rows[top[rows] >= cut]] = k
-    rows = np.flatnonzero(confident >= 0)
-    pairs = confident[rows] * n_classes + codes[rows]
-    counts = np.bincount(
-        pairs, weights=None if weight is None else weight[rows], minlength=n_classes**2
-    )
+    best[(codes < 0) | _ties(pred_proba, top)] = -1
+    return best, top
+
+
+def count_labels(true: np.ndarray, codes: np.ndarray, n_classes: int, weight=None) -> np.ndarray:
+    """Weigh rows by what is taken for their true class, and by given label.
+
+    Parameters
+    ----------
+    true, codes : ndarray of shape (n_samples,)
+        Classes; rows in which either is -1 are left out.
+    n_classes : int
+        Number of classes.
+    weight : ndarray of shape (n_samples,), default=None
+        Weights.
+
+    Returns
+    -------
+    counts : ndarray of shape (n_classes, n_classes), dtype float64
+        Mass of rows by true class (rows) and given label (columns).
+    """
+    rows = np.flatnonzero((true >= 0) & (codes >= 0))
+    pairs = true[rows] * n_classes + codes[rows]
+    mass = None if weight is None else weight[rows]
+    counts = np.bincount(pairs, weights=mass, minlength=n_classes**2)
     return counts.reshape(n_classes, n_classes).astype(np.float64)
 
 

@@ -20,6 +20,7 @@ from skrobust.noise._consensus_moments import (
     count_consensus,
     solve_consensus,
 )
+from skrobust.noise._known_pairs import check_counted, known_pairs
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._warnings import LabelNoiseWarning
@@ -182,18 +183,18 @@ class NeighborTransition(TransitionEstimator):
         # Verified labels do not go wrong as given ones do.
         given = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
         seen = np.bincount(given.codes[given.used], minlength=n_classes) > 0
-        _check_counted(seen, data.classes, "counts")
+        check_counted(seen, data.classes, "counts")
         units, neighborhood = find_neighborhood(
             self, given, n_tried=_N_TRIED, random_state=random_state
         )
         triples = label_triples(neighborhood.graph, units.class_mass(given), self.n_neighbors_)
         counts = triples.count()
-        _check_counted(counts.sum(axis=(1, 2)) > 0, data.classes, "has enough neighbours")
+        check_counted(counts.sum(axis=(1, 2)) > 0, data.classes, "has enough neighbours")
         consensus = count_consensus(counts)
         prior, transition, _ = solve_consensus(
             consensus, n_starts=self.n_starts, random_state=random_state
         )
-        known = _known_pairs(data)
+        known = known_pairs(data)
         if known.any():
             known /= data.mass(given.used)
             _, prior, transition = _refine(consensus, prior, transition, known)
@@ -218,26 +219,6 @@ class NeighborTransition(TransitionEstimator):
             samples.append(align_classes(*sample, transition)[1])
         tail = (1 - _CONFIDENCE) / 2
         return np.quantile(samples, [tail, 1 - tail], axis=0)
-
-
-def _check_counted(seen, classes, what) -> None:
-    """Refuse labels of which a class is missing among the rows that count."""
-    if not seen.all():
-        label = classes.tolist()[int(np.argmin(seen))]
-        raise ValueError(
-            f"The class {label!r} was given to no row that {what}: nothing can be said about how"
-            " often it is given by mistake."
-        )
-
-
-def _known_pairs(data) -> np.ndarray:
-    """Sum up the mass of verified rows by true class and given label."""
-    rows = np.flatnonzero(data.used & (data.verified >= 0) & (data.codes >= 0))
-    n_classes = len(data.classes)
-    weight = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight[rows]
-    pairs = data.verified[rows] * n_classes + data.codes[rows]
-    counts = np.bincount(pairs, weights=weight, minlength=n_classes**2)
-    return counts.reshape(n_classes, n_classes)
 
 
 def _refine(consensus, prior, transition, known):
