@@ -11,6 +11,7 @@ from unittest import SkipTest
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -20,6 +21,8 @@ import skrobust.wrappers
 from skrobust._base import Judgement, LabelErrorDetector, Reweighter, TransitionEstimator
 from skrobust._threshold import LabelQualityThreshold
 from skrobust.utils._checks_common import is_known_kind
+from skrobust.utils._data import check_labelled_data
+from skrobust.utils._sklearn import Features, fit_context, raise_for_params
 from skrobust.utils.estimator_checks import (
     check_label_error_detector,
     check_reweighter,
@@ -28,6 +31,7 @@ from skrobust.utils.estimator_checks import (
     parametrize_with_robust_checks,
     yield_checks,
 )
+from skrobust.wrappers._wrapper_base import BaseWrapper, ClassifierWrapper
 from tests import _instances
 
 INSTANCES = _instances.all_instances()
@@ -286,6 +290,57 @@ class OrderOfNames(CountsGuesses):
         return self._joint(data) * np.linspace(1, 1.3, len(data.classes))
 
 
+class PlainWrapper(ClassifierWrapper, BaseWrapper):
+    """Trains a classifier on given labels, and on verified ones where there are any."""
+
+    def __init__(self, estimator=None):
+        self.estimator = estimator
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
+        data = check_labelled_data(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+        )
+        raise_for_params(params, self, "fit")
+        features = Features(data.X)
+        estimator = clone(self._get_estimator())
+        fit_params = self._route(estimator, data, params)
+        rows, codes, weight = self._choose(data)
+        self._train(estimator, data, rows, data.classes[codes], weight, fit_params)
+        self.classes_ = self.estimator_.classes_
+        features.record(self)
+        return self
+
+    def _choose(self, data):
+        rows = np.flatnonzero(data.used)
+        weight = None if data.sample_weight is None else data.sample_weight[rows]
+        return rows, data.best_codes[rows], weight
+
+
+class IgnoresPeople(PlainWrapper):
+    """Takes verified labels and does not look at them."""
+
+    def _choose(self, data):
+        return super()._choose(dataclasses.replace(data, verified=np.full(data.n_samples, -1)))
+
+
+class IgnoresWeights(PlainWrapper):
+    """Takes weights and does not look at them."""
+
+    def _choose(self, data):
+        rows, codes, weight = super()._choose(data)
+        return rows, codes, None if weight is None else np.ones(len(rows))
+
+
+class PrefersTheFirst(PlainWrapper):
+    """Trains on rows of the first class twice."""
+
+    def _choose(self, data):
+        rows, codes, weight = super()._choose(data)
+        twice = np.concatenate([np.arange(len(rows)), np.flatnonzero(codes == 0)])
+        return rows[twice], codes[twice], None if weight is None else weight[twice]
+
+
 @pytest.mark.parametrize("cls", [Centroids, Noisy])
 def test_a_sound_detector_passes(cls):
     check_label_error_detector(cls())
@@ -297,6 +352,10 @@ def test_a_sound_reweighter_passes():
 
 def test_a_sound_transition_estimator_passes():
     check_transition_estimator(CountsGuesses())
+
+
+def test_a_sound_classifier_passes():
+    check_robust_classifier(PlainWrapper())
 
 
 def test_random_scores_fail():
@@ -335,6 +394,9 @@ def test_random_scores_fail_even_if_they_say_that_they_are_random():
         (CountsRows, {"check_weights_equal_repeats", "check_zero_weights"}),
         (Transposed, {"check_transition_is_recovered"}),
         (OrderOfNames, {"check_renamed_classes"}),
+        (IgnoresPeople, {"check_learns_verified_labels"}),
+        (IgnoresWeights, {"check_weights_equal_repeats"}),
+        (PrefersTheFirst, {"check_renamed_classes"}),
     ],
 )
 def test_a_broken_estimator_fails(cls, failed):
@@ -342,7 +404,7 @@ def test_a_broken_estimator_fails(cls, failed):
 
 
 def test_entry_points_refuse_what_they_are_not_for():
-    with pytest.raises(TypeError, match="LogisticRegression is no classifier with a parameter"):
+    with pytest.raises(TypeError, match="LogisticRegression is no classifier whose fit takes"):
         check_robust_classifier(LogisticRegression())
     with pytest.raises(TypeError, match="Pass an instance of Centroids"):
         check_label_error_detector(Centroids)

@@ -23,7 +23,7 @@ from skrobust.utils._checks_common import (
     fit_quietly,
     fresh,
     has_param,
-    is_wrapper,
+    is_robust_classifier,
     make_rows,
     quiet,
 )
@@ -50,7 +50,7 @@ def _check_predicts(classifier, X, truth, what) -> None:
 
 
 def check_classifier_attributes(estimator) -> None:
-    """A wrapper has fitted parts, leaves its parameters unfitted and predicts what it learned."""
+    """It leaves its parameters unfitted, has fitted parts instead, and predicts what it learned."""
     X, y, truth = _text_rows()
     classifier = fresh(estimator)
     given = classifier.get_params(deep=False)
@@ -62,11 +62,28 @@ def check_classifier_attributes(estimator) -> None:
         if hasattr(value, "fit"):
             fitted = [key for key in vars(value) if key.endswith("_") and key[0] != "_"]
             assert not fitted, f"fit fitted the parameter {name} in place."
-    assert is_classifier(classifier), "A wrapper must be a classifier."
-    assert is_classifier(classifier.estimator_), "estimator_ must be a fitted classifier."
-    assert hasattr(classifier.detector_, "label_quality_"), "detector_ is not fitted."
-    _check_predicts(classifier, X, truth, "A wrapper")
-    np.testing.assert_array_equal(classifier.predict(X), classifier.estimator_.predict(X))
+    assert is_classifier(classifier), "A robust classifier must be a classifier."
+    if hasattr(classifier, "estimator_"):
+        assert is_classifier(classifier.estimator_), "estimator_ must be a fitted classifier."
+    if has_param(classifier, "detector"):
+        assert hasattr(classifier.detector_, "label_quality_"), "detector_ is not fitted."
+        expected = classifier.estimator_.predict(X)
+        np.testing.assert_array_equal(classifier.predict(X), expected, err_msg="predict")
+    _check_predicts(classifier, X, truth, "A robust classifier")
+
+
+def check_learns_verified_labels(estimator) -> None:
+    """Verified labels are learned from instead of given ones that are wrong in one region."""
+    X, truth, _ = make_rows(240, noise=0)
+    truth = _NAMES[truth]
+    # A column that is noise otherwise says which ants were taken for bees.
+    misled = (truth == "ant") & (X[:, 4] > 0)
+    X[:, 4] += np.where(X[:, 4] > 0, 5, -5)
+    given = np.where(misled, "bee", truth)
+    verified = np.where(misled | (np.arange(len(truth)) % 3 == 0), truth, None)
+    classifier = fit_quietly(fresh(estimator), X, given, verified_labels=verified)
+    share = np.mean(classifier.predict(X[misled]) == "ant")
+    assert share > 0.9, f"{share:.0%} of the rows are predicted as they were verified."
 
 
 def check_voting(estimator) -> None:
@@ -118,7 +135,7 @@ def check_grid_search(estimator) -> None:
     grid = {"random_state": [0, 1]} if has_param(estimator, "random_state") else {}
     if getattr(estimator, "estimator", None) is None and has_param(estimator, "estimator"):
         grid["estimator"] = [LogisticRegression(C=0.01)]
-    if getattr(estimator, "detector", None) is not None:
+    if "detector__max_flag_rate" in estimator.get_params(deep=True):
         grid["detector__max_flag_rate"] = [None]
     search = GridSearchCV(fresh(estimator), grid, cv=2, n_jobs=2, error_score="raise")
     fit_quietly(search, X, y)
@@ -132,7 +149,7 @@ def check_grid_search(estimator) -> None:
 def check_texts(estimator) -> None:
     """Lists of texts pass through to a Pipeline that reads them, if nothing else is asked for."""
     if not has_param(estimator, "estimator"):
-        raise SkipTest("The wrapper has no parameter estimator.")
+        raise SkipTest("The classifier has no parameter estimator.")
     _, y, truth = _text_rows(90)
     words = {"ant": "hill queen leaf", "bee": "hive honey wing", "cow": "milk grass horn"}
     rng = np.random.default_rng(0)
@@ -141,7 +158,8 @@ def check_texts(estimator) -> None:
         for i, label in enumerate(truth)
     ]
     model = make_pipeline(CountVectorizer(), MultinomialNB())
-    params = {"estimator": model, "detector": None}
+    # What the default is must look at X through the estimator, if at all.
+    params = {"estimator": model, "detector": None, "reweighter": None, "transition": None}
     if getattr(estimator, "action", None) == "reweight":
         # Without metadata routing, weights reach the last step of a Pipeline and no other.
         params["action"] = "drop"
@@ -172,7 +190,7 @@ def check_routing_off(estimator) -> None:
 def _requesting(estimator, **request):
     """Ask for metadata, and for weights in every model inside."""
     model = fresh(estimator)
-    if is_wrapper(model) and has_param(model, "estimator") and model.estimator is None:
+    if is_robust_classifier(model) and has_param(model, "estimator") and model.estimator is None:
         model.set_params(estimator=LogisticRegression())
     parts = list(model.get_params(deep=True).values())
     for members in [part for part in parts if isinstance(part, (list, tuple))]:
@@ -212,6 +230,7 @@ def check_routing_on(estimator) -> None:
 
 CLASSIFIER_CHECKS = (
     check_classifier_attributes,
+    check_learns_verified_labels,
     check_voting,
     check_stacking,
     check_bagging,

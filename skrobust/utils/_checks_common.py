@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from inspect import signature
 
 import numpy as np
 from sklearn.base import clone, is_classifier, is_regressor
@@ -12,6 +13,8 @@ from skrobust.utils._warnings import LabelNoiseWarning
 
 # Numerical solvers stop early, at a place that depends on the order of rows and classes.
 TOLERANCE = 1e-4
+# Scores come to ten times as much where classes are well apart.
+PROBA_TOLERANCE = 1e-3
 N_SEEDS = 20
 ROW_ANSWERS = ("label_quality_", "label_errors_", "keep_weight_", "sample_weight_")
 CLASS_ANSWERS = ("transition_matrix_", "class_prior_")
@@ -23,9 +26,14 @@ def is_detector(estimator) -> bool:
     return isinstance(estimator, LabelErrorDetector)
 
 
-def is_wrapper(estimator) -> bool:
-    """Whether an estimator is a classifier with a detector inside."""
-    return is_classifier(estimator) and has_param(estimator, "detector")
+def is_robust_classifier(estimator) -> bool:
+    """Whether an estimator is a classifier that knows that labels may be wrong.
+
+    It is told in ``fit`` which labels a person has verified, whatever it does about the others.
+    """
+    return is_classifier(estimator) and (
+        has_param(estimator, "detector") or fit_takes(estimator, "verified_labels")
+    )
 
 
 def is_target_detector(estimator) -> bool:
@@ -44,7 +52,7 @@ def is_known_kind(estimator) -> bool:
     kinds = (LabelErrorDetector, Reweighter, TransitionEstimator)
     return (
         isinstance(estimator, kinds)
-        or is_wrapper(estimator)
+        or is_robust_classifier(estimator)
         or is_target_detector(estimator)
         or is_target_wrapper(estimator)
     )
@@ -60,6 +68,11 @@ def has_param(estimator, name: str) -> bool:
     return name in estimator.get_params(deep=False)
 
 
+def fit_takes(estimator, name: str) -> bool:
+    """Whether ``fit`` has a parameter."""
+    return name in signature(estimator.fit).parameters
+
+
 def fresh(estimator, /, *, seed=0, **params):
     """Clone an estimator, give every part that has none a seed, and set parameters it has.
 
@@ -70,7 +83,8 @@ def fresh(estimator, /, *, seed=0, **params):
     seed : int or None
         For every `random_state` inside that is None; the outermost is set in any case.
     **params : dict
-        Set where the constructor has such a parameter.
+        Set where the constructor has such a parameter. `cv` is set as well in what judges labels
+        inside, if the constructor does not have it.
 
     Returns
     -------
@@ -86,7 +100,19 @@ def fresh(estimator, /, *, seed=0, **params):
     }
     estimator.set_params(**seeds)
     own = estimator.get_params(deep=False)
+    if "cv" in params and "cv" not in own:
+        _set_inner_cv(estimator, params["cv"])
     return estimator.set_params(**{key: value for key, value in params.items() if key in own})
+
+
+def _set_inner_cv(estimator, cv) -> None:
+    """Set the folds of the detectors, reweighters and transition estimators inside."""
+    for part in estimator.get_params(deep=False).values():
+        if isinstance(part, (LabelErrorDetector, Reweighter, TransitionEstimator)):
+            if has_param(part, "cv"):
+                part.set_params(cv=cv)
+            else:
+                _set_inner_cv(part, cv)
 
 
 @contextlib.contextmanager
@@ -176,7 +202,10 @@ def _mid_ranks(values):
 
 def judge_of(fitted):
     """The part of a fitted estimator that says something about labels."""
-    return fitted.detector_ if is_wrapper(fitted) else fitted
+    for name in ("detector_", "reweighter_"):
+        if is_robust_classifier(fitted) and hasattr(fitted, name):
+            return getattr(fitted, name)
+    return fitted
 
 
 def answer_of(fitted, X_new=None) -> dict:
@@ -192,7 +221,7 @@ def answer_of(fitted, X_new=None) -> dict:
     Returns
     -------
     answer : dict of str to ndarray
-        Fitted attributes that are there, and "predict" for a classifier.
+        Fitted attributes that are there, and "predict" and "predict_proba" for a classifier.
     """
     judge = judge_of(fitted)
     names = (*ROW_ANSWERS, "suggested_labels_", *CLASS_ANSWERS, *TOTAL_ANSWERS)
@@ -204,8 +233,10 @@ def answer_of(fitted, X_new=None) -> dict:
             plain = np.array(value)
             answer[name] = plain if name == "suggested_labels_" else plain.astype(np.float64)
     answer["classes_"] = np.array(judge.classes_)
-    if X_new is not None and is_wrapper(fitted):
+    if X_new is not None and is_robust_classifier(fitted):
         answer["predict"] = np.array(fitted.predict(X_new))
+        if hasattr(fitted, "predict_proba"):
+            answer["predict_proba"] = np.array(fitted.predict_proba(X_new), dtype=np.float64)
     return answer
 
 
@@ -237,6 +268,8 @@ def rename(answer: dict, names: dict) -> dict:
     for key in ("suggested_labels_", "predict"):
         if key in answer:
             renamed[key] = np.array([names.get(label) for label in answer[key].tolist()])
+    if "predict_proba" in answer:
+        renamed["predict_proba"] = answer["predict_proba"][:, order]
     if "transition_matrix_" in answer:
         renamed["transition_matrix_"] = answer["transition_matrix_"][np.ix_(order, order)]
     if "class_prior_" in answer:
@@ -269,8 +302,11 @@ def assert_same(first: dict, second: dict, message: str, *, tolerance=TOLERANCE)
             n_wrong = int((value != other).sum())
             assert not n_wrong, f"{message}: {name} differs in {n_wrong} rows."
         else:
+            limit = tolerance
+            if name == "predict_proba" and tolerance == TOLERANCE:
+                limit = PROBA_TOLERANCE
             np.testing.assert_allclose(
-                value, other, rtol=tolerance, atol=tolerance, err_msg=f"{message}: {name} differs."
+                value, other, rtol=limit, atol=limit, err_msg=f"{message}: {name} differs."
             )
 
 
@@ -291,7 +327,7 @@ def assert_same_over_seeds(estimator, first, second, message: str) -> None:
         return
     ones = [first(seed) for seed in range(N_SEEDS)]
     others = [second(seed + N_SEEDS) for seed in range(N_SEEDS)]
-    for name in ("label_quality_", "sample_weight_", "transition_matrix_"):
+    for name in ("label_quality_", "sample_weight_", "transition_matrix_", "predict_proba"):
         if name in ones[0]:
             one = np.stack([answer[name] for answer in ones])
             other = np.stack([answer[name] for answer in others])

@@ -5,9 +5,8 @@ from sklearn.utils import get_tags
 
 from skrobust.utils._checks_common import (
     assert_raises,
+    fit_takes,
     fresh,
-    is_detector,
-    is_wrapper,
     make_rows,
 )
 
@@ -84,7 +83,7 @@ def check_wrong_lengths(estimator) -> None:
     words = ["length", "number of samples", "numbers of samples", "shape", "sample"]
     _refused(fresh(estimator), words, "y too short", X, y[:-1])
     keywords = ["sample_weight", "verified_labels"]
-    if is_detector(estimator) or is_wrapper(estimator):
+    if fit_takes(estimator, "groups"):
         keywords.append("groups")
     for name in keywords:
         value = np.ones(len(y)) if name == "sample_weight" else y

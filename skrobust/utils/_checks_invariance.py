@@ -25,7 +25,7 @@ from skrobust.utils._checks_common import (
     frames_of,
     fresh,
     has_param,
-    is_wrapper,
+    is_robust_classifier,
     judge_of,
     make_folds_like,
     make_rows,
@@ -285,7 +285,7 @@ def check_inputs_untouched(estimator) -> None:
     }
     before = copy.deepcopy(inputs)
     fitted = fit_quietly(fresh(estimator), **inputs)
-    if is_wrapper(estimator):
+    if is_robust_classifier(estimator):
         fitted.predict(inputs["X"])
     for name, value in inputs.items():
         np.testing.assert_array_equal(value, before[name], f"fit changed {name}.")
@@ -313,7 +313,7 @@ def check_global_random_state(estimator) -> None:
             _seed(generator, 1)
             before = _state(generator)
             model = fresh(estimator, seed=seed)
-            if is_wrapper(model):
+            if is_robust_classifier(model):
                 # The classifier that is trained in the end keeps its own random state.
                 known = model.get_params(deep=True)
                 keys = [key for key in known if key.startswith("estimator__")]

@@ -22,9 +22,9 @@ from skrobust.utils._checks_common import (
     has_param,
     is_detector,
     is_known_kind,
+    is_robust_classifier,
     is_target_detector,
     is_target_wrapper,
-    is_wrapper,
 )
 from skrobust.utils._checks_detection import (
     DETECTOR_CHECKS,
@@ -64,7 +64,8 @@ def yield_checks(estimator) -> Iterator[Callable]:
     ----------
     estimator : estimator object
         A detector (of wrong classes, numbers or indicators), a reweighter, a transition
-        estimator, or a classifier or regressor with a parameter `detector`.
+        estimator, a robust classifier, or a regressor with a parameter `detector`. A robust
+        classifier is one whose ``fit`` takes `verified_labels`.
 
     Yields
     ------
@@ -81,9 +82,9 @@ def yield_checks(estimator) -> Iterator[Callable]:
     """
     if not is_known_kind(estimator):
         raise TypeError(
-            f"There are checks for detectors, reweighters, transition estimators and classifiers"
-            f" or regressors with a parameter `detector`, which {type(estimator).__name__} is none"
-            " of."
+            "There are checks for detectors, reweighters, transition estimators, classifiers whose"
+            " fit takes `verified_labels` and regressors with a parameter `detector`, which"
+            f" {type(estimator).__name__} is none of."
         )
     if is_target_detector(estimator) or is_target_wrapper(estimator):
         yield from TARGET_CHECKS
@@ -106,9 +107,10 @@ def yield_checks(estimator) -> Iterator[Callable]:
         yield check_reweighter_weighs_errors_less
     if isinstance(estimator, TransitionEstimator):
         yield check_transition_is_recovered
-    if is_wrapper(estimator):
-        yield check_finds_planted_errors
-        yield check_clean_data
+    if is_robust_classifier(estimator):
+        if has_param(estimator, "detector"):
+            yield check_finds_planted_errors
+            yield check_clean_data
         yield from CLASSIFIER_CHECKS
 
 
@@ -157,14 +159,15 @@ def check_label_error_detector(estimator) -> None:
 
 
 def check_robust_classifier(estimator) -> None:
-    """Check a classifier that trains on labels which a detector has judged.
+    """Check a classifier that trains on labels of which some may be wrong.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
-    estimator : classifier with a parameter `detector`
-        An instance, with parameters that make it fast.
+    estimator : classifier whose ``fit`` takes `verified_labels`
+        Whatever it does about the other labels: with a parameter `detector`, what that says is
+        checked as well. An instance, with parameters that make it fast.
 
     Raises
     ------
@@ -185,7 +188,7 @@ def check_robust_classifier(estimator) -> None:
     >>> detector = ConfidentLearning(GaussianNB())
     >>> check_robust_classifier(CleaningClassifier(LogisticRegression(), detector))
     """
-    _run(estimator, is_wrapper, "classifier with a parameter `detector`")
+    _run(estimator, is_robust_classifier, "classifier whose fit takes `verified_labels`")
 
 
 def check_regression_detector(estimator) -> None:

@@ -2,19 +2,15 @@
 
 from numbers import Integral
 
-import numpy as np
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
 from skrobust.utils._random import draw_seed, is_integer_seed, private_random_state
-from skrobust.utils._rows import as_numbers, is_numeric
 from skrobust.utils._sklearn import (
     Features,
     HasMethods,
     StrOptions,
     raise_for_params,
-    safe_indexing,
 )
 from skrobust.wrappers._wrapper_base import BaseWrapper
 
@@ -105,7 +101,6 @@ class BaseCleaning(BaseWrapper):
         self._train(
             estimator, data, rows, targets[rows], weight, fit_params, needs_weight=needs_weight
         )
-        _let_complain(self.estimator_, data, rows)
         self.detector_ = detector
         features.record(self)
         return self
@@ -135,24 +130,3 @@ class BaseCleaning(BaseWrapper):
                 f" {type(detector).__name__} does not: use action='drop' or 'reweight'."
             )
         return suggested
-
-
-def _let_complain(estimator, data, kept) -> None:
-    """Show the model a row with missing values, if all such rows were left out.
-
-    Otherwise input that the model refuses would pass or not by what the detector thinks of its
-    label.
-    """
-    left_out = data.used.copy()
-    left_out[kept] = False
-    if not left_out.any() or not is_numeric(data.X):
-        return
-    rows = np.flatnonzero(left_out)
-    X_out = safe_indexing(data.X, rows)
-    values = as_numbers(X_out, np.float64)
-    if sparse.issparse(values):
-        bad = np.unique(values.nonzero()[0][~np.isfinite(values.data[values.data != 0])])
-    else:
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(bad):
-        estimator.predict(safe_indexing(data.X, rows[bad[:1]]))

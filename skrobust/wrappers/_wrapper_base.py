@@ -1,6 +1,7 @@
 """What all wrappers around one model have in common: its default, metadata, tags, predictions."""
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
@@ -8,6 +9,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust.utils._rows import as_numbers, is_numeric
 from skrobust.utils._sklearn import HasMethods, routing_enabled, safe_indexing
 from skrobust.utils._weights import index_fit_params, weight_fit_params
 
@@ -123,6 +125,7 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
                 params[key] = weight
         X = data.X if _are_all(rows, data.n_samples) else safe_indexing(data.X, rows)
         self.estimator_ = estimator.fit(X, targets, **params)
+        _let_complain(self.estimator_, data, rows)
 
     @available_if(estimator_has("predict"))
     def predict(self, X):
@@ -145,6 +148,26 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
 def _are_all(rows, n_samples) -> bool:
     """Whether these are all rows, one after the other."""
     return len(rows) == n_samples and np.array_equal(rows, np.arange(n_samples))
+
+
+def _let_complain(estimator, data, kept) -> None:
+    """Show the model a row with missing values, if all such rows were left out.
+
+    Otherwise input that the model refuses would pass or not by what is thought of its label.
+    """
+    left_out = data.used.copy()
+    left_out[kept] = False
+    if not left_out.any() or not is_numeric(data.X):
+        return
+    rows = np.flatnonzero(left_out)
+    X_out = safe_indexing(data.X, rows)
+    values = as_numbers(X_out, np.float64)
+    if sparse.issparse(values):
+        bad = np.unique(values.nonzero()[0][~np.isfinite(values.data[values.data != 0])])
+    else:
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        estimator.predict(safe_indexing(data.X, rows[bad[:1]]))
 
 
 class ClassifierWrapper(ClassifierMixin):
