@@ -177,38 +177,20 @@ def check_transition(transition, n_classes: int | None = None) -> np.ndarray:
         raise ValueError(
             f"transition has {len(matrix)} classes, but there are {n_classes} classes of labels."
         )
-    check_stochastic_rows(matrix, "transition")
-    return matrix
-
-
-def check_stochastic_rows(matrix: np.ndarray, name: str) -> None:
-    """Refuse a matrix of which a row is not one of probabilities.
-
-    Parameters
-    ----------
-    matrix : ndarray of shape (n_classes, n_classes)
-        Rows are true classes.
-    name : str
-        What to call it in the message.
-
-    Raises
-    ------
-    ValueError
-        If an entry is NaN, infinite or negative, or a row does not sum to 1.
-    """
     wrong = ~np.isfinite(matrix) | (matrix < 0)
     if wrong.any():
         row, column = np.argwhere(wrong)[0].tolist()
         raise ValueError(
-            f"{name} has NaN, infinite or negative entries, which are no probabilities: row {row}"
-            f" has {matrix[row, column]:.6g} in column {column}."
+            f"transition has NaN, infinite or negative entries: row {row} has"
+            f" {matrix[row, column]:.6g} in column {column}, which is no probability."
         )
     sums = matrix.sum(axis=1)
     if not np.allclose(sums, 1, atol=1e-6):
         row = int(np.argmax(np.abs(sums - 1)))
         advice = "Rows are true classes; a matrix with given labels in rows must be transposed."
         if np.allclose(matrix.sum(axis=0), 1, atol=1e-6):
-            advice = "Rows are true classes. Its columns sum to 1: the transpose is meant, perhaps."
+            advice = "Rows are true classes. Its columns sum to 1: is the transpose meant?"
         raise ValueError(
-            f"The rows of {name} must sum to 1, but row {row} sums to {sums[row]:.6g}. {advice}"
+            f"The rows of transition must sum to 1, but row {row} sums to {sums[row]:.6g}. {advice}"
         )
+    return matrix

@@ -1,0 +1,174 @@
+"""Label noise that rows share: one wrong reading for a group, or errors that come in runs."""
+
+from numbers import Real
+
+import numpy as np
+
+from skrobust.noise._flip import match_labels, replace_labels
+from skrobust.noise._readings import spread_evenly, whole_shares, wrong_labels
+from skrobust.utils._data import check_groups
+from skrobust.utils._random import private_random_state
+from skrobust.utils._sklearn import Interval, validate_params
+
+
+@validate_params(
+    {
+        "run_length": [None, Interval(Real, 1, None, closed="left")],
+        "exact": ["boolean"],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def flip_labels_grouped(
+    y, groups, transition, *, run_length=None, classes=None, exact=False, random_state=None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make labels wrong by a transition matrix, several rows at once.
+
+    Each row has the label that `transition` says, with the probability that it says; but rows of
+    a group do not have it independently of one another. That is how labels go wrong that are
+    given to a patient, a document or a batch and not to each of its rows, or by an instrument
+    that is out of order for some time. Noise of this kind is harder than that of
+    :func:`flip_labels` for whatever compares a row with its likes.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        True labels. Missing ones stay missing.
+    groups : array-like of shape (n_samples,) or None
+        Rows with equal entries are a group. With `run_length` a group is a sequence, in the order
+        of its rows, and None is one sequence of all rows.
+    transition : array-like of shape (n_classes, n_classes)
+        Probability of each given label (columns) for each true class (rows).
+    run_length : float, default=None
+        Mean number of wrong labels in a row, where the true class stays the same. None is as long
+        as the group: there is one reading for all of it, right or wrong.
+    classes : array-like of shape (n_classes,), default=None
+        The labels that rows and columns of `transition` stand for. None is the sorted distinct
+        labels of `y`; or, if `y` holds whole numbers from 0 to ``n_classes - 1`` only, these.
+    exact : bool, default=False
+        Whether the number of labels of each class that become each other label is the expected
+        one, rounded, instead of drawn. Without `run_length` it is as near to that as whole groups
+        can be; with it, runs are cut short where the number is reached.
+    random_state : int, RandomState instance or None, default=None
+        Seed. None draws fresh entropy.
+
+    Returns
+    -------
+    y_noisy : ndarray of shape (n_samples,)
+        Labels, some of them wrong.
+    flipped : ndarray of shape (n_samples,) of bool
+        True where the label changed.
+
+    Raises
+    ------
+    ValueError
+        If `transition` is not a square matrix of probabilities whose rows sum to 1, or does not
+        match the classes; if `groups` has missing entries or another length than `y`, or is None
+        without `run_length`; if `run_length` is shorter than runs of independent errors are.
+
+    See Also
+    --------
+    flip_labels : Each row by itself.
+    flip_labels_instance : Noise that depends on the row.
+
+    Notes
+    -----
+    Rows of different classes in one group are wrong together as far as their rates allow: with
+    equal rates, all of them or none. Which label a wrong one becomes is common to the group, or to
+    the run, too.
+
+    A run is wrong or right by a Markov chain. Wherever it starts, the probability of being wrong is
+    that of `transition`, and errors of rate ``e`` stop with probability ``1 / run_length``. By
+    chance alone they would stop with probability ``1 - e``, so that no run can be shorter than
+    ``1 / (1 - e)`` on average. Where the true class changes, its rate decides anew, and runs may
+    end there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrobust.noise import flip_labels_grouped, symmetric_transition
+    >>> patient = np.repeat(np.arange(100), 8)
+    >>> y = np.repeat(np.arange(100) % 2, 8)
+    >>> y_noisy, flipped = flip_labels_grouped(
+    ...     y, patient, symmetric_transition(2, 0.2), exact=True, random_state=0
+    ... )
+    >>> per_patient = flipped.reshape(100, 8).sum(axis=1)
+    >>> np.unique(per_patient, return_counts=True)
+    (array([0, 8]), array([80, 20]))
+
+    A sensor that is read wrong for ten readings in a row, on average:
+
+    >>> y_noisy, flipped = flip_labels_grouped(
+    ...     np.zeros(20_000, dtype=int),
+    ...     None,
+    ...     symmetric_transition(2, 0.2),
+    ...     run_length=10,
+    ...     random_state=0,
+    ... )
+    >>> n_runs = np.sum(np.diff(flipped.astype(int)) == 1)
+    >>> bool(9 < flipped.sum() / n_runs < 11)
+    True
+    """
+    values, missing, codes, classes, transition = match_labels(y, transition, classes)
+    groups = _number_groups(groups, len(codes), run_length)
+    rng = private_random_state(random_state)
+    # In the order of groups, so that each is one stretch of rows.
+    rows = np.flatnonzero(~missing)
+    rows = rows[np.argsort(groups[rows], kind="stable")]
+    own, group = codes[rows], groups[rows]
+    begins = np.append(True, group[1:] != group[:-1])[: len(rows)]
+
+    shares = transition / transition.sum(axis=1, keepdims=True)
+    restart = begins
+    if run_length is not None:
+        probability = _restart_probability(shares, run_length, np.unique(own), classes)
+        restart = begins | (rng.random_sample(len(rows)) < probability[own])
+    if exact:
+        shares = whole_shares(shares, own)
+
+    def draw(starts, some):
+        """Draw a number in [0, 1) for each stretch, and return those of some rows."""
+        stretch = np.cumsum(starts) - 1
+        luck = rng.random_sample(starts.sum())[stretch][some]
+        if exact:
+            luck = spread_evenly(luck, own[some], stretch[some], whole=run_length is None)
+        return luck
+
+    wrong = np.flatnonzero(draw(restart, slice(None)) >= shares.diagonal()[own])
+    if run_length is not None:
+        # What a wrong label is changes from run to run, and only then.
+        begins[wrong] |= np.append(True, np.diff(wrong) > 1)[: len(wrong)]
+    noisy = codes.copy()
+    noisy[rows[wrong]] = wrong_labels(draw(begins, wrong), own[wrong], shares)
+    return replace_labels(values, missing, classes, codes, noisy)
+
+
+def _number_groups(groups, n_samples, run_length) -> np.ndarray:
+    if groups is not None:
+        return check_groups(groups, n_samples)
+    if run_length is None:
+        raise ValueError(
+            "groups=None is one sequence of all rows, which needs run_length: without it, all"
+            " labels would be wrong, or none."
+        )
+    return np.zeros(n_samples, dtype=np.intp)
+
+
+def _restart_probability(shares, run_length, present, classes) -> np.ndarray:
+    """Compute how likely a row does not follow the one before it, by true class.
+
+    A row that follows is right or wrong as the one before; one that does not is right or wrong
+    by its rate, so that an error ends with the probability of that and of being right.
+    """
+    right = shares.diagonal()
+    for k in present:
+        if 0 < run_length * right[k] < 1 - 1e-9:
+            raise ValueError(
+                f"run_length={run_length!r} is too short for class {classes.tolist()[k]!r}, of"
+                f" which {1 - right[k]:.3g} are wrong: errors that are independent of one another"
+                f" come in runs of {1 / right[k]:.4g} on average already."
+            )
+    # Where all labels are wrong, no run ends.
+    return np.divide(1, run_length * right, out=np.zeros(len(right)), where=right > 0)
