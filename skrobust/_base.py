@@ -14,9 +14,15 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust._threshold import Answer, LabelQualityThreshold, Question
+from skrobust._threshold import (
+    Answer,
+    LabelQualityThreshold,
+    Question,
+    judge_new_labels,
+    overall_noise_rate,
+)
 from skrobust.utils._data import LabelledData, check_labelled_data
-from skrobust.utils._labels import encode_labels_like
+from skrobust.utils._labels import decode_labels, encode_labels_like
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._sklearn import (
     Features,
@@ -48,9 +54,9 @@ class Judgement:
     cut : float or None
         The cut of `quality` that made `errors`, if there is just one.
     quality_of : callable or None
-        Takes labels, as an array of codes of shape (n_samples,), and returns the quality that
-        the rows would have with them. None where that needs another fit, because the label of
-        a row takes part in the evidence about itself.
+        Takes labels, as an array of codes, or of numeric targets, of shape (n_samples,), and
+        returns the quality that the rows would have with them. None where that needs another
+        fit, because the label of a row takes part in the evidence about itself.
     features : ndarray of shape (n_samples, n_features) or None
         What else is known that may tell wrong labels from right ones, for those who learn it
         from verified rows. Finite; columns must not depend on the names of classes.
@@ -168,7 +174,7 @@ class LabelErrorDetector(_NeedsLabels):
         if judgement.predictions is not None:
             best = np.where(errors, judgement.alternatives, judgement.predictions)
             best = np.where(data.verified >= 0, data.verified, best)
-            self.suggested_labels_ = _decode(best, data.classes)
+            self.suggested_labels_ = decode_labels(best, data.classes)
         elif hasattr(self, "suggested_labels_"):
             del self.suggested_labels_
         self.classes_ = data.classes
@@ -180,10 +186,7 @@ class LabelErrorDetector(_NeedsLabels):
         self.sample_indices_ = np.flatnonzero(~errors & (data.codes >= 0))
         self._set_noise(data, judgement.joint, errors)
         if answer.noise_rate is not None:
-            checked = data.mass((data.codes >= 0) & (data.verified >= 0))
-            left = data.mass(open_question)
-            wrong = answer.noise_rate * left + data.mass(data.known_errors)
-            self.noise_rate_ = float(wrong / max(checked + left, 1e-300))
+            self.noise_rate_ = overall_noise_rate(data, open_question, answer.noise_rate)
 
     def _learn_from_verified(self, data, judgement, quality) -> np.ndarray:
         """Return the quality as verified rows teach it, if they can and nothing else wants it."""
@@ -338,27 +341,11 @@ class LabelErrorDetector(_NeedsLabels):
         quality = np.array(quality, dtype=np.float64)
         if hasattr(self, "_verdicts"):
             quality = judge_new_by_verdicts(self._verdicts, X, quality, codes)
-        if hasattr(self, "fitted_threshold_"):
-            quality = self.fitted_threshold_.recalibrate(quality, codes)
-        quality[codes < 0] = np.nan
-        chosen = None
-        if hasattr(self, "fitted_threshold_"):
-            chosen = self.fitted_threshold_.flag_new(quality, codes)
-        if chosen is None:
-            chosen = errors if self.threshold_ is None else quality < self.threshold_
-        return quality, chosen & (codes >= 0)
+        threshold = getattr(self, "fitted_threshold_", None)
+        return judge_new_labels(threshold, self.threshold_, quality, codes, errors)
 
     def _judge_new(self, X, codes):
         raise TypeError(f"{type(self).__name__} cannot judge rows that were not in fit.")
-
-
-def _decode(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Turn codes into labels; a row that nothing is known of gets None."""
-    labels = classes[np.maximum(codes, 0)]
-    if (codes < 0).any():
-        labels = labels.astype(object)
-        labels[codes < 0] = None
-    return labels
 
 
 def _keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarray) -> None:
@@ -394,7 +381,8 @@ class Reweighter(_NeedsLabels):
         y : array-like of shape (n_samples,)
             Given labels, some perhaps missing.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked.
+            Labels as checked by a person, missing where nobody looked. A row that has one is
+            weighed with that label: train on it, and not on the one in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights that the rows had before.
 

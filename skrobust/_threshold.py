@@ -24,8 +24,11 @@ class Question:
     ----------
     detector : LabelErrorDetector
         The detector that asks; not to be fitted in place.
-    data : LabelledData
-        The rows that it judged.
+    data : LabelledData or TargetData
+        The rows that it judged: `given`, `checked`, `trusted`, `known_errors`, `used`,
+        `sample_weight` and ``mass`` there always are, `codes` and `classes` where labels are
+        classes. The entries of an indicator matrix are rows here, one label after the other,
+        and the classes of an entry of label k are 2k, not given, and 2k + 1, given.
     judgement : Judgement
         What its method says.
     quality : ndarray of shape (n_samples,)
@@ -34,6 +37,12 @@ class Question:
         :class:`LabelQualityThreshold` for what is learned from verified rows.
     rows : ndarray of shape (n_samples,) of bool
         Rows that may be flagged: judged, and verified by nobody.
+    doubtful_below : float
+        Quality below which a label is doubtful by itself: one half where the quality is a
+        probability.
+    parts : tuple of Question
+        The same rows as questions of their own, one after the other, where that is what they
+        are: one question of two classes for each label of an indicator matrix.
     """
 
     detector: object
@@ -41,6 +50,13 @@ class Question:
     judgement: object
     quality: np.ndarray
     rows: np.ndarray
+    doubtful_below: float = 0.5
+    parts: tuple[Question, ...] = ()
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether labels are classes, not numbers."""
+        return hasattr(self.data, "classes")
 
     @property
     def weight(self) -> np.ndarray | None:
@@ -80,12 +96,16 @@ class LabelQualityThreshold(ABC):
 
     Where `wants_learned_quality` is true, and there are enough verified rows, ``select`` is asked
     about the probability of being right that is learned from them, each verified row judged
-    without its own verdict, instead of the quality by the detector's method alone.
+    without its own verdict, instead of the quality by the detector's method alone. Detectors of
+    wrong numbers or indicators learn no such probability.
+
+    Where `needs_classes` is true, detectors of wrong numbers refuse the threshold before any work.
 
     .. versionadded:: 0.1
     """
 
     wants_learned_quality = False
+    needs_classes = False
 
     _parameter_constraints: dict = {}
 
@@ -194,7 +214,7 @@ class LabelQualityThreshold(ABC):
         quality : ndarray of shape (n_samples,)
             Quality after :meth:`recalibrate`; NaN where the label is missing.
         codes : ndarray of shape (n_samples,)
-            Given labels; -1 where missing.
+            Given labels; -1 where missing. Numeric targets are all 0.
 
         Returns
         -------
@@ -220,3 +240,57 @@ class LabelQualityThreshold(ABC):
             The same, unless :meth:`select` answers with another quality.
         """
         return quality
+
+
+def judge_new_labels(threshold, cut, quality, codes, own_errors) -> tuple[np.ndarray, np.ndarray]:
+    """Turn what a detector's method says of new rows into qualities and flags.
+
+    Parameters
+    ----------
+    threshold : LabelQualityThreshold or None
+        Fitted, if a threshold object was asked for.
+    cut : float or None
+        The cut of the quality that ``fit`` found.
+    quality : ndarray of shape (n_samples,)
+        Quality by the method, or as learned from verified rows.
+    codes : ndarray of shape (n_samples,)
+        Given labels, as of :meth:`LabelQualityThreshold.flag_new`.
+    own_errors : ndarray of shape (n_samples,) of bool or None
+        What the method's own rule flags, if that may matter.
+
+    Returns
+    -------
+    quality : ndarray of shape (n_samples,)
+        NaN where the label is missing.
+    errors : ndarray of shape (n_samples,) of bool
+        Rows to flag.
+    """
+    if threshold is not None:
+        quality = threshold.recalibrate(quality, codes)
+    quality = np.where(codes < 0, np.nan, quality)
+    chosen = None if threshold is None else threshold.flag_new(quality, codes)
+    if chosen is None:
+        chosen = own_errors if cut is None else quality < cut
+    return quality, chosen & (codes >= 0)
+
+
+def overall_noise_rate(data, rows, rate: float) -> float:
+    """Turn the share of wrong labels among some rows into that among these and verified ones.
+
+    Parameters
+    ----------
+    data : LabelledData or TargetData
+        All rows.
+    rows : ndarray of shape (n_samples,) of bool
+        The rows that nobody verified.
+    rate : float
+        Share of wrong labels among them.
+
+    Returns
+    -------
+    rate : float
+        Share among those and the rows that a person looked at, which is known exactly.
+    """
+    left, checked = data.mass(rows), data.mass(data.given & data.checked)
+    wrong = rate * left + data.mass(data.known_errors)
+    return float(wrong / max(checked + left, 1e-300))

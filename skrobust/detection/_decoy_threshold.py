@@ -10,6 +10,7 @@ from sklearn.base import clone
 from skrobust._threshold import Answer, LabelQualityThreshold
 from skrobust.detection._channel_judge import known_pairs
 from skrobust.detection._decoys import decoy_curve, decoy_shares
+from skrobust.detection._target_decoys import exchanged_curve, typical_targets
 from skrobust.noise._channel import confident_counts, fit_channel
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval
@@ -42,6 +43,10 @@ class DecoyThreshold(LabelQualityThreshold):
     surest about, so that noise in one direction, which takes decoys in that direction, is
     recognised. Detectors whose models see the labels they judge are fitted once more, with a
     tenth of the labels replaced.
+
+    An entry of an indicator matrix has one wrong value only. A decoy among numeric targets is a
+    row that is given the target of another row, or, where wrong targets evidently lie further
+    off than that, one 2, 4, 8 or 16 times as far from the prediction.
 
     .. versionadded:: 0.1
 
@@ -87,6 +92,10 @@ class DecoyThreshold(LabelQualityThreshold):
     Precision and recall are estimates, and no better than that of the share of errors, which
     nothing but verified rows can settle: labels that are wrong and labels that are merely hard
     to foretell look alike. The intervals hold several ways to tell them apart, and chance.
+
+    Wrong numeric targets are told from right ones by their residuals, those of right ones being
+    Student's, of three degrees of freedom or more. Errors that are no larger than the noise of
+    right targets are not counted, nor can they be found.
 
     References
     ----------
@@ -140,10 +149,12 @@ class DecoyThreshold(LabelQualityThreshold):
         if not counted.any():
             self._settle(None, None, (0.0, 0.0, 0.0), 0.0)
             return Answer(np.zeros(len(counted), dtype=bool), 0.0, noise_rate=0.0)
-        if question.judgement.quality_of is None:
-            curve, rates, n_decoys = self._plant(question, counted)
+        if not question.has_classes:
+            curve, rates, n_decoys = self._exchange(question, counted)
+        elif question.parts or question.judgement.quality_of is not None:
+            curve, rates, n_decoys = self._imagine(question)
         else:
-            curve, rates, n_decoys = self._imagine(question, counted)
+            curve, rates, n_decoys = self._plant(question, counted)
         place = curve.best(rates[0], self.precision)
         self._settle(curve, place, rates, n_decoys)
         quality = np.where(np.isnan(question.quality), np.inf, question.quality)
@@ -151,42 +162,46 @@ class DecoyThreshold(LabelQualityThreshold):
             question.rows & (quality < self.threshold_), self.threshold_, noise_rate=rates[0]
         )
 
-    def _imagine(self, question, counted):
+    def _imagine(self, question):
         """Compare with every error that noise could have made, by what is known already."""
-        data = question.data
-        rows = np.flatnonzero(counted)
-        weight = None if data.sample_weight is None else data.sample_weight[rows]
-        codes = data.codes[rows]
-        n_classes = len(data.classes)
-        labels = np.empty(data.n_samples, dtype=np.intp)
-        table = np.empty((len(rows), n_classes))
-        for k in range(n_classes):
-            labels[:] = k
-            table[:, k] = question.judgement.quality_of(labels)[rows]
-        proba = question.judgement.pred_proba
-        if proba is None:
-            # The quality of each label is as good as a probability for telling classes apart.
-            proba = table + 1e-6
-            proba = proba / proba.sum(axis=1, keepdims=True)
-        else:
-            proba = proba[rows]
-        known = known_pairs(data)
-        channel = fit_channel(codes, proba, weight, confident_share=_SHARES[0], known=known)
-        true_proba = channel.undo(proba)
-        wrong = channel.error_proba(true_proba)
-        right = true_proba * channel.transition.diagonal()
-        if weight is not None:
-            wrong, right = wrong * weight[:, None], right * weight[:, None]
-        quality = table[np.arange(len(rows)), codes]
-        curve = decoy_curve(quality, table, wrong, weight)
-        total = len(rows) if weight is None else weight.sum()
+        imagined = [_imagine_errors(part) for part in question.parts or (question,)]
+        imagined = [part for part in imagined if part is not None]
+        weight = _join([part.weight for part in imagined])
+        table = _join([part.table for part in imagined])
+        curve = decoy_curve(
+            _join([part.quality for part in imagined]),
+            table,
+            _join([part.wrong for part in imagined]),
+            weight,
+        )
+        total = float(len(table) if weight is None else weight.sum())
+        right = _join([part.right for part in imagined])
         low = _mixing_share(curve, decoy_shares(curve.cuts, table, right))
-        high, n_confident = _confident_rate(codes, proba, weight, _SHARES[0])
+        high, n_confident = _pooled_confident_rate(imagined, _SHARES[0])
         middle = _TRUST_IN_CONFIDENT * high + (1 - _TRUST_IN_CONFIDENT) * low
-        highest, _ = _confident_rate(codes, proba, weight, _SHARES[1])
+        highest, _ = _pooled_confident_rate(imagined, _SHARES[1])
         error = np.sqrt(max(middle, 1 / total) / max(n_confident, 1.0))
         candidates = (low, middle, high, highest)
-        return curve, (middle, *self._bounds(candidates, middle, error)), float(total)
+        return curve, (middle, *self._bounds(candidates, middle, error)), total
+
+    def _exchange(self, question, counted):
+        """Compare with rows that are given the targets of others, where targets are numbers."""
+        data, judgement = question.data, question.judgement
+        # Wrong targets that lie far off would make decoys of a kind of their own.
+        sound = counted & ~judgement.errors
+        sound = sound if sound.any() else counted
+        weight = data.sample_weight
+        curve, shares = exchanged_curve(
+            question.quality[counted],
+            data.y[counted],
+            lambda target: judgement.quality_of(np.full(data.n_samples, target))[counted],
+            typical_targets(data.y[sound], None if weight is None else weight[sound]),
+            None if weight is None else weight[counted],
+        )
+        total = data.mass(counted)
+        error = np.sqrt(max(shares.rate, 1 / total) / total)
+        bounds = self._bounds(shares.candidates, shares.rate, error)
+        return curve, (shares.rate, *bounds), total
 
     def _bounds(self, candidates, rate, error) -> tuple[float, float]:
         """Where the share of errors may lie: between the candidates, but for bias and chance."""
@@ -282,8 +297,77 @@ def _sparing(data, rows) -> np.ndarray:
     return np.concatenate(kept)
 
 
-def _confident_rate(codes, proba, weight, share) -> tuple[float, float]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Imagined:
+    """Rows of classes, and every error that noise could have made of them.
+
+    Attributes
+    ----------
+    codes, quality : ndarray of shape (n_rows,)
+        Given labels and their qualities.
+    proba, table, wrong, right : ndarray of shape (n_rows, n_classes)
+        Probabilities, the quality of each label, and the mass of each as a wrong and as a right
+        one.
+    weight : ndarray of shape (n_rows,) or None
+        Weights.
+    """
+
+    codes: np.ndarray
+    quality: np.ndarray
+    proba: np.ndarray
+    table: np.ndarray
+    wrong: np.ndarray
+    right: np.ndarray
+    weight: np.ndarray | None
+
+
+def _imagine_errors(question) -> _Imagined | None:
+    """Give each row each label, and say by the noise channel how likely it is an error."""
+    data = question.data
+    rows = np.flatnonzero(question.rows & data.used)
+    if not len(rows):
+        return None
+    weight = None if data.sample_weight is None else data.sample_weight[rows]
+    codes = data.codes[rows]
+    n_classes = len(data.classes)
+    labels = np.empty(data.n_samples, dtype=np.intp)
+    table = np.empty((len(rows), n_classes))
+    for k in range(n_classes):
+        labels[:] = k
+        table[:, k] = question.judgement.quality_of(labels)[rows]
+    proba = question.judgement.pred_proba
+    if proba is None:
+        # The quality of each label is as good as a probability for telling classes apart.
+        proba = table + 1e-6
+        proba = proba / proba.sum(axis=1, keepdims=True)
+    else:
+        proba = proba[rows]
+    known = known_pairs(data)
+    channel = fit_channel(codes, proba, weight, confident_share=_SHARES[0], known=known)
+    true_proba = channel.undo(proba)
+    wrong = channel.error_proba(true_proba)
+    right = true_proba * channel.transition.diagonal()
+    if weight is not None:
+        wrong, right = wrong * weight[:, None], right * weight[:, None]
+    quality = table[np.arange(len(rows)), codes]
+    return _Imagined(codes, quality, proba, table, wrong, right, weight)
+
+
+def _join(arrays) -> np.ndarray | None:
+    """Put what the parts of a question say one after the other."""
+    return arrays[0] if len(arrays) == 1 else None if arrays[0] is None else np.concatenate(arrays)
+
+
+def _pooled_confident_rate(imagined, share) -> tuple[float, float]:
     """Share of labels that the surest predictions contradict, and how many were counted."""
+    found = [_confident_rate(part.codes, part.proba, part.weight, share) for part in imagined]
+    # Each part is represented by its surest rows, however many these are.
+    masses = [len(p.codes) if p.weight is None else p.weight.sum() for p in imagined]
+    rates, counts = zip(*found, strict=True)
+    return float(np.average(rates, weights=masses)), float(sum(counts))
+
+
+def _confident_rate(codes, proba, weight, share) -> tuple[float, float]:
     counts = confident_counts(codes, proba, weight, confident_share=share)
     total = counts.sum()
     return float(1 - np.trace(counts) / total) if total else 0.0, float(total)

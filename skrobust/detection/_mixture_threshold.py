@@ -32,12 +32,15 @@ class MixtureThreshold(LabelQualityThreshold):
     n_components : {2, 3}, default=3
         With 2, labels are right or wrong, and there must be a valley between the two humps. With
         3, right labels may be of easy or of hard rows; the lowest hump needs no valley, but must
-        lie where a label is less likely than not, at a quality below one half.
+        lie where a label is less likely than not, at a quality below one half. Of numeric
+        targets, it must lie where the residual is larger than its uncertainty lets expect.
     precision : float, default=None
         Flag as many rows as possible while so large a share of them is expected to be wrong.
         None flags the rows that are more likely wrong than right.
     per_class : bool, default=False
-        Fit a mixture for each given class, so that harder classes are not flagged more.
+        Fit a mixture for each given class, so that harder classes are not flagged more. Of an
+        indicator matrix, the classes are "not given" and "given" for each label. Not for numeric
+        targets, which have no classes.
 
     Attributes
     ----------
@@ -46,7 +49,8 @@ class MixtureThreshold(LabelQualityThreshold):
     threshold_ : float or None
         The cut of the quality, 0 where nothing is flagged; None with `per_class`.
     class_thresholds_ : ndarray of shape (n_classes,)
-        The cut of each class, with `per_class`.
+        The cut of each class, with `per_class`; of an indicator matrix, the cuts for entries
+        that are 0 and 1 of the first label, then of the second, and so on.
     noise_rate_ : float
         Share of the lowest component.
     estimated_precision_ : float
@@ -88,6 +92,11 @@ class MixtureThreshold(LabelQualityThreshold):
         self.n_components = n_components
         self.precision = precision
         self.per_class = per_class
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether the rows to flag must have classes."""
+        return bool(self.per_class)
 
     def fit(self, quality, *, y=None, sample_weight=None):
         """Find the threshold of qualities.
@@ -142,10 +151,12 @@ class MixtureThreshold(LabelQualityThreshold):
         weight = question.data.sample_weight
         counted = question.rows if weight is None else question.rows & (weight > 0)
         n_classes = len(question.data.classes) if self.per_class else 1
-        codes = question.data.codes if self.per_class else np.zeros_like(question.data.codes)
+        n_rows = len(question.rows)
+        codes = question.data.codes if self.per_class else np.zeros(n_rows, dtype=np.intp)
         errors = np.zeros(len(codes), dtype=bool)
         if counted.any():
-            self._fit(question.quality, codes, counted, weight, n_classes)
+            doubtful = question.doubtful_below
+            self._fit(question.quality, codes, counted, weight, n_classes, doubtful)
             rows = question.rows
             errors[rows] = question.quality[rows] < self._cuts[codes[rows]]
         else:
@@ -169,7 +180,7 @@ class MixtureThreshold(LabelQualityThreshold):
         """
         return quality < self._cuts[np.maximum(codes, 0) if self.per_class else 0]
 
-    def _fit(self, quality, codes, rows, weight, n_classes) -> None:
+    def _fit(self, quality, codes, rows, weight, n_classes, doubtful_below=0.5) -> None:
         cuts, bimodal = np.zeros(n_classes), False
         sums = np.zeros(4)  # mass of the wrong, of the flagged, of both, of all
         for k in range(n_classes):
@@ -180,7 +191,7 @@ class MixtureThreshold(LabelQualityThreshold):
             values = self._transformed(quality[own])
             mixture = fit_mixture(-values, mass, n_components=self.n_components)
             sums[3] += mass.sum()
-            if not self._has_two_humps(mixture):
+            if not self._has_two_humps(mixture, doubtful_below):
                 continue
             bimodal = True
             wrong = mixture.upper(-values)
@@ -192,12 +203,12 @@ class MixtureThreshold(LabelQualityThreshold):
             sums[2] += mass[flagged] @ wrong[flagged]
         self._record(cuts, bimodal, sums)
 
-    def _has_two_humps(self, mixture) -> bool:
+    def _has_two_humps(self, mixture, doubtful_below) -> bool:
         if mixture is None:
             return False
         if self.n_components == 2:
             return mixture.is_bimodal
-        return mixture.bic_gain > 0 and self._back(-mixture.means[-1]) < 0.5
+        return mixture.bic_gain > 0 and self._back(-mixture.means[-1]) < doubtful_below
 
     def _record(self, cuts, bimodal, sums) -> None:
         wrong, flagged, both, total = sums

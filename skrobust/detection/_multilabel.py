@@ -1,5 +1,6 @@
 """Which entries of an indicator matrix are wrong, and which rows have a wrong entry?"""
 
+import functools
 import warnings
 from numbers import Real
 
@@ -7,6 +8,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import ClassifierTags
 
+from skrobust._base import Judgement
+from skrobust._threshold import Answer, Question, judge_new_labels
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.detection._target_detector import TargetDetector
 from skrobust.evidence._indicator import (
@@ -18,6 +21,7 @@ from skrobust.evidence._indicator import (
 from skrobust.evidence._out_of_bag import default_forest, gives_out_of_bag
 from skrobust.evidence._out_of_fold import check_predicts_proba
 from skrobust.noise._confident_joint import mean_self_confidence
+from skrobust.utils._data import LabelledData
 from skrobust.utils._indicators import check_indicator_data, check_indicators
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
@@ -67,8 +71,10 @@ class MultilabelDetector(TargetDetector):
     cv : int, splitter or iterable of (train, test), default=5
         Folds of the out-of-fold probabilities. For a number, equal rows and rows of one group
         share a fold. Not used with out-of-bag probabilities.
-    threshold : float, default=None
-        Flag the entries whose quality is below this, instead of by `rule`.
+    threshold : float or threshold object, default=None
+        Flag the entries whose quality is below this, instead of by `rule`; or let
+        :class:`DecoyThreshold`, :class:`MixtureThreshold` or :class:`TrustedThreshold` choose,
+        of the entries of all labels together.
     flag_fraction : float, default=None
         Flag this share of the entries, those of the lowest quality, instead of by `rule`.
     max_flag_rate : float, default=0.8
@@ -85,8 +91,9 @@ class MultilabelDetector(TargetDetector):
     Attributes
     ----------
     entry_quality_ : ndarray of shape (n_samples, n_labels)
-        How likely each entry is right, in [0, 1]. NaN where it is missing, or where the label
-        cannot be learned, such as one that all other rows have.
+        How likely each entry is right, in [0, 1]; with :class:`TrustedThreshold`, as verified
+        entries teach. NaN where it is missing, or where the label cannot be learned, such as one
+        that all other rows have.
     entry_errors_ : ndarray of shape (n_samples, n_labels) of bool
         Entries that are probably wrong.
     label_quality_ : ndarray of shape (n_samples,)
@@ -108,7 +115,9 @@ class MultilabelDetector(TargetDetector):
         Calibrated confident joint of each label, of the entries that nobody verified. Rows are
         given entries.
     threshold_ : float or None
-        The cut of ``entry_quality_``; None for rules without a scalar cut.
+        The cut of ``entry_quality_``; None for rules and threshold objects without a scalar cut.
+    fitted_threshold_ : threshold object
+        The fitted copy of `threshold`, if that is one.
     estimators_ : list
         Fitted models, if ``store_estimators=True``: a list for each label, or the models that
         predict all labels.
@@ -120,6 +129,7 @@ class MultilabelDetector(TargetDetector):
     See Also
     --------
     ConfidentLearning : The same where each row has just one label.
+    DecoyThreshold : Estimates how good the list of entries is.
 
     References
     ----------
@@ -273,14 +283,14 @@ class MultilabelDetector(TargetDetector):
         self._n_labels = data.n_labels
         quality = _entry_quality(data.codes, proba)
         open_question = ~np.isnan(quality) & ~data.checked
+        own = Answer(self._apply_rule(data, proba))
 
-        def own_rule():
-            return self._apply_rule(data, proba), None
+        def ask():
+            return self._make_question(data, proba, quality, open_question, own.errors)
 
-        flags, cut = self._flag(quality, open_question, data.entry_weight(), own_rule)
-        if self.threshold is not None or self.flag_fraction is not None:
-            self._apply_rule(data, proba)  # for the joint
-        self.threshold_ = cut
+        answer = self._flag(quality, open_question, data.entry_weight(), own, ask)
+        self.threshold_ = answer.cut
+        flags, quality = answer.errors, np.array(answer.quality)
         quality[data.trusted] = 1.0
         quality[data.known_errors] = 0.0
         self.entry_quality_ = quality
@@ -293,10 +303,44 @@ class MultilabelDetector(TargetDetector):
         self.keep_weight_ = np.where(self.label_errors_ | ~given, 0.0, weight)
         self.sample_indices_ = np.flatnonzero(~self.label_errors_ & given)
         self.suggested_labels_ = _suggest(data, proba, self.entry_errors_)
+        if answer.noise_rate is not None:
+            self.noise_rate_ = answer.noise_rate
+            return
         off = self.confident_joint_.sum() - np.trace(self.confident_joint_, axis1=1, axis2=2).sum()
         wrong = off + data.mass(data.known_errors)
         total = self.confident_joint_.sum() + data.mass(data.checked & data.given)
         self.noise_rate_ = float(np.clip(wrong / max(total, 1e-300), 0, 1))
+
+    def _make_question(self, data, proba, quality, open_question, errors) -> Question:
+        """Ask a threshold object about all entries: each label is a question of two classes."""
+        parts = tuple(
+            Question(
+                self,
+                data.label_data(k),
+                Judgement(
+                    quality[:, k],
+                    errors[:, k],
+                    quality_of=functools.partial(_entry_quality, proba=proba[:, k]),
+                    pred_proba=_two_columns(proba[:, k]),
+                ),
+                quality[:, k],
+                open_question[:, k],
+            )
+            for k in range(data.n_labels)
+        )
+        weight = data.sample_weight
+        entries = LabelledData(
+            None,  # rows are shared: the parts have them
+            _entry_classes(data.codes),
+            np.arange(2 * data.n_labels),
+            _entry_classes(data.verified),
+            None if weight is None else np.tile(weight, data.n_labels),
+        )
+        quality, errors, open_question = (
+            values.ravel(order="F") for values in (quality, errors, open_question)
+        )
+        judgement = Judgement(quality, errors)
+        return Question(self, entries, judgement, quality, open_question, parts=parts)
 
     def _apply_rule(self, data, proba) -> np.ndarray:
         """Fit the rule to each label, and flag entries."""
@@ -357,15 +401,16 @@ class MultilabelDetector(TargetDetector):
     def _judge_new(self, X, y):
         proba = predict_indicators(self.estimators_, X, self._n_labels)
         quality = _entry_quality(y, proba)
-        if self.threshold_ is not None:
-            with np.errstate(invalid="ignore"):
-                return quality, quality < self.threshold_
         flags = np.zeros(y.shape, dtype=bool)
         for k, cuts in enumerate(self._cuts):
             rows = np.flatnonzero(~np.isnan(quality[:, k]))
             if cuts is not None and len(rows):
                 flags[rows, k] = cuts.flag(y[rows, k], _two_columns(proba[rows, k]))
-        return quality, flags
+        threshold = getattr(self, "fitted_threshold_", None)
+        flat = quality.ravel(order="F"), _entry_classes(y), flags.ravel(order="F")
+        with np.errstate(invalid="ignore"):
+            judged = judge_new_labels(threshold, self.threshold_, *flat)
+        return tuple(values.reshape(y.shape, order="F") for values in judged)
 
     def detect(self, X, y, *, entries=False) -> np.ndarray:
         """Flag rows that were not in ``fit``.
@@ -444,6 +489,12 @@ def aggregate_quality(entry_quality: np.ndarray, aggregate: str, alpha: float = 
 def _entry_quality(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
     """Probability of what is given; NaN where it is missing or nobody can say."""
     return np.where(codes == 1, proba, np.where(codes == 0, 1 - proba, np.nan))
+
+
+def _entry_classes(codes: np.ndarray) -> np.ndarray:
+    """Classes of entries, one label after the other: 2k and 2k + 1 for label k, or -1."""
+    classes = codes + 2 * np.arange(codes.shape[1])
+    return np.where(codes >= 0, classes, -1).ravel(order="F")
 
 
 def _two_columns(proba: np.ndarray) -> np.ndarray:

@@ -6,8 +6,11 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import clone
 
+from skrobust._base import Judgement
+from skrobust._threshold import Answer, Question, judge_new_labels
 from skrobust.detection._residual_models import FoldModels, ForestModels
 from skrobust.detection._residual_rules import (
+    LEAST_CUT,
     RESIDUAL_RULES,
     best_share,
     mixture_cut,
@@ -72,8 +75,9 @@ class ResidualDetector(TargetDetector):
         Number of times that halves of the rows are predicted by a model of the other half. The
         spread of these predictions is the first part of ``uncertainty_``; 0 leaves it out. Not
         used with out-of-bag predictions, where the trees spread.
-    threshold : float, default=None
-        Flag the rows whose quality is below this, instead of by `rule`.
+    threshold : float or threshold object, default=None
+        Flag the rows whose quality is below this, instead of by `rule`; or let
+        :class:`DecoyThreshold`, :class:`MixtureThreshold` or :class:`TrustedThreshold` choose.
     flag_fraction : float, default=None
         Flag this share of the rows, those of the lowest quality, instead of by `rule`.
     store_estimators : bool, default=False
@@ -88,8 +92,8 @@ class ResidualDetector(TargetDetector):
     ----------
     label_quality_ : ndarray of shape (n_samples,)
         How likely each target is right, in [0, 1]: exp(-z), where z is the absolute standardised
-        residual as a multiple of its median. NaN where the target is missing or no model judges
-        it.
+        residual as a multiple of its median; with :class:`TrustedThreshold`, the probability
+        that verified rows teach. NaN where the target is missing or no model judges it.
     label_errors_ : ndarray of shape (n_samples,) of bool
         Rows whose target is probably wrong.
     suggested_labels_ : ndarray of shape (n_samples,)
@@ -100,9 +104,13 @@ class ResidualDetector(TargetDetector):
     sample_indices_ : ndarray of shape (n_kept,)
         Rows that are kept.
     noise_rate_ : float
-        Share of the targets that are flagged, by weight.
-    threshold_ : float
-        The cut of ``label_quality_``: what lies below is flagged.
+        Share of the targets that are flagged, by weight; or are wrong, as a threshold object
+        estimates.
+    threshold_ : float or None
+        The cut of ``label_quality_``: what lies below is flagged. None for threshold objects
+        without a scalar cut.
+    fitted_threshold_ : threshold object
+        The fitted copy of `threshold`, if that is one.
     predictions_ : ndarray of shape (n_samples,)
         Predictions by models that did not learn from the row.
     residuals_ : ndarray of shape (n_samples,)
@@ -120,6 +128,7 @@ class ResidualDetector(TargetDetector):
     See Also
     --------
     skrobust.wrappers.CleaningRegressor : Trains a regressor on what is left.
+    DecoyThreshold : Estimates how good the list is.
     ConfidentLearning : The same for classes.
 
     Notes
@@ -146,7 +155,20 @@ class ResidualDetector(TargetDetector):
     >>> detector = ResidualDetector(random_state=0).fit(X, y)
     >>> np.flatnonzero(detector.label_errors_)[:10]
     array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+
+    How many targets are wrong, and which share of the flagged ones is?
+
+    >>> from skrobust.detection import DecoyThreshold
+    >>> detector.set_params(threshold=DecoyThreshold()).fit(X, y)
+    ResidualDetector(random_state=0, threshold=DecoyThreshold())
+    >>> round(detector.noise_rate_, 2)
+    0.04
+    >>> low, high = detector.fitted_threshold_.estimated_precision_interval_
+    >>> bool(low <= np.mean(np.flatnonzero(detector.label_errors_) < 10) <= high)
+    True
     """
+
+    _has_classes = False
 
     _parameter_constraints: dict = {
         **TargetDetector._parameter_constraints,
@@ -302,16 +324,26 @@ class ResidualDetector(TargetDetector):
     def _conclude(self, data, evidence, cut) -> None:
         """Set the fitted attributes."""
         self._unit = evidence.unit
+        self._own_cut = float(np.exp(-cut / self._unit))
         quality = np.exp(-evidence.scores / self._unit)
         quality[~data.given] = np.nan
-        known = ~np.isnan(quality)
-        open_question = known & ~data.checked
+        open_question = ~np.isnan(quality) & ~data.checked
+        with np.errstate(invalid="ignore"):
+            own = Answer(evidence.scores > cut, self._own_cut)
 
-        def own_rule():
-            with np.errstate(invalid="ignore"):
-                return evidence.scores > cut, float(np.exp(-cut / self._unit))
+        def quality_of(targets):
+            size = np.abs(targets - evidence.predictions)
+            return np.exp(-size / evidence.uncertainty / self._unit)
 
-        errors, self.threshold_ = self._flag(quality, open_question, data.sample_weight, own_rule)
+        def ask():
+            judgement = Judgement(quality, own.errors, cut=own.cut, quality_of=quality_of)
+            # Up to there, the uncertainty lets residuals be expected.
+            doubtful = float(np.exp(-LEAST_CUT / self._unit))
+            return Question(self, data, judgement, quality, open_question, doubtful)
+
+        answer = self._flag(quality, open_question, data.sample_weight, own, ask)
+        self.threshold_ = answer.cut
+        errors, quality = answer.errors.copy(), np.array(answer.quality)
         quality[data.trusted] = 1.0
         quality[data.known_errors] = 0.0
         errors |= data.known_errors
@@ -323,7 +355,9 @@ class ResidualDetector(TargetDetector):
         self.suggested_labels_ = np.where(data.checked, data.verified, suggested)
         self.keep_weight_ = np.where(errors | ~data.given, 0.0, weight)
         self.sample_indices_ = np.flatnonzero(~errors & data.given)
-        self.noise_rate_ = data.mass(errors) / max(data.mass(data.given), 1e-300)
+        self.noise_rate_ = answer.noise_rate
+        if answer.noise_rate is None:
+            self.noise_rate_ = data.mass(errors) / max(data.mass(data.given), 1e-300)
         self.predictions_ = evidence.predictions
         self.residuals_ = data.y - evidence.predictions
         self.uncertainty_ = evidence.uncertainty
@@ -345,8 +379,11 @@ class ResidualDetector(TargetDetector):
         uncertainty = self._noise.uncertainty(_predict_new(self._noise.estimators, X)[0], spread)
         scores = np.abs(y - predictions) / uncertainty
         quality = np.exp(-scores / self._unit)
+        codes = np.where(np.isnan(y), -1, 0)
+        threshold = getattr(self, "fitted_threshold_", None)
         with np.errstate(invalid="ignore"):
-            return quality, quality < self.threshold_
+            own = quality < self._own_cut
+            return judge_new_labels(threshold, self.threshold_, quality, codes, own)
 
 
 def _keep_the_best(data, quality, errors) -> None:

@@ -16,8 +16,8 @@ _QUARTILE = 0.6744897501960817
 _LEAST_SCALE = 0.2
 # How much wider the residuals of wrong targets spread, at least.
 _LEAST_RATIO = 3.0
-# Residuals up to this are what the uncertainty lets expect, whatever the others are like.
-_LEAST_CUT = 1.5
+LEAST_CUT = 1.5
+"""Residuals up to this are what the uncertainty lets expect, whatever the others are like."""
 _COARSE = (0.01, 0.05, 0.1, 0.15, 0.2)
 _N_FINE = 3
 
@@ -61,7 +61,7 @@ def mixture_cut(scores: np.ndarray, weight: np.ndarray | None = None) -> float:
             break
     gap = np.log((1 - share) / share * wide / narrow)
     cut = np.sqrt(max(gap, 0) / (0.5 / narrow**2 - 0.5 / wide**2))
-    return float(max(cut, _LEAST_CUT))
+    return float(max(cut, LEAST_CUT))
 
 
 def best_share(score_without: Callable[[float], float]) -> float:

@@ -3,11 +3,12 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust._threshold import Answer, LabelQualityThreshold, overall_noise_rate
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._sklearn import (
     HasMethods,
@@ -24,13 +25,15 @@ class TargetDetector(BaseEstimator):
 
     A subclass writes ``fit``, ``_get_estimator()``, ``_check_new_targets(y)`` and
     ``_judge_new(X, y)``, which returns the quality and the flags of rows that were not in
-    ``fit``.
+    ``fit``. Where its targets are numbers, `_has_classes` is False.
     """
+
+    _has_classes = True
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"]), None],
         "cv": ["cv_object"],
-        "threshold": [None, Interval(Real, 0, 1, closed="both")],
+        "threshold": [None, Interval(Real, 0, 1, closed="both"), LabelQualityThreshold],
         "flag_fraction": [None, Interval(Real, 0, 1, closed="left")],
         "store_estimators": ["boolean"],
         "n_jobs": [None, Integral],
@@ -66,6 +69,15 @@ class TargetDetector(BaseEstimator):
                 f"threshold={self.threshold!r} and flag_fraction={self.flag_fraction!r} both say"
                 " how many rows to flag: give one of them."
             )
+        if not isinstance(self.threshold, LabelQualityThreshold):
+            return
+        self.threshold.validate()
+        if self.threshold.needs_classes and not self._has_classes:
+            raise TypeError(
+                f"threshold={self.threshold!r} needs labels that are classes, and the targets of"
+                f" {type(self).__name__} are numbers: use MixtureThreshold() with per_class=False,"
+                " DecoyThreshold() or, where some rows are verified, TrustedThreshold()."
+            )
 
     def _route(self, estimator, data):
         """Work out what the fits of the evidence get.
@@ -93,7 +105,7 @@ class TargetDetector(BaseEstimator):
         fit_params = dict(process_routing(self, "fit", **metadata)["estimator"]["fit"])
         return fit_params, fit_params.pop("sample_weight", None)
 
-    def _flag(self, quality, open_question, weight, own_rule):
+    def _flag(self, quality, open_question, weight, own, ask) -> Answer:
         """Flag what the user asked for, or else what the method's own rule says.
 
         Parameters
@@ -104,16 +116,30 @@ class TargetDetector(BaseEstimator):
             What may be flagged.
         weight : ndarray or None
             Of the same shape.
-        own_rule : callable
-            Takes nothing and returns flags and their cut of the quality, or None for the latter.
+        own : Answer
+            What the method's own rule says.
+        ask : callable
+            Takes nothing and returns the :class:`Question` for a threshold object, columns one
+            after the other.
 
         Returns
         -------
-        errors : ndarray of bool
-            Flags.
-        cut : float or None
-            What lies below is flagged.
+        answer : Answer
+            In the shape of the quality, with the noise rate among all that is judged or verified.
         """
+        vars(self).pop("fitted_threshold_", None)
+        if isinstance(self.threshold, LabelQualityThreshold):
+            self.fitted_threshold_ = clone(self.threshold)
+            question = ask()
+            answer = self.fitted_threshold_.select(question)
+            errors = answer.errors.reshape(quality.shape, order="F") & open_question
+            better, rate = answer.quality, answer.noise_rate
+            if better is not None:
+                better = better.reshape(quality.shape, order="F")
+                quality = np.where(np.isnan(quality), np.nan, better)
+            if rate is not None:
+                rate = overall_noise_rate(question.data, question.rows, rate)
+            return Answer(errors, answer.cut, quality, rate)
         if self.threshold is not None:
             cut = float(self.threshold)
         elif self.flag_fraction is not None:
@@ -122,10 +148,9 @@ class TargetDetector(BaseEstimator):
             mass = self.flag_fraction * (counted.sum() if weight is None else weight.sum())
             cut = just_above(lowest_mass_cut(quality[counted], mass, weight))
         else:
-            errors, cut = own_rule()
-            return errors & open_question, cut
+            return Answer(own.errors & open_question, own.cut, quality)
         with np.errstate(invalid="ignore"):
-            return open_question & (quality < cut), cut
+            return Answer(open_question & (quality < cut), cut, quality)
 
     def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
         """Judge the targets of a data set and return the rows that are kept.

@@ -27,7 +27,8 @@ class TrustedThreshold(LabelQualityThreshold):
     through the shares of right labels. What it says becomes ``label_quality_``, so that the cut
     for a wanted precision, or for the best F1, is found by adding up. In a detector, the quality
     is what was learned from the verified rows, each of them judged without its own verdict, if
-    there are enough of them.
+    there are enough of them. Of numeric targets and of entries of an indicator matrix, it is what
+    the detector's method says.
 
     .. versionadded:: 0.1
 
@@ -148,10 +149,9 @@ class TrustedThreshold(LabelQualityThreshold):
             The rows to flag, and the calibrated quality.
         """
         data = question.data
-        checked = (data.verified >= 0) & (data.codes >= 0)
         right = self._fit(
             question.quality,
-            checked,
+            data.checked & data.given,
             data.trusted,
             question.rows,
             data.sample_weight,

@@ -6,7 +6,7 @@ import functools
 import numpy as np
 from scipy import sparse
 
-from skrobust.utils._data import check_groups
+from skrobust.utils._data import LabelledData, check_groups
 from skrobust.utils._labels import MISSING
 from skrobust.utils._sklearn import check_sample_weight
 from skrobust.utils._targets import as_floats, check_rows
@@ -82,6 +82,17 @@ class IndicatorData:
         if self.sample_weight is None:
             return None
         return np.broadcast_to(self.sample_weight[:, None], self.codes.shape)
+
+    def label_data(self, label: int) -> LabelledData:
+        """What is known about one label: rows of two classes."""
+        return LabelledData(
+            self.X,
+            self.codes[:, label],
+            np.array([0, 1]),
+            self.verified[:, label],
+            self.sample_weight,
+            self.groups,
+        )
 
     def mass(self, entries: np.ndarray) -> float:
         """Sum up the weights of the entries under a mask."""
