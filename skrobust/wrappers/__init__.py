@@ -3,5 +3,13 @@
 from skrobust.wrappers._aggregation import aggregate_sources
 from skrobust.wrappers._cleaning import CleaningClassifier
 from skrobust.wrappers._cleaning_regressor import CleaningRegressor
+from skrobust.wrappers._source_robust import SourceRobustClassifier
+from skrobust.wrappers._source_robust_regressor import SourceRobustRegressor
 
-__all__ = ["CleaningClassifier", "CleaningRegressor", "aggregate_sources"]
+__all__ = [
+    "CleaningClassifier",
+    "CleaningRegressor",
+    "SourceRobustClassifier",
+    "SourceRobustRegressor",
+    "aggregate_sources",
+]

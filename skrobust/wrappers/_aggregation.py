@@ -19,7 +19,7 @@ _N_STEPS = 3
 _SMOOTHING = 0.1
 
 
-def count_faulty(n_faulty, n_sources: int) -> int:
+def count_faulty(n_faulty, n_sources: int, kind: str = "sources") -> int:
     """Work out how many sources may be wrong, or refuse if that is not less than half.
 
     Parameters
@@ -29,6 +29,8 @@ def count_faulty(n_faulty, n_sources: int) -> int:
         be survived.
     n_sources : int
         How many sources there are.
+    kind : str
+        What to call them in messages.
 
     Returns
     -------
@@ -41,8 +43,8 @@ def count_faulty(n_faulty, n_sources: int) -> int:
     count = int(n_faulty * n_sources + _SLACK) if is_share else int(n_faulty)
     if 2 * count >= n_sources and count > 0:
         raise ValueError(
-            f"n_faulty={n_faulty!r} of {n_sources} sources: most sources must be right, so that at"
-            f" most {max(n_sources - 1, 0) // 2} of them may be faulty."
+            f"n_faulty={n_faulty!r} of {n_sources} {kind}: most of them must be right, so that at"
+            f" most {max(n_sources - 1, 0) // 2} may be faulty."
         )
     return count
 

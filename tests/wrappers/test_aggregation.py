@@ -137,7 +137,7 @@ def test_how_many_may_be_faulty():
 @pytest.mark.parametrize(
     ("vectors", "kwargs", "message"),
     [
-        (FIVE, {"n_faulty": 3}, "n_faulty=3 of 5 sources: most sources must be right.*at most 2"),
+        (FIVE, {"n_faulty": 3}, "n_faulty=3 of 5 sources: most of them must be right.*at most 2"),
         (FIVE[:4], {"n_faulty": 2}, "n_faulty=2 of 4 sources"),
         (FIVE, {"n_faulty": 0.5}, "n_faulty.*range"),
         (FIVE, {"n_faulty": -1}, "n_faulty"),

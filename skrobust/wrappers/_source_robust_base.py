@@ -1,0 +1,258 @@
+"""What the wrappers that survive faulty sources have in common."""
+
+import copy
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import delayed
+from sklearn.utils.validation import check_is_fitted
+
+from skrobust.utils._data import number_groups
+from skrobust.utils._parallel import stream
+from skrobust.utils._random import private_random_state, set_missing_random_states
+from skrobust.utils._sklearn import (
+    Features,
+    StrOptions,
+    num_samples,
+    raise_for_params,
+    safe_indexing,
+)
+from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._weights import index_fit_params
+from skrobust.wrappers._aggregation import (
+    AGGREGATIONS,
+    N_FAULTY_CONSTRAINTS,
+    aggregate_sources,
+    count_faulty,
+)
+from skrobust.wrappers._source_disagreement import SourceLosses, doubtful_sources
+from skrobust.wrappers._wrapper_base import BaseWrapper, estimator_has
+
+
+class BaseSourceRobust(BaseWrapper):
+    """Base class of the wrappers that train one model per source and trust most of them.
+
+    A subclass writes ``_default_estimator()``, ``_can_learn(targets)``, ``_predict_one(estimator,
+    X)``, ``_aggregate(X)``, ``_losses(predicted, data, rows)`` and ``_decide(predicted)``.
+    """
+
+    _parameter_constraints: dict = {
+        **BaseWrapper._parameter_constraints,
+        "n_faulty": N_FAULTY_CONSTRAINTS,
+        "combine": [StrOptions({"rows", "predictions", "coefficients"})],
+        "aggregation": [StrOptions(set(AGGREGATIONS))],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        n_faulty=None,
+        combine="rows",
+        aggregation="nna_median",
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.n_faulty = n_faulty
+        self.combine = combine
+        self.aggregation = aggregation
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def _fit(self, data, targets, sources, params):
+        """Fit one model per source, compare them, and combine what they have learned.
+
+        Parameters
+        ----------
+        data : LabelledData or TargetData
+            What ``fit`` was given, validated.
+        targets : ndarray of shape (n_samples,)
+            Labels or numbers to learn from.
+        sources : array-like of shape (n_samples,) or None
+            Where each row comes from.
+        params : dict
+            More metadata.
+
+        Returns
+        -------
+        self : object
+            Fitted wrapper.
+        """
+        raise_for_params(params, self, "fit")
+        features = Features(data.X)
+        estimator = clone(self._get_estimator())
+        fit_params = self._route(estimator, data, params)
+        names, codes = number_sources(sources, data.n_samples, data.used)
+        rows_of = [np.flatnonzero(data.used & (codes == s)) for s in range(len(names))]
+        learners = [s for s, rows in enumerate(rows_of) if self._can_learn(targets[rows])]
+        n_faulty = self._count_faulty(len(learners), len(names), sources)
+        self._check_alignment(targets, rows_of, names)
+
+        # Seeds are drawn in order, whatever runs the fits.
+        random_state = private_random_state(self.random_state)
+        models = [clone(estimator) for _ in range(len(learners) + 1)]
+        for model in models:
+            set_missing_random_states(model, random_state)
+        calls = (
+            delayed(_fit_rows)(model, data.X, targets, rows_of[s], fit_params)
+            for model, s in zip(models, learners, strict=False)
+        )
+        fitted = dict(zip(learners, stream(calls, n_jobs=self.n_jobs), strict=True))
+        self.sources_ = names
+        self.n_faulty_ = n_faulty
+        self.estimators_ = [fitted.get(s) for s in range(len(names))]
+        vars(self).pop("estimator_", None)
+        self._record_classes()
+        self._find_faulty(data, rows_of)
+        if self.combine == "rows" and len(names) == 1:
+            self.estimator_ = self.estimators_[0]
+        elif self.combine == "rows":
+            kept = data.used & (~self.faulty_sources_[codes] | data.checked)
+            rows = np.flatnonzero(kept)
+            self._train(models[-1], data, rows, targets[rows], None, fit_params)
+        elif self.combine == "coefficients":
+            self.estimator_ = self._average_coefficients()
+        self._record_classes()
+        features.record(self)
+        return self
+
+    def _count_faulty(self, n_learners: int, n_sources: int, sources) -> int:
+        if n_learners == 0:
+            raise ValueError(
+                f"None of the {n_sources} sources can be learned from: each has labels of one class"
+                " only, so that there is nothing to compare them by."
+            )
+        kind = "sources" if n_learners == n_sources else "sources with labels of several classes"
+        n_faulty = count_faulty(self.n_faulty, n_learners, kind)
+        asked = self.n_faulty is None or self.n_faulty > 0
+        if n_faulty == 0 and asked:
+            what = "No sources were given" if sources is None else f"There are {n_learners} {kind}"
+            warnings.warn(
+                f"{what}, so that with n_faulty={self.n_faulty!r} no faulty one can be survived."
+                " At least three sources are needed; n_faulty=0 says that none is faulty.",
+                LabelNoiseWarning,
+                stacklevel=4,
+            )
+        return n_faulty
+
+    def _check_alignment(self, targets, rows_of, names) -> None:
+        """Refuse sources whose coefficients would not stand for the same things."""
+
+    def _record_classes(self) -> None:
+        """Set the attributes that say what the models have learned to tell apart."""
+
+    def _find_faulty(self, data, rows_of) -> None:
+        """Compare the labels of each source with what all of them together predict."""
+        self.source_disagreement_ = np.full(len(rows_of), np.nan)
+        self.faulty_sources_ = np.zeros(len(rows_of), dtype=bool)
+        if len(rows_of) == 1:
+            return  # with whom?
+        parts = [
+            self._losses(self._aggregate(safe_indexing(data.X, rows)), data, rows)
+            for rows in rows_of
+        ]
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        mass, total, squares, sizes = (np.zeros(len(rows_of)) for _ in range(4))
+        for s, (rows, (loss, size)) in enumerate(zip(rows_of, parts, strict=True)):
+            known = ~np.isnan(loss)
+            loss, own = loss[known], weight[rows][known]
+            with np.errstate(over="ignore"):  # an infinite loss is as bad as can be
+                mass[s], total[s], squares[s] = own.sum(), own @ loss, own @ loss**2
+            sizes[s] = own @ size[known]
+        scale = sizes.sum() / max(mass.sum(), np.finfo(float).tiny)
+        losses = SourceLosses(mass, total, squares, scale, self._prior_mass)
+        self.source_disagreement_ = losses.mean
+        self.faulty_sources_ = doubtful_sources(losses, self.n_faulty_)
+
+    def _stack(self, X) -> np.ndarray:
+        """What the models of all sources predict, shape (n_learners, n_samples, n_columns)."""
+        learners = [model for model in self.estimators_ if model is not None]
+        calls = (delayed(self._predict_one)(model, X) for model in learners)
+        return np.stack(list(stream(calls, n_jobs=self.n_jobs, require="sharedmem")))
+
+    def _average_coefficients(self):
+        """Make a linear model whose coefficients are aggregates of those of all sources."""
+        learners = [model for model in self.estimators_ if model is not None]
+        for model in learners:
+            if not {"coef_", "intercept_"} <= vars(model).keys():
+                raise TypeError(
+                    f"combine='coefficients' needs a linear model that keeps coef_ and intercept_,"
+                    f" which {type(model).__name__} is not: use combine='rows' or 'predictions'."
+                )
+        model = copy.deepcopy(learners[0])
+        parts = [(np.ravel(m.coef_), np.ravel(m.intercept_)) for m in learners]
+        vectors = np.stack([np.concatenate(part) for part in parts])
+        mean = aggregate_sources(vectors, n_faulty=self.n_faulty_, aggregation=self.aggregation)
+        n_coefficients = len(parts[0][0])
+        model.coef_ = mean[:n_coefficients].reshape(np.shape(model.coef_))
+        intercept = mean[n_coefficients:].reshape(np.shape(model.intercept_))
+        model.intercept_ = intercept if intercept.ndim else intercept.item()
+        return model
+
+    @available_if(estimator_has("predict"))
+    def predict(self, X):
+        """Predict by the one fitted model, or by those of all sources.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Predictions.
+        """
+        check_is_fitted(self)
+        if self.combine == "predictions":
+            return self._decide(self._aggregate(X))
+        return self.estimator_.predict(X)
+
+
+def number_sources(sources, n_samples: int, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number the sources that have rows to learn from.
+
+    Parameters
+    ----------
+    sources : array-like of shape (n_samples,) or None
+        Names of sources; None is one source.
+    n_samples : int
+        Number of rows.
+    used : ndarray of shape (n_samples,) of bool
+        Rows to learn from.
+
+    Returns
+    -------
+    names : ndarray of shape (n_sources,)
+        Sources, sorted if they can be.
+    codes : ndarray of shape (n_samples,), dtype intp
+        Position of the source of each row in `names`; -1 for sources without rows to learn from.
+    """
+    if sources is None:
+        return np.zeros(1, dtype=np.intp), np.zeros(n_samples, dtype=np.intp)
+    numbers, labels = number_groups(sources, n_samples, name="sources")
+    seen = np.unique(numbers[used])
+    try:
+        order = sorted(seen.tolist(), key=labels.__getitem__)
+    except TypeError:  # of kinds that do not compare: in the order in which they come
+        order = seen.tolist()
+    names = np.empty(len(order), dtype=object)
+    names[:] = [labels[number] for number in order]
+    if len(set(map(type, names))) == 1 and not isinstance(names[0], tuple):
+        names = np.array(names.tolist())
+    codes = np.full(len(labels), -1, dtype=np.intp)
+    codes[order] = np.arange(len(order))
+    return names, codes[numbers]
+
+
+def _fit_rows(estimator, X, targets, rows, fit_params):
+    """Fit on some of the rows."""
+    params = index_fit_params(fit_params, rows, num_samples(X))
+    chosen = X if len(rows) == num_samples(X) else safe_indexing(X, rows)
+    return estimator.fit(chosen, targets[rows], **params)
