@@ -22,6 +22,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.fixes import parse_version
 
 import skrobust
+from tests._stand_ins import VerifyingTransition
 
 # Before 1.7, more of scikit-learn's checks made y themselves, and tags of a Pipeline said less.
 OLD_CHECKS = parse_version(sklearn.__version__) < parse_version("1.7")
@@ -199,6 +200,26 @@ def _neighbor_transition():
     yield {"n_neighbors": 3, "scale": "rank", "n_starts": 1, "n_bootstrap": 3}
 
 
+def _confident_transition():
+    yield {}
+    yield {"estimator": GaussianNB(), "cv": 3, "n_bootstrap": 3}
+
+
+def _anchor_transition():
+    yield {"estimator": _forest(), "n_bootstrap": 3}
+    yield {"estimator": _logistic(), "statistic": "proba", "anchor_share": 0.8}
+
+
+def _dual_transition():
+    yield {"estimator": _forest()}
+    yield {"estimator": GaussianNB(), "sharpness": 1.0, "anchor_share": 0.3, "n_bootstrap": 3}
+
+
+def _trusted_transition():
+    yield {"estimator": _forest(), "n_bootstrap": 3}
+    yield {"estimator": GaussianNB(), "cv": 3}
+
+
 def _density_detector():
     yield {}
     yield {"density": "kde", "cv": 3, "n_dimensions": 2, "store_estimators": True}
@@ -226,10 +247,13 @@ def _noisy_logistic_regression():
 
 # Generators of constructor arguments, by the name of the class.
 ARGUMENTS = {
+    "AnchorTransition": _anchor_transition,
     "CleaningClassifier": _cleaning_classifier,
     "CleaningRegressor": _cleaning_regressor,
     "ConfidentLearning": _confident_learning,
+    "ConfidentTransition": _confident_transition,
     "DensityDetector": _density_detector,
+    "DualTransition": _dual_transition,
     "ConsensusMixture": _consensus_mixture,
     "EnergyDetector": _energy_detector,
     "MultilabelDetector": _multilabel_detector,
@@ -240,8 +264,12 @@ ARGUMENTS = {
     "NoisyLogisticRegression": _noisy_logistic_regression,
     "ResidualDetector": _residual_detector,
     "TrainingDynamics": _training_dynamics,
+    "TrustedTransition": _trusted_transition,
     "EnsembleDetector": _ensemble_detector,
 }
+
+# Classes that are looked at in the place of others, which need more than X and y.
+STAND_INS = {"TrustedTransition": VerifyingTransition}
 
 # By the name of the class: a function that takes an instance and returns the checks that fail,
 # with reasons. There are three kinds of reasons only: a tolerance of 1e-7 that float32 cannot
@@ -290,6 +318,7 @@ def public_estimators() -> list[type]:
 def instances_of(cls: type) -> list[BaseEstimator]:
     """Make the instances of a class that the common checks look at."""
     arguments = ARGUMENTS.get(cls.__name__)
+    cls = STAND_INS.get(cls.__name__, cls)
     return [cls(**kwargs) for kwargs in arguments()] if arguments else [cls()]
 
 

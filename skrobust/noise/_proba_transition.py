@@ -1,0 +1,164 @@
+"""Estimators of transitions that look at the probabilities of a classifier."""
+
+import dataclasses
+from numbers import Integral
+
+import numpy as np
+
+from skrobust._base import TransitionEstimator
+from skrobust.evidence._folds import row_units
+from skrobust.evidence._proba_source import ProbaSource
+from skrobust.noise._channel import count_labels
+from skrobust.noise._confident_joint import class_mass
+from skrobust.noise._known_pairs import check_counted
+from skrobust.noise._shrinkage import shrink_counts, solve_prior
+from skrobust.utils._random import private_random_state
+from skrobust.utils._sklearn import Interval
+
+CONFIDENCE = 0.95
+"""How often intervals are meant to hold."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """What a method says by the rows that nobody verified.
+
+    Attributes
+    ----------
+    transition : ndarray of shape (n_classes, n_classes)
+        Rows are true classes and sum to 1.
+    prior : ndarray of shape (n_classes,) or None
+        Shares of true classes; None if it is what follows from the transition.
+    attributes : dict
+        More that the estimator should know after its fit.
+    """
+
+    transition: np.ndarray
+    prior: np.ndarray | None = None
+    attributes: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelEvidence:
+    """What is known of the rows of a data set.
+
+    Attributes
+    ----------
+    given : ndarray of shape (n_samples,), dtype intp
+        Given labels of the rows that count and that nobody verified; -1 elsewhere.
+    judged : ndarray of shape (n_samples,), dtype intp
+        The same, -1 also where there are no probabilities.
+    verified : ndarray of shape (n_samples,), dtype intp
+        True classes of verified rows that count; -1 elsewhere.
+    verified_given : ndarray of shape (n_samples,), dtype intp
+        Given labels of the latter; -1 elsewhere, and where they have none.
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Out-of-sample probabilities, none NaN.
+    has_proba : ndarray of shape (n_samples,) of bool
+        Rows that have probabilities; others have the same for all classes.
+    weight : ndarray of shape (n_samples,) or None
+        Weights.
+    """
+
+    given: np.ndarray
+    judged: np.ndarray
+    verified: np.ndarray
+    verified_given: np.ndarray
+    pred_proba: np.ndarray
+    has_proba: np.ndarray
+    weight: np.ndarray | None
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return self.pred_proba.shape[1]
+
+    def known(self) -> np.ndarray:
+        """Mass of verified rows by true class (rows) and given label (columns)."""
+        return count_labels(self.verified, self.verified_given, self.n_classes, self.weight)
+
+
+class ProbaTransition(ProbaSource, TransitionEstimator):
+    """Base class of estimators of transitions that look at probabilities of one classifier.
+
+    The constructor of a subclass has the parameters `estimator`, `cv`, `n_bootstrap`, `n_jobs`
+    and `random_state`. It writes ``_measure(evidence)``, which returns a :class:`Measured`.
+    """
+
+    # Whether the classifier learns verified labels instead of the given ones. It must not where
+    # its probabilities are taken for those of given labels.
+    _learns_verified = True
+
+    _parameter_constraints: dict = {
+        **ProbaSource._parameter_constraints,
+        "n_bootstrap": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def _estimate(self, data) -> np.ndarray:
+        counted = np.where(data.used, data.codes, -1)
+        n_classes = len(data.classes)
+        check_counted(class_mass(counted, n_classes, None) > 0, data.classes, "counts")
+        evidence = self._look(data)
+        measured = self._measure(evidence)
+        vars(self).update(measured.attributes)
+        known = evidence.known()
+        transition = self._learn_known(evidence, known, measured.transition)
+        masses = np.asarray(class_mass(evidence.given, n_classes, evidence.weight), dtype=float)
+        if masses.any():
+            prior = measured.prior
+            prior = solve_prior(transition, masses) if prior is None else prior
+            masses = masses.sum() * prior
+        masses = masses + known.sum(axis=1)
+        vars(self).pop("transition_interval_", None)
+        if self.n_bootstrap:
+            self.transition_interval_ = self._interval(data, evidence)
+        # A class of no mass has a row of the transition all the same.
+        return np.maximum(masses, 1e-12 * masses.sum())[:, None] * transition
+
+    def _look(self, data) -> LabelEvidence:
+        """Gather the evidence."""
+        given = np.where(data.used, data.codes, -1)
+        to_learn = data
+        if not self._learns_verified and (data.verified >= 0).any():
+            to_learn = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
+        proba = self._gather_evidence(to_learn).pred_proba
+        has_proba = ~np.isnan(proba[:, 0])
+        proba[~has_proba] = 1 / proba.shape[1]
+        checked = data.used & (data.verified >= 0)
+        unverified = np.where(checked, -1, given)
+        return LabelEvidence(
+            unverified,
+            np.where(has_proba, unverified, -1),
+            np.where(checked, data.verified, -1),
+            np.where(checked, given, -1),
+            proba,
+            has_proba,
+            data.sample_weight,
+        )
+
+    def _measure(self, evidence) -> Measured:
+        raise TypeError(f"{type(self).__name__} must implement _measure(evidence).")
+
+    def _learn_known(self, evidence, known, transition) -> np.ndarray:
+        """Go from the transition by unverified rows to what verified rows say as well."""
+        return shrink_counts(known, [transition]) if known.any() else transition
+
+    def _interval(self, data, evidence) -> np.ndarray:
+        """Draw rows again and again, and see how much the transition varies."""
+        random_state = private_random_state(self.random_state)
+        rows = np.flatnonzero((evidence.given >= 0) | (evidence.verified >= 0))
+        # Equal rows come and go together: they are not as many witnesses.
+        units = row_units(data.X)[rows]
+        units = np.unique(units, return_inverse=True)[1]
+        n_units = int(units.max()) + 1
+        weight = np.zeros(data.n_samples)
+        mass = np.ones(len(rows)) if evidence.weight is None else evidence.weight[rows]
+        samples = []
+        for _ in range(self.n_bootstrap):
+            repeats = random_state.multinomial(n_units, np.full(n_units, 1 / n_units))
+            weight[rows] = mass * repeats[units]
+            sample = dataclasses.replace(evidence, weight=weight)
+            transition = self._measure(sample).transition
+            samples.append(self._learn_known(sample, sample.known(), transition))
+        tail = (1 - CONFIDENCE) / 2
+        return np.quantile(samples, [tail, 1 - tail], axis=0)
