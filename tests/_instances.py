@@ -73,6 +73,29 @@ def _ensemble_detector():
     }
 
 
+def _cascade_classifier():
+    yield {"fast_estimator": GaussianNB(), "accurate_estimator": _logistic()}
+    yield {
+        "fast_estimator": _logistic(),
+        "accurate_estimator": GaussianNB(),
+        "call_share": 0.2,
+        "uncertainty": "margin",
+        "cv": 3,
+    }
+
+
+def _source_robust_classifier():
+    # Without sources: tests/wrappers/test_source_robust.py runs the checks with them.
+    yield {"estimator": _logistic()}
+    yield {"estimator": GaussianNB(), "combine": "predictions", "n_faulty": 0}
+
+
+def _source_robust_regressor():
+    yield {"estimator": _ridge()}
+    yield {"estimator": _ridge(), "combine": "predictions", "n_faulty": 0}
+    yield {"estimator": _ridge(), "combine": "coefficients"}
+
+
 def _cleaning_classifier():
     from skrobust.detection import ConfidentLearning
 
@@ -248,6 +271,7 @@ def _noisy_logistic_regression():
 # Generators of constructor arguments, by the name of the class.
 ARGUMENTS = {
     "AnchorTransition": _anchor_transition,
+    "CascadeClassifier": _cascade_classifier,
     "CleaningClassifier": _cleaning_classifier,
     "CleaningRegressor": _cleaning_regressor,
     "ConfidentLearning": _confident_learning,
@@ -263,6 +287,8 @@ ARGUMENTS = {
     "InstanceFlipClassifier": _instance_flip_classifier,
     "NoisyLogisticRegression": _noisy_logistic_regression,
     "ResidualDetector": _residual_detector,
+    "SourceRobustClassifier": _source_robust_classifier,
+    "SourceRobustRegressor": _source_robust_regressor,
     "TrainingDynamics": _training_dynamics,
     "TrustedTransition": _trusted_transition,
     "EnsembleDetector": _ensemble_detector,

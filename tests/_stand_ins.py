@@ -18,7 +18,7 @@ class VerifyingTransition(TrustedTransition):
     """Verifies rows by a model that is right about them in the data of the checks."""
 
     def fit(self, X, y, *, verified_labels=None, sample_weight=None):
-        if verified_labels is None and is_numeric(X):
+        if verified_labels is None:
             verified_labels = _verify(X, y, sample_weight)
         return super().fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight)
 
@@ -29,6 +29,8 @@ def _verify(X, y, sample_weight):
         data = check_labelled_data(X, y, sample_weight=sample_weight)
     except (TypeError, ValueError):
         return None  # fit refuses it in its own words
+    if not is_numeric(data.X):
+        return y
     rows = as_numbers(data.X, np.float64)
     rows = rows.toarray() if hasattr(rows, "toarray") else rows
     rows = np.nan_to_num(rows, posinf=0, neginf=0)
