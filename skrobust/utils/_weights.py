@@ -71,6 +71,32 @@ def index_fit_params(fit_params: dict, rows, n_samples: int) -> dict:
     }
 
 
+def fit_rows(estimator, X, y, rows, fit_params: dict):
+    """Fit an estimator to some of the rows.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        Fitted in place.
+    X : array-like of length n_samples
+        Input.
+    y : ndarray of shape (n_samples,)
+        What to learn.
+    rows : ndarray of shape (n_rows,)
+        Row numbers, none twice and in ascending order.
+    fit_params : dict
+        Keywords for ``fit``, of all rows.
+
+    Returns
+    -------
+    estimator : estimator object
+        The same.
+    """
+    params = index_fit_params(fit_params, rows, len(y))
+    chosen = X if len(rows) == len(y) else safe_indexing(X, rows)
+    return estimator.fit(chosen, y[rows], **params)
+
+
 def _weight_key(estimator) -> str | None:
     if has_fit_parameter(estimator, "sample_weight"):
         return "sample_weight"

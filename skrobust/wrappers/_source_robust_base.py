@@ -16,12 +16,11 @@ from skrobust.utils._random import private_random_state, set_missing_random_stat
 from skrobust.utils._sklearn import (
     Features,
     StrOptions,
-    num_samples,
     raise_for_params,
     safe_indexing,
 )
 from skrobust.utils._warnings import LabelNoiseWarning
-from skrobust.utils._weights import index_fit_params
+from skrobust.utils._weights import fit_rows
 from skrobust.wrappers._aggregation import (
     AGGREGATIONS,
     N_FAULTY_CONSTRAINTS,
@@ -100,7 +99,7 @@ class BaseSourceRobust(BaseWrapper):
         for model in models:
             set_missing_random_states(model, random_state)
         calls = (
-            delayed(_fit_rows)(model, data.X, targets, rows_of[s], fit_params)
+            delayed(fit_rows)(model, data.X, targets, rows_of[s], fit_params)
             for model, s in zip(models, learners, strict=False)
         )
         fitted = dict(zip(learners, stream(calls, n_jobs=self.n_jobs), strict=True))
@@ -249,10 +248,3 @@ def number_sources(sources, n_samples: int, used: np.ndarray) -> tuple[np.ndarra
     codes = np.full(len(labels), -1, dtype=np.intp)
     codes[order] = np.arange(len(order))
     return names, codes[numbers]
-
-
-def _fit_rows(estimator, X, targets, rows, fit_params):
-    """Fit on some of the rows."""
-    params = index_fit_params(fit_params, rows, num_samples(X))
-    chosen = X if len(rows) == num_samples(X) else safe_indexing(X, rows)
-    return estimator.fit(chosen, targets[rows], **params)

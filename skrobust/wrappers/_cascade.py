@@ -1,0 +1,394 @@
+"""Ask an accurate, slow classifier only about the rows that a fast one is unsure of."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import delayed
+from sklearn.utils.validation import check_is_fitted
+
+from skrobust.evidence._out_of_fold import (
+    check_predicts_proba,
+    gather_out_of_fold,
+    predict_columns,
+)
+from skrobust.utils._data import check_labelled_data
+from skrobust.utils._masses import MASS_SLACK
+from skrobust.utils._parallel import stream
+from skrobust.utils._random import private_random_state, set_missing_random_states
+from skrobust.utils._sklearn import (
+    Features,
+    HasMethods,
+    Interval,
+    StrOptions,
+    fit_context,
+    raise_for_params,
+    routing_enabled,
+    safe_indexing,
+)
+from skrobust.utils._weights import fit_rows, weight_fit_params
+
+
+def _accurate_has(method):
+    """Make a condition for ``available_if``: whether the accurate classifier has a method."""
+
+    def check(self):
+        getattr(getattr(self, "accurate_estimator_", None) or self._get_accurate(), method)
+        return True
+
+    return check
+
+
+class CascadeClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Ask an accurate, slow classifier only about the rows that a fast one is unsure of.
+
+    Both are trained on all rows. In predictions, the fast one answers unless its uncertainty is
+    above a threshold, which is chosen such that, on rows it has not seen, it hands on a wanted
+    share of them.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    fast_estimator : classifier with ``predict_proba``, default=None
+        The fast classifier, cloned. None is :class:`~sklearn.linear_model.LogisticRegression`.
+    accurate_estimator : classifier, default=None
+        The accurate classifier, cloned. None is
+        :class:`~sklearn.ensemble.HistGradientBoostingClassifier`.
+    call_share : float, default=0.4
+        Share of the rows for which the accurate classifier may be called, in [0, 1].
+    uncertainty : {"entropy", "margin"}, default="entropy"
+        Of the fast classifier: the entropy of its probabilities, as a share of the highest
+        possible one, or 1 minus the difference of the two highest. The same for two classes; for
+        many, "margin" looks only at what changes the answer.
+    window : int, default=1
+        If more than 1, rows are a stream in the order of `X`, and the uncertainty of a row is the
+        mean of its own and those of the `window` - 1 rows before it, of as many as there are.
+        Where hard rows come together, that is a steadier sign than single rows give. Predictions
+        then depend on the rows before, and each `X` is a stream of its own.
+    cv : int, splitter or iterable of (train, test), default=5
+        How to split rows to see how unsure the fast classifier is of rows it has not seen.
+    n_jobs : int, default=None
+        Number of fits in parallel.
+    random_state : int, RandomState instance or None, default=None
+        Seed for parts of the classifiers that have none. None draws fresh entropy.
+
+    Attributes
+    ----------
+    fast_estimator_, accurate_estimator_ : classifier
+        The fitted classifiers.
+    threshold_ : float
+        Uncertainty above which the accurate classifier is called.
+    call_share_ : float
+        Share of the training rows for which it would have been called, when they were unseen.
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+    n_features_in_ : int
+        Number of features, where X has any.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, where X has names that are all text.
+
+    See Also
+    --------
+    sklearn.calibration.CalibratedClassifierCV : Makes probabilities say how unsure they should be.
+
+    Notes
+    -----
+    `call_share` is a budget for rows like those in training: no more of them are called, and
+    fewer where many rows are equally uncertain, since such rows share one fate. New rows are
+    called at the rate at which they are uncertain, see :meth:`calls_accurate`. A fast classifier
+    with few different answers, such as a small tree, meets the budget roughly.
+
+    References
+    ----------
+    Simonds (2025). Entropy adaptive decoding: dynamic model switching for efficient inference.
+    arXiv:2502.06833.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from skrobust.wrappers import CascadeClassifier
+    >>> X, y = make_moons(600, noise=0.2, random_state=0)
+    >>> X_test, y_test = make_moons(600, noise=0.2, random_state=1)
+    >>> forest = RandomForestClassifier(random_state=0)
+    >>> cascade = CascadeClassifier(LogisticRegression(), forest, call_share=0.3).fit(X, y)
+    >>> bool(cascade.calls_accurate(X_test).mean() < 0.35)
+    True
+    >>> cascade.score(X_test, y_test) > 0.97 * forest.fit(X, y).score(X_test, y_test)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "fast_estimator": [HasMethods(["fit", "predict"]), None],
+        "accurate_estimator": [HasMethods(["fit", "predict"]), None],
+        "call_share": [Interval(Real, 0, 1, closed="both")],
+        "uncertainty": [StrOptions({"entropy", "margin"})],
+        "window": [Interval(Integral, 1, None, closed="left")],
+        "cv": ["cv_object"],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        fast_estimator=None,
+        accurate_estimator=None,
+        *,
+        call_share=0.4,
+        uncertainty="entropy",
+        window=1,
+        cv=5,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.fast_estimator = fast_estimator
+        self.accurate_estimator = accurate_estimator
+        self.call_share = call_share
+        self.uncertainty = uncertainty
+        self.window = window
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def _get_fast(self):
+        """The fast classifier to train."""
+        return _or_default(self.fast_estimator, LogisticRegression)
+
+    def _get_accurate(self):
+        """The accurate classifier to train."""
+        return _or_default(self.accurate_estimator, HistGradientBoostingClassifier)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.one_d_labels = True
+        parts = [get_tags(part) for part in (self._get_fast(), self._get_accurate())]
+        tags.input_tags.sparse = all(part.input_tags.sparse for part in parts)
+        tags.input_tags.allow_nan = all(part.input_tags.allow_nan for part in parts)
+        kinds = [part.classifier_tags for part in parts if part.classifier_tags is not None]
+        tags.classifier_tags.multi_class = all(kind.multi_class for kind in kinds)
+        return tags
+
+    def get_metadata_routing(self):
+        """Say which metadata this wrapper and its classifiers take.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Routing information.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(fast_estimator=self._get_fast(), method_mapping=mapping)
+            .add(accurate_estimator=self._get_accurate(), method_mapping=mapping)
+        )
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
+        """Train both classifiers and choose the threshold between them.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input, handed to the classifiers as it is: arrays, sparse matrices, DataFrames, lists
+            of texts.
+        y : array-like of shape (n_samples,)
+            Given labels. Rows whose label is None, NaN or blank are not trained on.
+        verified_labels : array-like of shape (n_samples,), default=None
+            Labels as checked by a person, missing where nobody looked. They are trained on
+            instead of those in `y`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights for every fit and for the share of rows. An integer weight counts as so many
+            equal rows.
+        **params : dict
+            More metadata for the classifiers, where metadata routing is enabled.
+
+        Returns
+        -------
+        self : object
+            Fitted wrapper.
+        """
+        data = check_labelled_data(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+        )
+        raise_for_params(params, self, "fit")
+        features = Features(data.X)
+        fast, accurate = clone(self._get_fast()), clone(self._get_accurate())
+        check_predicts_proba(fast)
+        fast_params, accurate_params = self._route(fast, accurate, data, params)
+        random_state = private_random_state(self.random_state)
+        for part in (fast, accurate):
+            set_missing_random_states(part, random_state)
+        evidence = gather_out_of_fold(
+            clone(fast),
+            data.X,
+            data.best_codes,
+            data.classes,
+            data.used,
+            cv=self.cv,
+            fit_params=fast_params,
+            n_jobs=self.n_jobs,
+        )
+        labels = data.classes[np.maximum(data.best_codes, 0)]
+        rows = np.flatnonzero(data.used)
+        calls = (
+            delayed(fit_rows)(part, data.X, labels, rows, fit_params)
+            for part, fit_params in ((fast, fast_params), (accurate, accurate_params))
+        )
+        self.fast_estimator_, self.accurate_estimator_ = stream(calls, n_jobs=self.n_jobs)
+        self.classes_ = self.fast_estimator_.classes_
+        self._choose_threshold(evidence.pred_proba, data)
+        features.record(self)
+        return self
+
+    def _route(self, fast, accurate, data, params) -> tuple[dict, dict]:
+        """Work out the keywords of the fits, or refuse, before any work."""
+        weight = data.sample_weight
+        given = weight_fit_params(fast, weight), weight_fit_params(accurate, weight)
+        if not routing_enabled():
+            return given
+        if weight is not None:
+            params = {**params, "sample_weight": weight}
+        if not params:
+            return {}, {}
+        routed = process_routing(self, "fit", **params)
+        return dict(routed["fast_estimator"]["fit"]), dict(routed["accurate_estimator"]["fit"])
+
+    def _choose_threshold(self, pred_proba, data) -> None:
+        """Find the uncertainty that rows above the threshold have, of the share that is wanted."""
+        # Rows of a class that is nowhere else were never predicted by a model that knows it.
+        known = np.flatnonzero(data.used & ~np.isnan(pred_proba).any(axis=1))
+        columns = np.isin(data.classes, self.classes_)
+        values = self._uncertainty(pred_proba[known][:, columns])
+        weight = np.ones(len(known)) if data.sample_weight is None else data.sample_weight[known]
+        distinct, group = np.unique(values, return_inverse=True)
+        share = np.cumsum(np.bincount(group, weights=weight)[::-1]) / weight.sum()
+        n_called = int(np.sum(share <= self.call_share + MASS_SLACK))
+        self.call_share_ = float(share[n_called - 1]) if n_called else 0.0
+        if self.call_share in (0, 1):
+            self.threshold_ = np.inf if self.call_share == 0 else -np.inf
+        elif n_called == 0:
+            self.threshold_ = float(distinct[-1])
+        elif n_called == len(distinct):
+            self.threshold_ = -np.inf
+        else:
+            self.threshold_ = float(distinct[-n_called - 1 :][:2].mean())
+
+    def _uncertainty(self, proba) -> np.ndarray:
+        """How unsure probabilities of rows are, in [0, 1], as means over the window."""
+        if self.uncertainty == "entropy":
+            logs = np.log(proba, out=np.zeros_like(proba), where=proba > 0)
+            values = -np.sum(proba * logs, axis=1, dtype=np.float64) / np.log(proba.shape[1])
+        else:
+            second, first = np.partition(proba, -2, axis=1)[:, -2:].T
+            values = 1.0 - first.astype(np.float64) + second
+        return _rolling_mean(values, self.window)
+
+    def _ask(self, X):
+        """Predict by the fast classifier, and find the rows that it is unsure of."""
+        check_is_fitted(self)
+        (X,) = indexable(X)
+        proba = predict_columns(self.fast_estimator_, X, self.classes_)
+        called = np.flatnonzero(self._uncertainty(proba) > self.threshold_)
+        return X, proba, called
+
+    def calls_accurate(self, X) -> np.ndarray:
+        """Say for which rows the accurate classifier is called, without calling it.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        calls : ndarray of shape (n_samples,) of bool
+            True where the fast classifier is too unsure.
+        """
+        _, proba, called = self._ask(X)
+        calls = np.zeros(len(proba), dtype=bool)
+        calls[called] = True
+        return calls
+
+    def predict(self, X):
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Predicted labels.
+        """
+        X, proba, called = self._ask(X)
+        labels = self.classes_[proba.argmax(axis=1)]
+        if len(called):
+            labels[called] = self.accurate_estimator_.predict(safe_indexing(X, called))
+        return labels
+
+    @available_if(_accurate_has("predict_proba"))
+    def predict_proba(self, X):
+        """Predict probabilities of classes.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            Probabilities of the classifier that answers, in the order of ``classes_``.
+        """
+        X, proba, called = self._ask(X)
+        if len(called):
+            model = self.accurate_estimator_
+            answers = predict_columns(model, safe_indexing(X, called), self.classes_)
+            proba = proba.astype(np.result_type(proba, answers))
+            proba[called] = answers
+        return proba
+
+    @available_if(_accurate_has("predict_proba"))
+    def predict_log_proba(self, X):
+        """Predict logarithms of probabilities of classes.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+            Logarithms, in the order of ``classes_``.
+        """
+        with np.errstate(divide="ignore"):  # the logarithm of zero is minus infinity
+            return np.log(self.predict_proba(X))
+
+
+def _or_default(estimator, default):
+    if estimator is not None:
+        return estimator
+    model = default()
+    return model.set_fit_request(sample_weight=True) if routing_enabled() else model
+
+
+def _rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean of each value and those before it, `window` in all or as many as there are."""
+    if window == 1:
+        return values
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(stop - window, 0)
+    return (sums[stop] - sums[start]) / (stop - start)
