@@ -152,26 +152,49 @@ def plant(X, y, kind: str, rate: float, seed: int) -> tuple[np.ndarray, np.ndarr
     wrong : ndarray of shape (n_samples,) of bool
         Rows whose label changed.
     """
-    n_classes = int(y.max()) + 1
     if kind == "instance":
         return flip_labels_instance(X, y, rate, kind="linear", random_state=seed)
-    if kind == "random":
-        transition = random_transition(n_classes, rate, random_state=seed)
-    elif kind == "pair":
-        transition = pair_transition(n_classes, rate)
-    elif kind == "symmetric":
-        transition = symmetric_transition(n_classes, rate)
-    else:
-        raise ValueError(f"unknown kind of noise {kind!r}")
+    transition = planted_transition(kind, rate, int(y.max()) + 1, seed)
     return flip_labels(y, transition, random_state=seed)
+
+
+def planted_transition(kind: str, rate: float, n_classes: int, seed: int) -> np.ndarray:
+    """The transition matrix by which :func:`plant` makes labels wrong.
+
+    Parameters
+    ----------
+    kind : {"symmetric", "pair", "random"}
+        Kind of noise.
+    rate : float
+        Share of wrong labels.
+    n_classes : int
+        Number of classes.
+    seed : int
+        Random state.
+
+    Returns
+    -------
+    transition : ndarray of shape (n_classes, n_classes)
+        Rows are true classes.
+    """
+    if kind == "random":
+        return random_transition(n_classes, rate, random_state=seed)
+    if kind == "pair":
+        return pair_transition(n_classes, rate)
+    if kind == "symmetric":
+        return symmetric_transition(n_classes, rate)
+    raise ValueError(f"unknown kind of noise {kind!r}")
+
+
+def seed_of(name: str, seed: int) -> int:
+    """A seed for each table: tables of equal length must not be wrong in the same rows."""
+    return zlib.crc32(f"{name} {seed}".encode()) % 2**31
 
 
 def planted(name: str, kind: str, rate: float, seed: int) -> Data:
     """Load a clean table with planted noise; the base model is gradient boosting."""
     X, truth = load_table(name)
-    # Tables of equal length must not be wrong in the same rows, or their means would not settle.
-    own_seed = zlib.crc32(f"{name} {seed}".encode()) % 2**31
-    y, wrong = plant(X, truth, kind, rate, own_seed)
+    y, wrong = plant(X, truth, kind, rate, seed_of(name, seed))
     base = HistGradientBoostingClassifier(random_state=seed)
     return Data(name, "table", X, y, truth, wrong, np.ones(len(y), dtype=bool), base)
 
