@@ -9,6 +9,7 @@ import copy
 import numpy as np
 
 from skrobust.evidence._staged import align_columns
+from skrobust.utils._blocks import for_each_block
 
 STATISTICS = ("aum", "el2n", "grand", "forgetting", "mean_loss", "oscillation")
 _FLOOR = 1e-12
@@ -34,7 +35,6 @@ class DynamicsWatcher:
     def __init__(self, X, codes, classes, *, in_sample=False, wants_norms=False):
         self.X, self.in_sample, self.wants_norms = X, in_sample, wants_norms
         self._classes, self._codes = classes, np.maximum(codes, 0)
-        self._rows = np.arange(len(codes))
         self._state: dict = {"n_stages": 0}
 
     def with_X(self, X) -> "DynamicsWatcher":
@@ -56,47 +56,67 @@ class DynamicsWatcher:
             Length of the features of the last layer, its bias included.
         """
         proba = np.asarray(pred_proba)
-        if proba.shape != (len(self._rows), len(classes)):
+        if proba.shape != (len(self._codes), len(classes)):
             raise ValueError(
-                f"A stage must have probabilities of shape {(len(self._rows), len(classes))},"
+                f"A stage must have probabilities of shape {(len(self._codes), len(classes))},"
                 f" got {proba.shape}."
             )
-        proba = align_columns(proba, classes, self._classes, "estimator").astype(np.float64)
-        if not np.isfinite(proba).all():
-            raise ValueError("A stage of the training predicted NaN or infinite probabilities.")
-        # With rows along the last axis, sums and maxima over few classes are fast.
-        proba = np.ascontiguousarray(proba.T)
-        at = (self._codes, self._rows)
-        logs = np.log(np.maximum(proba, _FLOOR))
-        own = proba[at]
-        proba[at] = -1.0
-        other = proba.max(axis=0)
-        proba[at] = own - 1
-        distance = np.sqrt((proba * proba).sum(axis=0))
-        proba[at] = own
+        proba = align_columns(proba, classes, self._classes, "estimator")
+        n_classes, n_rows = len(self._classes), len(self._codes)
         state = self._state
         if not state["n_stages"]:
             names = ("margin", "el2n", "loss", "grand", "mean", "squares", "moved", "forgotten")
-            state.update({name: np.zeros(len(own)) for name in names})
-            state.update(ever=np.zeros(len(own), dtype=bool), proba=np.zeros_like(proba))
-        else:
-            # The divergence of this stage from the last one.
-            state["moved"] += (proba * (logs - state["last"])).sum(axis=0)
-            state["forgotten"] += state["correct"] & (own < other)
-        state["last"] = logs
-        state["correct"] = own >= other
-        state["ever"] |= state["correct"]
-        state["margin"] += own - other
-        state["el2n"] += distance
-        state["loss"] -= logs[at]
-        state["proba"] += proba
-        if norms is not None:
-            state["grand"] += norms * distance
-            state["norms"] = state.get("norms", 0.0) + norms
+            state.update({name: np.zeros(n_rows) for name in names})
+            state.update({name: np.zeros(n_rows, dtype=bool) for name in ("correct", "ever")})
+            state.update({name: np.zeros((n_classes, n_rows)) for name in ("proba", "last")})
         state["n_stages"] += 1
-        gap = own - state["mean"]
-        state["mean"] += gap / state["n_stages"]
-        state["squares"] += gap * (own - state["mean"])
+        if norms is not None:
+            state["norms"] = state.get("norms", 0.0) + norms
+
+        def add(start: int, stop: int) -> None:
+            rows = slice(start, stop)
+            self._add_block(proba[rows], rows, None if norms is None else norms[rows])
+
+        # About five arrays of the size of a block are in use at a time.
+        for_each_block(add, n_rows, 5 * 8 * n_classes)
+
+    def _add_block(self, block, rows, norms) -> None:
+        """Add one stage of some rows."""
+        # With rows along the last axis, sums and maxima over few classes are fast.
+        proba = np.array(block.T, dtype=np.float64, order="C")
+        if not np.isfinite(proba).all():
+            raise ValueError("A stage of the training predicted NaN or infinite probabilities.")
+        state = self._state
+        n_stages = state["n_stages"]
+        n_rows = proba.shape[1]
+        at = self._codes[rows] * n_rows + np.arange(n_rows)
+        flat = proba.reshape(-1)
+        logs = np.maximum(proba, _FLOOR)
+        np.log(logs, out=logs)
+        last = state["last"][:, rows]
+        if n_stages > 1:
+            # The divergence of this stage from the last one.
+            np.subtract(logs, last, out=last)
+            state["moved"][rows] += np.einsum("kn,kn->n", proba, last)
+        last[...] = logs
+        state["loss"][rows] -= logs.reshape(-1).take(at)
+        state["proba"][:, rows] += proba
+        own = flat.take(at)
+        flat[at] = -1.0
+        other = proba.max(axis=0)
+        flat[at] = own - 1
+        distance = np.sqrt(np.einsum("kn,kn->n", proba, proba))
+        state["el2n"][rows] += distance
+        if norms is not None:
+            state["grand"][rows] += norms * distance
+        correct = state["correct"][rows]
+        state["forgotten"][rows] += correct & (own < other)
+        np.greater_equal(own, other, out=correct)
+        state["ever"][rows] |= correct
+        state["margin"][rows] += own - other
+        gap = own - state["mean"][rows]
+        state["mean"][rows] += gap / n_stages
+        state["squares"][rows] += gap * (own - state["mean"][rows])
 
     def take(self, statistics: dict) -> None:
         """Take statistics that a model recorded itself while it was trained.

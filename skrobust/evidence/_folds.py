@@ -54,7 +54,7 @@ def lone_class_rows(units: np.ndarray, codes: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     units : ndarray of shape (n_samples,)
-        Unit of each row.
+        Unit of each row, as anything that is equal for rows of one unit, such as their hash.
     codes : ndarray of shape (n_samples,)
         Class of each row; -1 takes no part.
 
@@ -69,13 +69,17 @@ def lone_class_rows(units: np.ndarray, codes: np.ndarray) -> np.ndarray:
         If every class is like that.
     """
     used = codes >= 0
-    n_units = _count_units(units[used], codes[used])
-    if n_units.max() < 2:
+    # Whether any row of a class belongs to another unit than one of them that stands for all.
+    one = np.zeros(codes.max(initial=0) + 1, dtype=units.dtype)
+    one[codes[used]] = units[used]
+    several = np.zeros(len(one), dtype=bool)
+    several[codes[used & (units != one[codes])]] = True
+    if not several.any():
         raise ValueError(
             "Every class has only one distinct row (or group of rows): to judge a label, some"
             " other row of its class is needed."
         )
-    return used & (n_units[codes] < 2)
+    return used & ~several[codes]
 
 
 def _count_units(units: np.ndarray, codes: np.ndarray) -> np.ndarray:

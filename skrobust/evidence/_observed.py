@@ -89,8 +89,7 @@ def one_fold(hashes, codes, used) -> list[tuple[np.ndarray, np.ndarray]]:
         Rows whose class has no other distinct row are not tested.
     """
     rows = np.flatnonzero(used)
-    units = np.unique(hashes[rows], return_inverse=True)[1]
-    return [(rows, rows[~lone_class_rows(units, codes[rows])])]
+    return [(rows, rows[~lone_class_rows(hashes[rows], codes[rows])])]
 
 
 def observe(
@@ -166,7 +165,11 @@ def observe(
     done = track(jobs, len(folds), "folds")
     for (train, test), (model, seen) in zip(folds, done, strict=True):
         watched = np.concatenate([test, extra])
+        whole = _are_all(watched, n_samples)
         for name, values in seen.items():
+            if whole and name not in sums:
+                sums[name] = np.array(values, dtype=np.float64)
+                continue
             if name not in sums:
                 sums[name] = np.zeros((n_samples, *values.shape[1:]))
             sums[name][watched] += values
@@ -192,7 +195,13 @@ def _takes_weights(estimator) -> bool:
 
 def _fit_and_look(look, model, train, watched, X, *about):
     training = _training_rows(model, train, X, *about)
-    return model, look(model, training, safe_indexing(X, watched), watched)
+    whole = _are_all(watched, num_samples(X))
+    return model, look(model, training, X if whole else safe_indexing(X, watched), watched)
+
+
+def _are_all(rows, n_samples) -> bool:
+    """Whether these are all rows, one after the other."""
+    return len(rows) == n_samples and np.array_equal(rows, np.arange(n_samples))
 
 
 def _training_rows(
@@ -201,7 +210,9 @@ def _training_rows(
     """Bring the rows of a fit into the order of their content, and merge equal ones."""
     weight = None if sample_weight is None else sample_weight[train]
     row_of = np.full(len(codes), -1, dtype=np.intp)
-    order = np.lexsort((codes[train], hashes[train]))
+    order = np.argsort(hashes[train])
+    if (np.diff(hashes[train[order]]) == 0).any():
+        order = np.lexsort((codes[train], hashes[train]))
     rows = train[order]
     weight = None if weight is None else weight[order]
     if weigh or even:

@@ -6,6 +6,7 @@ import numbers
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import expit
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -22,6 +23,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from skrobust.utils._blocks import for_each_block
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._random import draw_seed
 from skrobust.utils._rows import as_numbers
@@ -89,11 +91,51 @@ def staged_proba(fitted, X) -> Iterator[np.ndarray]:
 
 
 @staged_proba.register(GradientBoostingClassifier)
-@staged_proba.register(HistGradientBoostingClassifier)
 @staged_proba.register(AdaBoostClassifier)
 def _boosting(fitted, X):
     check_is_fitted(fitted)
     yield from fitted.staged_predict_proba(X)
+
+
+@staged_proba.register(HistGradientBoostingClassifier)
+def _histogram_boosting(fitted, X):
+    if type(fitted) is not HistGradientBoostingClassifier:  # it may predict in another way
+        yield from _boosting(fitted, X)
+        return
+    check_is_fitted(fitted)
+    for scores in fitted.staged_decision_function(X):
+        yield _softmax(np.array(np.atleast_2d(scores.T), order="C"))
+
+
+def _softmax(scores) -> np.ndarray:
+    """Turn scores, one row for each class or only one of the second of two, into probabilities.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_classes, n_samples) or (1, n_samples)
+        With rows along the last axis, sums and maxima over few classes are fast. Overwritten.
+
+    Returns
+    -------
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        As a view of an array of the transposed shape.
+    """
+    if len(scores) == 1:
+        return _with_complement(expit(scores, out=scores))
+
+    def normalize(start: int, stop: int) -> None:
+        block = scores[:, start:stop]
+        block -= block.max(axis=0)
+        np.exp(block, out=block)
+        block /= block.sum(axis=0)
+
+    for_each_block(normalize, scores.shape[1], 2 * 8 * len(scores))
+    return scores.T
+
+
+def _with_complement(proba) -> np.ndarray:
+    """Make the probabilities of two classes from those of the second, of shape (1, n_samples)."""
+    return np.concatenate([1 - proba, proba]).T
 
 
 @staged_proba.register(ExtraTreesClassifier)
@@ -294,7 +336,7 @@ DEFAULT_PASSES = 20
 def watched_passes(n_passes: int) -> list[int]:
     """Choose after which passes to look: the first ones, then ever more rarely.
 
-    Looking costs about a fifth of a pass of a linear learner, and late passes change little.
+    Looking costs about a tenth of a pass of a linear learner, and late passes change little.
 
     Parameters
     ----------
@@ -321,6 +363,7 @@ def _watch_passes(estimator, X, y, watcher, weight, n_passes) -> None:
     classes = np.unique(y)
     n_passes = DEFAULT_PASSES if n_passes is None else n_passes
     chosen = set(watched_passes(n_passes))
+    look = _choose_look(estimator, watcher.X)
     params = {}
     if weight is not None and has_fit_parameter_of(estimator, "partial_fit", "sample_weight"):
         params["sample_weight"] = weight
@@ -333,8 +376,8 @@ def _watch_passes(estimator, X, y, watcher, weight, n_passes) -> None:
         first = {"classes": classes} if number == 1 else {}
         estimator.partial_fit(X, y, **first, **params)
         if number in chosen:
-            norms = last_layer_norms(estimator, watcher.X) if watcher.wants_norms else None
-            watcher.add(estimator.predict_proba(watcher.X), estimator.classes_, norms=norms)
+            proba, norms = look(estimator, watcher.X, watcher.wants_norms)
+            watcher.add(proba, estimator.classes_, norms=norms)
     if seeds is not None:
         estimator.set_params(random_state=seed)
 
@@ -378,21 +421,132 @@ def _linear_norms(fitted, X):
     return np.sqrt(np.asarray(squares.sum(axis=1)).ravel() + 1)
 
 
+# What each activation does, in place.
 _ACTIVATIONS = {
     "identity": lambda x: x,
-    "logistic": lambda x: 1 / (1 + np.exp(-x)),
-    "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0),
+    "logistic": lambda x: expit(x, out=x),
+    "tanh": lambda x: np.tanh(x, out=x),
+    "relu": lambda x: np.maximum(x, 0, out=x),
 }
 
 
 @last_layer_norms.register(MLPClassifier)
 def _hidden_norms(fitted, X):
-    hidden = as_numbers(X, np.float64)
-    activate = _ACTIVATIONS[fitted.activation]
-    for weights, bias in zip(fitted.coefs_[:-1], fitted.intercepts_[:-1], strict=True):
-        hidden = activate(hidden @ weights + bias)
-    return _linear_norms(fitted, hidden)
+    return _linear_norms(fitted, _hidden(fitted, as_numbers(X, np.float64)))
+
+
+def _hidden(network, X) -> np.ndarray:
+    """Compute what goes into the last layer of a network."""
+    activate = _ACTIVATIONS[network.activation]
+    for weights, bias in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):
+        X = X @ weights
+        X += bias
+        X = activate(X)
+    return X
+
+
+# Looking at a learner between its passes ---------------------------------------------------------
+
+
+def _choose_look(estimator, X):
+    """Choose how the probabilities of the same rows are predicted again and again.
+
+    What scikit-learn predicts by a product of matrices is computed here block by block, from
+    attributes that it documents. A whole table at once leaves the cache, is validated each time,
+    and wakes the threads of the linear algebra, which wait for more of it at the cost of the next
+    pass.
+
+    Parameters
+    ----------
+    estimator : classifier
+        With ``partial_fit``, not fitted.
+    X : array-like of length n_samples
+        Rows to look at.
+
+    Returns
+    -------
+    look : callable
+        ``look(fitted, X, wants_norms)`` returns the probabilities of the rows and, if they are
+        wanted, the lengths of what goes into the last layer, else None.
+    """
+    # In single precision the order of sums decides which scores are large enough to be equal.
+    plain = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype == np.float64
+    if plain and np.isfinite(X.sum()):  # otherwise the learner says what is wrong
+        # A subclass may predict in another way.
+        if type(estimator) is SGDClassifier and estimator.loss == "log_loss":
+            return _look_at_linear
+        if type(estimator) is MLPClassifier:
+            return _look_at_network
+    return _look_at_any
+
+
+def _look_at_any(fitted, X, wants_norms):
+    norms = last_layer_norms(fitted, X) if wants_norms else None
+    return fitted.predict_proba(X), norms
+
+
+def _look_at_linear(fitted, X, wants_norms):
+    layers = [fitted.coef_.T]
+    scores, norms = _last_scores(lambda X: X, layers, fitted.intercept_, X, wants_norms)
+    expit(scores, out=scores)
+    if len(scores) == 1:
+        return _with_complement(scores), norms
+    total = scores.sum(axis=0)
+    scores[:, total == 0] = 1.0
+    scores /= np.where(total == 0, len(scores), total)
+    return scores.T, norms
+
+
+def _look_at_network(fitted, X, wants_norms):
+    hidden = functools.partial(_hidden, fitted)
+    scores, norms = _last_scores(hidden, fitted.coefs_, fitted.intercepts_[-1], X, wants_norms)
+    return _softmax(scores), norms
+
+
+# A product of matrices of fewer multiplications is none that OpenBLAS spreads over threads.
+_SMALL_PRODUCT = 1 << 18
+# As many rows as a batch of a network has: its own training pays for threads as well then.
+_BATCH = 200
+
+
+def _last_scores(hidden, layers, bias, X, wants_norms):
+    """Compute what comes out of the last layer, and the length of what goes into it.
+
+    Parameters
+    ----------
+    hidden : callable
+        Takes rows and returns what goes into the last layer.
+    layers : list of ndarray
+        The weights of each layer.
+    bias : ndarray of shape (n_outputs,)
+        That of the last layer.
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+    wants_norms : bool
+        Whether the lengths are wanted.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_outputs, n_samples)
+        Scores.
+    norms : ndarray of shape (n_samples,) or None
+        Lengths, the bias included.
+    """
+    scores = np.empty((layers[-1].shape[1], len(X)))
+    norms = np.empty(len(X)) if wants_norms else None
+    last = np.ascontiguousarray(layers[-1])
+    length = max(_BATCH, _SMALL_PRODUCT // max(layer.size for layer in layers))
+    for start in range(0, len(X), length):
+        rows = slice(start, start + length)
+        inner = hidden(X[rows])
+        if len(scores) == 1:  # a product with a vector is spread over threads much earlier
+            scores[0, rows] = np.einsum("ij,j->i", inner, last[:, 0])
+        else:
+            scores[:, rows] = (inner @ last).T
+        if wants_norms:
+            norms[rows] = np.sqrt(np.einsum("ij,ij->i", inner, inner) + 1)
+    scores += bias[:, None]
+    return scores, norms
 
 
 def align_columns(proba, own, classes, name) -> np.ndarray:

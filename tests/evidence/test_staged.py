@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_iris
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -154,6 +154,52 @@ def test_passes_of_a_learner_are_watched():
     np.testing.assert_allclose(watcher.stages[-1], pipeline.predict_proba(X))
     assert learner.random_state == 3
     assert learner.t_ == 1 + 8 * len(X)
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        SGDClassifier(loss="log_loss", random_state=0),
+        SGDClassifier(loss="modified_huber", random_state=0),
+        *[
+            MLPClassifier((6, 4), activation=activation, random_state=0)
+            for activation in ("identity", "logistic", "tanh", "relu")
+        ],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_look_is_what_the_learner_predicts(learner, n_classes):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(5001, 60))  # more than one block, the last one not full
+    y = np.arange(5001) % n_classes
+    watcher, learner = Watcher(rows), clone(learner)
+    watcher.wants_norms = True
+    watch_training(learner, rows, y, watcher, n_stages=1)
+    np.testing.assert_allclose(watcher.stages[-1], learner.predict_proba(rows), atol=1e-12)
+    np.testing.assert_allclose(watcher.norms[-1], last_layer_norms(learner, rows))
+
+
+def test_a_subclass_predicts_in_its_own_way():
+    class Certain(SGDClassifier):
+        def predict_proba(self, X):
+            return np.eye(3)[self.predict(X)]
+
+    class Steps(HistGradientBoostingClassifier):
+        def staged_predict_proba(self, X):
+            yield np.eye(3)[self.predict(X)]
+
+    watcher = Watcher(X)
+    watch_training(Certain(loss="log_loss"), X, Y, watcher, n_stages=1)
+    assert set(np.unique(watcher.stages[0])) == {0, 1}
+    assert len(list(staged_proba(Steps(max_iter=2).fit(X, Y), X))) == 1
+
+
+def test_bad_rows_are_refused_as_the_learner_does():
+    bad = np.where(np.arange(4) == 0, np.nan, X)
+    learner = MLPClassifier((4,), random_state=0)
+    with pytest.raises(ValueError, match="contains NaN"):
+        watch_training(learner, X, Y, Watcher(bad), n_stages=1)
 
 
 def test_weights_reach_the_passes():
