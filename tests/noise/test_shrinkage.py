@@ -1,0 +1,84 @@
+"""Counts that guesses help out, and shares of true classes."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import dirichlet_multinomial, norm
+
+from skrobust.noise import pair_transition, random_transition, symmetric_transition
+from skrobust.noise._shrinkage import shrink_counts, solve_prior, symmetric_guess
+
+TRANSITION = np.array([[0.8, 0.1, 0.1], [0.15, 0.7, 0.15], [0.1, 0.2, 0.7]])
+
+
+def _draw(transition, n_rows, seed):
+    rng = np.random.default_rng(seed)
+    return np.array([rng.multinomial(n_rows, row) for row in transition]).astype(float)
+
+
+def test_the_guess_of_symmetric_noise():
+    counts = np.array([[8.0, 2, 0], [0, 9, 1], [3, 1, 6]])
+    assert_allclose(symmetric_guess(counts), symmetric_transition(3, 7 / 30))
+    assert_allclose(symmetric_guess(np.zeros((3, 3))).diagonal(), 0.999)
+    assert_allclose(symmetric_guess(10.0 - 10 * np.eye(3)).diagonal(), 0.4)
+
+
+def test_the_mean_over_weights_by_definition(seed):
+    counts = _draw(TRANSITION, 20, seed)
+    guesses = [symmetric_transition(3, 0.2), 0.9 * TRANSITION + 0.1 / 3]
+    shares = [0.3, 0.7]
+    expected, total = 0.0, 0.0
+    for guess, share in zip(guesses, shares, strict=True):
+        for exponent in range(15):
+            prior = 2.0**exponent * guess
+            likelihood = dirichlet_multinomial.pmf(counts, prior, 20).prod()
+            likelihood *= share * norm.pdf(exponent, 7, 2)
+            mean = (counts + prior) / (counts + prior).sum(axis=1, keepdims=True)
+            expected, total = expected + likelihood * mean, total + likelihood
+    assert_allclose(shrink_counts(counts, guesses, shares=shares), expected / total)
+
+
+def test_without_counts_there_are_only_guesses():
+    guesses = [symmetric_transition(3, 0.2), pair_transition(3, 0.4)]
+    found = shrink_counts(np.zeros((3, 3)), guesses, shares=[3, 1])
+    assert_allclose(found, 0.75 * guesses[0] + 0.25 * guesses[1], atol=2e-4)
+
+
+def test_many_counts_need_no_guess(seed):
+    counts = _draw(TRANSITION, 10_000, seed)
+    found = shrink_counts(counts, [pair_transition(3, 0.5)])
+    assert_allclose(found, counts / 10_000, atol=0.005)
+
+
+@pytest.mark.parametrize("guess", [symmetric_transition(3, 0.2), TRANSITION, np.eye(3)])
+def test_no_guess_does_harm(seed, guess):
+    gained = []
+    for draw in range(20):
+        counts = _draw(TRANSITION, 25, 100 * seed + draw)
+        plain = np.abs(counts / 25 - TRANSITION).mean()
+        gained.append(plain - np.abs(shrink_counts(counts, [guess]) - TRANSITION).mean())
+    assert np.mean(gained) > -0.02
+    if guess is TRANSITION:
+        assert np.mean(gained) > 0.02
+
+
+def test_a_class_without_counts_gets_the_guess(seed):
+    counts = _draw(TRANSITION, 200, seed)
+    counts[1] = 0
+    found = shrink_counts(counts, [symmetric_guess(counts)])
+    assert_allclose(found[1], symmetric_guess(counts)[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_the_prior_is_found(seed, n_classes):
+    prior = np.random.default_rng(seed).dirichlet(np.full(n_classes, 5.0))
+    transition = random_transition(n_classes, 0.3, random_state=seed)
+    assert_allclose(solve_prior(transition, 70 * prior @ transition), prior, atol=1e-5)
+    assert_allclose(solve_prior(np.eye(n_classes), prior), prior, atol=1e-9)
+
+
+def test_shares_that_no_prior_makes():
+    prior = solve_prior(symmetric_transition(3, 0.4), np.array([0.9, 0.1, 0.0]))
+    assert_allclose(prior.sum(), 1)
+    assert prior.min() >= 0
+    assert_allclose(prior, [1, 0, 0], atol=0.01)
