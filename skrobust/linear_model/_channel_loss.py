@@ -62,6 +62,10 @@ class ChannelLoss:
         self.fit_intercept = fit_intercept
         self.transition = transition
         self.prior = prior
+        if prior is not None:
+            # Taken off, so that a strong prior does not hide the rest of the loss from the solver.
+            mean = prior / np.maximum(prior.sum(axis=1, keepdims=True), 1e-300)
+            self.prior_loss = -xlogy(prior, mean).sum()
         # A verified row is one whose label went through a channel that changes nothing.
         self.column = np.where(verified >= 0, n_classes + verified, given)
         total = len(given) if weight is None else weight.sum()
@@ -143,7 +147,7 @@ class ChannelLoss:
             parts.append(slopes.sum(axis=1))
         if logits is not None:
             joint = counts[:, : self.n_classes] + self.scale * self.prior
-            loss -= self.scale * xlogy(self.prior, transition).sum()
+            loss -= self.scale * (xlogy(self.prior, transition).sum() + self.prior_loss)
             parts.append((transition * joint.sum(axis=1, keepdims=True) - joint).ravel())
         return loss, np.concatenate(parts)
 

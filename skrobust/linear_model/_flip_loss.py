@@ -114,32 +114,46 @@ class FlipLoss:
         coef, intercept = self.split(parameters)
         scores = linear_scores(self.X, coef, intercept)
         unknown, weight = self.unknown, self.weight
-        log_flip = log_expit(scores[1] if self.learns_flips else self.log_odds)
-        # Log-odds that a row which was given the other label belongs to the class after all.
-        doubt = scores[0, unknown] + (log_flip[unknown] if self.learns_flips else log_flip)
-        loss = -(
-            weight @ log_expit(-scores[0])
-            + self.member_weight @ scores[0]
-            - weight[unknown] @ log_expit(-doubt)
-        )
-        loss += self.penalty / 2 * coef[0] @ coef[0]
+        member, _, log_stranger = _sigmoid(scores[0])
+        if self.learns_flips:
+            flip, log_flip, log_keep = _sigmoid(scores[1])
+            doubt = scores[0, unknown] + log_flip[unknown]
+        else:
+            doubt = scores[0, unknown] + log_expit(self.log_odds)
+        # How likely it is that a row which was given the other label belongs to the class after
+        # all; here, too, the last logarithm is the one of that it does not.
+        doubted, _, log_settled = _sigmoid(doubt)
         posterior = self.posterior
-        posterior[unknown] = expit(doubt)
+        posterior[unknown] = doubted
+        loss = weight[unknown] @ log_settled - weight @ log_stranger
+        loss -= self.member_weight @ scores[0]
+        loss += self.penalty / 2 * coef[0] @ coef[0]
         slopes = np.empty_like(scores)
-        slopes[0] = (expit(scores[0]) - posterior) * weight
+        np.multiply(member - posterior, weight, out=slopes[0])
         if self.learns_flips:
             kept, flipped = self.prior
-            loss -= self.kept_weight @ (log_flip - scores[1]) + self.flipped_weight @ log_flip
+            loss -= self.kept_weight @ log_keep + self.flipped_weight @ log_flip
             loss -= kept * log_expit(-intercept[1]) + flipped * log_expit(intercept[1])
             loss += self.flip_penalty / 2 * coef[1] @ coef[1]
-            flip = np.exp(log_flip)
-            mass = self.kept_weight + self.flipped_weight
-            mass[unknown] = posterior[unknown] * weight[unknown]
-            slopes[1] = mass * flip - self.flipped_weight
-            slopes[1, unknown] -= mass[unknown]
+            flipped_mass = self.flipped_weight.copy()
+            flipped_mass[unknown] = doubted * weight[unknown]
+            np.multiply(self.kept_weight + flipped_mass, flip, out=slopes[1])
+            slopes[1] -= flipped_mass
         gradient = weighted_rows(self.X_transposed, slopes)
         gradient += np.array([self.penalty, self.flip_penalty])[: len(coef), None] * coef
         totals = slopes.sum(axis=1)
         if self.learns_flips:
             totals[1] += (kept + flipped) * expit(intercept[1]) - flipped
         return float(loss), self.join(gradient, totals)
+
+
+def _sigmoid(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sigmoid of scores, its logarithm, and the logarithm of one minus it, by one exponential.
+
+    SciPy's functions for these are several times slower than NumPy's exponential.
+    """
+    small = np.exp(-np.abs(scores))
+    log_total = np.log1p(small)
+    value = np.where(scores >= 0, 1.0, small)
+    value /= 1 + small
+    return value, np.minimum(scores, 0) - log_total, -np.maximum(scores, 0) - log_total
