@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
 
 from skrobust.noise import (
     NeighborTransition,
@@ -60,6 +63,24 @@ def test_none_is_the_default(data):
     matrix, estimator = resolve_transition(None, data, random_state=0)
     assert type(estimator) is type(default_transition())
     assert np.abs(matrix - symmetric_transition(3, 0.15)).max() < 0.15
+
+
+def test_the_callers_model_judges_what_is_no_table(seed):
+    rng = np.random.default_rng(seed)
+    truth = np.arange(120) % 2
+    words = np.array([["dear", "meeting", "thanks"], ["prize", "winner", "cash"]])
+    X = [" ".join(rng.choice(words[t], size=8)) for t in truth]
+    data = check_labelled_data(X, truth)
+    model = make_pipeline(CountVectorizer(), MultinomialNB())
+    matrix, fitted = resolve_transition(None, data, estimator=model, cv=3, random_state=0)
+    assert isinstance(fitted.estimator[-1], MultinomialNB)
+    assert fitted.cv == 3
+    assert np.abs(matrix - np.eye(2)).max() < 0.1
+    assert not hasattr(model[-1], "classes_")
+    with pytest.raises((TypeError, ValueError), match="without an estimator of another kind"):
+        resolve_transition(None, data)
+    # A table is judged by something else than the model that is to be trained.
+    assert default_transition(np.ones((3, 2)), model).estimator is None
 
 
 def test_weights_verified_and_missing_labels_arrive(seed):
