@@ -268,6 +268,15 @@ def _noisy_logistic_regression():
     yield {"transition": NeighborTransition(n_starts=1), "C": 10.0, "fit_intercept": False}
 
 
+def _quality_reweighter():
+    from skrobust.detection import ConfidentLearning, NeighborVote, TrainingDynamics
+
+    yield {}
+    yield {"detector": ConfidentLearning(GaussianNB()), "cv": 3}
+    yield {"detector": NeighborVote(), "power": 1, "per_class": False}
+    yield {"detector": TrainingDynamics(n_stages=10), "power": 8.0}
+
+
 # Generators of constructor arguments, by the name of the class.
 ARGUMENTS = {
     "AnchorTransition": _anchor_transition,
@@ -286,6 +295,7 @@ ARGUMENTS = {
     "NeighborVote": _neighbor_vote,
     "InstanceFlipClassifier": _instance_flip_classifier,
     "NoisyLogisticRegression": _noisy_logistic_regression,
+    "QualityReweighter": _quality_reweighter,
     "ResidualDetector": _residual_detector,
     "SourceRobustClassifier": _source_robust_classifier,
     "SourceRobustRegressor": _source_robust_regressor,

@@ -1,3 +1,5 @@
 """Weights for rows whose labels may be wrong."""
 
-__all__: list[str] = []
+from skrobust.weighting._quality_reweighter import QualityReweighter
+
+__all__ = ["QualityReweighter"]
