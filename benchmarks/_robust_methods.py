@@ -14,6 +14,7 @@ from sklearn.base import clone
 import skrobust.linear_model
 import skrobust.weighting
 import skrobust.wrappers
+from skrobust.utils._rows import is_numeric
 from skrobust.wrappers import CleaningClassifier
 
 
@@ -52,7 +53,8 @@ class Task:
 
     def detector(self):
         """The default detector, whose evidence is gathered once for all methods of a task."""
-        return RecalledEnsemble(random_state=self.seed, max_flag_rate=None)
+        members = None if is_numeric(self.X) else [self.classifier, "companions"]
+        return RecalledEnsemble(members, random_state=self.seed, max_flag_rate=None)
 
 
 def fit_method(what: str, task: Task):
@@ -61,7 +63,15 @@ def fit_method(what: str, task: Task):
 
 
 def _plain(task):
-    return clone(task.classifier).fit(task.X, task.y)
+    return clone(task.classifier).fit(task.X, _put_right(task))
+
+
+def _put_right(task) -> np.ndarray:
+    """Given labels, or the verified ones where somebody looked."""
+    if task.verified is None:
+        return task.y
+    looked_at = ~np.isnan(task.verified)
+    return np.where(looked_at, np.nan_to_num(task.verified), task.y).astype(task.y.dtype)
 
 
 def _oracle(task):
@@ -78,7 +88,7 @@ def _cleanlab(task):
     from cleanlab.classification import CleanLearning
 
     model = CleanLearning(clone(task.classifier), seed=task.seed, verbose=False)
-    return model.fit(task.X, task.y)
+    return model.fit(task.X, _put_right(task))
 
 
 def _cleaning(action):

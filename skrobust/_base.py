@@ -31,7 +31,7 @@ from skrobust.utils._sklearn import (
     fit_context,
     safe_indexing,
 )
-from skrobust.utils._verified import best_f1_cut, judge_new_by_verdicts, learn_from_verdicts
+from skrobust.utils._verified import expected_count_cut, judge_new_by_verdicts, learn_from_verdicts
 from skrobust.utils._warnings import LabelNoiseWarning
 
 
@@ -96,8 +96,8 @@ class LabelErrorDetector(_NeedsLabels):
 
     Where a person verified some rows, and found right and wrong labels, the quality of all other
     rows becomes the probability of being right that is learned from them, and, without a cut of
-    the user's own, rows are flagged such that their expected F1 is highest. A method that has its
-    own use for verified rows sets `_learns_from_verdicts` to False.
+    the user's own, as many rows are flagged as are expected to be wrong. A method that has its own
+    use for verified rows sets `_learns_from_verdicts` to False.
 
     .. versionadded:: 0.1
     """
@@ -224,7 +224,7 @@ class LabelErrorDetector(_NeedsLabels):
         if hasattr(self, "_verdicts"):
             counted = open_question & data.used
             weight = None if data.sample_weight is None else data.sample_weight[counted]
-            cut = best_f1_cut(quality[counted], weight)
+            cut = expected_count_cut(quality[counted], weight)
             rate = np.average(1 - quality[counted], weights=weight) if counted.any() else 0.0
             return Answer(open_question & (quality < cut), cut, noise_rate=float(rate))
         return Answer(judgement.errors & open_question, judgement.cut)

@@ -277,6 +277,33 @@ def best_f1_cut(right, weight=None) -> float:
     return float(np.nextafter(values[f1.argmax()], np.inf))
 
 
+def expected_count_cut(right, weight=None) -> float:
+    """Find the cut below which to flag, so that no more is flagged than is expected to be wrong.
+
+    With few verdicts, probabilities are cautious, and the highest expected F1 would often ask for
+    twice as many flags as there are errors: too many for a model that is then trained on the
+    rest.
+
+    Parameters
+    ----------
+    right : ndarray of shape (n_samples,)
+        Probability of each label to be right.
+    weight : ndarray of shape (n_samples,), default=None
+        Weights.
+
+    Returns
+    -------
+    cut : float
+        Labels whose probability is less are to be flagged; 0 where that are none.
+    """
+    mass = np.ones(len(right)) if weight is None else weight
+    values, place = np.unique(right, return_inverse=True)
+    total = np.bincount(place, weights=mass, minlength=len(values))
+    expected = total @ (1 - values)
+    n_below = np.searchsorted(np.cumsum(total), expected * (1 + 1e-9), side="right")
+    return float(np.nextafter(values[n_below - 1], np.inf)) if n_below else 0.0
+
+
 def learn_from_verdicts(data, judgement, quality) -> tuple[VerdictModel, np.ndarray] | None:
     """Learn from the verified rows of a data set how likely each label is right.
 

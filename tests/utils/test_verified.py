@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 from skrobust.detection import ConfidentLearning, MixtureThreshold
 from skrobust.utils._row_views import FeatureView, InputView, ProbaView
-from skrobust.utils._verified import MAX_VERDICTS, best_f1_cut, fit_verdicts
+from skrobust.utils._verified import MAX_VERDICTS, best_f1_cut, expected_count_cut, fit_verdicts
 
 
 def _ruled(seed, n_samples=900):
@@ -177,6 +177,20 @@ def test_likeness_of_features_ignores_scale():
         one.compare(one.prepare(features), slice(None)),
         two.compare(two.prepare(features * 10 + 3), slice(None)),
     )
+
+
+def test_expected_count_cut():
+    right = np.array([0.1, 0.2, 0.9, 0.9, 0.6])
+    # 0.9 + 0.8 + 0.1 + 0.1 + 0.4 = 2.3 errors are expected.
+    assert (right < expected_count_cut(right)).tolist() == [True, True, False, False, False]
+    # Tied rows share one fate, and there may be more of them than errors.
+    assert expected_count_cut(np.full(10, 0.9)) == 0
+    assert expected_count_cut(np.ones(3)) == 0
+    assert expected_count_cut(np.array([])) == 0
+    assert expected_count_cut(np.zeros(3)) > 0
+    repeated = np.repeat(right, [1, 2, 0, 3, 1])
+    weighed = expected_count_cut(right, np.array([1.0, 2, 0, 3, 1]))
+    assert weighed == expected_count_cut(repeated)
 
 
 def test_best_f1_cut():
