@@ -261,9 +261,9 @@ def _instance_flip_classifier():
 
 
 def _noisy_logistic_regression():
-    from skrobust.noise import NeighborTransition
+    from skrobust.noise import AnchorTransition, NeighborTransition
 
-    yield {}
+    yield {"transition": AnchorTransition(_forest())}
     yield {"transition": "learn", "tol": 1e-6}
     yield {"transition": NeighborTransition(n_starts=1), "C": 10.0, "fit_intercept": False}
 

@@ -59,6 +59,9 @@ class FlipLoss:
         self.penalty = penalty * self.scale
         self.flip_penalty = flip_penalty * self.scale
         self.prior = self.scale * np.asarray(prior)
+        # The solver sees coefficients of flips in a unit in which a strong penalty on them is no
+        # steeper than a logistic regression can be, or it would creep along.
+        self.flip_unit = 1 / np.sqrt(1 + 4 * self.flip_penalty)
         # No label flips to the class whose labels flip: who is given that label belongs to it.
         known = np.where(verified >= 0, verified, np.where(given == 1, 1, -1))
         self.unknown = np.flatnonzero(known < 0)
@@ -89,6 +92,7 @@ class FlipLoss:
         """
         n_scores, n_features = 1 + self.learns_flips, self.X.shape[1]
         coef = parameters[: n_scores * n_features].reshape(n_scores, n_features)
+        coef = coef * self._units(n_scores)
         intercept = parameters[n_scores * n_features :]
         return coef, intercept if self.fit_intercept else np.concatenate([[0.0], intercept])
 
@@ -107,7 +111,13 @@ class FlipLoss:
         parameters : ndarray of shape (n_parameters,)
             For this function and for :meth:`split`.
         """
-        return np.concatenate([np.ravel(coef), intercept if self.fit_intercept else intercept[1:]])
+        return self._vector(coef / self._units(len(coef)), intercept)
+
+    def _vector(self, coef, intercept) -> np.ndarray:
+        return np.concatenate([coef.ravel(), intercept if self.fit_intercept else intercept[1:]])
+
+    def _units(self, n_scores) -> np.ndarray:
+        return np.array([[1.0], [self.flip_unit]])[:n_scores]
 
     def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
         """Compute the loss and its gradient."""
@@ -144,7 +154,7 @@ class FlipLoss:
         totals = slopes.sum(axis=1)
         if self.learns_flips:
             totals[1] += (kept + flipped) * expit(intercept[1]) - flipped
-        return float(loss), self.join(gradient, totals)
+        return float(loss), self._vector(gradient * self._units(len(coef)), totals)
 
 
 def _sigmoid(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -230,7 +230,13 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
         """Position of the class whose labels flip."""
         if self.flipped_class is None:
             return 1
-        return int(encode_labels_like([self.flipped_class], classes, name="flipped_class")[0])
+        code = int(encode_labels_like([self.flipped_class], classes, name="flipped_class")[0])
+        if code < 0:
+            raise ValueError(
+                f"flipped_class must be one of the labels {classes.tolist()} or None, got"
+                f" {self.flipped_class!r}."
+            )
+        return code
 
     def _starts(self, n_features, sign, goes_on, *, learned) -> list:
         """Coefficients and intercepts that the solver starts from."""

@@ -41,7 +41,7 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
         - A transition estimator, such as :class:`skrobust.noise.NeighborTransition`: it is cloned
           and estimates the matrix from the same rows. A
           :class:`~skrobust.utils.LabelNoiseWarning` says where that is of no use.
-        - None: the default estimator, which ``transition_estimator_`` shows.
+        - None: :class:`skrobust.noise.AnchorTransition`, whose evidence is a forest.
         - "learn": the matrix is learned together with the coefficients, from the same likelihood.
           That needs no other model, but leans on true classes being a logistic regression:
           where they are not, what it lacks may look like noise.
@@ -95,8 +95,8 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
     See Also
     --------
     InstanceFlipClassifier : Lets labels of one class flip more often in some rows.
-    skrobust.noise.NeighborTransition : Estimates a transition by neighbours.
-    skrobust.wrappers.CleaningClassifier : Robust training of any classifier.
+    skrobust.noise.AnchorTransition : Estimates a transition by rows that surely are of a class.
+    skrobust.wrappers.LossCorrectedClassifier : Uses a transition for any classifier.
 
     Notes
     -----
