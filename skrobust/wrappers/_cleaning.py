@@ -4,12 +4,11 @@ import numpy as np
 from sklearn.base import clone
 
 from skrobust.detection import EnsembleDetector
-from skrobust.detection._companions import COMPANIONS, has_preprocessing
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import encode_labels_like
-from skrobust.utils._rows import is_numeric
 from skrobust.utils._sklearn import fit_context
 from skrobust.wrappers._cleaning_base import BaseCleaning
+from skrobust.wrappers._default_detector import default_detector
 from skrobust.wrappers._wrapper_base import ClassifierWrapper
 
 
@@ -96,14 +95,10 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
 
     def _make_detector(self, X):
         """Make the detector to fit, with the parameters that were given to this wrapper."""
-        if self.detector is not None:
-            detector = clone(self.detector)
-        elif is_numeric(X):
-            detector = EnsembleDetector()
+        if self.detector is None:
+            detector = default_detector(X, self._get_estimator())
         else:
-            estimator = clone(self._get_estimator())
-            together = [COMPANIONS] if has_preprocessing(estimator) else []
-            detector = EnsembleDetector([estimator, *together])
+            detector = clone(self.detector)
         return self._configure(detector)
 
     @fit_context(prefer_skip_nested_validation=False)

@@ -3,25 +3,16 @@
 from numbers import Integral
 
 from sklearn.base import clone
-from sklearn.utils.validation import check_memory
 
-from skrobust.utils._random import draw_seed, is_integer_seed, private_random_state
+from skrobust.utils._parts import hand_on
 from skrobust.utils._sklearn import (
     Features,
     HasMethods,
     StrOptions,
     raise_for_params,
 )
+from skrobust.wrappers._cached_fit import fit_judge
 from skrobust.wrappers._wrapper_base import BaseWrapper
-
-
-def _detect(detector, X, y, verified_labels, sample_weight, groups, n_jobs):
-    """Fit a detector; a function of its own so that it can be cached."""
-    if "n_jobs" in detector.get_params(deep=False):
-        detector.set_params(n_jobs=n_jobs)
-    return detector.fit(
-        X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
-    )
 
 
 class BaseCleaning(BaseWrapper):
@@ -65,13 +56,7 @@ class BaseCleaning(BaseWrapper):
 
     def _configure(self, detector):
         """Hand the parameters that were given to this wrapper on to a detector."""
-        known = detector.get_params(deep=False)
-        given = {"cv": self.cv, "random_state": self.random_state}
-        given = {key: value for key, value in given.items() if value is not None and key in known}
-        if "random_state" in given and not is_integer_seed(self.random_state):
-            # A generator would be copied with its state, and every refit would draw the same.
-            given["random_state"] = draw_seed(private_random_state(self.random_state))
-        return detector.set_params(**given)
+        return hand_on(detector, cv=self.cv, random_state=self.random_state)
 
     def _fit(self, data, y, verified_labels, params):
         """Find the errors, deal with them and train the model.
@@ -107,19 +92,12 @@ class BaseCleaning(BaseWrapper):
 
     def _find_errors(self, data, y, verified_labels):
         detector = self._make_detector(data.X)
-        known = detector.get_params(deep=False)
-        n_jobs = known.get("n_jobs") if self.n_jobs is None else self.n_jobs
-        detect = _detect
-        if self.memory is not None:
-            if "random_state" in known and not is_integer_seed(known["random_state"]):
-                raise ValueError(
-                    f"memory={self.memory!r} caches the detection, which must then be repeatable:"
-                    f" set random_state to an integer (it is {known['random_state']!r})."
-                )
-            if "n_jobs" in known:
-                detector.set_params(n_jobs=None)
-            detect = check_memory(self.memory).cache(_detect, ignore=["n_jobs"])
-        return detect(detector, data.X, y, verified_labels, data.sample_weight, data.groups, n_jobs)
+        metadata = {
+            "verified_labels": verified_labels,
+            "sample_weight": data.sample_weight,
+            "groups": data.groups,
+        }
+        return fit_judge(detector, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
 
     def _suggestions(self, detector):
         """What the detector suggests, for ``action="relabel"``."""

@@ -54,6 +54,14 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
         tags.input_tags.allow_nan = all(part.allow_nan for part in inputs)
         return tags
 
+    @property
+    def _exact_evidence(self) -> bool:
+        """Whether permuted rows, and repeated rows instead of weights, give the same answer."""
+        parts = [part for part in (self._get_estimator(), self._helper()) if part is not None]
+        return all(
+            getattr(part, "_exact_evidence", not get_tags(part).non_deterministic) for part in parts
+        )
+
     def get_metadata_routing(self):
         """Say which metadata this wrapper and its estimator take.
 
