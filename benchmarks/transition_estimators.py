@@ -115,9 +115,12 @@ def _estimate(method, data, n_classes, order, seed):
         verified = np.full(len(order), np.nan)
         verified[rows] = data.truth[rows]
     make = VERIFIED[method][1] if method in VERIFIED else ESTIMATORS[method]
-    estimator = make(n_bootstrap=N_BOOTSTRAP, random_state=seed)
+    # A sample takes NeighborTransition about a second where classes are many.
+    slow = make is NeighborTransition and verified is not None
+    estimator = make(n_bootstrap=0 if slow else N_BOOTSTRAP, random_state=seed)
     estimator.fit(data.X, data.y, verified_labels=verified)
-    return estimator.transition_matrix_, estimator.noise_rate_, estimator.transition_interval_
+    interval = getattr(estimator, "transition_interval_", None)
+    return estimator.transition_matrix_, estimator.noise_rate_, interval
 
 
 def summarise(frame: pd.DataFrame) -> list[dict]:
