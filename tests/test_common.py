@@ -20,7 +20,8 @@ import skrobust.detection
 import skrobust.wrappers
 from skrobust._base import Judgement, LabelErrorDetector, Reweighter, TransitionEstimator
 from skrobust._threshold import LabelQualityThreshold
-from skrobust.utils._checks_common import is_known_kind
+from skrobust.linear_model import InstanceFlipClassifier
+from skrobust.utils._checks_common import is_known_kind, make_rows, on_two_classes
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._sklearn import Features, fit_context, raise_for_params
 from skrobust.utils.estimator_checks import (
@@ -81,6 +82,24 @@ def test_a_new_public_estimator_is_found(monkeypatch):
     monkeypatch.setattr(skrobust.detection, "__all__", [*skrobust.detection.__all__, "Centroids"])
     assert Centroids in _instances.public_estimators()
     assert [type(instance) for instance in _instances.instances_of(Centroids)] == [Centroids]
+
+
+def test_classifiers_of_two_classes_are_checked_on_two():
+    seen = []
+
+    def check(estimator):
+        """Looks at rows."""
+        seen.append(np.unique(make_rows()[1]).tolist())
+        raise AssertionError
+
+    two = on_two_classes(check)
+    assert (two.__name__, two.__doc__) == ("check", "Looks at rows.")
+    for run in (check, two, check):  # also after a check that failed
+        with pytest.raises(AssertionError):
+            run(None)
+    assert seen == [[0, 1, 2], [0, 1], [0, 1, 2]]
+    # Which class flips goes by the order of classes: the only check that this one fails.
+    assert _fails(InstanceFlipClassifier(fixed_flip_rate=0.1)) == {"check_renamed_classes"}
 
 
 def _fails(estimator) -> set[str]:

@@ -1,6 +1,8 @@
 """What the checks of estimators share: data with planted errors, answers, and their comparison."""
 
 import contextlib
+import contextvars
+import functools
 import warnings
 from inspect import signature
 
@@ -129,15 +131,37 @@ def fit_quietly(estimator, *args, **kwargs):
         return estimator.fit(*args, **kwargs)
 
 
-def make_rows(n_samples=120, *, n_classes=3, noise=0.15, seed=0, distance=5.0):
+_usual_n_classes = contextvars.ContextVar("usual_n_classes", default=3)
+
+
+def usual_n_classes() -> int:
+    """How many classes the rows of a check have, if it does not say: three, or all there can be."""
+    return _usual_n_classes.get()
+
+
+def on_two_classes(check):
+    """Make a check that runs on rows of two classes, for classifiers that know no more."""
+
+    @functools.wraps(check)
+    def run(estimator) -> None:
+        token = _usual_n_classes.set(2)
+        try:
+            check(estimator)
+        finally:
+            _usual_n_classes.reset(token)
+
+    return run
+
+
+def make_rows(n_samples=120, *, n_classes=None, noise=0.15, seed=0, distance=5.0):
     """Draw rows around well separated centres and plant errors.
 
     Parameters
     ----------
     n_samples : int
         Number of rows.
-    n_classes : int
-        Number of classes, at most five.
+    n_classes : int, default=None
+        Number of classes, at most five. None is :func:`usual_n_classes`.
     noise : float
         Share of rows whose label is replaced by another.
     seed : int
@@ -155,6 +179,7 @@ def make_rows(n_samples=120, *, n_classes=3, noise=0.15, seed=0, distance=5.0):
     planted : ndarray of shape (n_samples,) of bool
         Rows whose label is wrong.
     """
+    n_classes = usual_n_classes() if n_classes is None else n_classes
     rng = np.random.default_rng(seed)
     truth = np.arange(n_samples) % n_classes
     rng.shuffle(truth)

@@ -23,6 +23,7 @@ from skrobust.utils._checks_common import (
     rank_auc,
     splits_of,
     take_rows,
+    usual_n_classes,
 )
 from skrobust.utils._warnings import LabelNoiseWarning
 
@@ -122,6 +123,7 @@ def check_missing_labels(estimator) -> None:
     gone = np.arange(len(y)) % 6 == 0
     fold = make_folds_like(y)
     text = np.array(["ant", "bee", "cow"])[y].astype(object)
+    expected = usual_n_classes()
     forms = {
         "None": np.where(gone, None, text),
         "NaN in text": np.where(gone, np.nan, text),
@@ -133,7 +135,7 @@ def check_missing_labels(estimator) -> None:
         fitted = fit_quietly(fresh(estimator, cv=splits_of(fold)), X, labels)
         judge = judge_of(fitted)
         n_classes = len(judge.classes_)
-        assert n_classes == 3, f"With labels missing as {kind} there are {n_classes} classes."
+        assert n_classes == expected, f"With labels missing as {kind}: {n_classes} classes."
         if hasattr(judge, "label_errors_"):
             assert not judge.label_errors_[gone].any(), f"A missing label ({kind}) is flagged."
             assert np.isnan(judge.label_quality_[gone]).all(), (
@@ -168,8 +170,9 @@ def check_verified_labels(estimator) -> None:
     looked = np.arange(len(y)) % 3 == 0
     # Nobody need believe the person, who is wrong here once per class.
     opinion = truth.copy()
-    for k in range(3):
-        opinion[np.flatnonzero(looked & ~planted & (truth == k))[4]] = (k + 1) % 3
+    n_classes = usual_n_classes()
+    for k in range(n_classes):
+        opinion[np.flatnonzero(looked & ~planted & (truth == k))[4]] = (k + 1) % n_classes
     verified = np.where(looked, names[opinion], None)
     fitted = fit_quietly(fresh(estimator), X, labels, verified_labels=verified)
     judge = judge_of(fitted)

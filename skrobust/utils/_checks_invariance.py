@@ -32,18 +32,20 @@ from skrobust.utils._checks_common import (
     rename,
     splits_of,
     take_rows,
+    usual_n_classes,
 )
 
 
 def check_attributes(estimator) -> None:
     """Fitted attributes have the shapes and types of the contract, and fit returns self."""
     X, y, _ = make_rows()
-    labels = np.array(["ant", "bee", "cow"])[y]
+    names = np.array(["ant", "bee", "cow"])
+    labels = names[y]
     estimator = fresh(estimator)
     assert fit_quietly(estimator, X, labels) is estimator, "fit must return self."
     assert estimator.n_features_in_ == X.shape[1], "n_features_in_ is not the number of columns."
     judge = judge_of(estimator)
-    np.testing.assert_array_equal(judge.classes_, ["ant", "bee", "cow"], "classes_")
+    np.testing.assert_array_equal(judge.classes_, names[: usual_n_classes()], "classes_")
     for name in ROW_ANSWERS:
         if hasattr(judge, name):
             value = getattr(judge, name)
@@ -90,7 +92,7 @@ def check_renamed_classes(estimator) -> None:
         )
 
     for new in (["zebra", "yak", "xerus"], [7, 3, 5]):
-        names = dict(zip(range(3), new, strict=True))
+        names = dict(enumerate(new[: usual_n_classes()]))
         base = fit(y)
         assert_same_over_seeds(
             estimator,
@@ -130,7 +132,7 @@ def check_label_types(estimator) -> None:
 def check_refit_clone_pickle(estimator) -> None:
     """A second fit, a clone and a copy that was pickled give the same answer."""
     X, y, _ = make_rows()
-    other = make_rows(80, n_classes=4, seed=1)
+    other = make_rows(80, n_classes=4 if usual_n_classes() > 2 else 2, seed=1)
     fitted = fit_quietly(fresh(estimator), X, y)
     answer = answer_of(fitted, X)
     exactly = {"tolerance": 1e-12}
@@ -254,7 +256,7 @@ def check_zero_weights(estimator) -> None:
     keep = np.arange(len(y)) % 5 != 0
     weight = np.where(keep, 1.0, 0.0)
     # If they were learned from, these labels would do some harm.
-    bad = np.where(keep, y, (y + 1) % 3)
+    bad = np.where(keep, y, (y + 1) % usual_n_classes())
 
     def weighed(seed):
         model = fresh(estimator, seed=seed, cv=splits_of(fold))

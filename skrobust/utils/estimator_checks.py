@@ -14,6 +14,7 @@ compared in the mean over 20 seeds.
 from collections.abc import Callable, Iterable, Iterator
 from unittest import SkipTest
 
+from sklearn.base import is_classifier
 from sklearn.utils import get_tags
 
 from skrobust._base import LabelErrorDetector, Reweighter, TransitionEstimator
@@ -25,6 +26,7 @@ from skrobust.utils._checks_common import (
     is_robust_classifier,
     is_target_detector,
     is_target_wrapper,
+    on_two_classes,
 )
 from skrobust.utils._checks_detection import (
     DETECTOR_CHECKS,
@@ -86,6 +88,14 @@ def yield_checks(estimator) -> Iterator[Callable]:
             " fit takes `verified_labels` and regressors with a parameter `detector`, which"
             f" {type(estimator).__name__} is none of."
         )
+    if is_classifier(estimator) and not get_tags(estimator).classifier_tags.multi_class:
+        yield from map(on_two_classes, _choose_checks(estimator))
+    else:
+        yield from _choose_checks(estimator)
+
+
+def _choose_checks(estimator) -> Iterator[Callable]:
+    """Choose from all checks; they see three classes where a check does not say otherwise."""
     if is_target_detector(estimator) or is_target_wrapper(estimator):
         yield from TARGET_CHECKS
         yield from TARGET_ROUTING_CHECKS
