@@ -49,13 +49,17 @@ class NoiseChannel:
     transition: np.ndarray
     exponent: float
 
-    def undo(self, pred_proba: np.ndarray, *, n_jobs: int | None = None) -> np.ndarray:
+    def undo(
+        self, pred_proba: np.ndarray, *, n_steps: int = _N_STEPS, n_jobs: int | None = None
+    ) -> np.ndarray:
         """Turn probabilities of given labels into those of true classes.
 
         Parameters
         ----------
         pred_proba : ndarray of shape (n_samples, n_classes)
             Probabilities of given labels.
+        n_steps : int, default=10
+            Steps on the way to those which make the given ones most likely.
         n_jobs : int, default=None
             Number of threads.
 
@@ -71,7 +75,7 @@ class NoiseChannel:
         def step(start: int, stop: int) -> None:
             given = sharpen(pred_proba[start:stop], self.exponent)
             block = given.copy()
-            for _ in range(_N_STEPS):
+            for _ in range(n_steps):
                 ratio = given / np.maximum(block @ self.transition, 1e-12)
                 block *= ratio @ back
             true_proba[start:stop] = block / block.sum(axis=1, keepdims=True)
