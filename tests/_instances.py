@@ -293,6 +293,22 @@ def _quality_reweighter():
     yield {"detector": TrainingDynamics(n_stages=10), "power": 8.0}
 
 
+def _importance_reweighter():
+    from skrobust.noise import ConfidentTransition, NeighborTransition
+
+    yield {}
+    yield {"estimator": GaussianNB(), "cv": 3}
+    yield {"transition": NeighborTransition(n_starts=1), "estimator": _forest()}
+    yield {"transition": ConfidentTransition(_forest()), "estimator": _logistic()}
+
+
+def _loss_history_reweighter():
+    yield {"n_stages": 10}
+    yield {"n_stages": 10, "reference": "all", "beta_high": 1.5, "beta_low": 3, "cv": 3}
+    learner = SGDClassifier(loss="log_loss", learning_rate="constant", eta0=0.02)
+    yield {"estimator": make_pipeline(StandardScaler(), learner), "n_stages": 3}
+
+
 # Generators of constructor arguments, by the name of the class.
 ARGUMENTS = {
     "AnchorTransition": _anchor_transition,
@@ -305,10 +321,12 @@ ARGUMENTS = {
     "DualTransition": _dual_transition,
     "ConsensusMixture": _consensus_mixture,
     "EnergyDetector": _energy_detector,
+    "LossHistoryReweighter": _loss_history_reweighter,
     "MultilabelDetector": _multilabel_detector,
     "NegativeClassDetector": _negative_class_detector,
     "NeighborTransition": _neighbor_transition,
     "NeighborVote": _neighbor_vote,
+    "ImportanceReweighter": _importance_reweighter,
     "InstanceFlipClassifier": _instance_flip_classifier,
     "NoisyLogisticRegression": _noisy_logistic_regression,
     "QualityReweighter": _quality_reweighter,

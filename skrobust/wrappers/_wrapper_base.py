@@ -13,6 +13,9 @@ from skrobust.utils._rows import as_numbers, is_numeric
 from skrobust.utils._sklearn import HasMethods, routing_enabled, safe_indexing
 from skrobust.utils._weights import index_fit_params, weight_fit_params
 
+# Weights that differ by less, relative to the largest, were meant to be equal.
+_EQUAL = 1e-9
+
 
 def estimator_has(method):
     """Make a condition for ``available_if``: whether the inner estimator has a method."""
@@ -158,6 +161,33 @@ def _are_all(rows, n_samples) -> bool:
     return len(rows) == n_samples and np.array_equal(rows, np.arange(n_samples))
 
 
+def weighed_rows(data, weight) -> tuple[np.ndarray, np.ndarray | None]:
+    """Choose the rows that weigh something.
+
+    Parameters
+    ----------
+    data : LabelledData
+        Rows.
+    weight : ndarray of shape (n_samples,)
+        Weights by the quality of labels.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_rows,)
+        Row numbers; of a class without weight, those of all rows that may be trained on.
+    weight : ndarray of shape (n_rows,) or None
+        Their weights; None if all are equal.
+    """
+    weight = np.where(data.used, weight, 0.0)
+    for k in np.unique(data.best_codes[data.used]):
+        members = data.used & (data.best_codes == k)
+        if not weight[members].any():
+            weight[members] = 1.0
+    rows = np.flatnonzero(weight > 0)
+    weight = weight[rows]
+    return rows, None if np.ptp(weight) <= _EQUAL * weight.max() else weight
+
+
 def _let_complain(estimator, data, kept) -> None:
     """Show the model a row with missing values, if all such rows were left out.
 
@@ -183,6 +213,37 @@ class ClassifierWrapper(ClassifierMixin):
 
     It stands before :class:`BaseWrapper`. ``fit`` sets ``classes_``.
     """
+
+    def _train_weighed(self, estimator, data, weight, fit_params):
+        """Fit the final model to the rows that weigh something.
+
+        Parameters
+        ----------
+        estimator : classifier
+            The clone to be fitted.
+        data : LabelledData
+            What ``fit`` was given, validated.
+        weight : ndarray of shape (n_samples,)
+            How much the label of each row deserves to count. Of a class without any such row, all
+            rows count. Equal weights are no weights: their scale is a matter of how many rows
+            were left out.
+        fit_params : dict
+            As of ``_route``.
+        """
+        rows, weight = weighed_rows(data, weight)
+        given = None if data.sample_weight is None else data.sample_weight[rows]
+        needs_weight = weight is not None
+        if needs_weight and given is not None:
+            weight = weight * given
+        self._train(
+            estimator,
+            data,
+            rows,
+            data.classes[data.best_codes[rows]],
+            weight if needs_weight else given,
+            fit_params,
+            needs_weight=needs_weight,
+        )
 
     def _default_estimator(self):
         return LogisticRegression()
