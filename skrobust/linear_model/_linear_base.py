@@ -15,6 +15,8 @@ from skrobust.utils._data import check_labelled_data
 from skrobust.utils._sklearn import Interval
 
 _DTYPES = (np.float64, np.float32)
+# Derivatives of the mean loss that are no larger are zero up to rounding, in single precision.
+_FLAT = 1e-5
 
 
 class NoisyLinearClassifier(ClassifierMixin, BaseEstimator):
@@ -95,11 +97,13 @@ class NoisyLinearClassifier(ClassifierMixin, BaseEstimator):
     def _conclude(self, result) -> None:
         """Record how many iterations it took, and warn if they were not enough."""
         self.n_iter_ = int(result.nit)
-        if result.status == 1:
+        steepest = np.abs(result.jac).max()
+        # Where rounding alone ends the search for a better point, there is none worth finding.
+        if result.status == 1 or (result.status == 2 and steepest > max(self.tol, _FLAT)):
             warnings.warn(
-                f"{type(self).__name__} did not converge in max_iter={self.max_iter} iterations:"
-                f" the largest derivative is {np.abs(result.jac).max():.2g}, tol is {self.tol:g}."
-                " Scale the features, or raise max_iter.",
+                f"{type(self).__name__} did not converge in {result.nit} iterations"
+                f" (max_iter={self.max_iter}): the largest derivative is {steepest:.2g}, tol is"
+                f" {self.tol:g}. Scale the features, or raise max_iter.",
                 ConvergenceWarning,
                 stacklevel=5,
             )

@@ -241,6 +241,7 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
             check_usable(transition, data.classes, "invertible")
             return transition
         self.transition_estimator_ = estimator
+        _check_possible(transition, data)
         try:
             check_usable(transition, data.classes, "invertible", what="estimated transition")
         except ValueError as error:
@@ -277,6 +278,19 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
             transition matrix. With them, new rows can be scored whose labels are as noisy.
         """
         return self.predict_proba(X) @ self.transition_matrix_
+
+
+def _check_possible(transition, data) -> None:
+    """Refuse an estimate by which some given label has never been given."""
+    given = np.unique(data.codes[data.used & (data.verified < 0)])
+    given = given[given >= 0]
+    never = given[transition[:, given].max(axis=0) <= 0]
+    if len(never):
+        raise ValueError(
+            f"The transition as it is estimated gives no row the label"
+            f" {data.classes.tolist()[never[0]]!r}, which rows have: pass another estimator, or"
+            " the transition as a matrix."
+        )
 
 
 def _check_dominance(transition, classes) -> None:

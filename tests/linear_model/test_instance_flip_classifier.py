@@ -393,7 +393,7 @@ def test_warm_start(seed):
 
 def test_too_few_iterations(seed):
     X, _, given, _, _ = _draw(300, seed)
-    with pytest.warns(ConvergenceWarning, match="did not converge in max_iter=2 iterations"):
+    with pytest.warns(ConvergenceWarning, match=r"did not converge in 2 iterations \(max_iter=2\)"):
         assert InstanceFlipClassifier(max_iter=2).fit(X, given).n_iter_ == 2
 
 

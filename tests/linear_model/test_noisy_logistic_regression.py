@@ -350,6 +350,22 @@ def test_estimate_of_no_use_brings_a_warning(seed):
         NoisyLogisticRegression(Chance()).fit(X, y)
 
 
+def test_estimate_that_rules_a_label_out(seed):
+    class Never(NeighborTransition):
+        def _estimate(self, data):
+            return np.array([[1.0, 0, 0], [1, 0, 0], [0, 0, 1]])
+
+    X, y, _ = make_rows(200, seed=seed)
+    with pytest.raises(ValueError, match=r"gives no row the label 1, which rows have"):
+        NoisyLogisticRegression(Never()).fit(X, y)
+
+
+def test_rounding_is_no_reason_for_a_warning(seed):
+    X, y, _ = _draw(300, 3, seed)
+    for dtype in (np.float32, np.float64):
+        NoisyLogisticRegression("learn", tol=0.0, max_iter=10_000).fit(X.astype(dtype), y)
+
+
 # What is refused -----------------------------------------------------------------------------
 
 
@@ -473,7 +489,7 @@ def test_warm_start(transition, seed):
 
 def test_too_few_iterations(seed):
     X, y, _ = _draw(300, 3, seed)
-    with pytest.warns(ConvergenceWarning, match="did not converge in max_iter=2 iterations"):
+    with pytest.warns(ConvergenceWarning, match=r"did not converge in 2 iterations \(max_iter=2\)"):
         model = NoisyLogisticRegression("learn", max_iter=2).fit(X, y)
     assert model.n_iter_ == 2
 
