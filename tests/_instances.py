@@ -109,6 +109,17 @@ def _cleaning_classifier():
     yield {"estimator": GaussianNB(), "detector": detector, "cv": 3}
 
 
+def _loss_corrected_classifier():
+    from skrobust.noise import AnchorTransition, ConfidentTransition
+
+    yield {"n_jobs": 1}
+    anchors = AnchorTransition(GaussianNB())
+    yield {"estimator": _logistic(), "transition": anchors, "evidence": GaussianNB()}
+    yield {"estimator": _logistic(), "transition": anchors, "method": "backward"}
+    confident = ConfidentTransition(GaussianNB())
+    yield {"estimator": GaussianNB(), "transition": confident, "method": "posterior", "cv": 3}
+
+
 def _reweighted_classifier():
     from skrobust.detection import ConfidentLearning
     from skrobust.weighting import QualityReweighter
@@ -299,12 +310,11 @@ def _quality_reweighter():
 
 
 def _importance_reweighter():
-    from skrobust.noise import ConfidentTransition, NeighborTransition
+    from skrobust.noise import NeighborTransition
 
     yield {}
     yield {"estimator": GaussianNB(), "cv": 3}
     yield {"transition": NeighborTransition(n_starts=1), "estimator": _forest()}
-    yield {"transition": ConfidentTransition(_forest()), "estimator": _logistic()}
 
 
 def _loss_history_reweighter():
@@ -335,6 +345,7 @@ ARGUMENTS = {
     "InstanceFlipClassifier": _instance_flip_classifier,
     "NoisyLogisticRegression": _noisy_logistic_regression,
     "QualityReweighter": _quality_reweighter,
+    "LossCorrectedClassifier": _loss_corrected_classifier,
     "ReweightedClassifier": _reweighted_classifier,
     "ResidualDetector": _residual_detector,
     "SourceRobustClassifier": _source_robust_classifier,

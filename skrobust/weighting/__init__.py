@@ -1,5 +1,13 @@
 """Weights for rows whose labels may be wrong."""
 
+from skrobust.weighting._importance_reweighter import ImportanceReweighter, importance_weights
+from skrobust.weighting._loss_history_reweighter import LossHistoryReweighter, loss_history_weights
 from skrobust.weighting._quality_reweighter import QualityReweighter
 
-__all__ = ["QualityReweighter"]
+__all__ = [
+    "ImportanceReweighter",
+    "LossHistoryReweighter",
+    "QualityReweighter",
+    "importance_weights",
+    "loss_history_weights",
+]

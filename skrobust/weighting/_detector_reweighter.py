@@ -50,16 +50,34 @@ class DetectorReweighter(Reweighter):
         """Fit a clone of the detector to all that is known, and keep it as ``detector_``."""
         detector = clone(self._get_detector())
         hand_on(detector, cv=self.cv, n_jobs=self.n_jobs, random_state=self.random_state)
-        verified = None
-        if (data.verified >= 0).any():
-            verified = decode_labels(data.verified, data.classes)
-        self.detector_ = detector.fit(
-            data.X,
-            decode_labels(data.codes, data.classes),
-            verified_labels=verified,
-            sample_weight=data.sample_weight,
-        )
+        self.detector_ = fit_detector(detector, data)
         return self.detector_
+
+
+def fit_detector(detector, data):
+    """Fit a detector to all that is known of some rows.
+
+    Parameters
+    ----------
+    detector : label-error detector
+        Fitted in place.
+    data : LabelledData
+        Rows.
+
+    Returns
+    -------
+    detector : label-error detector
+        The same.
+    """
+    verified = None
+    if (data.verified >= 0).any():
+        verified = decode_labels(data.verified, data.classes)
+    return detector.fit(
+        data.X,
+        decode_labels(data.codes, data.classes),
+        verified_labels=verified,
+        sample_weight=data.sample_weight,
+    )
 
 
 def settled_quality(data, detector) -> np.ndarray:

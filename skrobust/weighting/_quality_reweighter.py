@@ -76,7 +76,7 @@ class QualityReweighter(DetectorReweighter):
     >>> y_noisy, flipped = flip_labels(y, symmetric_transition(3, 0.2), random_state=0)
     >>> reweighter = QualityReweighter(random_state=0).fit(X, y_noisy)
     >>> weight = reweighter.sample_weight_
-    >>> bool(weight[flipped].mean() < 0.1 < 1 < weight[~flipped].mean())
+    >>> bool(weight[flipped].mean() < 0.2 < 1 < weight[~flipped].mean())
     True
     """
 
