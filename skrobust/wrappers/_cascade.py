@@ -99,10 +99,10 @@ class CascadeClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    `call_share` is a budget for rows like those in training: no more of them are called, and
-    fewer where many rows are equally uncertain, since such rows share one fate. New rows are
-    called at the rate at which they are uncertain, see :meth:`calls_accurate`. A fast classifier
-    with few different answers, such as a small tree, meets the budget roughly.
+    `call_share` is a budget for rows like those in training: the accurate classifier is called
+    for no more of them when the fast one has not seen them, and for fewer where many rows are
+    equally uncertain, since such rows share one fate. For new rows it is called at the rate at
+    which they are uncertain, see :meth:`calls_accurate`.
 
     References
     ----------
@@ -263,24 +263,29 @@ class CascadeClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return dict(routed["fast_estimator"]["fit"]), dict(routed["accurate_estimator"]["fit"])
 
     def _choose_threshold(self, pred_proba, data) -> None:
-        """Find the uncertainty that rows above the threshold have, of the share that is wanted."""
+        """Find the uncertainty above which no more rows are than may be handed on."""
         # Rows of a class that is nowhere else were never predicted by a model that knows it.
-        known = np.flatnonzero(data.used & ~np.isnan(pred_proba).any(axis=1))
+        unseen = np.flatnonzero(data.used & ~np.isnan(pred_proba).any(axis=1))
         columns = np.isin(data.classes, self.classes_)
-        values = self._uncertainty(pred_proba[known][:, columns])
-        weight = np.ones(len(known)) if data.sample_weight is None else data.sample_weight[known]
-        distinct, group = np.unique(values, return_inverse=True)
-        share = np.cumsum(np.bincount(group, weights=weight)[::-1]) / weight.sum()
-        n_called = int(np.sum(share <= self.call_share + MASS_SLACK))
-        self.call_share_ = float(share[n_called - 1]) if n_called else 0.0
-        if self.call_share in (0, 1):
-            self.threshold_ = np.inf if self.call_share == 0 else -np.inf
-        elif n_called == 0:
-            self.threshold_ = float(distinct[-1])
-        elif n_called == len(distinct):
-            self.threshold_ = -np.inf
-        else:
-            self.threshold_ = float(distinct[-n_called - 1 :][:2].mean())
+        values = self._uncertainty(pred_proba[unseen][:, columns])
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        self.threshold_ = _highest_share(values, weight[unseen], self.call_share)
+        # The final model may answer in other steps than those of the folds, as trees do, and far
+        # more rows may be above the threshold. It is too sure of rows that it has seen, if
+        # anything, so that they can show this, up to chance.
+        rows = np.flatnonzero(data.used)
+        X_used = data.X if len(rows) == data.n_samples else safe_indexing(data.X, rows)
+        proba = predict_columns(self.fast_estimator_, X_used, self.classes_)
+        chance = np.sqrt(self.call_share * (1 - self.call_share) / weight[rows].sum())
+        own = self._uncertainty(proba)
+        if (
+            weight[rows] @ (own > self.threshold_)
+            > (self.call_share + 2 * chance) * weight[rows].sum()
+        ):
+            own_threshold = _highest_share(own, weight[rows], self.call_share)
+            self.threshold_ = max(self.threshold_, own_threshold)
+        called = values > self.threshold_
+        self.call_share_ = float(weight[unseen] @ called / weight[unseen].sum())
 
     def _uncertainty(self, proba) -> np.ndarray:
         """How unsure probabilities of rows are, in [0, 1], as means over the window."""
@@ -382,6 +387,36 @@ def _or_default(estimator, default):
         return estimator
     model = default()
     return model.set_fit_request(sample_weight=True) if routing_enabled() else model
+
+
+def _highest_share(values: np.ndarray, weight: np.ndarray, share: float) -> float:
+    """Find the lowest threshold above which the values weigh no more than a share of all.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,)
+        Values.
+    weight : ndarray of shape (n_values,)
+        Weights.
+    share : float
+        In [0, 1].
+
+    Returns
+    -------
+    threshold : float
+        Half way between two values, where there are two to be told apart. Infinite for a share
+        of 0 or 1.
+    """
+    if share == 0:
+        return np.inf
+    distinct, group = np.unique(values, return_inverse=True)
+    above = np.cumsum(np.bincount(group, weights=weight)[::-1]) / weight.sum()
+    n_above = int(np.sum(above <= share + MASS_SLACK))
+    if n_above == len(distinct):
+        return -np.inf
+    if n_above == 0:
+        return float(distinct[-1])
+    return float(distinct[-n_above - 1] + distinct[-n_above]) / 2
 
 
 def _rolling_mean(values: np.ndarray, window: int) -> np.ndarray:

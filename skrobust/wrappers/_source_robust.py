@@ -93,8 +93,10 @@ default="nna_median"
     "coefficients", which makes a single small model that says why.
 
     Sources are doubted by how many of their labels are not those that all sources together
-    predict. The sources that agree most, all but `n_faulty`, say what is usual; a source is left
-    out if it is above that by three times what chance, or the differences between them, explain.
+    predict, of all rows and of the rows that are predicted to be of each class. The sources that
+    agree most, all but `n_faulty`, say what is usual; a source is left out if it is above that by
+    more than chance explains and by three times of how much the best differ from one another.
+    Where honest sources have very unlike rows, some of those may be left out too.
 
     A source whose labels are all of one class cannot tell anything about classes and has no voice,
     and the number of sources that may be faulty is counted without it. Its labels are compared
@@ -135,8 +137,7 @@ default="nna_median"
     True
     """
 
-    # One wrong label of a source is no reason to doubt it, if all others are right.
-    _prior_mass = 1.0
+    _counts_errors = True
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, sources=None, verified_labels=None, sample_weight=None, **params):
@@ -212,12 +213,11 @@ default="nna_median"
         uniform = np.full_like(proba, 1 / proba.shape[1])
         return np.divide(proba, total, out=uniform, where=total > 0)
 
-    def _losses(self, predicted, data, rows) -> tuple[np.ndarray, np.ndarray]:
-        """Whether given labels differ from what is predicted, NaN where none is given."""
-        guess = encode_labels_like(self.classes_, data.classes, name="classes_")
-        given = data.codes[rows]
-        loss = np.where(given < 0, np.nan, guess[predicted.argmax(axis=1)] != given)
-        return loss, np.zeros(len(rows))
+    def _losses(self, predicted, data, rows) -> tuple[np.ndarray, np.ndarray, float]:
+        """Whether given labels differ from predicted classes; strata are these classes."""
+        known = encode_labels_like(self.classes_, data.classes, name="classes_")
+        guess, given = known[predicted.argmax(axis=1)], data.codes[rows]
+        return np.where(given < 0, np.nan, guess != given), guess, 0.0
 
     def _decide(self, predicted) -> np.ndarray:
         return self.classes_[predicted.argmax(axis=1)]

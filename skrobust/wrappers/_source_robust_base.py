@@ -35,7 +35,8 @@ class BaseSourceRobust(BaseWrapper):
     """Base class of the wrappers that train one model per source and trust most of them.
 
     A subclass writes ``_default_estimator()``, ``_can_learn(targets)``, ``_predict_one(estimator,
-    X)``, ``_aggregate(X)``, ``_losses(predicted, data, rows)`` and ``_decide(predicted)``.
+    X)``, ``_aggregate(X)``, ``_losses(predicted, data, rows)`` and ``_decide(predicted)``, and says
+    in `_counts_errors` whether losses are 0 or 1.
     """
 
     _parameter_constraints: dict = {
@@ -152,20 +153,21 @@ class BaseSourceRobust(BaseWrapper):
         self.faulty_sources_ = np.zeros(len(rows_of), dtype=bool)
         if len(rows_of) == 1:
             return  # with whom?
-        parts = [
-            self._losses(self._aggregate(safe_indexing(data.X, rows)), data, rows)
-            for rows in rows_of
-        ]
-        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        mass, total, squares, sizes = (np.zeros(len(rows_of)) for _ in range(4))
-        for s, (rows, (loss, size)) in enumerate(zip(rows_of, parts, strict=True)):
-            known = ~np.isnan(loss)
-            loss, own = loss[known], weight[rows][known]
-            with np.errstate(over="ignore"):  # an infinite loss is as bad as can be
-                mass[s], total[s], squares[s] = own.sum(), own @ loss, own @ loss**2
-            sizes[s] = own @ size[known]
-        scale = sizes.sum() / max(mass.sum(), np.finfo(float).tiny)
-        losses = SourceLosses(mass, total, squares, scale, self._prior_mass)
+        predicted = [self._aggregate(safe_indexing(data.X, rows)) for rows in rows_of]
+        source = np.repeat(np.arange(len(rows_of)), [len(rows) for rows in rows_of])
+        rows = np.concatenate(rows_of)
+        weight = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight[rows]
+        loss, stratum, size = self._losses(np.concatenate(predicted), data, rows)
+        known = ~np.isnan(loss)  # verified rows may have no other label
+        losses = SourceLosses.gather(
+            loss[known],
+            stratum[known],
+            source[known],
+            weight[known],
+            (int(stratum.max()) + 1, len(rows_of)),
+            is_count=self._counts_errors,
+            scale=size,
+        )
         self.source_disagreement_ = losses.mean
         self.faulty_sources_ = doubtful_sources(losses, self.n_faulty_)
 

@@ -104,7 +104,7 @@ default="nna_median"
     True
     """
 
-    _prior_mass = 0.0
+    _counts_errors = False
 
     def _default_estimator(self):
         return Ridge()
@@ -152,9 +152,10 @@ default="nna_median"
             self._stack(X), n_faulty=self.n_faulty_, aggregation=self.aggregation
         )[:, 0]
 
-    def _losses(self, predicted, data, rows) -> tuple[np.ndarray, np.ndarray]:
-        """How far given targets are from what is predicted, NaN where none is given."""
-        return np.abs(data.y[rows] - predicted), np.abs(predicted)
+    def _losses(self, predicted, data, rows) -> tuple[np.ndarray, np.ndarray, float]:
+        """How far given targets are from predicted ones, in one stratum; and their size."""
+        loss = np.abs(data.y[rows] - predicted)
+        return loss, np.zeros(len(rows), dtype=np.intp), float(np.abs(predicted).mean())
 
     def _decide(self, predicted) -> np.ndarray:
         return predicted
