@@ -324,6 +324,15 @@ def _loss_history_reweighter():
     yield {"estimator": make_pipeline(StandardScaler(), learner), "n_stages": 3}
 
 
+def _score_pruner():
+    from skrobust.detection import ConfidentLearning, TrainingDynamics
+
+    yield {"detector": ConfidentLearning(GaussianNB(), quality_method="normalized_margin")}
+    yield {"detector": ConfidentLearning(_forest()), "offset": 0.2, "keep": 0.7}
+    detector = TrainingDynamics(n_stages=10)
+    yield {"statistic": "forgetting", "offset": 0.2, "per_class": False, "detector": detector}
+
+
 # Generators of constructor arguments, by the name of the class.
 ARGUMENTS = {
     "AnchorTransition": _anchor_transition,
@@ -348,6 +357,7 @@ ARGUMENTS = {
     "LossCorrectedClassifier": _loss_corrected_classifier,
     "ReweightedClassifier": _reweighted_classifier,
     "ResidualDetector": _residual_detector,
+    "ScorePruner": _score_pruner,
     "SourceRobustClassifier": _source_robust_classifier,
     "SourceRobustRegressor": _source_robust_regressor,
     "TrainingDynamics": _training_dynamics,

@@ -48,10 +48,17 @@ class DetectorReweighter(Reweighter):
 
     def _fit_detector(self, data):
         """Fit a clone of the detector to all that is known, and keep it as ``detector_``."""
-        detector = clone(self._get_detector())
-        hand_on(detector, cv=self.cv, n_jobs=self.n_jobs, random_state=self.random_state)
-        self.detector_ = fit_detector(detector, data)
+        self.detector_ = fit_detector(self._make_detector(), data)
         return self.detector_
+
+    def _make_detector(self):
+        """Make the detector to fit, with the parameters that were given to this reweighter."""
+        return hand_on(
+            clone(self._get_detector()),
+            cv=self.cv,
+            n_jobs=self.n_jobs,
+            random_state=self.random_state,
+        )
 
 
 def fit_detector(detector, data):
