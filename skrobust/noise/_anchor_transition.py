@@ -7,7 +7,7 @@ import numpy as np
 from skrobust.noise._channel import confident_rows, count_labels
 from skrobust.noise._confident_joint import class_mass
 from skrobust.noise._proba_transition import Measured, ProbaTransition
-from skrobust.noise._shrinkage import shrink_counts, symmetric_guess
+from skrobust.noise._shrinkage import symmetric_guess
 from skrobust.utils._sklearn import Interval, StrOptions
 
 
@@ -143,7 +143,7 @@ class AnchorTransition(ProbaTransition):
             anchors = find_anchors(evidence, self.anchor_share)
             counts = median_proba(anchors, evidence.pred_proba, evidence.weight)
             counts *= class_mass(anchors, evidence.n_classes, evidence.weight)[:, None]
-        return Measured(shrink_counts(counts, [symmetric_guess(counts)]))
+        return Measured(evidence.shrink(counts, [symmetric_guess(counts)]))
 
 
 def find_anchors(evidence, anchor_share) -> np.ndarray:

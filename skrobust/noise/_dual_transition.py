@@ -7,7 +7,7 @@ import numpy as np
 from skrobust.noise._anchor_transition import find_anchors, median_proba
 from skrobust.noise._channel import count_labels, predicted_classes, sharpen
 from skrobust.noise._proba_transition import Measured, ProbaTransition
-from skrobust.noise._shrinkage import shrink_counts, symmetric_guess
+from skrobust.noise._shrinkage import symmetric_guess
 from skrobust.utils._sklearn import Interval
 
 
@@ -152,6 +152,6 @@ class DualTransition(ProbaTransition):
             intermediate[found] = medians[found]
         predicted, _ = predicted_classes(evidence.judged, evidence.pred_proba)
         counts = count_labels(predicted, evidence.judged, n_classes, weight)
-        labels = shrink_counts(counts, [symmetric_guess(counts)])
+        labels = evidence.shrink(counts, [symmetric_guess(counts)])
         factors = {"intermediate_transition_": intermediate, "label_transition_": labels}
         return Measured(intermediate @ labels, attributes=factors)

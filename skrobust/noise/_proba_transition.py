@@ -58,6 +58,8 @@ class LabelEvidence:
         Rows that have probabilities; others have the same for all classes.
     weight : ndarray of shape (n_samples,) or None
         Weights.
+    random_state : RandomState instance or None
+        Where to draw what is uncertain from, for a sample of the rows.
     """
 
     given: np.ndarray
@@ -67,6 +69,7 @@ class LabelEvidence:
     pred_proba: np.ndarray
     has_proba: np.ndarray
     weight: np.ndarray | None
+    random_state: np.random.RandomState | None = None
 
     @property
     def n_classes(self) -> int:
@@ -76,6 +79,10 @@ class LabelEvidence:
     def known(self) -> np.ndarray:
         """Mass of verified rows by true class (rows) and given label (columns)."""
         return count_labels(self.verified, self.verified_given, self.n_classes, self.weight)
+
+    def shrink(self, counts, guesses, *, shares=None) -> np.ndarray:
+        """Estimate, or draw, a transition: see :func:`shrink_counts`."""
+        return shrink_counts(counts, guesses, shares=shares, random_state=self.random_state)
 
 
 class ProbaTransition(ProbaSource, TransitionEstimator):
@@ -141,7 +148,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
 
     def _learn_known(self, evidence, known, transition) -> np.ndarray:
         """Go from the transition by unverified rows to what verified rows say as well."""
-        return shrink_counts(known, [transition]) if known.any() else transition
+        return evidence.shrink(known, [transition]) if known.any() else transition
 
     def _interval(self, data, evidence) -> np.ndarray:
         """Draw rows again and again, and see how much the transition varies."""
@@ -157,8 +164,11 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         for _ in range(self.n_bootstrap):
             repeats = random_state.multinomial(n_units, np.full(n_units, 1 / n_units))
             weight[rows] = mass * repeats[units]
-            sample = dataclasses.replace(evidence, weight=weight)
-            transition = self._measure(sample).transition
-            samples.append(self._learn_known(sample, sample.known(), transition))
+            sample = dataclasses.replace(evidence, weight=weight, random_state=random_state)
+            known = sample.known()
+            # How far off a guess may be, verified rows tell; without any, what it is made of.
+            guessing = dataclasses.replace(sample, random_state=None) if known.any() else sample
+            transition = self._measure(guessing).transition
+            samples.append(self._learn_known(sample, known, transition))
         tail = (1 - CONFIDENCE) / 2
         return np.quantile(samples, [tail, 1 - tail], axis=0)

@@ -44,6 +44,7 @@ def shrink_counts(
     guesses: Sequence[np.ndarray],
     *,
     shares: Sequence[float] | None = None,
+    random_state: np.random.RandomState | None = None,
 ) -> np.ndarray:
     """Estimate a transition from counts, and from guesses that weigh as much as counts bear out.
 
@@ -60,6 +61,10 @@ def shrink_counts(
         Transitions. A class without counts gets their mean.
     shares : sequence of float, default=None
         How likely each guess is thought to be beforehand; None is all alike.
+    random_state : RandomState instance, default=None
+        If given, what the guesses leave open is drawn instead: one of them with one weight, and so
+        many rows by it. With counts of rows that are drawn anew as well, samples vary as much as
+        the transition is uncertain; those of means would vary less.
 
     Returns
     -------
@@ -69,7 +74,7 @@ def shrink_counts(
     totals = counts.sum(axis=1)
     shares = np.ones(len(guesses)) if shares is None else np.asarray(shares)
     deviations = (_EXPONENTS - _MEAN_EXPONENT) / _EXPONENT_DEVIATION
-    logs, found = [], []
+    logs, priors = [], []
     for guess, share in zip(guesses, shares, strict=True):
         guess = np.maximum(guess, _LEAST_PROBABILITY)
         guess /= guess.sum(axis=1, keepdims=True)
@@ -79,10 +84,23 @@ def shrink_counts(
             evidence = np.sum(gammaln(counts + prior) - gammaln(prior))
             evidence += np.sum(gammaln(weight) - gammaln(weight + totals))
             logs.append(evidence - deviation**2 / 2 + np.log(share))
-            found.append((counts + prior) / (totals + weight)[:, None])
+            priors.append(prior)
     parts = np.exp(np.array(logs) - max(logs))
-    transition = sum(part * one for part, one in zip(parts / parts.sum(), found, strict=True))
-    return transition / transition.sum(axis=1, keepdims=True)
+    parts /= parts.sum()
+    if random_state is not None:
+        prior = priors[random_state.choice(len(parts), p=parts)]
+        weight = prior.sum(axis=1)
+        drawn = [
+            random_state.multinomial(round(n), row / n)
+            for n, row in zip(weight, prior, strict=True)
+        ]
+        found = counts + np.array(drawn)
+    else:
+        found = sum(
+            part * (counts + prior) / (counts + prior).sum(axis=1, keepdims=True)
+            for part, prior in zip(parts, priors, strict=True)
+        )
+    return found / found.sum(axis=1, keepdims=True)
 
 
 def solve_prior(transition: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 
 from skrobust.noise._anchor_transition import anchor_counts
 from skrobust.noise._proba_transition import Measured, ProbaTransition
-from skrobust.noise._shrinkage import shrink_counts, symmetric_guess
+from skrobust.noise._shrinkage import symmetric_guess
 
 # Share of the surest rows of each predicted class: see AnchorTransition.
 _ANCHOR_SHARE = 0.5
@@ -126,14 +126,15 @@ class TrustedTransition(ProbaTransition):
         gold = self._gold_mass(evidence)
         with np.errstate(invalid="ignore"):
             attributes = {"gold_transition_": gold / gold.sum(axis=1, keepdims=True)}
-        return Measured(shrink_counts(counts, [symmetric_guess(counts)]), attributes=attributes)
+        transition = evidence.shrink(counts, [symmetric_guess(counts)])
+        return Measured(transition, attributes=attributes)
 
     def _learn_known(self, evidence, known, transition):
         symmetric = symmetric_guess(known)
         # A class without verified rows has the rest of its guess only.
         gold = self._gold_mass(evidence) + symmetric
         gold /= gold.sum(axis=1, keepdims=True)
-        return shrink_counts(known, [transition, gold, symmetric], shares=_SHARES)
+        return evidence.shrink(known, [transition, gold, symmetric], shares=_SHARES)
 
     def _gold_mass(self, evidence) -> np.ndarray:
         """Sum up the probabilities of given labels of verified rows, by true class."""

@@ -38,6 +38,19 @@ def test_the_mean_over_weights_by_definition(seed):
     assert_allclose(shrink_counts(counts, guesses, shares=shares), expected / total)
 
 
+def test_what_is_drawn_varies_around_the_estimate(seed):
+    counts = _draw(TRANSITION, 40, seed)
+    guesses = [symmetric_transition(3, 0.25), TRANSITION]
+    rng = np.random.RandomState(seed)
+    drawn = np.array([shrink_counts(counts, guesses, random_state=rng) for _ in range(800)])
+    assert_allclose(drawn.sum(axis=2), 1)
+    assert_allclose(drawn.mean(axis=0), shrink_counts(counts, guesses), atol=0.01)
+    assert (drawn.std(axis=0) > 0.01).all()
+    # Where rows are many, hardly anything is left open.
+    sure = [shrink_counts(500 * counts, guesses, random_state=rng) for _ in range(50)]
+    assert np.std(sure, axis=0).max() < 0.005
+
+
 def test_without_counts_there_are_only_guesses():
     guesses = [symmetric_transition(3, 0.2), pair_transition(3, 0.4)]
     found = shrink_counts(np.zeros((3, 3)), guesses, shares=[3, 1])
