@@ -84,21 +84,16 @@ def shrink_counts(
             evidence = np.sum(gammaln(counts + prior) - gammaln(prior))
             evidence += np.sum(gammaln(weight) - gammaln(weight + totals))
             logs.append(evidence - deviation**2 / 2 + np.log(share))
-            priors.append(prior)
+            priors.append((weight, guess))
     parts = np.exp(np.array(logs) - max(logs))
     parts /= parts.sum()
     if random_state is not None:
-        prior = priors[random_state.choice(len(parts), p=parts)]
-        weight = prior.sum(axis=1)
-        drawn = [
-            random_state.multinomial(round(n), row / n)
-            for n, row in zip(weight, prior, strict=True)
-        ]
-        found = counts + np.array(drawn)
+        weight, guess = priors[random_state.choice(len(parts), p=parts)]
+        found = counts + [random_state.multinomial(int(weight), row) for row in guess]
     else:
         found = sum(
-            part * (counts + prior) / (counts + prior).sum(axis=1, keepdims=True)
-            for part, prior in zip(parts, priors, strict=True)
+            part * (counts + weight * guess) / (totals + weight)[:, None]
+            for part, (weight, guess) in zip(parts, priors, strict=True)
         )
     return found / found.sum(axis=1, keepdims=True)
 
