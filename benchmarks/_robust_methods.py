@@ -87,7 +87,9 @@ def _clean(task):
 def _cleanlab(task):
     from cleanlab.classification import CleanLearning
 
-    model = CleanLearning(clone(task.classifier), seed=task.seed, verbose=False)
+    # Its own processes do not start inside those of the benchmark.
+    options = {"find_label_issues_kwargs": {"n_jobs": 1}, "verbose": False}
+    model = CleanLearning(clone(task.classifier), seed=task.seed, **options)
     return model.fit(task.X, _put_right(task))
 
 
