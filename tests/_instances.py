@@ -22,7 +22,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.fixes import parse_version
 
 import skrobust
-from tests._stand_ins import VerifyingTransition
+from tests._stand_ins import VerifyingReweighter, VerifyingTransition
 
 # Before 1.7, more of scikit-learn's checks made y themselves, and tags of a Pipeline said less.
 OLD_CHECKS = parse_version(sklearn.__version__) < parse_version("1.7")
@@ -333,6 +333,13 @@ def _score_pruner():
     yield {"statistic": "forgetting", "offset": 0.2, "per_class": False, "detector": detector}
 
 
+def _trusted_reweighter():
+    from skrobust.detection import ConfidentLearning, TrainingDynamics
+
+    yield {"detector": ConfidentLearning(GaussianNB()), "cv": 3}
+    yield {"detector": TrainingDynamics(n_stages=10), "power": 1}
+
+
 # Generators of constructor arguments, by the name of the class.
 ARGUMENTS = {
     "AnchorTransition": _anchor_transition,
@@ -361,12 +368,16 @@ ARGUMENTS = {
     "SourceRobustClassifier": _source_robust_classifier,
     "SourceRobustRegressor": _source_robust_regressor,
     "TrainingDynamics": _training_dynamics,
+    "TrustedReweighter": _trusted_reweighter,
     "TrustedTransition": _trusted_transition,
     "EnsembleDetector": _ensemble_detector,
 }
 
 # Classes that are looked at in the place of others, which need more than X and y.
-STAND_INS = {"TrustedTransition": VerifyingTransition}
+STAND_INS = {
+    "TrustedReweighter": VerifyingReweighter,
+    "TrustedTransition": VerifyingTransition,
+}
 
 # By the name of the class: a function that takes an instance and returns the checks that fail,
 # with reasons. There are three kinds of reasons only: a tolerance of 1e-7 that float32 cannot

@@ -1,8 +1,7 @@
 """Estimators that cannot be fitted to X and y alone, made such that they can.
 
 The common checks know nothing of verified labels, without which some estimators refuse to work.
-Where a check gives none, a stand-in verifies about a third of the rows, and then is the estimator
-itself.
+Where a check gives none, a stand-in verifies some of the rows, and then is the estimator itself.
 """
 
 import numpy as np
@@ -12,6 +11,16 @@ from skrobust.noise import TrustedTransition
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import decode_labels
 from skrobust.utils._rows import as_numbers, is_numeric, row_hashes
+from skrobust.weighting import TrustedReweighter
+
+
+class VerifyingReweighter(TrustedReweighter):
+    """Verifies a few rows, since wrong labels that are corrected weigh as much as right ones."""
+
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None):
+        if verified_labels is None:
+            verified_labels = _verify(X, y, sample_weight, one_in=6)
+        return super().fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight)
 
 
 class VerifyingTransition(TrustedTransition):
@@ -23,7 +32,7 @@ class VerifyingTransition(TrustedTransition):
         return super().fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight)
 
 
-def _verify(X, y, sample_weight):
+def _verify(X, y, sample_weight, one_in=3):
     """Verify rows that are chosen by their content, so that their order does not matter."""
     try:
         data = check_labelled_data(X, y, sample_weight=sample_weight)
@@ -36,7 +45,7 @@ def _verify(X, y, sample_weight):
     rows = np.nan_to_num(rows, posinf=0, neginf=0)
     weight = None if data.sample_weight is None else data.sample_weight[data.used]
     model = GaussianNB().fit(rows[data.used], data.codes[data.used], sample_weight=weight)
-    looked = data.used & (row_hashes(data.X) % np.uint64(3) == 0)
+    looked = data.used & (row_hashes(data.X) % np.uint64(one_in) == 0)
     if not looked.any():
         looked[np.flatnonzero(data.used)[0]] = True
     return decode_labels(np.where(looked, model.predict(rows), -1), data.classes)

@@ -239,7 +239,8 @@ def fit_verdicts(quality, codes, checked, wrong, weight, views, sources) -> Verd
     knots, place = np.unique(quality[counted], return_inverse=True)
     amount = np.bincount(place, weights=mass[counted])
     scores = ndtri((np.cumsum(amount) - amount / 2) / amount.sum())
-    fitted = [view.fit(source, rows, mass) for view, source in zip(views, sources, strict=True)]
+    shown = np.where(counted, mass, 0.0)
+    fitted = [view.fit(source, rows, shown) for view, source in zip(views, sources, strict=True)]
     return VerdictModel(
         knots,
         scores,
