@@ -11,7 +11,7 @@ import inspect
 import pkgutil
 
 import sklearn
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.multioutput import MultiOutputClassifier
@@ -110,14 +110,16 @@ def _cleaning_classifier():
 
 
 def _loss_corrected_classifier():
-    from skrobust.noise import AnchorTransition, ConfidentTransition
+    from skrobust.noise import AnchorTransition
 
-    yield {"n_jobs": 1}
-    anchors = AnchorTransition(GaussianNB())
-    yield {"estimator": _logistic(), "transition": anchors, "evidence": GaussianNB()}
-    yield {"estimator": _logistic(), "transition": anchors, "method": "backward"}
-    confident = ConfidentTransition(GaussianNB())
-    yield {"estimator": GaussianNB(), "transition": confident, "method": "posterior", "cv": 3}
+    linear = LogisticRegression(tol=1e-10, max_iter=10_000)
+    anchors = AnchorTransition(_forest())
+    yield {}
+    yield {"estimator": linear, "transition": anchors, "evidence": GaussianNB()}
+    # Weights that add up to little against their sizes leave a solver few digits.
+    stiff = clone(linear).set_params(C=0.1)
+    yield {"estimator": stiff, "transition": anchors, "method": "backward"}
+    yield {"estimator": GaussianNB(), "transition": anchors, "method": "posterior", "cv": 3}
 
 
 def _reweighted_classifier():
@@ -265,6 +267,12 @@ def _trusted_transition():
     yield {"estimator": GaussianNB(), "cv": 3}
 
 
+def _noise_simulator():
+    yield {"min_region_size": 20}
+    yield {"regions": "clusters", "n_regions": 2, "shrinkage": 30, "n_neighbors": 3}
+    yield {"n_regions": 1, "scale": "rank", "n_starts": 1}
+
+
 def _density_detector():
     yield {}
     yield {"density": "kde", "cv": 3, "n_dimensions": 2, "store_estimators": True}
@@ -357,6 +365,7 @@ ARGUMENTS = {
     "NegativeClassDetector": _negative_class_detector,
     "NeighborTransition": _neighbor_transition,
     "NeighborVote": _neighbor_vote,
+    "NoiseSimulator": _noise_simulator,
     "ImportanceReweighter": _importance_reweighter,
     "InstanceFlipClassifier": _instance_flip_classifier,
     "NoisyLogisticRegression": _noisy_logistic_regression,

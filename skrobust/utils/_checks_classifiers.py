@@ -12,7 +12,6 @@ from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
@@ -82,7 +81,8 @@ def check_learns_verified_labels(estimator) -> None:
     misled = (truth == "ant") & (X[:, 4] > 0)
     X[:, 4] += np.where(X[:, 4] > 0, 5, -5)
     given = np.where(misled, "bee", truth)
-    verified = np.where(misled | (np.arange(len(truth)) % 3 == 0), truth, None)
+    # Nearly all rows are, whatever their labels look like, as estimates of noise assume.
+    verified = np.where(np.random.default_rng(0).random(len(truth)) < 0.9, truth, None)
     classifier = fit_quietly(fresh(estimator), X, given, verified_labels=verified)
     share = np.mean(classifier.predict(X[misled]) == "ant")
     assert share > 0.9, f"{share:.0%} of the rows are predicted as they were verified."
@@ -159,9 +159,10 @@ def check_texts(estimator) -> None:
         " ".join(rng.choice(words[label].split(), size=6)) + f" {i}"
         for i, label in enumerate(truth)
     ]
-    model = make_pipeline(CountVectorizer(), MultinomialNB())
+    model = make_pipeline(CountVectorizer(), LogisticRegression())
     # What the default is must look at X through the estimator, if at all.
-    params = {"estimator": model, "detector": None, "reweighter": None, "transition": None}
+    judges = ("detector", "reweighter", "transition", "evidence")
+    params = {"estimator": model, **dict.fromkeys(judges)}
     if getattr(estimator, "action", None) == "reweight":
         # Without metadata routing, weights reach the last step of a Pipeline and no other.
         params["action"] = "drop"

@@ -1,7 +1,9 @@
 """Fitting what judges the labels, perhaps from a cache."""
 
+import numpy as np
 from sklearn.utils.validation import check_memory
 
+from skrobust.utils._labels import decode_labels
 from skrobust.utils._random import is_integer_seed
 
 
@@ -10,6 +12,26 @@ def _fit(judge, X, y, metadata, n_jobs):
     if "n_jobs" in judge.get_params(deep=False):
         judge.set_params(n_jobs=n_jobs)
     return judge.fit(X, y, **metadata)
+
+
+def say_all(data) -> tuple[np.ndarray, dict]:
+    """Put into words what is known of the labels, for somebody else's ``fit``.
+
+    Parameters
+    ----------
+    data : LabelledData
+        Rows.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+        Given labels; None where they are missing.
+    metadata : dict
+        Keywords: `verified_labels` and `sample_weight`.
+    """
+    verified = decode_labels(data.verified, data.classes) if data.checked.any() else None
+    metadata = {"verified_labels": verified, "sample_weight": data.sample_weight}
+    return decode_labels(data.codes, data.classes), metadata
 
 
 def fit_judge(judge, X, y, metadata, *, n_jobs=None, memory=None):

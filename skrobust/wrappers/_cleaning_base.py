@@ -51,8 +51,8 @@ class BaseCleaning(BaseWrapper):
         self.random_state = random_state
         self.memory = memory
 
-    def _helper(self):
-        return self._default_detector() if self.detector is None else self.detector
+    def _helpers(self):
+        return [self._default_detector() if self.detector is None else self.detector]
 
     def _configure(self, detector):
         """Hand the parameters that were given to this wrapper on to a detector."""

@@ -7,11 +7,10 @@ from sklearn.base import clone, is_classifier, is_regressor
 
 from skrobust._base import LabelErrorDetector
 from skrobust.utils._data import check_labelled_data
-from skrobust.utils._labels import decode_labels
 from skrobust.utils._parts import hand_on
 from skrobust.utils._sklearn import Features, HasMethods, fit_context, raise_for_params
 from skrobust.weighting import QualityReweighter
-from skrobust.wrappers._cached_fit import fit_judge
+from skrobust.wrappers._cached_fit import fit_judge, say_all
 from skrobust.wrappers._default_detector import default_detector
 from skrobust.wrappers._wrapper_base import BaseWrapper, ClassifierWrapper
 
@@ -117,8 +116,8 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         self.random_state = random_state
         self.memory = memory
 
-    def _helper(self):
-        return QualityReweighter() if self.reweighter is None else self.reweighter
+    def _helpers(self):
+        return [QualityReweighter() if self.reweighter is None else self.reweighter]
 
     def _make_reweighter(self, X):
         """Make the reweighter to fit, with the parameters that were given to this wrapper."""
@@ -169,11 +168,7 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         reweighter = self._make_reweighter(data.X)
         only_chooses = hasattr(reweighter, "fit_resample")
         fit_params = self._route(estimator, data, params, needs_weight=not only_chooses)
-        verified = None
-        if data.checked.any():
-            verified = decode_labels(data.verified, data.classes)
-        metadata = {"verified_labels": verified, "sample_weight": data.sample_weight}
-        y = decode_labels(data.codes, data.classes)
+        y, metadata = say_all(data)
         reweighter = fit_judge(
             reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory
         )

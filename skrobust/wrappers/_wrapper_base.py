@@ -31,7 +31,7 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
     """Base class of the wrappers that train a clone of one model, their parameter `estimator`.
 
     A subclass writes ``_default_estimator()`` and ``fit``, which sets ``estimator_``; and, if it
-    looks at X with anything else, ``_helper()``. Before any work, ``fit`` calls
+    looks at X with anything else, ``_helpers()``. Before any work, ``fit`` calls
     ``self._route(estimator, data, params)``, and in the end ``self._train(...)``.
     """
 
@@ -44,15 +44,13 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
         default = self._default_estimator()
         return default.set_fit_request(sample_weight=True) if routing_enabled() else default
 
-    def _helper(self):
-        """What else looks at X, if nothing is known of X yet; None if there is nothing."""
-        return None
+    def _helpers(self) -> list:
+        """What else looks at X, if nothing is known of X yet."""
+        return []
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        helper = self._helper()
-        looking = [self._get_estimator()] + ([] if helper is None else [helper])
-        inputs = [get_tags(part).input_tags for part in looking]
+        inputs = [get_tags(p).input_tags for p in (self._get_estimator(), *self._helpers())]
         tags.input_tags.sparse = all(part.sparse for part in inputs)
         tags.input_tags.allow_nan = all(part.allow_nan for part in inputs)
         return tags
@@ -60,9 +58,9 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
     @property
     def _exact_evidence(self) -> bool:
         """Whether permuted rows, and repeated rows instead of weights, give the same answer."""
-        parts = [part for part in (self._get_estimator(), self._helper()) if part is not None]
         return all(
-            getattr(part, "_exact_evidence", not get_tags(part).non_deterministic) for part in parts
+            getattr(part, "_exact_evidence", not get_tags(part).non_deterministic)
+            for part in (self._get_estimator(), *self._helpers())
         )
 
     def get_metadata_routing(self):
