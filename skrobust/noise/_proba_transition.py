@@ -53,9 +53,7 @@ class LabelEvidence:
     verified_given : ndarray of shape (n_samples,), dtype intp
         Given labels of the latter; -1 elsewhere, and where they have none.
     pred_proba : ndarray of shape (n_samples, n_classes)
-        Out-of-sample probabilities, none NaN.
-    has_proba : ndarray of shape (n_samples,) of bool
-        Rows that have probabilities; others have the same for all classes.
+        Out-of-sample probabilities; where there are none, all the same.
     weight : ndarray of shape (n_samples,) or None
         Weights.
     random_state : RandomState instance or None
@@ -67,7 +65,6 @@ class LabelEvidence:
     verified: np.ndarray
     verified_given: np.ndarray
     pred_proba: np.ndarray
-    has_proba: np.ndarray
     weight: np.ndarray | None
     random_state: np.random.RandomState | None = None
 
@@ -139,7 +136,6 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
             np.where(checked, data.verified, -1),
             np.where(checked, given, -1),
             proba,
-            has_proba,
             data.sample_weight,
         )
 

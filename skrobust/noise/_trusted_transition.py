@@ -1,9 +1,11 @@
 """How labels go wrong, by rows whose true class a person knows."""
 
+import dataclasses
+
 import numpy as np
 
 from skrobust.noise._anchor_transition import anchor_counts
-from skrobust.noise._proba_transition import Measured, ProbaTransition
+from skrobust.noise._proba_transition import LabelEvidence, Measured, ProbaTransition
 from skrobust.noise._shrinkage import symmetric_guess
 
 # Share of the surest rows of each predicted class: see AnchorTransition.
@@ -11,6 +13,19 @@ _ANCHOR_SHARE = 0.5
 # How likely each guess is thought to be beforehand: anchors, probabilities of verified rows,
 # symmetric noise. Even a few verified rows tell which of them is far off.
 _SHARES = (0.9, 0.05, 0.05)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GoldEvidence(LabelEvidence):
+    """What is known of rows, with what a model says that knows nothing of verified labels.
+
+    Attributes
+    ----------
+    given_proba : ndarray of shape (n_samples, n_classes)
+        Out-of-sample probabilities of given labels; NaN where there are none.
+    """
+
+    given_proba: np.ndarray | None = None
 
 
 class TrustedTransition(ProbaTransition):
@@ -25,7 +40,9 @@ class TrustedTransition(ProbaTransition):
     Parameters
     ----------
     estimator : classifier with ``predict_proba``, default=None
-        Model that supplies the evidence, cloned. It learns given labels, not verified ones.
+        Model that supplies the evidence, cloned. It is fitted twice as often as elsewhere: to
+        given labels, whose probabilities the gold loss correction needs, and to verified ones
+        where there are some, for better anchors.
 
         - None: the out-of-bag probabilities of 300 extremely randomised trees with at least
           five rows per leaf, from a single fit. Needs a table of numbers.
@@ -104,8 +121,6 @@ class TrustedTransition(ProbaTransition):
     True
     """
 
-    _learns_verified = False
-
     def __init__(self, estimator=None, *, cv=5, n_bootstrap=0, n_jobs=None, random_state=None):
         self.estimator = estimator
         self.cv = cv
@@ -120,6 +135,12 @@ class TrustedTransition(ProbaTransition):
                 " or NaN for all others. Without any, use AnchorTransition or another estimator."
             )
         return super()._estimate(data)
+
+    def _look(self, data):
+        evidence = super()._look(data)
+        nobody = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
+        given_proba = self._gather_evidence(nobody).pred_proba
+        return GoldEvidence(**vars(evidence), given_proba=given_proba)
 
     def _measure(self, evidence):
         counts = anchor_counts(evidence, _ANCHOR_SHARE)
@@ -138,8 +159,9 @@ class TrustedTransition(ProbaTransition):
 
     def _gold_mass(self, evidence) -> np.ndarray:
         """Sum up the probabilities of given labels of verified rows, by true class."""
-        rows = np.flatnonzero((evidence.verified >= 0) & evidence.has_proba)
-        proba = evidence.pred_proba[rows].astype(np.float64, copy=False)
+        proba = evidence.given_proba
+        rows = np.flatnonzero((evidence.verified >= 0) & ~np.isnan(proba[:, 0]))
+        proba = proba[rows].astype(np.float64, copy=False)
         if evidence.weight is not None:
             proba = proba * evidence.weight[rows, None]
         mass = np.zeros((evidence.n_classes, evidence.n_classes))

@@ -71,6 +71,15 @@ def test_labels_need_no_probabilities_that_are_right(seed):
     assert np.abs(proba.transition_matrix_ - TRANSITION).mean() > 0.1
 
 
+@pytest.mark.parametrize("statistic", ["labels", "proba"])
+def test_verified_labels_are_learned_unless_probabilities_are_those_of_given_ones(statistic, seed):
+    X, y, truth = posterior_rows(300, seed)
+    Columns.seen.clear()
+    AnchorTransition(Columns(), statistic=statistic, cv=2).fit(X, y, verified_labels=truth)
+    learned = truth if statistic == "labels" else y
+    assert_allclose(np.sort(np.concatenate(Columns.seen)), np.sort(learned))
+
+
 def test_rows_that_are_hard_to_predict_do_not_pass_for_errors(seed):
     anchor, confident, all_rows = [], [], []
     for draw in range(3):

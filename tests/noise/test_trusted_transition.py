@@ -58,14 +58,13 @@ def test_gold_loss_correction_by_hand():
     assert np.isfinite(fitted.transition_matrix_).all()
 
 
-def test_the_classifier_learns_given_labels(seed):
+def test_the_classifier_learns_given_labels_and_verified_ones(seed):
     X, y, truth = posterior_rows(300, seed)
     Columns.seen.clear()
     TrustedTransition(Columns(), cv=2).fit(X, y, verified_labels=truth)
-    assert_allclose(np.sort(np.concatenate(Columns.seen)), np.sort(y))
-    Columns.seen.clear()
-    AnchorTransition(Columns(), cv=2).fit(X, y, verified_labels=truth)
-    assert_allclose(np.sort(np.concatenate(Columns.seen)), np.sort(truth))
+    verified, given = np.concatenate(Columns.seen[:2]), np.concatenate(Columns.seen[2:])
+    assert_allclose(np.sort(verified), np.sort(truth))
+    assert_allclose(np.sort(given), np.sort(y))
 
 
 def test_a_good_guess_helps_out_where_verified_rows_are_few(seed):
