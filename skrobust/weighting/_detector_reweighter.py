@@ -5,6 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 from skrobust._base import Reweighter
 from skrobust.detection import EnsembleDetector
@@ -53,8 +54,14 @@ class DetectorReweighter(Reweighter):
 
     def _make_detector(self):
         """Make the detector to fit, with the parameters that were given to this reweighter."""
+        detector = self._get_detector()
+        if not has_fit_parameter(detector, "verified_labels"):
+            raise TypeError(
+                f"detector={detector!r} is no label-error detector: use one of"
+                " skrobust.detection, such as ConfidentLearning(model) around a classifier."
+            )
         return hand_on(
-            clone(self._get_detector()),
+            clone(detector),
             cv=self.cv,
             n_jobs=self.n_jobs,
             random_state=self.random_state,
