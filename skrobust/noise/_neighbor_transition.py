@@ -92,6 +92,7 @@ class NeighborTransition(TransitionEstimator):
     See Also
     --------
     skrobust.detection.NeighborVote : Finds the wrong labels by neighbours.
+    AnchorTransition : Looks at the labels of rows that a classifier is sure about.
     confident_joint : Counts how labels go wrong by probabilities of a classifier.
 
     Notes
@@ -177,7 +178,7 @@ class NeighborTransition(TransitionEstimator):
             raise ValueError(
                 f"y has {n_classes} classes, and all triples of more than {MAX_CLASSES} are too"
                 " many to count: estimate transitions by probabilities of a classifier instead, as"
-                " skrobust.detection.ConfidentLearning does."
+                " skrobust.noise.AnchorTransition does."
             )
         random_state = private_random_state(self.random_state)
         # Verified labels do not go wrong as given ones do.
@@ -198,7 +199,7 @@ class NeighborTransition(TransitionEstimator):
         if known.any():
             known /= data.mass(given.used)
             _, prior, transition = _refine(consensus, prior, transition, known)
-        _warn_of_ambiguity(transition, data.classes)
+        warn_of_ambiguity(transition, data.classes)
         vars(self).pop("transition_interval_", None)
         if self.n_bootstrap:
             self.transition_interval_ = self._interval(
@@ -228,8 +229,18 @@ def _refine(consensus, prior, transition, known):
     return loss.minimize(np.maximum(prior, 1e-6), np.maximum(transition, 1e-4))
 
 
-def _warn_of_ambiguity(transition, classes) -> None:
-    """Warn where the name of a true class is a guess."""
+def warn_of_ambiguity(transition, classes, *, stacklevel=5) -> None:
+    """Warn where the name of a true class is a guess.
+
+    Parameters
+    ----------
+    transition : ndarray of shape (n_classes, n_classes)
+        Rows are true classes.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    stacklevel : int, default=5
+        How far up the caller is whom the warning concerns.
+    """
     unclear = np.flatnonzero(transition.max(axis=1) > transition.diagonal())
     for k in unclear[:3]:
         names = classes.tolist()
@@ -239,7 +250,7 @@ def _warn_of_ambiguity(transition, classes) -> None:
             f" {names[k]!r}: either most of its labels are wrong, or neighbours are not of one"
             " class. Which true class is which is uncertain then.",
             LabelNoiseWarning,
-            stacklevel=5,
+            stacklevel=stacklevel,
         )
 
 

@@ -245,7 +245,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="n_neighbors=2 .*distinct rows.* found 2"):
         NeighborTransition().fit(X, y)
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="101 classes.*ConfidentLearning"):
+    with pytest.raises(ValueError, match="101 classes.*AnchorTransition"):
         NeighborTransition().fit(rng.normal(size=(303, 2)), np.arange(303) % 101)
     with pytest.raises(ValueError, match="The class 'c' was given to no row that counts"):
         NeighborTransition().fit(
