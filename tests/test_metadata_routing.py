@@ -1,5 +1,7 @@
 """Weights and groups reach every model that asks for them, and none that does not."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -20,12 +22,18 @@ from sklearn.tests.metadata_routing_common import (
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from skrobust.detection import ConfidentLearning
-from skrobust.wrappers import CleaningClassifier
+from skrobust.weighting import QualityReweighter
+from skrobust.wrappers import (
+    CleaningClassifier,
+    LossCorrectedClassifier,
+    ReweightedClassifier,
+)
 
 # The recording classifier predicts nonsense, by which whole classes look wrong.
 pytestmark = pytest.mark.filterwarnings("ignore::skrobust.utils.LabelNoiseWarning")
 
 N_SAMPLES = 60
+ALL = [ConfidentLearning, CleaningClassifier, ReweightedClassifier, LossCorrectedClassifier]
 
 
 class Recorder(ConsumingClassifier):
@@ -34,6 +42,14 @@ class Recorder(ConsumingClassifier):
     def predict_proba(self, X, sample_weight="default", metadata="default"):
         proba = np.linspace(0.2, 0.8, len(X))
         return np.column_stack([proba, 1 - proba])
+
+
+class LogisticRecorder(LogisticRegression):
+    """Remembers the weights that it was fitted with."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.weight_ = sample_weight
+        return super().fit(X, y, sample_weight)
 
 
 @pytest.fixture
@@ -108,7 +124,7 @@ def test_weights_go_with_their_rows(rows, weight, routing):
         assert fitted.coef_.shape == X[train].shape
 
 
-@pytest.mark.parametrize("cls", [ConfidentLearning, CleaningClassifier])
+@pytest.mark.parametrize("cls", ALL)
 def test_weights_that_nobody_decided_about(rows, weight, routing_on, cls):
     model, registry = _recorder()
     with pytest.raises(UnsetMetadataPassedError, match="Recorder"):
@@ -153,6 +169,44 @@ def test_more_metadata_in_the_final_fit(rows, weight, routing_on):
     assert_array_equal(record["metadata"], names[np.isin(weight, record["sample_weight"])])
 
 
+def _weighed(model, inner):
+    return ReweightedClassifier(model, QualityReweighter(ConfidentLearning(inner)))
+
+
+def _corrected(model, inner, method="importance"):
+    return LossCorrectedClassifier(model, np.eye(2), method=method, evidence=inner)
+
+
+@pytest.mark.parametrize("wrap", [_weighed, _corrected])
+def test_weights_by_judgement_and_by_the_caller(rows, weight, routing, wrap):
+    X, y = rows
+    model, registry = _recorder(routing, sample_weight=True)
+    inner = GaussianNB().set_fit_request(sample_weight=True) if routing else GaussianNB()
+    wrapper = wrap(model, inner).fit(X, y, sample_weight=weight)
+    (final,) = _fit_weights(registry)
+    judged = getattr(wrapper, "reweighter_", wrapper).sample_weight_
+    np.testing.assert_allclose(final, judged * weight)
+
+
+@pytest.mark.parametrize("wrap", [_weighed, _corrected])
+def test_weights_by_judgement_reach_a_model_that_asked_for_none(rows, routing_on, wrap):
+    model, registry = _recorder()
+    wrapper = wrap(model, GaussianNB())
+    if wrap is _corrected:
+        wrapper.set_params(transition=np.array([[0.9, 0.1], [0.1, 0.9]]))
+    wrapper.fit(*rows)
+    (final,) = _fit_weights(registry)
+    judged = getattr(wrapper, "reweighter_", wrapper).sample_weight_
+    np.testing.assert_allclose(final, judged[judged > 1e-9 * judged.max()])
+
+
+@pytest.mark.parametrize("method", ["importance", "posterior"])
+def test_no_weights_where_nothing_is_corrected(rows, routing, method):
+    model, registry = _recorder(routing, sample_weight=True)
+    _corrected(model, GaussianNB(), method).fit(*rows)
+    _assert_recorded(registry, 1)
+
+
 def test_metadata_that_nobody_takes(rows, routing):
     wrapper = CleaningClassifier(GaussianNB(), ConfidentLearning(GaussianNB()))
     with pytest.raises((TypeError, ValueError), match="no_such_thing"):
@@ -170,7 +224,26 @@ def test_weights_that_the_model_declines(rows, weight, routing_on, cls):
             check_recorded_metadata(fitted, "fit", caller)
 
 
-@pytest.mark.parametrize("cls", [ConfidentLearning, CleaningClassifier])
+@pytest.mark.parametrize("method", ["importance", "backward", "posterior"])
+def test_weights_that_the_corrected_model_declines(rows, weight, routing_on, method):
+    X, y = rows
+    transition = np.array([[0.9, 0.1], [0.2, 0.8]])
+    verified = np.where(np.arange(N_SAMPLES) < 20, y, np.nan)
+    sums = []
+    for given in (weight, None):
+        model = LogisticRecorder().set_fit_request(sample_weight=False)
+        wrapper = LossCorrectedClassifier(
+            model,
+            transition,
+            method=method,
+            evidence=GaussianNB().set_fit_request(sample_weight=False),
+        )
+        wrapper.fit(X, y, sample_weight=given, verified_labels=verified)
+        sums.append(wrapper.estimator_.weight_)
+    np.testing.assert_allclose(sums[0] / sums[0].sum(), sums[1] / sums[1].sum())
+
+
+@pytest.mark.parametrize("cls", ALL)
 def test_nothing_is_requested_by_default(routing_on, cls):
     model, _ = _recorder()
     routing = get_routing_for_object(cls(model))
@@ -179,14 +252,12 @@ def test_nothing_is_requested_by_default(routing_on, cls):
     assert routing.consumes("fit", names) == set()
 
 
-@pytest.mark.parametrize("cls", [ConfidentLearning, CleaningClassifier])
+@pytest.mark.parametrize("cls", ALL)
 def test_requests_are_seen_from_outside(routing_on, cls):
-    estimator = cls(GaussianNB()).set_fit_request(verified_labels=True, groups=True)
+    known = {"verified_labels", "groups"} & set(signature(cls.fit).parameters)
+    estimator = cls(GaussianNB()).set_fit_request(**dict.fromkeys(known, True))
     routing = get_routing_for_object(estimator)
-    assert routing.consumes("fit", ["verified_labels", "groups", "sample_weight"]) == {
-        "verified_labels",
-        "groups",
-    }
+    assert routing.consumes("fit", ["verified_labels", "groups", "sample_weight"]) == known
     # A request of the part inside counts as well.
     estimator = cls(GaussianNB().set_fit_request(sample_weight=True))
     assert get_routing_for_object(estimator).consumes("fit", ["sample_weight"]) == {"sample_weight"}

@@ -34,7 +34,8 @@ def weight_fit_params(estimator, sample_weight) -> dict:
         name = type(estimator).__name__
         raise TypeError(
             f"Sample weights are needed to fit {name}, but it takes none. Use an estimator whose"
-            " fit has a sample_weight parameter; if a step inside takes it, enable metadata"
+            " fit has a sample_weight parameter, as those of linear models, naive Bayes, trees,"
+            " forests and boosting have; if a step inside takes it, enable metadata"
             " routing with sklearn.set_config(enable_metadata_routing=True) and ask for it with"
             " step.set_fit_request(sample_weight=True)."
         )

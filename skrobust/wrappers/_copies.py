@@ -88,7 +88,7 @@ def check_takes_negative_weights(estimator) -> None:
         )
 
 
-def expand_rows(data, weight_of) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def expand_rows(data, weight_of, prior) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Make copies of the rows that may be trained on.
 
     Parameters
@@ -97,6 +97,8 @@ def expand_rows(data, weight_of) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         Rows.
     weight_of : ndarray of shape (n_samples, n_classes)
         Weight of the copy of each row with each label, without the weight of the row itself.
+    prior : ndarray of shape (n_samples,) or None
+        Weights of the rows.
 
     Returns
     -------
@@ -111,7 +113,7 @@ def expand_rows(data, weight_of) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     place, codes = np.nonzero(np.abs(weight_of[used]) > _LEAST_WEIGHT)
     rows = used[place]
     weight = weight_of[rows, codes]
-    return rows, codes, weight if data.sample_weight is None else weight * data.sample_weight[rows]
+    return rows, codes, weight if prior is None else weight * prior[rows]
 
 
 def fit_copies(estimator, X, y, rows, targets, weight, fit_params):

@@ -33,7 +33,12 @@ from skrobust.utils._weights import index_fit_params
 from skrobust.weighting import ImportanceReweighter
 from skrobust.wrappers._cached_fit import say_all
 from skrobust.wrappers._copies import check_takes_negative_weights, expand_rows, fit_copies
-from skrobust.wrappers._wrapper_base import BaseWrapper, ClassifierWrapper, estimator_has
+from skrobust.wrappers._wrapper_base import (
+    BaseWrapper,
+    ClassifierWrapper,
+    estimator_has,
+    requested_weight,
+)
 
 # More steps than this change no prediction any more, measured on ten tables with planted errors.
 _N_STEPS = 100
@@ -335,12 +340,14 @@ default=None
                 " or method='importance' or 'posterior'."
             )
         self.transition_matrix_ = matrix
-        rows, codes, weight = expand_rows(data, self._weight_of_copies(matrix, data))
+        prior = requested_weight(estimator, data, fit_params)
+        rows, codes, weight = expand_rows(data, self._weight_of_copies(matrix, data), prior)
         used = np.flatnonzero(data.used)
         targets = data.classes[codes]
         if len(rows) == len(used):
             # One copy of each: nothing is corrected, and no weights are needed.
-            self._train(estimator, data, rows, targets, _weight_at(data, rows), fit_params)
+            weight = None if prior is None else weight
+            self._train(estimator, data, rows, targets, weight, fit_params)
             return
         place = np.searchsorted(used, rows)
         fit_params = index_fit_params(fit_params, used, data.n_samples)
@@ -364,7 +371,8 @@ default=None
             return str(error)
         if self.method != "backward":
             return None
-        _, codes, weight = expand_rows(data, self._weight_of_copies(matrix, data))
+        weight_of = self._weight_of_copies(matrix, data)
+        _, codes, weight = expand_rows(data, weight_of, data.sample_weight)
         return _lost_class(codes, weight, data.classes, what)
 
     def _soften(self, matrix, data, what) -> np.ndarray:
@@ -481,10 +489,6 @@ def true_class_proba(given_proba, transition) -> np.ndarray:
         channel = NoiseChannel(transition, 1.0)
         true_proba[impossible] = channel.undo(given_proba[impossible], n_steps=_N_STEPS)
     return true_proba
-
-
-def _weight_at(data, rows) -> np.ndarray | None:
-    return None if data.sample_weight is None else data.sample_weight[rows]
 
 
 def _lead(matrix) -> float:

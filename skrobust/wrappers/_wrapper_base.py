@@ -13,8 +13,8 @@ from skrobust.utils._rows import as_numbers, is_numeric
 from skrobust.utils._sklearn import HasMethods, routing_enabled, safe_indexing
 from skrobust.utils._weights import index_fit_params, weight_fit_params
 
-# Weights that differ by less, relative to the largest, were meant to be equal.
-_EQUAL = 1e-9
+# Relative to the largest one, weights below this are nothing, and differ by less if they are equal.
+_NOTHING = 1e-9
 
 
 def estimator_has(method):
@@ -159,6 +159,27 @@ def _are_all(rows, n_samples) -> bool:
     return len(rows) == n_samples and np.array_equal(rows, np.arange(n_samples))
 
 
+def requested_weight(estimator, data, fit_params) -> np.ndarray | None:
+    """Look up the caller's weights, unless the estimator declines them.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        The clone to be fitted.
+    data : LabelledData
+        What ``fit`` was given, validated.
+    fit_params : dict
+        As of ``_route``.
+
+    Returns
+    -------
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights.
+    """
+    keys = weight_fit_params(estimator, data.sample_weight)
+    return data.sample_weight if any(key in fit_params for key in keys) else None
+
+
 def weighed_rows(data, weight) -> tuple[np.ndarray, np.ndarray | None]:
     """Choose the rows that weigh something.
 
@@ -177,13 +198,14 @@ def weighed_rows(data, weight) -> tuple[np.ndarray, np.ndarray | None]:
         Their weights; None if all are equal.
     """
     weight = np.where(data.used, weight, 0.0)
+    weight[weight <= _NOTHING * weight.max()] = 0.0
     for k in np.unique(data.best_codes[data.used]):
         members = data.used & (data.best_codes == k)
         if not weight[members].any():
             weight[members] = 1.0
     rows = np.flatnonzero(weight > 0)
     weight = weight[rows]
-    return rows, None if np.ptp(weight) <= _EQUAL * weight.max() else weight
+    return rows, None if np.ptp(weight) <= _NOTHING * weight.max() else weight
 
 
 def _let_complain(estimator, data, kept) -> None:
@@ -229,7 +251,8 @@ class ClassifierWrapper(ClassifierMixin):
             As of ``_route``.
         """
         rows, weight = weighed_rows(data, weight)
-        given = None if data.sample_weight is None else data.sample_weight[rows]
+        given = requested_weight(estimator, data, fit_params)
+        given = None if given is None else given[rows]
         needs_weight = weight is not None
         if needs_weight and given is not None:
             weight = weight * given
