@@ -13,9 +13,8 @@ table, and how many faulty and honest sources were called faulty.
 
     python benchmarks/robust_sources.py [--full] [--jobs 2] [--tables ...] [--methods ...]
 
-Without --full: three tables, one seed. Killed runs go on where they were; see
-`_cells.py`. Reads the tables from the folder named by SKROBUST_DATA (default ../shared/data),
-`tabular_clean`.
+Without --full: three tables, one seed. Killed runs go on where they were; see `_cells.py`. Reads
+the tables from the folder named by SKROBUST_DATA (default ../shared/data), `tabular_clean`.
 """
 
 import os

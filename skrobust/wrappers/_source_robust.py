@@ -237,7 +237,7 @@ default="nna_median"
             Probabilities, in the order of ``classes_``.
         """
         check_is_fitted(self)
-        return self._aggregate(X) if self.combine == "predictions" else super().predict_proba(X)
+        return super().predict_proba(X) if hasattr(self, "estimator_") else self._aggregate(X)
 
     @available_if(estimator_has("predict_proba"))
     def predict_log_proba(self, X):

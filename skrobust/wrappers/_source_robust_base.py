@@ -132,12 +132,13 @@ class BaseSourceRobust(BaseWrapper):
         n_faulty = count_faulty(self.n_faulty, n_learners, kind)
         asked = self.n_faulty is None or self.n_faulty > 0
         if n_faulty == 0 and asked:
-            what = "No sources were given" if sources is None else f"There are {n_learners} {kind}"
+            what = f"The number of {kind} is {n_learners}"
+            what = "No sources were given" if sources is None else what
             warnings.warn(
                 f"{what}, so that with n_faulty={self.n_faulty!r} no faulty one can be survived."
                 " At least three sources are needed; n_faulty=0 says that none is faulty.",
                 LabelNoiseWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return n_faulty
 
@@ -211,9 +212,9 @@ class BaseSourceRobust(BaseWrapper):
             Predictions.
         """
         check_is_fitted(self)
-        if self.combine == "predictions":
-            return self._decide(self._aggregate(X))
-        return self.estimator_.predict(X)
+        if hasattr(self, "estimator_"):
+            return self.estimator_.predict(X)
+        return self._decide(self._aggregate(X))
 
 
 def number_sources(sources, n_samples: int, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -529,9 +529,9 @@ def test_too_few_sources_to_survive_any(wrapper, sites):
     assert model.estimator_ is model.estimators_[0]
     assert np.isnan(model.source_disagreement_).all()
     assert not model.faulty_sources_.any()
-    with pytest.warns(LabelNoiseWarning, match="There are 2 sources.*At least three"):
+    with pytest.warns(LabelNoiseWarning, match="number of sources is 2.*At least three"):
         wrapper().fit(X, y, sources=source % 2)
-    with pytest.warns(LabelNoiseWarning, match=r"There are 7 sources.*n_faulty=0\.1"):
+    with pytest.warns(LabelNoiseWarning, match=r"number of sources is 7.*n_faulty=0\.1"):
         wrapper(n_faulty=0.1).fit(X, y, sources=source)
     with pytest.raises(ValueError, match="n_faulty=1 of 1 sources"):
         wrapper(n_faulty=1).fit(X, y)
