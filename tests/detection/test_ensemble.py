@@ -169,7 +169,7 @@ def test_text_needs_models_and_gets_that_of_the_wrapper(seed):
 # Companions of a pipeline ---------------------------------------------------------------------
 
 
-def _mixed_table(n_samples=600, seed=0):
+def _mixed_table(n_samples=300, seed=0):
     """A table of numbers with gaps and of words, and three classes that depend on both."""
     rng = np.random.default_rng(seed)
     colour = rng.choice(["red", "green", "blue"], n_samples)
@@ -185,7 +185,7 @@ def _mixed_pipeline():
         (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["colour"]),
         remainder="passthrough",
     )
-    return make_pipeline(encode, HistGradientBoostingClassifier(max_iter=30, random_state=0))
+    return make_pipeline(encode, HistGradientBoostingClassifier(max_iter=10, random_state=0))
 
 
 def test_companions_judge_behind_the_first_steps_of_the_pipeline():
@@ -340,7 +340,7 @@ def test_rules_of_confident_learning(rule, noisy):
 def test_finds_more_than_boosting_alone(seed):
     X, _, y, flipped = _make(seed, pair_transition(3, 0.3), 500)
     detector = EnsembleDetector(random_state=0).fit(X, y)
-    boosting = HistGradientBoostingClassifier(max_iter=30, random_state=0)
+    boosting = HistGradientBoostingClassifier(max_iter=10, random_state=0)
     plain = ConfidentLearning(boosting, cv=3).fit(X, y)
     ranked, plain_ranked = (
         average_precision_score(flipped, 1 - d.label_quality_) for d in (detector, plain)
