@@ -9,6 +9,7 @@ from skrobust.noise._flip import flip_labels
 from skrobust.noise._flip_grouped import flip_labels_grouped
 from skrobust.noise._flip_instance import flip_labels_instance
 from skrobust.noise._neighbor_transition import NeighborTransition
+from skrobust.noise._noise_simulator import NoiseSimulator
 from skrobust.noise._transitions import pair_transition, random_transition, symmetric_transition
 from skrobust.noise._trusted_transition import TrustedTransition
 from skrobust.noise._unbiased import unbiased_labels
@@ -18,6 +19,7 @@ __all__ = [
     "ConfidentTransition",
     "DualTransition",
     "NeighborTransition",
+    "NoiseSimulator",
     "TrustedTransition",
     "confident_joint",
     "confident_thresholds",

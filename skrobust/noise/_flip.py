@@ -62,16 +62,38 @@ def flip_labels(
     True
     """
     values, missing, codes, classes, transition = match_labels(y, transition, classes)
-    rng = private_random_state(random_state)
+    noisy = draw_labels(codes, transition, exact=exact, rng=private_random_state(random_state))
+    return replace_labels(values, missing, classes, codes, noisy)
+
+
+def draw_labels(codes, transition, *, exact, rng) -> np.ndarray:
+    """Draw given labels for true ones.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,), dtype intp
+        True classes; -1 where missing.
+    transition : ndarray of shape (n_classes, n_classes)
+        Rows sum to 1 but for rounding.
+    exact : bool
+        Whether counts are the expected ones, rounded.
+    rng : RandomState
+        Where they are drawn from.
+
+    Returns
+    -------
+    noisy : ndarray of shape (n_samples,), dtype intp
+        Given labels; -1 where missing.
+    """
     noisy = codes.copy()
     for k, row in enumerate(transition):
-        rows = np.flatnonzero((codes == k) & ~missing)
+        rows = np.flatnonzero(codes == k)
         if exact:
             counts = round_keeping_row_totals(row[None, :] * len(rows))[0]
             noisy[rows] = rng.permutation(np.repeat(np.arange(len(row)), counts))
         else:
             noisy[rows] = rng.choice(len(row), size=len(rows), p=row / row.sum())
-    return replace_labels(values, missing, classes, codes, noisy)
+    return noisy
 
 
 def match_labels(y, transition, classes=None):
