@@ -387,7 +387,7 @@ default=None
         warnings.warn(
             f"{problem} As more cannot be undone, {share:.0%} of the estimated noise is corrected.",
             LabelNoiseWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return softened
 
