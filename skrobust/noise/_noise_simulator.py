@@ -49,9 +49,9 @@ from skrobust.utils._sklearn import (
 # Two neighbours are too few to compare ways to measure distance by.
 _N_TRIED = 30
 _REGION_COUNTS = (2, 4, 8)
-_SHRINKAGES = (np.inf, 3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0)
+_SHRINKAGES = (np.inf, 1000.0, 300.0, 100.0, 30.0, 10.0)
 # For choosing among them, rough estimates are as good.
-_ROUGH = 1e-4
+_ROUGH = {"tolerance": 1e-3, "max_iterations": 50}
 
 
 class NoiseSimulator(TransitionEstimator):
@@ -79,7 +79,7 @@ class NoiseSimulator(TransitionEstimator):
     shrinkage : "auto" or float, default="auto"
         Number of rows of each class, with labels as in all regions, that are added to those of
         each region. "auto" is whichever foretells labels best that were left out.
-    n_neighbors : int, default=2
+    n_neighbors : int, default=3
         Number of neighbours that are taken to be of the class of a row; not used for rows that
         were labelled three times or more.
     metric : {"auto", "cosine", "euclidean", "manhattan"}, default="auto"
@@ -201,7 +201,7 @@ class NoiseSimulator(TransitionEstimator):
         n_regions="auto",
         min_region_size=50,
         shrinkage="auto",
-        n_neighbors=2,
+        n_neighbors=3,
         metric="auto",
         scale="auto",
         algorithm="auto",
@@ -348,14 +348,14 @@ class NoiseSimulator(TransitionEstimator):
         for train, test in (halves, halves[::-1]) if halves else ():
             start = in_all_regions(everywhere.priors[0], everywhere.mean, 1)
             all_rows = np.zeros(num_samples(train.X), dtype=np.intp)
-            learned = _fit(train, all_rows, start, np.inf, tolerance=_ROUGH)
+            learned = _fit(train, all_rows, start, np.inf, **_ROUGH)
             for i, n_regions in enumerate(regions):
                 found = self._find_regions(train, learned, n_regions, seed)
                 counts, new = (
                     half.table.by_region(found.find(half.X), found.n_regions)
                     for half in (train, test)
                 )
-                path = fit_path(train.table, counts, learned, shrinkages, tolerance=_ROUGH)
+                path = fit_path(train.table, counts, learned, shrinkages, **_ROUGH)
                 for j, fitted in enumerate(path):
                     gains[i, j] += fitted.log_likelihood(test.table, new) / new.sum() / 2
         gains -= gains[:, :1]
