@@ -46,6 +46,9 @@ def flip_labels(
     See Also
     --------
     flip_labels_instance : Noise that depends on the row.
+    flip_labels_grouped : Noise that rows share.
+    simulate_annotators : Several labels for each row.
+    NoiseSimulator : Noise like that of a given data set.
     symmetric_transition : Every wrong label is equally likely.
     pair_transition : Each class is mistaken for the next.
     random_transition : A pattern at random.

@@ -79,6 +79,7 @@ def flip_labels_instance(
     See Also
     --------
     flip_labels : Noise that depends on the true class only.
+    flip_labels_grouped : Noise that rows share.
 
     References
     ----------
