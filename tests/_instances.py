@@ -341,6 +341,13 @@ def _score_pruner():
     yield {"statistic": "forgetting", "offset": 0.2, "per_class": False, "detector": detector}
 
 
+def _teacher_student_classifier():
+    yield {"estimator": _logistic(), "teacher": GaussianNB()}
+    yield {"estimator": GaussianNB(), "teacher": _forest(), "selection": "mixture"}
+    yield {"estimator": _logistic(), "teacher": _logistic(), "n_rounds": 2, "cv": 3}
+    yield {"estimator": GaussianNB(), "teacher": _forest(), "selection": "all"}
+
+
 def _trusted_reweighter():
     from skrobust.detection import ConfidentLearning, TrainingDynamics
 
@@ -376,6 +383,7 @@ ARGUMENTS = {
     "ScorePruner": _score_pruner,
     "SourceRobustClassifier": _source_robust_classifier,
     "SourceRobustRegressor": _source_robust_regressor,
+    "TeacherStudentClassifier": _teacher_student_classifier,
     "TrainingDynamics": _training_dynamics,
     "TrustedReweighter": _trusted_reweighter,
     "TrustedTransition": _trusted_transition,

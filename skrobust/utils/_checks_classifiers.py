@@ -161,7 +161,7 @@ def check_texts(estimator) -> None:
     ]
     model = make_pipeline(CountVectorizer(), LogisticRegression())
     # What the default is must look at X through the estimator, if at all.
-    judges = ("detector", "reweighter", "transition", "evidence")
+    judges = ("detector", "reweighter", "transition", "evidence", "teacher")
     params = {"estimator": model, **dict.fromkeys(judges)}
     if getattr(estimator, "action", None) == "reweight":
         # Without metadata routing, weights reach the last step of a Pipeline and no other.

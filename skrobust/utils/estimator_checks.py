@@ -8,7 +8,8 @@ meant for estimators of other packages as well; run them beside scikit-learn's.
 An estimator that cannot give exactly the same answer when rows are permuted, or repeated instead
 of weighed (one that looks at neighbours, or draws at random per row), says so by the tag
 ``non_deterministic`` or by a class attribute ``_exact_evidence = False``. Its answers are then
-compared in the mean over 20 seeds.
+compared in the mean over 20 seeds. One that learns from rows without a label as well says so by a
+class attribute ``_learns_from_unlabelled = True``.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -8,6 +8,7 @@ from skrobust.wrappers._loss_corrected import LossCorrectedClassifier
 from skrobust.wrappers._reweighted import ReweightedClassifier
 from skrobust.wrappers._source_robust import SourceRobustClassifier
 from skrobust.wrappers._source_robust_regressor import SourceRobustRegressor
+from skrobust.wrappers._teacher_student import TeacherStudentClassifier
 
 __all__ = [
     "CascadeClassifier",
@@ -17,5 +18,6 @@ __all__ = [
     "ReweightedClassifier",
     "SourceRobustClassifier",
     "SourceRobustRegressor",
+    "TeacherStudentClassifier",
     "aggregate_sources",
 ]
