@@ -133,13 +133,15 @@ def scale_classes(weight, data, wanted=None) -> np.ndarray:
     weight : ndarray of shape (n_samples,)
         Scaled weights; equal ones in a class of which no row has any.
     """
-    prior = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-    scaled = np.where(data.used, weight, 0.0)
-    for k in np.unique(data.best_codes[data.used]):
-        rows = data.used & (data.best_codes == k)
-        own = prior[rows].sum()
-        if not scaled[rows].any():
-            scaled[rows] = 1.0
-        goal = own if wanted is None else wanted[k]
-        scaled[rows] *= goal / (scaled[rows] @ prior[rows])
+    n_classes = len(data.classes)
+    labels = data.best_codes[data.used]
+    prior = np.ones(len(labels)) if data.sample_weight is None else data.sample_weight[data.used]
+    own = np.bincount(labels, weights=prior, minlength=n_classes)
+    given = weight[data.used]
+    total = np.bincount(labels, weights=given * prior, minlength=n_classes)
+    given = np.where(total[labels] > 0, given, 1.0)
+    total = np.where(total > 0, total, own)
+    goal = own if wanted is None else wanted
+    scaled = np.zeros(data.n_samples)
+    scaled[data.used] = given * (goal / np.maximum(total, 1e-300))[labels]
     return scaled

@@ -209,9 +209,8 @@ class ScorePruner(DetectorReweighter):
         kept = data.used & ~judged
         skipped = np.zeros(data.n_samples, dtype=bool)
         mass = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        members = [judged & (data.codes == k) for k in range(len(data.classes))]
-        for group in members if self.per_class else [judged]:
-            rows = np.flatnonzero(group)
+        members = _rows_by_class(data.codes, judged, len(data.classes))
+        for rows in members if self.per_class else [np.flatnonzero(judged)]:
             total = mass[rows].sum()
             if self.offset is None:
                 out = flagged[rows]
@@ -223,10 +222,20 @@ class ScorePruner(DetectorReweighter):
                 cut = top_mass_cut(hard[rows], self.keep * total, mass[rows])
                 rows = rows[hard[rows] >= cut]
             kept[rows] = True
-        for k, own in enumerate(members):
-            if own.any() and not kept[data.used & (data.best_codes == k)].any():
+        present = np.bincount(data.best_codes[kept], minlength=len(data.classes)) > 0
+        for k in np.flatnonzero(~present):
+            rows = members[k]
+            if len(rows):
                 # The class keeps what is nearest to the window, and of equal rows all.
-                rest = own & ~skipped
-                nearest = hard[rest].max() if rest.any() else hard[own].min()
-                kept[own & (hard == nearest)] = True
+                rest = rows[~skipped[rows]]
+                nearest = hard[rest].max() if len(rest) else hard[rows].min()
+                kept[rows[hard[rows] == nearest]] = True
         return kept
+
+
+def _rows_by_class(codes, chosen, n_classes) -> list[np.ndarray]:
+    """Split the numbers of the chosen rows by class."""
+    rows = np.flatnonzero(chosen)
+    order = np.argsort(codes[rows], kind="stable")
+    ends = np.searchsorted(codes[rows][order], np.arange(1, n_classes))
+    return np.split(rows[order], ends)
