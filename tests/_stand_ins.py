@@ -1,11 +1,13 @@
-"""Estimators that cannot be fitted to X and y alone, made such that they can.
+"""Estimators that stand in for others in tests.
 
-The common checks know nothing of verified labels, without which some estimators refuse to work.
-Where a check gives none, a stand-in verifies some of the rows, and then is the estimator itself.
+Some cannot be fitted to X and y alone: the common checks know nothing of verified labels, without
+which they refuse to work. Where a check gives none, a stand-in verifies some of the rows, and then
+is the estimator itself. Others are models that count how often they are fitted.
 """
 
 import numpy as np
 from sklearn.naive_bayes import GaussianNB
+from sklearn.utils.validation import has_fit_parameter
 
 from skrobust.noise import TrustedTransition
 from skrobust.utils._data import check_labelled_data
@@ -49,3 +51,33 @@ def _verify(X, y, sample_weight, one_in=3):
     if not looked.any():
         looked[np.flatnonzero(data.used)[0]] = True
     return decode_labels(np.where(looked, model.predict(rows), -1), data.classes)
+
+
+def counted(model):
+    """Make a model that is like another one, and that counts its fits and those of its clones.
+
+    Parameters
+    ----------
+    model : estimator object
+        What it should be like. Its ``fit`` takes `sample_weight`, or only `X` and `y`.
+
+    Returns
+    -------
+    model : estimator object
+        Of a class of the same name, which is a subclass.
+    fits : list
+        The number of rows of each fit so far.
+    """
+    cls, fits = type(model), []
+
+    def fit_weighed(self, X, y, sample_weight=None):
+        fits.append(len(y))
+        return cls.fit(self, X, y, sample_weight=sample_weight)
+
+    def fit(self, X, y):
+        fits.append(len(y))
+        return cls.fit(self, X, y)
+
+    takes_weight = has_fit_parameter(model, "sample_weight")
+    counting = type(cls.__name__, (cls,), {"fit": fit_weighed if takes_weight else fit})
+    return counting(**model.get_params(deep=False)), fits

@@ -10,6 +10,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._out_of_bag import default_forest, gather_out_of_bag, gives_out_of_bag
 from skrobust.evidence._out_of_fold import gather_out_of_fold
+from skrobust.evidence._shared import ask_once
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import HasMethods, routing_enabled
@@ -69,6 +70,9 @@ class ProbaSource:
         evidence : Evidence
             Out-of-sample probabilities, and the models.
         """
+        return ask_once(self, data, self._ask)
+
+    def _ask(self, data) -> Evidence:
         random_state = private_random_state(self.random_state)
         common = (data.X, data.best_codes, data.classes, data.used)
         forest = self.estimator is None or gives_out_of_bag(self.estimator)

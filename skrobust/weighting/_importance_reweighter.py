@@ -8,6 +8,7 @@ from sklearn.utils import get_tags
 
 from skrobust._base import Reweighter, TransitionEstimator
 from skrobust.evidence._proba_source import ProbaSource
+from skrobust.evidence._shared import shared_evidence
 from skrobust.noise._channel import NoiseChannel, fit_channel
 from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
 from skrobust.noise._transitions import check_transition
@@ -135,22 +136,11 @@ class ImportanceReweighter(ProbaSource, Reweighter):
         return tags
 
     def _weigh(self, data) -> np.ndarray:
-        given = isinstance(self.transition, TransitionEstimator) or self.transition is None
-        matrix, fitted = resolve_transition(
-            self.transition,
-            data,
-            estimator=self.estimator,
-            require=None if given else "invertible",
-            cv=self.cv,
-            random_state=self.random_state,
-            n_jobs=self.n_jobs,
-        )
-        if given:
-            _warn_if_unusable(matrix, data.classes, type(fitted).__name__)
-        self.transition_matrix_, self.transition_estimator_ = matrix, fitted
-        # Verified labels do not go wrong as given ones do.
-        noisy = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-        proba = self._gather_evidence(noisy).pred_proba
+        with shared_evidence():
+            matrix = self._find_transition(data)
+            # Verified labels do not go wrong as given ones do.
+            noisy = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
+            proba = self._gather_evidence(noisy).pred_proba
         judged = noisy.used & (data.verified < 0) & ~np.isnan(proba[:, 0])
         weight = np.ones(data.n_samples)
         rows = np.flatnonzero(judged)
@@ -160,6 +150,23 @@ class ImportanceReweighter(ProbaSource, Reweighter):
             channel = dataclasses.replace(channel, transition=matrix)
             weight[rows] = _ratio(channel, data.codes[rows], proba[rows], self.n_jobs)
         return weight
+
+    def _find_transition(self, data) -> np.ndarray:
+        """Take or estimate the transition, and set the attributes that tell of it."""
+        estimated = isinstance(self.transition, TransitionEstimator) or self.transition is None
+        matrix, fitted = resolve_transition(
+            self.transition,
+            data,
+            estimator=self.estimator,
+            require=None if estimated else "invertible",
+            cv=self.cv,
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+        )
+        if estimated:
+            _warn_if_unusable(matrix, data.classes, type(fitted).__name__)
+        self.transition_matrix_, self.transition_estimator_ = matrix, fitted
+        return matrix
 
 
 def importance_weights(y, pred_proba, transition, *, classes=None, n_jobs=None) -> np.ndarray:
@@ -247,5 +254,5 @@ def _warn_if_unusable(matrix, classes, name) -> None:
         warnings.warn(
             f"{error} Weights by such a transition tell little about which labels are right.",
             LabelNoiseWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

@@ -11,15 +11,19 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.pipeline import make_pipeline
 
+from skrobust.evidence import _proba_source
+from skrobust.evidence._out_of_bag import gather_out_of_bag
 from skrobust.noise import (
     AnchorTransition,
     ConfidentTransition,
+    TrustedTransition,
     flip_labels,
     pair_transition,
     symmetric_transition,
 )
 from skrobust.utils import LabelNoiseWarning
 from skrobust.weighting import ImportanceReweighter, importance_weights
+from tests._stand_ins import counted
 
 BINARY = np.array([[0.9, 0.1], [0.3, 0.7]])
 
@@ -133,6 +137,48 @@ def _raw(reweighter, rows):
     """Weights before they are scaled: the largest possible one is 1 / .7."""
     weight = reweighter.sample_weight_
     return weight[rows] * (1 / 0.7) / weight.max()
+
+
+@pytest.mark.parametrize(
+    "transition, verified, n_fits",
+    [
+        (AnchorTransition, False, 3),
+        (AnchorTransition, True, 6),  # it learns verified labels, and the weights need given ones
+        (TrustedTransition, True, 6),  # it looks at both, one after the other
+        (lambda model: pair_transition(3, 0.3), False, 3),
+        (lambda model: AnchorTransition(GaussianNB()), False, 3),
+    ],
+)
+def test_the_transition_and_the_weights_share_the_evidence(transition, verified, n_fits, noisy):
+    X, y, given, _ = noisy
+    model, fits = counted(GaussianNB())
+    looked = np.where(np.arange(len(y)) % 4 == 0, y, np.nan) if verified else None
+    reweighter = ImportanceReweighter(transition(model), model, cv=3)
+    reweighter.fit(X, given, verified_labels=looked)
+    assert len(fits) == n_fits
+    expected = ImportanceReweighter(reweighter.transition_matrix_, GaussianNB(), cv=3)
+    expected.fit(X, given, verified_labels=looked)
+    np.testing.assert_array_equal(reweighter.sample_weight_, expected.sample_weight_)
+    if hasattr(transition, "fit"):
+        alone = transition(GaussianNB(), cv=3).fit(X, given, verified_labels=looked)
+        np.testing.assert_array_equal(reweighter.transition_matrix_, alone.transition_matrix_)
+
+
+def test_default_models_are_fitted_once(noisy, seed, monkeypatch):
+    X, _, given, _ = noisy
+    forests = []
+
+    def gather(*args, **kwargs):
+        forests.append(gather_out_of_bag(*args, **kwargs))
+        return forests[-1]
+
+    monkeypatch.setattr(_proba_source, "gather_out_of_bag", gather)
+    reweighter = ImportanceReweighter(random_state=seed).fit(X, given)
+    assert len(forests) == 1
+    alone = AnchorTransition(random_state=seed).fit(X, given).transition_matrix_
+    np.testing.assert_array_equal(reweighter.transition_matrix_, alone)
+    expected = ImportanceReweighter(alone, random_state=seed).fit(X, given).sample_weight_
+    np.testing.assert_array_equal(reweighter.sample_weight_, expected)
 
 
 def test_texts(seed):
