@@ -17,7 +17,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # cells run in parallel instead
 
 import argparse
-import time
 import warnings
 from collections.abc import Callable
 
@@ -74,7 +73,6 @@ def measure(cell: dict, methods: list[str]) -> dict:
     order = np.random.default_rng(seed).permutation(len(data.y))
     measured = {}
     for method in methods:
-        started = time.perf_counter()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -82,13 +80,11 @@ def measure(cell: dict, methods: list[str]) -> dict:
         except Exception as error:  # one method that fails must not end a run of hours
             measured[method] = {"error": f"{type(error).__name__}: {error}"}
             continue
-        seconds = round(time.perf_counter() - started, 3)
         gap = np.abs(found - transition)
         values = {
             "entry error": float(gap.mean()),
             "class error": float(gap.sum(axis=1).mean() / 2),
             "rate too high by": None if rate is None else float(rate - data.wrong.mean()),
-            "seconds": seconds,
         }
         if interval is not None:
             low, high = interval
@@ -143,7 +139,6 @@ def summarise(frame: pd.DataFrame) -> list[dict]:
         row["rate off by"] = _mean(rate.abs())
         for key in ("covers", "width"):
             row[key] = _mean(some[key], 3) if key in some else None
-        row["seconds"] = _mean(some["seconds"], 2)
         rows.append(row)
     return rows
 

@@ -152,6 +152,8 @@ class NoiseSimulator(TransitionEstimator):
 
     True classes are named such that most labels of each are right, and a
     :class:`LabelNoiseWarning <skrobust.utils.LabelNoiseWarning>` says where that is doubtful.
+    Where there are several regions, no wrong label is more frequent than the right one in any of
+    them: otherwise classes could change names from one region to the next.
 
     References
     ----------
@@ -290,14 +292,14 @@ class NoiseSimulator(TransitionEstimator):
         known = rows.known_pairs(data)
         all_rows = np.zeros(num_samples(whole.X), dtype=np.intp)
         everywhere = _fit(whole, all_rows, start, np.inf, known(all_rows, 1))
-        warn_of_ambiguity(everywhere.mean, data.classes, stacklevel=7)
 
         seed = draw_seed(rng)
         n_regions, shrinkage = self._choose(rows, everywhere, seed)
         found = self._find_regions(whole, everywhere, n_regions, seed)
         region = found.find(whole.X)
-        fitted = everywhere
-        if found.n_regions > 1:
+        if found.n_regions == 1:
+            fitted = _fit(whole, all_rows, start, np.inf, known(all_rows, 1), dominant=False)
+        else:
             counts = whole.table.by_region(region, found.n_regions)
             (fitted,) = fit_path(
                 whole.table,
@@ -316,7 +318,9 @@ class NoiseSimulator(TransitionEstimator):
         mass = np.bincount(region, weights=whole.mass, minlength=found.n_regions)
         self.region_shares_ = mass / mass.sum()
         joint = self.region_shares_[:, None, None] * fitted.priors[:, :, None] * fitted.transitions
-        return np.maximum(joint.sum(axis=0), 1e-15)
+        joint = np.maximum(joint.sum(axis=0), 1e-15)
+        warn_of_ambiguity(joint / joint.sum(axis=1, keepdims=True), data.classes, stacklevel=7)
+        return joint
 
     def _find_regions(self, evidence, everywhere, n_regions, seed):
         surprise = label_surprise(
@@ -359,11 +363,11 @@ class NoiseSimulator(TransitionEstimator):
                 for j, fitted in enumerate(path):
                     gains[i, j] += fitted.log_likelihood(test.table, new) / new.sum() / 2
         gains -= gains[:, :1]
-        best = np.unravel_index(gains.argmax(), gains.shape)
-        self.gain_ = float(gains[best])
-        if self.gain_ <= 0:
+        i, j = np.unravel_index(gains.argmax(), gains.shape)
+        self.gain_ = float(gains[i, j])
+        if j == 0:
             return (1 if self.n_regions == "auto" else self.n_regions), np.inf
-        return regions[best[0]], shrinkages[best[1]]
+        return regions[i], shrinkages[j]
 
     def apply(self, X) -> np.ndarray:
         """Number the regions that rows are in.

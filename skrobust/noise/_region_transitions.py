@@ -14,8 +14,6 @@ from scipy import sparse
 _BLOCK = 1 << 21
 # Of the true classes of a region, rows of the mean of all regions that are added to its own.
 _PRIOR_ROWS = 1.0
-# Share of rows in misnamed classes that is not worth mentioning.
-_MISNAMED = 0.01
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,10 +106,13 @@ def label_surprise(triples, unit_of, n_units: int, prior, transition) -> np.ndar
     Returns
     -------
     surprise : ndarray of shape (n_units, n_classes)
-        For each class: is the label given more often, or less, to rows of the class?
+        For each class: is the label given more often, or less, to rows of the class? It is the
+        mean of the triples of a unit, by mass; 0 for units without any.
     """
     own, second, third = _labels_of(triples)
     first, n_classes = triples.members[0], triples.n_classes
+    owner, weight = unit_of[first], triples.share * triples.mass[first]
+    weight = weight / np.maximum(np.bincount(owner, weight, minlength=n_units), 1e-300)[owner]
     total = np.zeros((n_units, n_classes))
     length = max(1, _BLOCK // n_classes)
     for start in range(0, len(own), length):
@@ -120,11 +121,8 @@ def label_surprise(triples, unit_of, n_units: int, prior, transition) -> np.ndar
         proba /= np.maximum(proba.sum(axis=1, keepdims=True), 1e-300)
         gap = -(proba @ transition)
         gap[np.arange(len(gap)), own[some]] += 1
-        owner = unit_of[first[some]]
-        share = sparse.csr_matrix(
-            (triples.share[some], (owner, np.arange(len(gap)))), shape=(n_units, len(gap))
-        )
-        total += share @ (proba * gap)
+        members = (weight[some], (owner[some], np.arange(len(gap))))
+        total += sparse.csr_matrix(members, shape=(n_units, len(gap))) @ (proba * gap)
     return total
 
 
@@ -154,21 +152,18 @@ class RegionTransitions:
             total += np.sum(counts[:, kinds] * np.log(np.maximum(likelihood, 1e-12)))
         return float(total)
 
-    def misnamed_share(self, counts) -> float:
-        """Compute the share of rows of classes that have another label more often than theirs."""
-        own = np.einsum("rkk->rk", self.transitions)
-        misnamed = self.transitions.max(axis=2) > own
-        mass = counts.sum(axis=1) / counts.sum()
-        return float(mass @ np.sum(self.priors * misnamed, axis=1))
-
     def objective(self, table: TripleTable, counts, shrinkage: float, known=None) -> float:
-        """Compute what :func:`fit_regions` makes large."""
+        """Compute what :func:`fit_regions` makes large.
+
+        The three labels of a triple count as one row, and so do a known label and one row of the
+        mean: each is worth the logarithms of three.
+        """
         total = self.log_likelihood(table, counts)
-        logs = np.log(np.maximum(self.transitions, 1e-300))
+        logs = 3 * np.log(np.maximum(self.transitions, 1e-300))
         if known is not None:
             total += np.sum(known * (np.log(self.priors)[:, :, None] + logs))
         if np.isfinite(shrinkage):
-            gap = np.log(np.maximum(self.mean, 1e-300)) - logs
+            gap = 3 * np.log(np.maximum(self.mean, 1e-300)) - logs
             total -= shrinkage * np.sum(np.where(self.mean > 0, self.mean * gap, 0.0))
         return float(total)
 
@@ -224,6 +219,7 @@ def fit_regions(
     *,
     shrinkage: float,
     known: np.ndarray | None = None,
+    dominant: bool = True,
     tolerance: float = 1e-6,
     max_iterations: int = 1000,
 ) -> RegionTransitions:
@@ -243,6 +239,10 @@ def fit_regions(
         matrix.
     known : ndarray of shape (n_regions, n_classes, n_classes), default=None
         Mass of other rows of which the true class (rows) is known, by label (columns).
+    dominant : bool, default=True
+        Whether no wrong label may be more frequent in a class than the right one. Where noise
+        differs, a class of one region may otherwise get the name of another one, as labels are
+        foretold as well if it does so.
     tolerance : float, default=1e-6
         It ends where no probability changes by more.
     max_iterations : int, default=1000
@@ -264,11 +264,13 @@ def fit_regions(
         priors /= priors.sum(axis=1, keepdims=True)
         # A class that no row may be of keeps its matrix.
         mean = label_mass.sum(axis=0) + 1e-9 * regions.mean
-        mean /= mean.sum(axis=1, keepdims=True)
+        mean = let_right_labels_lead(mean) if dominant else mean
+        mean = mean / mean.sum(axis=1, keepdims=True)
         if np.isinf(shrinkage):
             transitions = np.broadcast_to(mean, label_mass.shape)
         else:
             transitions = label_mass + (shrinkage + 1e-9) * mean
+            transitions = let_right_labels_lead(transitions) if dominant else transitions
             transitions = transitions / transitions.sum(axis=2, keepdims=True)
         change = max(
             np.abs(transitions - regions.transitions).max(), np.abs(priors - regions.priors).max()
@@ -301,8 +303,7 @@ def fit_path(table, counts, everywhere, shrinkages, **options) -> list[RegionTra
     Returns
     -------
     path : list of RegionTransitions
-        For each shrinkage the end in which classes are named after their labels, or the more
-        likely one if both are.
+        The more likely end for each shrinkage.
     """
     start = in_all_regions(everywhere.priors[0], everywhere.mean, len(counts))
     falling = []
@@ -310,16 +311,43 @@ def fit_path(table, counts, everywhere, shrinkages, **options) -> list[RegionTra
         start = fit_regions(table, counts, start, shrinkage=shrinkage, **options)
         falling.append(start)
     start = agreement_start(table, counts)
-    path = []
-    for shrinkage, other in zip(shrinkages[::-1], falling[::-1], strict=True):
+    rising = []
+    for shrinkage in shrinkages[::-1]:
         start = fit_regions(table, counts, start, shrinkage=shrinkage, **options)
-        gap = start.misnamed_share(counts) - other.misnamed_share(counts)
-        if abs(gap) <= _MISNAMED:
-            known = options.get("known")
-            gap = other.objective(table, counts, shrinkage, known)
-            gap -= start.objective(table, counts, shrinkage, known)
-        path.append(other if gap > 0 else start)
-    return path[::-1]
+        rising.append(start)
+    known = options.get("known")
+    return [
+        max(pair, key=lambda fitted, s=s: fitted.objective(table, counts, s, known))
+        for s, *pair in zip(shrinkages, falling, rising[::-1], strict=True)
+    ]
+
+
+def let_right_labels_lead(label_mass) -> np.ndarray:
+    """Make no wrong label more frequent than the right one, as likely as can be.
+
+    Parameters
+    ----------
+    label_mass : ndarray of shape (..., n_classes, n_classes)
+        Mass by true class and label.
+
+    Returns
+    -------
+    label_mass : ndarray of that shape
+        The right label and those that were more frequent share alike.
+    """
+    n_classes = label_mass.shape[-1]
+    own = np.arange(n_classes)
+    right = label_mass[..., own, own]
+    if (label_mass.max(axis=-1) <= right).all():
+        return label_mass
+    others = label_mass.copy()
+    others[..., own, own] = 0
+    others = -np.sort(-others, axis=-1)[..., :-1]
+    shared = right[..., None] + np.cumsum(others, axis=-1)
+    level = np.maximum(right, (shared / np.arange(2, n_classes + 1)).max(axis=-1))
+    label_mass = np.minimum(label_mass, level[..., None])
+    label_mass[..., own, own] = level
+    return label_mass
 
 
 def agreement_start(table: TripleTable, counts: np.ndarray) -> RegionTransitions:

@@ -98,6 +98,10 @@ class TrustedTransition(ProbaTransition):
     rows, is what the counts of all classes bear out. A class with many verified rows goes by its
     own counts, one with few or none by what proves good for the others.
 
+    Where anchors are good, :class:`AnchorTransition` with the same verified rows is as good, and
+    fits one model instead of two. Where a classifier can hardly tell the classes apart, this one is
+    better.
+
     Verified rows should be drawn at random, from all rows or within classes. Of rows that were
     chosen because their labels look wrong, more are wrong than of others.
 
