@@ -93,9 +93,10 @@ def _cleanlab(task):
     return model.fit(task.X, _put_right(task))
 
 
-def _cleaning(action):
+def _cleaning(action, **options):
     def fit(task):
-        model = CleaningClassifier(clone(task.classifier), task.detector(), action=action)
+        detector = task.detector()
+        model = CleaningClassifier(clone(task.classifier), detector, action=action, **options)
         return model.fit(task.X, task.y, **_verified(task))
 
     return fit
@@ -169,6 +170,7 @@ METHODS: dict[str, Callable] = {
     **BASELINES,
     "cleanlab": _cleanlab,
     "cleaning/drop": _cleaning("drop"),
+    "cleaning/drop if better": _cleaning("drop", only_if_better=True),
     "cleaning/relabel": _cleaning("relabel"),
     "cleaning/reweight": _cleaning("reweight"),
     "corrected/importance": _wrapper("LossCorrectedClassifier", method="importance"),

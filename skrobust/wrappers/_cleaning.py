@@ -9,7 +9,8 @@ from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._sklearn import fit_context
 from skrobust.wrappers._cleaning_base import BaseCleaning
 from skrobust.wrappers._default_detector import default_detector
-from skrobust.wrappers._wrapper_base import ClassifierWrapper
+from skrobust.wrappers._held_out import held_out_hits
+from skrobust.wrappers._wrapper_base import ClassifierWrapper, requested_weight
 
 
 class CleaningClassifier(ClassifierWrapper, BaseCleaning):
@@ -51,11 +52,21 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         once per training fold. Needs an integer `random_state`, here or in the detector. With
         the default detector the cached detection is shared between values of `estimator` only
         where X is a table of numbers.
+    only_if_better : bool, default=False
+        Whether to check first that cleaning helps `estimator`: in three folds it is trained
+        plainly and as `action` says, and if it foretells more of the given labels of held-out
+        rows when trained plainly, then that is how it is trained. It costs six more fits, and
+        spares labels that look wrong only because classes are small or hard to tell apart.
+        Where errors follow a pattern that a model can learn, they speak for plain training.
 
     Attributes
     ----------
     estimator_ : classifier
         The fitted classifier.
+    cleaned_ : bool
+        Whether it was trained as `action` says, which it always is without `only_if_better`.
+    held_out_scores_ : dict
+        With `only_if_better`: the shares of given labels foretold, "plain" and "cleaned".
     detector_ : label-error detector
         The fitted detector, with ``label_quality_``, ``label_errors_`` and more.
     classes_ : ndarray of shape (n_classes,)
@@ -89,6 +100,34 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
     >>> cleaned.score(X_test, y_test) > plain.fit(X_train, y_noisy).score(X_test, y_test)
     True
     """
+
+    _parameter_constraints: dict = {
+        **BaseCleaning._parameter_constraints,
+        "only_if_better": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        detector=None,
+        *,
+        action="drop",
+        cv=None,
+        n_jobs=None,
+        random_state=None,
+        memory=None,
+        only_if_better=False,
+    ):
+        super().__init__(
+            estimator,
+            detector,
+            action=action,
+            cv=cv,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            memory=memory,
+        )
+        self.only_if_better = only_if_better
 
     def _default_detector(self):
         return EnsembleDetector()
@@ -133,6 +172,26 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         self._fit(data, y, verified_labels, params)
         self.classes_ = self.estimator_.classes_
         return self
+
+    def _confirm(self, estimator, data, cleaned, fit_params):
+        """Go back to all rows, as they are, where the classifier does better with them."""
+        self.cleaned_ = True
+        vars(self).pop("held_out_scores_", None)
+        if not self.only_if_better:
+            return cleaned
+        weight = requested_weight(estimator, data, fit_params)
+        plain = np.flatnonzero(data.used), data.classes[data.best_codes], weight
+        shares = held_out_hits(
+            estimator,
+            data,
+            [plain, cleaned],
+            fit_params,
+            needs_weight=self.action == "reweight",
+            n_jobs=self.n_jobs,
+        )
+        self.held_out_scores_ = dict(zip(("plain", "cleaned"), shares.tolist(), strict=True))
+        self.cleaned_ = bool(shares[1] >= shares[0])
+        return cleaned if self.cleaned_ else plain
 
     def _clean(self, data, detector):
         """Decide which rows to train on, with which labels and weights.

@@ -81,7 +81,8 @@ class BaseCleaning(BaseWrapper):
         needs_weight = self.action == "reweight"
         fit_params = self._route(estimator, data, params, needs_weight=needs_weight)
         detector = self._find_errors(data, y, verified_labels)
-        rows, targets, weight = self._clean(data, detector)
+        cleaned = self._confirm(estimator, data, self._clean(data, detector), fit_params)
+        rows, targets, weight = cleaned
         weight = None if weight is None else weight[rows]
         self._train(
             estimator, data, rows, targets[rows], weight, fit_params, needs_weight=needs_weight
@@ -89,6 +90,10 @@ class BaseCleaning(BaseWrapper):
         self.detector_ = detector
         features.record(self)
         return self
+
+    def _confirm(self, estimator, data, cleaned, fit_params):
+        """Decide whether to train on what ``_clean`` made of the rows."""
+        return cleaned
 
     def _find_errors(self, data, y, verified_labels):
         detector = self._make_detector(data.X)

@@ -128,12 +128,9 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
         needs_weight : bool
             Whether the estimator gets the weights even if it did not ask for those of the caller.
         """
-        params = index_fit_params(fit_params, rows, data.n_samples)
-        for key in () if weight is None else weight_fit_params(estimator, weight):
-            if key in params or needs_weight:
-                params[key] = weight
-        X = data.X if _are_all(rows, data.n_samples) else safe_indexing(data.X, rows)
-        self.estimator_ = estimator.fit(X, targets, **params)
+        self.estimator_ = fit_rows(
+            estimator, data, rows, targets, weight, fit_params, needs_weight=needs_weight
+        )
         _let_complain(self.estimator_, data, rows)
 
     @available_if(estimator_has("predict"))
@@ -152,6 +149,22 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.estimator_.predict(X)
+
+
+def fit_rows(estimator, data, rows, targets, weight, fit_params, *, needs_weight=False):
+    """Fit a model to some of the rows; parameters are those of ``BaseWrapper._train``.
+
+    Returns
+    -------
+    estimator : estimator object
+        The same, fitted.
+    """
+    params = index_fit_params(fit_params, rows, data.n_samples)
+    for key in () if weight is None else weight_fit_params(estimator, weight):
+        if key in params or needs_weight:
+            params[key] = weight
+    X = data.X if _are_all(rows, data.n_samples) else safe_indexing(data.X, rows)
+    return estimator.fit(X, targets, **params)
 
 
 def _are_all(rows, n_samples) -> bool:

@@ -92,6 +92,47 @@ def test_reweight(noisy):
     np.testing.assert_allclose(weight[:20][y[:20] == 0], weight[~flipped & (y == 0)][0])
 
 
+def test_only_if_better(noisy):
+    X, _, y, flipped = noisy
+    right = Fixed(flipped)
+    model = CleaningClassifier(Recorder(), right, only_if_better=True).fit(X, y)
+    assert model.cleaned_
+    assert model.held_out_scores_["cleaned"] >= model.held_out_scores_["plain"]
+    np.testing.assert_array_equal(model.estimator_.seen_[0], X[~flipped])
+    # A detector that flags all labels but the wrong ones, and all of two classes.
+    for errors in (~flipped, y > 0):
+        model.set_params(detector=Fixed(errors)).fit(X, y)
+        assert not model.cleaned_
+        assert model.held_out_scores_["cleaned"] < model.held_out_scores_["plain"]
+        np.testing.assert_array_equal(model.estimator_.seen_[0], X)
+        np.testing.assert_array_equal(model.estimator_.seen_[1], y)
+        assert model.estimator_.seen_[2] is None
+    model.set_params(only_if_better=False).fit(X, y)
+    assert model.cleaned_
+    assert not hasattr(model, "held_out_scores_")
+
+
+@pytest.mark.parametrize("action", ["drop", "relabel", "reweight"])
+def test_only_if_better_takes_weights_missing_and_verified_labels(action, noisy):
+    X, true, y, _ = noisy
+    names = np.array(["no", "some", "yes"], dtype=object)
+    given, weight = names[y], np.arange(400.0) % 3
+    given[:5] = None
+    verified = np.full(400, None, dtype=object)
+    verified[20:40] = names[true[20:40]]
+    detector = Fixed(np.ones(400, dtype=bool), names[(true + 1) % 3])
+    model = CleaningClassifier(Recorder(), detector, action=action, only_if_better=True)
+    model.fit(X, given, verified_labels=verified, sample_weight=weight)
+    if action == "reweight":  # all weigh the same, verified rows excepted
+        return
+    assert not model.cleaned_
+    used = weight > 0
+    used[:5] = False
+    np.testing.assert_array_equal(model.estimator_.seen_[2], weight[used])
+    put_right = np.where(verified == None, given, verified)  # noqa: E711
+    np.testing.assert_array_equal(model.estimator_.seen_[1], put_right[used])
+
+
 def test_verified_labels_are_trained_on_in_every_action(noisy):
     X, true, y, flipped = noisy
     verified = true.astype(float)

@@ -1,0 +1,79 @@
+"""Whether cleaning helps: which way to train foretells the given labels of held-out rows?"""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.parallel import delayed
+
+from skrobust.evidence._folds import make_folds
+from skrobust.utils._parallel import stream
+from skrobust.utils._sklearn import safe_indexing
+from skrobust.wrappers._wrapper_base import fit_rows
+
+_N_FOLDS = 3
+
+
+def held_out_hits(estimator, data, ways, fit_params, *, needs_weight=False, n_jobs=None):
+    """Compute how many given labels of held-out rows are foretold, for several ways to train.
+
+    Wrong labels are held out as well, so that all shares are low where many are wrong. Which way
+    is better shows all the same, as long as most labels of each class are right and errors do
+    not follow what a model would predict.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Cloned for each fit.
+    data : LabelledData
+        Rows.
+    ways : list of (rows, labels, weight)
+        Row numbers to train on; labels of all rows; and weights of all rows, or None.
+    fit_params : dict
+        Keywords of ``fit``, for all rows.
+    needs_weight : bool, default=False
+        Whether the estimator gets weights that it did not ask for.
+    n_jobs : int, default=None
+        Number of fits at a time.
+
+    Returns
+    -------
+    shares : ndarray of shape (n_ways,)
+        Weighted share of held-out rows whose label is predicted.
+    """
+    labels = data.classes[data.best_codes]
+    codes = data.best_codes
+    folds = make_folds(_N_FOLDS, data.X, labels, codes, data.used, data.groups)
+    calls = (
+        delayed(_predict)(estimator, data, way, train, test, fit_params, needs_weight)
+        for way in ways
+        for train, test in folds
+    )
+    hits = list(stream(calls, n_jobs=n_jobs))
+    mass = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+    mass = np.concatenate([mass[test] for _, test in folds])
+    given = np.concatenate([labels[test] for _, test in folds])
+    shares = []
+    for i in range(len(ways)):
+        predicted = np.concatenate(hits[i * len(folds) : (i + 1) * len(folds)])
+        shares.append(np.average(predicted == given, weights=mass))
+    return np.array(shares)
+
+
+def _predict(estimator, data, way, train, test, fit_params, needs_weight) -> np.ndarray:
+    """Train one way on the training rows, and predict the others."""
+    rows, labels, weight = way
+    rows = rows[np.isin(rows, train)]
+    present = np.unique(labels[rows])
+    if len(present) == 1:  # most classifiers refuse to be fitted to one class
+        return np.repeat(present, len(test))
+    if len(present) == 0:
+        return np.full(len(test), None, dtype=object)  # nothing is learned from nothing
+    model = fit_rows(
+        clone(estimator),
+        data,
+        rows,
+        labels[rows],
+        None if weight is None else weight[rows],
+        fit_params,
+        needs_weight=needs_weight,
+    )
+    return model.predict(safe_indexing(data.X, test))

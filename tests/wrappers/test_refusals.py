@@ -1,0 +1,97 @@
+"""What wrappers cannot work with is refused before any model is fitted, theirs or a judge's."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+
+from skrobust.detection import ConfidentLearning
+from skrobust.weighting import ImportanceReweighter, QualityReweighter
+from skrobust.wrappers import (
+    CleaningClassifier,
+    LossCorrectedClassifier,
+    ReweightedClassifier,
+    SourceRobustClassifier,
+    SourceRobustRegressor,
+)
+from tests._stand_ins import counted
+
+JUDGE, JUDGED = counted(GaussianNB())
+LINEAR, TRAINED = counted(LogisticRegression())
+NEIGHBORS, NEAR = counted(KNeighborsClassifier())
+RIDGE, REGRESSED = counted(Ridge())
+NOISY = [[0.8, 0.2], [0.3, 0.7]]
+
+
+def _refuse(model, error, message, **metadata):
+    """Check that a model is refused and that nothing was fitted; the last test counts fits."""
+    for fits in (JUDGED, TRAINED, NEAR, REGRESSED):
+        fits.clear()
+    X, y = _rows()
+    with pytest.raises(error, match=message):
+        model.fit(X, metadata.pop("y", y), **metadata)
+    assert JUDGED == TRAINED == NEAR == REGRESSED == []
+
+
+def _rows():
+    y = np.arange(60) % 2
+    return np.random.default_rng(0).normal(size=(60, 2)) + 3 * y[:, None], y
+
+
+@pytest.mark.parametrize(
+    "transition, message",
+    [
+        ([[0.9, 0.2], [0, 1]], "row 0 sums to 1.1"),
+        ([[1, 0], [1.1, -0.1]], "row 1 has -0.1"),
+        ([[0.4, 0.6], [0.4, 0.6]], r"singular.*\(rows 0 and 1\)"),
+        ([[0.3, 0.7], [0.6, 0.4]], "row 0,.*must sum to less than 1"),
+    ],
+)
+@pytest.mark.parametrize("method", ["importance", "backward", "posterior", "reweighter"])
+def test_transitions(method, transition, message):
+    if method == "reweighter":
+        model = ReweightedClassifier(LINEAR, ImportanceReweighter(transition, JUDGE))
+    else:
+        model = LossCorrectedClassifier(LINEAR, transition, method=method, evidence=JUDGE)
+    _refuse(model, ValueError, message)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ReweightedClassifier(NEIGHBORS, QualityReweighter(ConfidentLearning(JUDGE))),
+        LossCorrectedClassifier(NEIGHBORS, NOISY, evidence=JUDGE),
+        LossCorrectedClassifier(NEIGHBORS, NOISY, method="backward"),
+        CleaningClassifier(NEIGHBORS, ConfidentLearning(JUDGE), action="reweight"),
+    ],
+)
+def test_models_without_weights(model):
+    _refuse(model, TypeError, "KNeighborsClassifier.*(linear models|LogisticRegression)")
+
+
+@pytest.mark.parametrize("model", [SourceRobustClassifier(LINEAR), SourceRobustRegressor(RIDGE)])
+def test_sources(model):
+    source = np.arange(60) // 2 % 5
+    _refuse(model.set_params(n_faulty=3), ValueError, "n_faulty=3 of 5.*at most 2", sources=source)
+    model.set_params(n_faulty=None)
+
+
+def test_sources_of_one_class():
+    model = SourceRobustClassifier(LINEAR)
+    _refuse(model, ValueError, "None of the 2 sources can be", sources=np.arange(60) % 2)
+    source = np.arange(60) // 2 % 5
+    source[np.arange(60) % 2 == 0] %= 4  # the last one has labels of the other class only
+    model = SourceRobustClassifier(LINEAR, combine="coefficients")
+    _refuse(model, ValueError, r"source 4 has none of \[0\]", sources=source)
+
+
+def test_fits_are_counted():
+    X, y = _rows()
+    for fits in (JUDGED, TRAINED, NEAR, REGRESSED):
+        fits.clear()
+    LossCorrectedClassifier(LINEAR, NOISY, evidence=JUDGE).fit(X, y)
+    CleaningClassifier(NEIGHBORS, ConfidentLearning(JUDGE)).fit(X, y)
+    SourceRobustRegressor(RIDGE).fit(X, y, sources=np.arange(60) // 2 % 5)
+    assert (len(JUDGED), len(TRAINED), len(NEAR)) == (10, 1, 1)
+    assert len(REGRESSED) == 6
