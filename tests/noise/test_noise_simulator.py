@@ -265,12 +265,12 @@ def test_a_single_column_and_missing_first_labels(seed):
     assert_allclose(again.transition_matrix_, whole.transition_matrix_)
 
 
-# Most labels of one class may be wrong in a draw of so few rows.
-@pytest.mark.filterwarnings("ignore::skrobust.utils.LabelNoiseWarning")
 def test_weights_of_repeated_labels(seed):
     X, y = _rows(400, seed)
     labels = _draw(HIGH, y, 3, seed)
-    weight = np.random.default_rng(seed).integers(0, 3, 400)
+    # Of a stream of their own: weights that were the classes would leave two of these, which two
+    # columns tell apart equally well, and which of them a tree takes is a matter of rounding.
+    weight = np.random.default_rng([seed, 2]).integers(0, 3, 400)
     rows = np.repeat(np.arange(400), weight)
     for n_labels in (2, 3):
         options = {"n_regions": 2, "shrinkage": 30, "random_state": 0}
