@@ -168,14 +168,17 @@ def check_transition(transition, n_classes: int | None = None) -> np.ndarray:
     try:
         matrix = np.asarray(transition, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"transition must be a square matrix of numbers, got {transition!r}."
-        ) from error
+        what = f"{transition!r}{_odd_row(transition)}"
+        raise ValueError(f"transition must be a square matrix of numbers, got {what}.") from error
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
-        raise ValueError(f"transition must be a square matrix, got shape {matrix.shape}.")
+        what = f"shape {matrix.shape}{_odd_row(matrix)}"
+        raise ValueError(f"transition must be a square matrix, got {what}.")
     if n_classes is not None and len(matrix) != n_classes:
+        excess = len(matrix) > n_classes
+        what = f"row {n_classes} is of none" if excess else f"row {len(matrix)} is missing"
         raise ValueError(
-            f"transition has {len(matrix)} classes, but there are {n_classes} classes of labels."
+            f"transition has {len(matrix)} classes, but there are {n_classes} classes of labels:"
+            f" {what}."
         )
     wrong = ~np.isfinite(matrix) | (matrix < 0)
     if wrong.any():
@@ -194,3 +197,19 @@ def check_transition(transition, n_classes: int | None = None) -> np.ndarray:
             f"The rows of transition must sum to 1, but row {row} sums to {sums[row]:.6g}. {advice}"
         )
     return matrix
+
+
+def _odd_row(transition) -> str:
+    """Say which row is the first that is no list of as many numbers as there are rows."""
+    array = isinstance(transition, np.ndarray) and transition.ndim
+    rows = transition if array or isinstance(transition, (list, tuple)) else []
+    for number, row in enumerate(rows):
+        try:
+            shape = np.shape(np.asarray(row, dtype=np.float64))
+        except (TypeError, ValueError):
+            shape = ()
+        if len(shape) != 1:
+            return f": row {number} is no list of numbers"
+        if shape[0] != len(rows):
+            return f": row {number} has length {shape[0]}, not {len(rows)}"
+    return ""

@@ -46,6 +46,8 @@ def _rows():
         ([[1, 0], [1.1, -0.1]], "row 1 has -0.1"),
         ([[0.4, 0.6], [0.4, 0.6]], r"singular.*\(rows 0 and 1\)"),
         ([[0.3, 0.7], [0.6, 0.4]], "row 0,.*must sum to less than 1"),
+        ([[0.9, 0.1], [1]], "row 1 has length 1, not 2"),
+        ([[1, 0, 0], [0, 1, 0], [0, 0, 1]], "there are 2 classes of labels: row 2 is of none"),
     ],
 )
 @pytest.mark.parametrize("method", ["importance", "backward", "posterior", "reweighter"])
