@@ -201,9 +201,8 @@ def test_verified_rows_help_on_average(seed):
 
 
 def test_repeated_labels(seed):
-    # In the mean of some draws: in a single one, one label may be as good as two by chance.
     errors = np.zeros(4)
-    for draw in range(seed, seed + 3):
+    for draw in range(seed, seed + 4):
         X, y = _rows(3000, draw)
         X[:, :3] = X[:, :3] / 2  # neighbours are often of another class
         labels = np.stack([_flip(X, y, 100 * draw + column) for column in range(5)], axis=1)
@@ -212,12 +211,15 @@ def test_repeated_labels(seed):
             simulator = NoiseSimulator(random_state=draw)
             simulator.fit(X, labels[:, 0], repeated_labels=more)
             matrices = simulator.transition_matrices_[simulator.apply(X)]
-            errors[i] += _error(matrices, X, y) / 3
+            errors[i] += _error(matrices, X, y) / 4
             # With three of each row, nobody looks at neighbours.
             assert hasattr(simulator, "n_neighbors_") == (n_labels < 3)
-    assert errors[1:].max() < errors[0]
-    assert errors[2:].max() < errors[1]
-    assert np.all(errors < (0.07, 0.04, 0.03, 0.025))
+    # About .028, .020, .016 and .013. The gap between neighbours among these varies by .003 or
+    # less in the mean of four draws, and the other gaps are four times as large as they vary.
+    assert np.diff(errors).max() < 0.003
+    assert errors[2:].max() < errors[0]
+    assert errors[3] < errors[1]
+    assert np.all(errors < (0.05, 0.035, 0.028, 0.02))
 
 
 def test_containers_of_repeated_labels(seed):
