@@ -3,11 +3,10 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags, indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted
@@ -28,23 +27,13 @@ from skrobust.utils._sklearn import (
     StrOptions,
     fit_context,
     raise_for_params,
-    routing_enabled,
     safe_indexing,
 )
-from skrobust.utils._weights import fit_rows, weight_fit_params
+from skrobust.utils._weights import fit_rows
+from skrobust.wrappers._wrapper_base import ModelsWrapper, estimator_has, given_or
 
 
-def _accurate_has(method):
-    """Make a condition for ``available_if``: whether the accurate classifier has a method."""
-
-    def check(self):
-        getattr(getattr(self, "accurate_estimator_", None) or self._get_accurate(), method)
-        return True
-
-    return check
-
-
-class CascadeClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class CascadeClassifier(ClassifierMixin, ModelsWrapper):
     """Ask an accurate, slow classifier only about the rows that a fast one is unsure of.
 
     Both are trained on all rows. In predictions, the fast one answers unless its uncertainty is
@@ -157,39 +146,18 @@ class CascadeClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _get_fast(self):
-        """The fast classifier to train."""
-        return _or_default(self.fast_estimator, LogisticRegression)
-
-    def _get_accurate(self):
-        """The accurate classifier to train."""
-        return _or_default(self.accurate_estimator, HistGradientBoostingClassifier)
+    def _models(self):
+        return {
+            "fast_estimator": given_or(self.fast_estimator, LogisticRegression),
+            "accurate_estimator": given_or(self.accurate_estimator, HistGradientBoostingClassifier),
+        }
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.one_d_labels = True
-        parts = [get_tags(part) for part in (self._get_fast(), self._get_accurate())]
-        tags.input_tags.sparse = all(part.input_tags.sparse for part in parts)
-        tags.input_tags.allow_nan = all(part.input_tags.allow_nan for part in parts)
-        kinds = [part.classifier_tags for part in parts if part.classifier_tags is not None]
-        tags.classifier_tags.multi_class = all(kind.multi_class for kind in kinds)
+        kinds = [get_tags(model).classifier_tags for model in self._models().values()]
+        tags.classifier_tags.multi_class = all(kind.multi_class for kind in kinds if kind)
         return tags
-
-    def get_metadata_routing(self):
-        """Say which metadata this wrapper and its classifiers take.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            Routing information.
-        """
-        mapping = MethodMapping().add(caller="fit", callee="fit")
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(fast_estimator=self._get_fast(), method_mapping=mapping)
-            .add(accurate_estimator=self._get_accurate(), method_mapping=mapping)
-        )
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
@@ -221,9 +189,10 @@ class CascadeClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         )
         raise_for_params(params, self, "fit")
         features = Features(data.X)
-        fast, accurate = clone(self._get_fast()), clone(self._get_accurate())
+        models = {name: clone(model) for name, model in self._models().items()}
+        fast, accurate = models.values()
         check_predicts_proba(fast)
-        fast_params, accurate_params = self._route(fast, accurate, data, params)
+        fast_params, accurate_params = self._route_all(models, data, params).values()
         random_state = private_random_state(self.random_state)
         for part in (fast, accurate):
             set_missing_random_states(part, random_state)
@@ -248,19 +217,6 @@ class CascadeClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self._choose_threshold(evidence.pred_proba, data)
         features.record(self)
         return self
-
-    def _route(self, fast, accurate, data, params) -> tuple[dict, dict]:
-        """Work out the keywords of the fits, or refuse, before any work."""
-        weight = data.sample_weight
-        given = weight_fit_params(fast, weight), weight_fit_params(accurate, weight)
-        if not routing_enabled():
-            return given
-        if weight is not None:
-            params = {**params, "sample_weight": weight}
-        if not params:
-            return {}, {}
-        routed = process_routing(self, "fit", **params)
-        return dict(routed["fast_estimator"]["fit"]), dict(routed["accurate_estimator"]["fit"])
 
     def _choose_threshold(self, pred_proba, data) -> None:
         """Find the uncertainty above which no more rows are than may be handed on."""
@@ -342,7 +298,7 @@ class CascadeClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             labels[called] = self.accurate_estimator_.predict(safe_indexing(X, called))
         return labels
 
-    @available_if(_accurate_has("predict_proba"))
+    @available_if(estimator_has("predict_proba", "accurate_estimator"))
     def predict_proba(self, X):
         """Predict probabilities of classes.
 
@@ -364,7 +320,7 @@ class CascadeClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             proba[called] = answers
         return proba
 
-    @available_if(_accurate_has("predict_proba"))
+    @available_if(estimator_has("predict_proba", "accurate_estimator"))
     def predict_log_proba(self, X):
         """Predict logarithms of probabilities of classes.
 
@@ -380,13 +336,6 @@ class CascadeClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         with np.errstate(divide="ignore"):  # the logarithm of zero is minus infinity
             return np.log(self.predict_proba(X))
-
-
-def _or_default(estimator, default):
-    if estimator is not None:
-        return estimator
-    model = default()
-    return model.set_fit_request(sample_weight=True) if routing_enabled() else model
 
 
 def _highest_share(values: np.ndarray, weight: np.ndarray, share: float) -> float:

@@ -1,4 +1,4 @@
-"""What all wrappers around one model have in common: its default, metadata, tags, predictions."""
+"""What all wrappers around models have in common: defaults, metadata, tags, predictions."""
 
 import numpy as np
 from scipy import sparse
@@ -17,17 +17,91 @@ from skrobust.utils._weights import index_fit_params, weight_fit_params
 _NOTHING = 1e-9
 
 
-def estimator_has(method):
-    """Make a condition for ``available_if``: whether the inner estimator has a method."""
+def estimator_has(method, name="estimator"):
+    """Make a condition for ``available_if``: whether the model of a parameter has a method."""
 
     def check(self):
-        getattr(getattr(self, "estimator_", None) or self._get_estimator(), method)
+        getattr(getattr(self, f"{name}_", None) or self._models()[name], method)
         return True
 
     return check
 
 
-class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
+def given_or(estimator, make_default):
+    """Choose the model to train: what was given, or else a default that asks for weights."""
+    if estimator is not None:
+        return estimator
+    default = make_default()
+    return default.set_fit_request(sample_weight=True) if routing_enabled() else default
+
+
+class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
+    """Base class of the wrappers that train clones of the models that are their parameters.
+
+    A subclass writes ``_models()``, and, if it looks at X with anything else, ``_helpers()``.
+    """
+
+    def _models(self) -> dict:
+        """The models to train, by the name of the parameter."""
+        raise NotImplementedError
+
+    def _helpers(self) -> list:
+        """What else looks at X, if nothing is known of X yet."""
+        return []
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        parts = (*self._models().values(), *self._helpers())
+        inputs = [get_tags(part).input_tags for part in parts]
+        tags.input_tags.sparse = all(part.sparse for part in inputs)
+        tags.input_tags.allow_nan = all(part.allow_nan for part in inputs)
+        return tags
+
+    def get_metadata_routing(self):
+        """Say which metadata this wrapper and what it trains take.
+
+        What judges the labels is not asked: it gets all that is known about them.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Routing information.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        return router.add(**self._models(), method_mapping=mapping)
+
+    def _route_all(self, models, data, params) -> dict:
+        """Work out the keywords of the final fits, or refuse, before any work.
+
+        Parameters
+        ----------
+        models : dict of estimator objects
+            The clones to be fitted, by the name of the parameter.
+        data : LabelledData or TargetData
+            What ``fit`` was given, validated.
+        params : dict
+            More metadata for ``fit``.
+
+        Returns
+        -------
+        fit_params : dict of dict
+            Keywords, for all rows, by the name of the parameter; with the weights of the caller
+            where they are requested.
+        """
+        weight = data.sample_weight
+        given = {name: weight_fit_params(model, weight) for name, model in models.items()}
+        if not routing_enabled():
+            return given
+        if weight is not None:
+            params = {**params, "sample_weight": weight}
+        if not params:
+            return {name: {} for name in models}
+        routed = process_routing(self, "fit", **params)
+        return {name: dict(routed[name]["fit"]) for name in models}
+
+
+class BaseWrapper(ModelsWrapper):
     """Base class of the wrappers that train a clone of one model, their parameter `estimator`.
 
     A subclass writes ``_default_estimator()`` and ``fit``, which sets ``estimator_``; and, if it
@@ -39,21 +113,10 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
 
     def _get_estimator(self):
         """The model to train."""
-        if self.estimator is not None:
-            return self.estimator
-        default = self._default_estimator()
-        return default.set_fit_request(sample_weight=True) if routing_enabled() else default
+        return given_or(self.estimator, self._default_estimator)
 
-    def _helpers(self) -> list:
-        """What else looks at X, if nothing is known of X yet."""
-        return []
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        inputs = [get_tags(p).input_tags for p in (self._get_estimator(), *self._helpers())]
-        tags.input_tags.sparse = all(part.sparse for part in inputs)
-        tags.input_tags.allow_nan = all(part.allow_nan for part in inputs)
-        return tags
+    def _models(self):
+        return {"estimator": self._get_estimator()}
 
     @property
     def _exact_evidence(self) -> bool:
@@ -61,23 +124,6 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
         return all(
             getattr(part, "_exact_evidence", not get_tags(part).non_deterministic)
             for part in (self._get_estimator(), *self._helpers())
-        )
-
-    def get_metadata_routing(self):
-        """Say which metadata this wrapper and its estimator take.
-
-        What judges the labels is not asked: it gets all that is known about them.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            Routing information.
-        """
-        mapping = MethodMapping().add(caller="fit", callee="fit")
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(estimator=self._get_estimator(), method_mapping=mapping)
         )
 
     def _route(self, estimator, data, params, *, needs_weight=False) -> dict:
@@ -101,12 +147,7 @@ class BaseWrapper(MetaEstimatorMixin, BaseEstimator):
         """
         if needs_weight:
             weight_fit_params(estimator, np.ones(data.n_samples))
-        fit_params = weight_fit_params(estimator, data.sample_weight)
-        if not routing_enabled():
-            return fit_params
-        if data.sample_weight is not None:
-            params = {**params, "sample_weight": data.sample_weight}
-        return dict(process_routing(self, "fit", **params)["estimator"]["fit"]) if params else {}
+        return self._route_all({"estimator": estimator}, data, params)["estimator"]
 
     def _train(self, estimator, data, rows, targets, weight, fit_params, *, needs_weight=False):
         """Fit the final model.
