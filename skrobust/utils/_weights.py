@@ -25,7 +25,7 @@ def weight_fit_params(estimator, sample_weight) -> dict:
     Raises
     ------
     TypeError
-        If the estimator takes no weights.
+        If the estimator takes no weights, or hands them on to one that takes none.
     """
     if sample_weight is None:
         return {}
@@ -39,6 +39,8 @@ def weight_fit_params(estimator, sample_weight) -> dict:
             " routing with sklearn.set_config(enable_metadata_routing=True) and ask for it with"
             " step.set_fit_request(sample_weight=True)."
         )
+    for model in _inner_models(estimator):
+        weight_fit_params(model, sample_weight)  # may say no, before any work
     return {key: sample_weight}
 
 
@@ -113,3 +115,11 @@ def _weight_key(estimator) -> str | None:
             inner = _weight_key(last)
             return None if inner is None else f"{name}__{inner}"
     return None
+
+
+def _inner_models(estimator) -> list:
+    """The models that a wrapper of this package, or a Pipeline, hands its weights on to."""
+    if isinstance(estimator, Pipeline):
+        return [] if routing_enabled() else [estimator.steps[-1][1]]
+    weighed = getattr(estimator, "_weighed_models", list)
+    return [model for model in weighed() if hasattr(model, "fit")]

@@ -49,6 +49,10 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
         """What else looks at X, if nothing is known of X yet."""
         return []
 
+    def _weighed_models(self) -> list:
+        """The models that get the weights of the caller, and must take some."""
+        return [*self._models().values(), *(p for p in self._helpers() if hasattr(p, "predict"))]
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         parts = (*self._models().values(), *self._helpers())

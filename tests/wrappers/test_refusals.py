@@ -2,18 +2,23 @@
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skrobust.detection import ConfidentLearning
-from skrobust.weighting import ImportanceReweighter, QualityReweighter
+from skrobust.weighting import ImportanceReweighter, QualityReweighter, ScorePruner
 from skrobust.wrappers import (
+    CascadeClassifier,
     CleaningClassifier,
     LossCorrectedClassifier,
     ReweightedClassifier,
     SourceRobustClassifier,
     SourceRobustRegressor,
+    TeacherStudentClassifier,
 )
 from tests._stand_ins import counted
 
@@ -70,6 +75,29 @@ def test_transitions(method, transition, message):
 )
 def test_models_without_weights(model):
     _refuse(model, TypeError, "KNeighborsClassifier.*(linear models|LogisticRegression)")
+
+
+@pytest.mark.parametrize("routing", [False, True], ids=["routing off", "routing on"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        ReweightedClassifier(NEIGHBORS, QualityReweighter(ConfidentLearning(JUDGE))),
+        # Without weights, these take it.
+        ReweightedClassifier(NEIGHBORS, ScorePruner(detector=ConfidentLearning(JUDGE))),
+        SourceRobustClassifier(NEIGHBORS),
+        CascadeClassifier(LINEAR, NEIGHBORS),
+        TeacherStudentClassifier(LINEAR, NEIGHBORS),
+        LossCorrectedClassifier(LINEAR, NOISY, evidence=NEIGHBORS),
+        CleaningClassifier(CleaningClassifier(NEIGHBORS)),
+    ],
+)
+def test_wrappers_of_models_without_weights(model, routing):
+    with config_context(enable_metadata_routing=routing):
+        outer = CleaningClassifier(model, ConfidentLearning(JUDGE), action="reweight")
+        _refuse(outer, TypeError, "KNeighborsClassifier, but it takes none")
+        if not routing:  # with it, the Pipeline takes none, whatever is in it
+            outer.set_params(estimator=make_pipeline(StandardScaler(), model))
+            _refuse(outer, TypeError, "KNeighborsClassifier, but it takes none")
 
 
 @pytest.mark.parametrize("model", [SourceRobustClassifier(LINEAR), SourceRobustRegressor(RIDGE)])
