@@ -30,6 +30,14 @@ from skrobust.wrappers._aggregation import (
 from skrobust.wrappers._source_disagreement import SourceLosses, doubtful_sources
 from skrobust.wrappers._wrapper_base import BaseWrapper, estimator_has
 
+# Where no model keeps coef_ and intercept_ of its own.
+_WITHOUT_COEFFICIENTS = frozenset(
+    "skrobust.wrappers sklearn.calibration sklearn.compose sklearn.dummy sklearn.ensemble"
+    " sklearn.gaussian_process sklearn.kernel_ridge sklearn.model_selection sklearn.multiclass"
+    " sklearn.multioutput sklearn.naive_bayes sklearn.neighbors sklearn.neural_network"
+    " sklearn.pipeline sklearn.semi_supervised sklearn.tree".split()
+)
+
 
 class BaseSourceRobust(BaseWrapper):
     """Base class of the wrappers that train one model per source and trust most of them.
@@ -87,6 +95,8 @@ class BaseSourceRobust(BaseWrapper):
         raise_for_params(params, self, "fit")
         features = Features(data.X)
         estimator = clone(self._get_estimator())
+        if self.combine == "coefficients" and is_without_coefficients(estimator):
+            raise _no_coefficients(estimator)
         fit_params = self._route(estimator, data, params)
         names, codes = number_sources(sources, data.n_samples, data.used)
         rows_of = [np.flatnonzero(data.used & (codes == s)) for s in range(len(names))]
@@ -99,8 +109,9 @@ class BaseSourceRobust(BaseWrapper):
         models = [clone(estimator) for _ in range(len(learners) + 1)]
         for model in models:
             set_missing_random_states(model, random_state)
+        fit = _fit_linear if self.combine == "coefficients" else fit_rows
         calls = (
-            delayed(fit_rows)(model, data.X, targets, rows_of[s], fit_params)
+            delayed(fit)(model, data.X, targets, rows_of[s], fit_params)
             for model, s in zip(models, learners, strict=False)
         )
         fitted = dict(zip(learners, stream(calls, n_jobs=self.n_jobs), strict=True))
@@ -181,12 +192,6 @@ class BaseSourceRobust(BaseWrapper):
     def _average_coefficients(self):
         """Make a linear model whose coefficients are aggregates of those of all sources."""
         learners = [model for model in self.estimators_ if model is not None]
-        for model in learners:
-            if not {"coef_", "intercept_"} <= vars(model).keys():
-                raise TypeError(
-                    f"combine='coefficients' needs a linear model that keeps coef_ and intercept_,"
-                    f" which {type(model).__name__} is not: use combine='rows' or 'predictions'."
-                )
         model = copy.deepcopy(learners[0])
         parts = [(np.ravel(m.coef_), np.ravel(m.intercept_)) for m in learners]
         vectors = np.stack([np.concatenate(part) for part in parts])
@@ -215,6 +220,41 @@ class BaseSourceRobust(BaseWrapper):
         if hasattr(self, "estimator_"):
             return self.estimator_.predict(X)
         return self._decide(self._aggregate(X))
+
+
+def is_without_coefficients(model) -> bool:
+    """Tell whether a model is known to keep no coefficients, before it is fitted.
+
+    Parameters
+    ----------
+    model : estimator object
+        Perhaps a linear one.
+
+    Returns
+    -------
+    known : bool
+        False where fitting it must show.
+    """
+    cls = type(model)
+    modules = {".".join(base.__module__.split(".")[:2]) for base in cls.__mro__}
+    # What is computed on demand, as by kernel machines, cannot be replaced by an aggregate.
+    computed = isinstance(getattr(cls, "coef_", None), property)
+    return computed or not modules.isdisjoint(_WITHOUT_COEFFICIENTS)
+
+
+def _fit_linear(model, *args):
+    """Fit a model, and refuse it if it keeps no coefficients: the first one tells of all."""
+    model = fit_rows(model, *args)
+    if not {"coef_", "intercept_"} <= vars(model).keys():
+        raise _no_coefficients(model)
+    return model
+
+
+def _no_coefficients(model) -> TypeError:
+    return TypeError(
+        f"combine='coefficients' needs a linear model that keeps coef_ and intercept_, which"
+        f" {type(model).__name__} is not: use combine='rows' or 'predictions'."
+    )
 
 
 def number_sources(sources, n_samples: int, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,14 +2,26 @@
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn import config_context
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import (
+    LogisticRegression,
+    Perceptron,
+    Ridge,
+    RidgeClassifier,
+    SGDClassifier,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 from skrobust.detection import ConfidentLearning
+from skrobust.linear_model import NoisyLogisticRegression
 from skrobust.weighting import ImportanceReweighter, QualityReweighter, ScorePruner
 from skrobust.wrappers import (
     CascadeClassifier,
@@ -114,6 +126,67 @@ def test_sources_of_one_class():
     source[np.arange(60) % 2 == 0] %= 4  # the last one has labels of the other class only
     model = SourceRobustClassifier(LINEAR, combine="coefficients")
     _refuse(model, ValueError, r"source 4 has none of \[0\]", sources=source)
+
+
+@pytest.mark.parametrize("wrapper", [SourceRobustClassifier, SourceRobustRegressor])
+@pytest.mark.parametrize(
+    "inner",
+    [
+        KNeighborsClassifier(),
+        GaussianNB(),
+        DecisionTreeClassifier(),
+        RandomForestClassifier(),
+        HistGradientBoostingClassifier(),
+        SVC(kernel="linear"),
+        make_pipeline(StandardScaler(), LINEAR),
+        CleaningClassifier(LINEAR, ConfidentLearning(JUDGE)),
+    ],
+)
+def test_models_without_coefficients(inner, wrapper):
+    inner, fits = (inner, TRAINED) if hasattr(inner, "steps") else counted(inner)
+    model = wrapper(inner, combine="coefficients")
+    message = f"needs a linear model.* which {type(inner).__name__} is not"
+    _refuse(model, TypeError, message, sources=np.arange(60) // 2 % 5)
+    assert fits == []
+
+
+def test_models_that_turn_out_to_keep_no_coefficients():
+    class Renamed(LogisticRegression):
+        def fit(self, X, y):
+            fits.append(len(y))
+            super().fit(X, y)
+            self.slope_ = vars(self).pop("coef_")
+            return self
+
+    fits, (X, y) = [], _rows()
+    for n_jobs, most in ((None, 1), (2, 29)):  # with two threads, some are on their way
+        fits.clear()
+        model = SourceRobustClassifier(Renamed(), combine="coefficients", n_jobs=n_jobs)
+        with (
+            parallel_config("threading", n_jobs=1),
+            pytest.raises(TypeError, match="which Renamed is not"),
+        ):
+            model.fit(X, y, sources=np.arange(60) // 2)
+        assert len(fits) <= most
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        LogisticRegression(),
+        RidgeClassifier(),
+        Perceptron(),
+        SGDClassifier(random_state=0),
+        LinearSVC(),
+        LinearDiscriminantAnalysis(),
+        NoisyLogisticRegression(NOISY),
+    ],
+)
+def test_linear_models_have_coefficients(inner):
+    X, y = _rows()
+    model = SourceRobustClassifier(inner, combine="coefficients")
+    model.fit(X, y, sources=np.arange(60) // 2 % 3)
+    assert model.estimator_.coef_.size == 2
 
 
 def test_fits_are_counted():
