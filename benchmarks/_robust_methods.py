@@ -172,6 +172,7 @@ METHODS: dict[str, Callable] = {
     "cleaning/drop": _cleaning("drop"),
     "cleaning/drop if better": _cleaning("drop", only_if_better=True),
     "cleaning/relabel": _cleaning("relabel"),
+    "cleaning/relabel if better": _cleaning("relabel", only_if_better=True),
     "cleaning/reweight": _cleaning("reweight"),
     "corrected/importance": _wrapper("LossCorrectedClassifier", method="importance"),
     "corrected/backward": _wrapper("LossCorrectedClassifier", method="backward"),
@@ -187,5 +188,5 @@ METHODS: dict[str, Callable] = {
     "instance_flip": _linear("InstanceFlipClassifier", n_classes=2),
 }
 
-DEFAULT = "cleaning/drop if better"
+DEFAULT = "cleaning/relabel if better"
 """The method that the targets are about: what is recommended where nothing is known."""

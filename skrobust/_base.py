@@ -62,6 +62,11 @@ class Judgement:
         from verified rows. Finite; columns must not depend on the names of classes.
     pred_proba : ndarray of shape (n_samples, n_classes) or None
         Out-of-sample probabilities that the method looked at, none NaN.
+    corrections : ndarray of shape (n_samples,), dtype intp, or None
+        The most probable class of each row, the given label being part of what is known, and so
+        often the given one in spite of a flag.
+    correction_proba : ndarray of shape (n_samples,) or None
+        How probable each of these is.
     """
 
     quality: np.ndarray
@@ -73,6 +78,8 @@ class Judgement:
     quality_of: Callable[[np.ndarray], np.ndarray] | None = None
     features: np.ndarray | None = None
     pred_proba: np.ndarray | None = None
+    corrections: np.ndarray | None = None
+    correction_proba: np.ndarray | None = None
 
 
 class _NeedsLabels(BaseEstimator):
@@ -171,12 +178,7 @@ class LabelErrorDetector(_NeedsLabels):
         _keep_every_class(data, quality, errors)
         self._warn_of_rates(data, errors)
 
-        if judgement.predictions is not None:
-            best = np.where(errors, judgement.alternatives, judgement.predictions)
-            best = np.where(data.verified >= 0, data.verified, best)
-            self.suggested_labels_ = decode_labels(best, data.classes)
-        elif hasattr(self, "suggested_labels_"):
-            del self.suggested_labels_
+        self._set_suggestions(data, judgement, errors)
         self.classes_ = data.classes
         self.label_quality_ = quality
         self.label_errors_ = errors
@@ -187,6 +189,19 @@ class LabelErrorDetector(_NeedsLabels):
         self._set_noise(data, judgement.joint, errors)
         if answer.noise_rate is not None:
             self.noise_rate_ = overall_noise_rate(data, open_question, answer.noise_rate)
+
+    def _set_suggestions(self, data, judgement, errors) -> None:
+        """Name likely labels, as far as the method has any idea; a person knows best."""
+        for name in ("suggested_labels_", "corrected_labels_", "correction_proba_"):
+            vars(self).pop(name, None)
+        if judgement.predictions is not None:
+            best = np.where(errors, judgement.alternatives, judgement.predictions)
+            best = np.where(data.checked, data.verified, best)
+            self.suggested_labels_ = decode_labels(best, data.classes)
+        if judgement.corrections is not None:
+            best = np.where(data.checked, data.verified, judgement.corrections)
+            self.corrected_labels_ = decode_labels(best, data.classes)
+            self.correction_proba_ = np.where(data.checked, 1.0, judgement.correction_proba)
 
     def _learn_from_verified(self, data, judgement, quality) -> np.ndarray:
         """Return the quality as verified rows teach it, if they can and nothing else wants it."""

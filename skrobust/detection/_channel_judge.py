@@ -14,6 +14,8 @@ from skrobust.noise._known_pairs import known_pairs
 # one direction is often a class that is hard to tell from another. How many labels are wrong,
 # and so where to cut, the rows that are less sure tell better, as they hold more of the errors.
 _RANKING = {"confident_share": 0.5, "prior_share": 1.0}
+# No class is ruled out by one opinion.
+_SMALLEST = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,10 +36,29 @@ class ChannelJudge:
     ranking: NoiseChannel
     cut: float
 
-    def quality(self, pred_proba, codes, *, n_jobs=None) -> np.ndarray:
-        """Probability of each label to be right, given out-of-sample probabilities."""
-        right = self.ranking.right_proba(self.ranking.undo(pred_proba, n_jobs=n_jobs))
-        return given_proba(np.maximum(codes, 0), right)
+    def look(self, pred_proba, again=(), *, n_jobs=None) -> tuple[np.ndarray, np.ndarray]:
+        """See through the noise.
+
+        Parameters
+        ----------
+        pred_proba : ndarray of shape (n_samples, n_classes)
+            Out-of-sample probabilities of given labels, none NaN.
+        again : sequence of ndarray of shape (n_samples, n_classes), default=()
+            The same, by models that have learned without flagged labels, and so are taken to
+            tell the true class. A row of NaN is left to the others.
+        n_jobs : int, default=None
+            Number of threads.
+
+        Returns
+        -------
+        true_proba : ndarray of shape (n_samples, n_classes)
+            Probabilities of true classes, without looking at a row's own label.
+        right : ndarray of shape (n_samples, n_classes)
+            Probability of each label to be right, were it the given one.
+        """
+        true_proba = _pool(self.channel.undo(pred_proba, n_jobs=n_jobs), again)
+        by_ranking = _pool(self.ranking.undo(pred_proba, n_jobs=n_jobs), again)
+        return true_proba, self.ranking.right_proba(by_ranking)
 
     def flag(self, true_proba, codes, quality) -> np.ndarray:
         """Flag rows below the cut, unless the label is the most probable class all the same."""
@@ -81,16 +102,55 @@ def fit_judge(
         exponent=channel.exponent,
         **_RANKING,
     )
-    right = ranking.right_proba(ranking.undo(pred_proba, n_jobs=n_jobs))
-    true_proba = channel.undo(pred_proba, n_jobs=n_jobs)
-    rows = np.flatnonzero(unverified >= 0)
-    if len(rows) == 0:
-        return ChannelJudge(channel, ranking, -np.inf), true_proba, right
-    weight = None if data.sample_weight is None else data.sample_weight[rows]
-    curve, rate = channel_curve(channel, true_proba[rows], right[rows], given[rows], weight)
-    place = curve.best(rate)
-    cut = -np.inf if place is None else float(curve.cuts[place])
-    return ChannelJudge(channel, ranking, cut), true_proba, right
+    judge = ChannelJudge(channel, ranking, -np.inf)
+    return place_cut(judge, data, given, *judge.look(pred_proba, n_jobs=n_jobs))
+
+
+def place_cut(
+    judge, data, given, true_proba, right
+) -> tuple[ChannelJudge, np.ndarray, np.ndarray]:
+    """Choose the cut by decoys.
+
+    Parameters
+    ----------
+    judge : ChannelJudge
+        Of which the channels are known.
+    data, given
+        As of :func:`fit_judge`.
+    true_proba, right : ndarray of shape (n_samples, n_classes)
+        As of :meth:`ChannelJudge.look`.
+
+    Returns
+    -------
+    judge, true_proba, right
+        As of :func:`fit_judge`.
+    """
+    rows = np.flatnonzero(data.used & (data.verified < 0) & (given >= 0))
+    cut = -np.inf
+    if len(rows) > 0:
+        weight = None if data.sample_weight is None else data.sample_weight[rows]
+        curve, rate = channel_curve(
+            judge.channel, true_proba[rows], right[rows], given[rows], weight
+        )
+        place = curve.best(rate)
+        cut = cut if place is None else float(curve.cuts[place])
+    return dataclasses.replace(judge, cut=cut), true_proba, right
+
+
+def _pool(true_proba: np.ndarray, again) -> np.ndarray:
+    """Geometric mean of what has been said of each row; models that are sure count most."""
+    logs, n_said = None, 1
+    for proba in again:
+        said = ~np.isnan(proba[:, 0])
+        if logs is None:
+            logs = np.log(np.maximum(true_proba, _SMALLEST))
+        logs[said] += np.log(np.maximum(proba[said], _SMALLEST))
+        n_said = n_said + said
+    if logs is None:
+        return true_proba
+    logs /= n_said[:, None]
+    pooled = np.exp(logs, out=logs)
+    return pooled / pooled.sum(axis=1, keepdims=True)
 
 
 def channel_curve(channel, true_proba, decoy_quality, codes, weight) -> tuple[DecoyCurve, float]:

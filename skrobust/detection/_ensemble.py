@@ -10,7 +10,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skrobust._base import Judgement, LabelErrorDetector
-from skrobust.detection._channel_judge import fit_judge
+from skrobust.detection._channel_judge import fit_judge, place_cut
 from skrobust.detection._companions import COMPANIONS, has_preprocessing, pipeline_companions
 from skrobust.detection._confident_learning import ConfidentLearning
 from skrobust.detection._ensemble_members import NEIGHBORS, default_members, same_container
@@ -20,20 +20,24 @@ from skrobust.detection._rules import RULES, fit_rule
 from skrobust.evidence._opinion_pool import pool_weights
 from skrobust.evidence._out_of_fold import check_predicts_proba
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
+from skrobust.utils._labels import MISSING
+from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric
-from skrobust.utils._sklearn import StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._weights import weight_fit_params
 
 _OWN_RULE = "decoys"
 _LEAST_WEIGHT = 1e-9
+# What is known of one round, and needed to judge new rows.
+_OF_A_ROUND = ("estimators_", "weights_")
 
 
 class EnsembleDetector(LabelErrorDetector):
     """Detect label errors by the joint opinion of unlike models, seen through the noise.
 
     This is the detector to use when nothing is known about the data, and what the rest of the
-    package uses by default. It works in four steps, each from out-of-sample predictions only:
+    package uses by default. It works in five steps, each from out-of-sample predictions only:
 
     1. Evidence: several models predict the label of each row without having seen it, forests
        out of bag at the cost of one fit, others out of fold. Models that are smooth are not
@@ -48,6 +52,9 @@ class EnsembleDetector(LabelErrorDetector):
     4. Cut: every row with every label that the noise could have given it is a decoy, whose
        quality is known without another fit. Comparing decoys and rows tells which part of the
        rows below each cut are errors, and the cut with the best estimated F1 is taken.
+    5. Second round: the models are fitted again without the labels that are flagged, and what
+       they say of every row is pooled with what is left of the first round's prediction when the
+       noise is undone. The cut is taken anew.
 
     .. versionadded:: 0.1
 
@@ -73,6 +80,10 @@ class EnsembleDetector(LabelErrorDetector):
     quality_method : {"right_proba", "self_confidence"}, default="right_proba"
         What ``label_quality_`` is: the probability that the given label is the true one, or the
         probability by the mixture that this label is given.
+    n_rounds : int, default=2
+        How many times evidence is gathered. In the second round and later the models do not
+        learn from the labels that were flagged before, of each class at most half, and what they
+        say is pooled with what the noise leaves of the first round. 1 takes half the time.
     cv : int, splitter or iterable of (train, test), default=5
         Folds of models that are not judged out of bag.
     threshold : float or threshold object, default=None
@@ -98,6 +109,11 @@ class EnsembleDetector(LabelErrorDetector):
         Rows whose label is probably wrong.
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable true label; another than the given one in every flagged row.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The most probable true label when the given one is part of what is known: in some of the
+        flagged rows this is still the given one, though doubtful.
+    correction_proba_ : ndarray of shape (n_samples,)
+        How probable that label is.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -107,7 +123,7 @@ class EnsembleDetector(LabelErrorDetector):
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated probability of each given label (columns) for each true class (rows).
     weights_ : ndarray of shape (n_estimators,)
-        How much each model counts.
+        How much each model counts, in the first round.
     estimators_ : list
         The models, in the order of `weights_`: not fitted, or, with ``store_estimators=True``,
         the detectors that hold them fitted.
@@ -154,6 +170,7 @@ class EnsembleDetector(LabelErrorDetector):
         "weights": [StrOptions({"likelihood", "uniform"}), "array-like"],
         "rule": [StrOptions({_OWN_RULE, *RULES})],
         "quality_method": [StrOptions({"right_proba", "self_confidence"})],
+        "n_rounds": [Interval(Integral, 1, None, closed="left")],
         "cv": ["cv_object"],
         "store_estimators": ["boolean"],
         "n_jobs": [None, Integral],
@@ -167,6 +184,7 @@ class EnsembleDetector(LabelErrorDetector):
         weights="likelihood",
         rule="decoys",
         quality_method="right_proba",
+        n_rounds=2,
         cv=5,
         threshold=None,
         flag_fraction=None,
@@ -179,6 +197,7 @@ class EnsembleDetector(LabelErrorDetector):
         self.weights = weights
         self.rule = rule
         self.quality_method = quality_method
+        self.n_rounds = n_rounds
         self.cv = cv
         self.threshold = threshold
         self.flag_fraction = flag_fraction
@@ -216,7 +235,7 @@ class EnsembleDetector(LabelErrorDetector):
             router.add(**{name: member}, method_mapping=mapping)
         return router
 
-    def _judges(self, data) -> list[LabelErrorDetector]:
+    def _judges(self, data, cv) -> list[LabelErrorDetector]:
         """Make a detector for each model, which knows how to get evidence from it."""
         members = default_members(data.X) if self.estimators is None else []
         for member in self.estimators or ():
@@ -224,9 +243,6 @@ class EnsembleDetector(LabelErrorDetector):
                 members += pipeline_companions(self._first_pipeline(), data)
             else:
                 members.append(member)
-        cv = self.cv
-        if isinstance(cv, Iterable) and not hasattr(cv, "split"):
-            cv = list(cv)  # every model needs the folds, and an iterator gives them once
         random_state = private_random_state(self.random_state)
         common = {"store_estimators": self.store_estimators, "n_jobs": self.n_jobs}
         judges = []
@@ -292,11 +308,16 @@ class EnsembleDetector(LabelErrorDetector):
 
     def gather_proba(self, data) -> np.ndarray:
         """Gather the mixture of out-of-sample probabilities only; NaN where there are none."""
-        proba, judged = self._gather(data)
+        proba, judged = self._gather(data, self._listed_cv())
         proba[~judged] = np.nan
         return proba
 
-    def _gather(self, data) -> tuple[np.ndarray, np.ndarray]:
+    def _listed_cv(self):
+        """Hold folds in a list: every model needs them, and an iterator gives them once."""
+        listed = isinstance(self.cv, Iterable) and not hasattr(self.cv, "split")
+        return list(self.cv) if listed else self.cv
+
+    def _gather(self, data, cv) -> tuple[np.ndarray, np.ndarray]:
         """Gather the mixture, and which rows it can judge."""
         self._check_members(data)
         self._mostly_zero = None
@@ -308,7 +329,7 @@ class EnsembleDetector(LabelErrorDetector):
             )
             X, self._mostly_zero = same_container(data.X)
             data = dataclasses.replace(data, X=X)
-        judges = self._judges(data)
+        judges = self._judges(data, cv)
         fixed = self._fixed_weights(len(judges))
         # Single precision: what models say is not known that well, and several matrices are held.
         opinions = [judge.gather_proba(data).astype(np.float32) for judge in judges]
@@ -317,9 +338,18 @@ class EnsembleDetector(LabelErrorDetector):
         return self._mix(data, opinions, fixed)
 
     def _judge(self, data) -> Judgement:
-        proba, judged = self._gather(data)
+        cv = self._listed_cv()
+        proba, judged = self._gather(data, cv)
         given = np.where(judged, data.codes, -1)
         judge, true_proba, right = fit_judge(data, given, proba, n_jobs=self.n_jobs)
+        self._later_rounds, again = [], []
+        for _ in range(1, self.n_rounds):
+            hidden = _hidden(data, given, judge, true_proba, right)
+            if not hidden.any():  # the models would say the same again
+                break
+            again.append(self._gather_without(hidden, data, cv))
+            views = judge.look(proba, again, n_jobs=self.n_jobs)
+            judge, true_proba, right = place_cut(judge, data, given, *views)
         self._judge_ = judge
         table = right if self.quality_method == "right_proba" else proba
 
@@ -336,16 +366,28 @@ class EnsembleDetector(LabelErrorDetector):
             errors = judge.flag(true_proba, given, given_proba(np.maximum(given, 0), right))
         else:
             errors = self._apply_rule(data, given, proba, thresholds, order)
+        posterior = judge.channel.class_proba(true_proba, given)
         return Judgement(
             quality,
             errors,
             np.where(judged, most_probable(true_proba, order), data.best_codes),
             np.where(judged, most_probable(true_proba, order, without=given), data.best_codes),
-            _joint(data, given, judge.channel, true_proba),
-            None,
-            quality_of,
+            joint=_joint(data, given, judge.channel, true_proba),
+            quality_of=quality_of,
             pred_proba=proba,
+            corrections=np.where(judged, most_probable(posterior, order), data.best_codes),
+            correction_proba=np.where(judged, posterior.max(axis=1), 1.0),
         )
+
+    def _gather_without(self, hidden, data, cv) -> np.ndarray:
+        """Gather from models that do not learn from some labels; NaN where there is nothing."""
+        first = {key: value for key, value in vars(self).items() if key in _OF_A_ROUND}
+        others = dataclasses.replace(data, codes=np.where(hidden, MISSING, data.codes))
+        proba, judged = self._gather(others, cv)
+        self._later_rounds.append({key: vars(self).get(key) for key in _OF_A_ROUND})
+        vars(self).update(first)
+        proba[~judged] = np.nan
+        return proba
 
     def _mix(self, data, opinions, fixed) -> tuple[np.ndarray, np.ndarray]:
         """Weigh the models, and mix those that can judge a row."""
@@ -390,20 +432,38 @@ class EnsembleDetector(LabelErrorDetector):
             )
         if self._mostly_zero is not None:
             X, _ = same_container(X, self._mostly_zero)
-        proba = sum(
-            weight * judge.predict_proba_of(X, self.classes_)
-            for weight, judge in zip(self.weights_, self.estimators_, strict=True)
-            if weight > 0
-        )
-        right = self._judge_.quality(proba, codes, n_jobs=self.n_jobs)
+        proba = self._predict(X, vars(self))
+        again = [self._predict(X, one) for one in self._later_rounds]
+        true_proba, table = self._judge_.look(proba, again, n_jobs=self.n_jobs)
+        right = given_proba(np.maximum(codes, 0), table)
         if self.quality_method == "right_proba":
             quality = right
         else:
             quality = given_proba(np.maximum(codes, 0), proba)
         if self.rule == _OWN_RULE:
-            true_proba = self._judge_.channel.undo(proba, n_jobs=self.n_jobs)
             return quality, self._judge_.flag(true_proba, codes, right)
         return quality, self._cuts.flag(codes, proba)
+
+    def _predict(self, X, one_round) -> np.ndarray:
+        """The mixture of one round, of rows that were not in fit."""
+        return sum(
+            weight * judge.predict_proba_of(X, self.classes_)
+            for weight, judge in zip(one_round["weights_"], one_round["estimators_"], strict=True)
+            if weight > 0
+        )
+
+
+def _hidden(data, given, judge, true_proba, right) -> np.ndarray:
+    """Flagged labels, but of each class at most the worst half, so that it can be learned."""
+    quality = given_proba(np.maximum(given, 0), right)
+    hidden = judge.flag(true_proba, given, quality) & (data.verified < 0)
+    for k in np.unique(given[hidden]):
+        rows = np.flatnonzero(data.used & (given == k))
+        if 2 * data.mass(rows[hidden[rows]]) > data.mass(rows):
+            weight = None if data.sample_weight is None else data.sample_weight[rows]
+            cut = lowest_mass_cut(quality[rows], data.mass(rows) / 2, weight)
+            hidden[rows[quality[rows] > cut]] = False
+    return hidden
 
 
 def _joint(data, given, channel, true_proba) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Sample weights and other fit parameters on their way into somebody else's ``fit``."""
 
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.metadata_routing import MetadataRouter, get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
 from skrobust.utils._sklearn import num_samples, routing_enabled, safe_indexing
@@ -42,6 +42,31 @@ def weight_fit_params(estimator, sample_weight) -> dict:
     for model in _inner_models(estimator):
         weight_fit_params(model, sample_weight)  # may say no, before any work
     return {key: sample_weight}
+
+
+def takes_weight(estimator) -> bool:
+    """Whether an estimator's ``fit`` takes sample weights, and so do those that it hands them to.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        The estimator to be fitted.
+
+    Returns
+    -------
+    takes : bool
+        What :func:`weight_fit_params` does not refuse. Where metadata are routed, what hands
+        them on must have been asked for weights.
+    """
+    try:
+        weight_fit_params(estimator, ())
+    except TypeError:
+        return False
+    if routing_enabled() and hasattr(estimator, "get_metadata_routing"):
+        routing = get_routing_for_object(estimator)
+        if isinstance(routing, MetadataRouter):
+            return bool(routing.consumes("fit", ["sample_weight"]))
+    return True
 
 
 def index_fit_params(fit_params: dict, rows, n_samples: int) -> dict:

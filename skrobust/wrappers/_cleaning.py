@@ -7,6 +7,7 @@ from skrobust.detection import EnsembleDetector
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._sklearn import fit_context
+from skrobust.utils._weights import takes_weight
 from skrobust.wrappers._cleaning_base import BaseCleaning
 from skrobust.wrappers._default_detector import default_detector
 from skrobust.wrappers._held_out import held_out_hits
@@ -34,8 +35,10 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         What to do about them:
 
         - "drop": leave out the flagged rows;
-        - "relabel": give flagged rows the label that the detector suggests, and leave out those
-          for which it suggests none;
+        - "relabel": give flagged rows the label that is most probable, the given one being part
+          of the evidence (``corrected_labels_``), and let them count by how probable it is, if
+          `estimator` takes sample weights. A detector that says no such thing has its
+          ``suggested_labels_`` taken, at full weight, and rows without any are left out;
         - "reweight": flag none, but weigh each row by the quality of its label, with mean 1 in
           each class. `estimator` must take sample weights.
 
@@ -173,7 +176,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         self.classes_ = self.estimator_.classes_
         return self
 
-    def _confirm(self, estimator, data, cleaned, fit_params):
+    def _confirm(self, estimator, data, cleaned, fit_params, needs_weight):
         """Go back to all rows, as they are, where the classifier does better with them."""
         self.cleaned_ = True
         vars(self).pop("held_out_scores_", None)
@@ -186,14 +189,14 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
             data,
             [plain, cleaned],
             fit_params,
-            needs_weight=self.action == "reweight",
+            needs_weight=needs_weight,
             n_jobs=self.n_jobs,
         )
         self.held_out_scores_ = dict(zip(("plain", "cleaned"), shares.tolist(), strict=True))
         self.cleaned_ = bool(shares[1] >= shares[0])
         return cleaned if self.cleaned_ else plain
 
-    def _clean(self, data, detector):
+    def _clean(self, data, detector, weigh):
         """Decide which rows to train on, with which labels and weights.
 
         Returns
@@ -215,14 +218,32 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
                 weight = np.where(data.verified >= 0, weight, detector.keep_weight_)
                 keep &= weight > 0
         elif self.action == "relabel":
-            suggested = self._suggestions(detector)
-            codes = encode_labels_like(suggested, data.classes, name="suggested_labels_")
+            name, suggested, certainty = self._corrections(detector)
+            codes = encode_labels_like(suggested, data.classes, name=name)
             labels[doubted] = codes[doubted]
+            if weigh and certainty is not None:
+                prior = np.ones(data.n_samples) if weight is None else weight
+                weight = np.where(doubted, prior * certainty, prior)
             keep &= labels >= 0  # wrong, and no idea what would be right
         else:
             weight = self._quality_weight(data, detector, labels)
             keep &= weight > 0
         return np.flatnonzero(keep), data.classes[labels], weight
+
+    def _corrections(self, detector) -> tuple:
+        """What flagged labels are replaced by: the attribute, its labels, how sure they are."""
+        corrected = getattr(detector, "corrected_labels_", None)
+        if corrected is None:
+            return "suggested_labels_", self._suggestions(detector), None
+        return "corrected_labels_", corrected, detector.correction_proba_
+
+    def _may_weigh(self, estimator, data, fit_params):
+        """Corrected labels count by how sure they are, if nothing speaks against weights."""
+        if self.action != "relabel" or not takes_weight(estimator):
+            return False
+        if data.sample_weight is None:
+            return True
+        return requested_weight(estimator, data, fit_params) is not None
 
     def _quality_weight(self, data, detector, labels) -> np.ndarray:
         """Weigh rows by the quality of their labels, with mean 1 per class."""

@@ -19,7 +19,8 @@ class BaseCleaning(BaseWrapper):
     """Base class of the wrappers that find errors, deal with them and train on the result.
 
     A subclass writes ``_default_estimator()``, ``_default_detector()`` (what the tags say if
-    nothing is known of X), ``_make_detector(X)``, and ``_clean(data, detector)``.
+    nothing is known of X), ``_make_detector(X)``, and
+    ``_clean(data, detector, weigh)``, where `weigh` says whether weights may be handed out.
     """
 
     _parameter_constraints: dict = {
@@ -80,8 +81,10 @@ class BaseCleaning(BaseWrapper):
         estimator = clone(self._get_estimator())
         needs_weight = self.action == "reweight"
         fit_params = self._route(estimator, data, params, needs_weight=needs_weight)
+        needs_weight = needs_weight or self._may_weigh(estimator, data, fit_params)
         detector = self._find_errors(data, y, verified_labels)
-        cleaned = self._confirm(estimator, data, self._clean(data, detector), fit_params)
+        cleaned = self._clean(data, detector, needs_weight)
+        cleaned = self._confirm(estimator, data, cleaned, fit_params, needs_weight)
         rows, targets, weight = cleaned
         weight = None if weight is None else weight[rows]
         self._train(
@@ -91,7 +94,11 @@ class BaseCleaning(BaseWrapper):
         features.record(self)
         return self
 
-    def _confirm(self, estimator, data, cleaned, fit_params):
+    def _may_weigh(self, estimator, data, fit_params) -> bool:
+        """Whether to hand out weights though `action` can do without."""
+        return False
+
+    def _confirm(self, estimator, data, cleaned, fit_params, needs_weight):
         """Decide whether to train on what ``_clean`` made of the rows."""
         return cleaned
 

@@ -132,7 +132,7 @@ class CleaningRegressor(RegressorMixin, BaseCleaning):
         )
         return self._fit(data, y, verified_labels, params)
 
-    def _clean(self, data, detector):
+    def _clean(self, data, detector, weigh):
         """Decide which rows to train on, with which targets and weights.
 
         Returns
