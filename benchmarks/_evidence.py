@@ -79,7 +79,7 @@ class RecalledEnsemble(EnsembleDetector):
     """
 
     # Two rounds of one data set, and no more: each holds a matrix.
-    _known: dict = {}  # noqa: RUF012
+    _known: dict = {}
 
     def _gather(self, data, cv):
         models = None if self.estimators is None else list(map(repr, self.estimators))

@@ -106,9 +106,7 @@ def fit_judge(
     return place_cut(judge, data, given, *judge.look(pred_proba, n_jobs=n_jobs))
 
 
-def place_cut(
-    judge, data, given, true_proba, right
-) -> tuple[ChannelJudge, np.ndarray, np.ndarray]:
+def place_cut(judge, data, given, true_proba, right) -> tuple[ChannelJudge, np.ndarray, np.ndarray]:
     """Choose the cut by decoys.
 
     Parameters

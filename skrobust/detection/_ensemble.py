@@ -458,11 +458,11 @@ def _hidden(data, given, judge, true_proba, right) -> np.ndarray:
     quality = given_proba(np.maximum(given, 0), right)
     hidden = judge.flag(true_proba, given, quality) & (data.verified < 0)
     for k in np.unique(given[hidden]):
-        rows = np.flatnonzero(data.used & (given == k))
-        if 2 * data.mass(rows[hidden[rows]]) > data.mass(rows):
+        rows = data.used & (given == k)
+        most = data.mass(rows) / 2
+        if data.mass(rows & hidden) > most:
             weight = None if data.sample_weight is None else data.sample_weight[rows]
-            cut = lowest_mass_cut(quality[rows], data.mass(rows) / 2, weight)
-            hidden[rows[quality[rows] > cut]] = False
+            hidden[rows & (quality > lowest_mass_cut(quality[rows], most, weight))] = False
     return hidden
 
 

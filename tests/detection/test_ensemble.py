@@ -7,13 +7,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
 from sklearn.compose import make_column_transformer
-from sklearn.datasets import make_classification
+from sklearn.datasets import make_blobs, make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -190,9 +190,11 @@ def _mixed_pipeline():
 
 def test_companions_judge_behind_the_first_steps_of_the_pipeline():
     table, _, y_noisy, flipped = _mixed_table()
-    alone = EnsembleDetector([_mixed_pipeline()], random_state=0).fit(table, y_noisy)
-    together = EnsembleDetector([_mixed_pipeline(), "companions"], random_state=0)
-    together.fit(table, y_noisy)
+    alone = EnsembleDetector([_mixed_pipeline()], n_rounds=1, random_state=0)
+    alone.fit(table, y_noisy)
+    together = EnsembleDetector(
+        [_mixed_pipeline(), "companions"], store_estimators=True, random_state=0
+    ).fit(table, y_noisy)
     assert len(together.weights_) == len(together.estimators_) == 5
     ap = [average_precision_score(flipped, 1 - d.label_quality_) for d in (alone, together)]
     assert ap[1] > ap[0]
@@ -200,10 +202,7 @@ def test_companions_judge_behind_the_first_steps_of_the_pipeline():
     assert_array_equal(wrapper.detector_.label_quality_, together.label_quality_)
     assert "companions" not in map(str, wrapper.detector_.estimators_)
     # New rows are judged by all of them.
-    keeping = EnsembleDetector(
-        [_mixed_pipeline(), "companions"], store_estimators=True, random_state=0
-    ).fit(table, y_noisy)
-    quality = keeping.score_labels(table, y_noisy)
+    quality = together.score_labels(table, y_noisy)
     assert average_precision_score(flipped, 1 - quality) > 0.8
 
 
@@ -477,3 +476,83 @@ class TestScaledLogisticRegression:
         model = ScaledLogisticRegression().fit(np.eye(3), ["a", "a", "a"])
         assert_array_equal(model.predict_proba(np.eye(3)), np.ones((3, 1)))
         assert model.predict(np.eye(2, 3)).tolist() == ["a", "a"]
+
+
+class Counting(GaussianNB):
+    """Remembers how many rows of each class it was fitted to."""
+
+    seen: list = []
+
+    def fit(self, X, y, sample_weight=None):
+        Counting.seen.append(np.bincount(y, minlength=3))
+        return super().fit(X, y, sample_weight)
+
+
+def test_the_second_round_does_not_learn_from_flagged_labels(noisy):
+    X, _, y, _ = noisy
+    Counting.seen.clear()
+    first = EnsembleDetector([Counting()], n_rounds=1, random_state=0).fit(X, y)
+    assert len(Counting.seen) == 5  # folds
+    assert_array_equal(sum(Counting.seen), 4 * np.bincount(y))
+    Counting.seen.clear()
+    both = EnsembleDetector([Counting()], random_state=0).fit(X, y)
+    assert len(Counting.seen) == 10
+    kept = np.bincount(y[~first.label_errors_], minlength=3)
+    assert_array_equal(sum(Counting.seen[5:]), 4 * kept)
+    assert_allclose(both.weights_, first.weights_)
+
+
+def test_of_no_class_more_than_half_is_hidden(noisy):
+    X, _, y, _ = noisy
+    y = np.where(y == 0, 1, y)
+    y[np.flatnonzero(y == 1)[::8]] = 0  # most of what is now given 0 is of another class
+    detector = EnsembleDetector([Counting()], cv=KFold(2), max_flag_rate=None, random_state=0)
+    Counting.seen.clear()
+    detector.fit(X, y)
+    first, second = sum(Counting.seen[:2]), sum(Counting.seen[2:])
+    assert second[0] < first[0]
+    assert second[0] >= first[0] / 2
+
+
+def test_nothing_flagged_needs_no_second_round():
+    X, y = make_blobs(200, centers=[[0, 0], [30, 0], [0, 30]], random_state=0)
+    Counting.seen.clear()
+    detector = EnsembleDetector([Counting()], random_state=0).fit(X, y)
+    assert not detector.label_errors_.any()
+    assert len(Counting.seen) == 5
+
+
+def test_two_rounds_rank_better_than_one(seed):
+    gains = []
+    for i in range(4):
+        X, _, y, flipped = _make(seed + i, symmetric_transition(3, 0.35))
+        ranked = [
+            EnsembleDetector(list(MODELS), n_rounds=n, random_state=0).fit(X, y).label_quality_
+            for n in (1, 2)
+        ]
+        one, two = (average_precision_score(flipped, 1 - quality) for quality in ranked)
+        gains.append(two - one)
+    assert np.mean(gains) > 0
+
+
+def test_corrected_labels(noisy):
+    X, y, given, _flipped = noisy
+    verified = np.full(len(y), np.nan)
+    verified[:10] = y[:10]
+    with_gaps = given.astype(float)
+    with_gaps[10:20] = np.nan
+    detector = EnsembleDetector(list(MODELS)).fit(X, with_gaps, verified_labels=verified)
+    corrected, proba = detector.corrected_labels_, detector.correction_proba_
+    assert_array_equal(corrected[:10], y[:10])
+    assert_array_equal(proba[:10], 1)
+    assert (proba >= 1 / 3).all()
+    assert (proba <= 1).all()
+    assert (proba[20:] < 1).all()
+    assert (corrected[10:20] == y[10:20]).mean() > 0.5
+    rest = np.arange(len(y)) >= 20
+    assert (corrected == y)[rest].mean() > (given == y)[rest].mean() + 0.03
+    # The surer, the more often right.
+    sure = proba > np.median(proba[rest])
+    assert (corrected == y)[rest & sure].mean() > (corrected == y)[rest & ~sure].mean()
+    kept = rest & ~detector.label_errors_ & sure
+    assert_array_equal(corrected[kept], given[kept])

@@ -3,16 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.datasets import make_classification
-from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
 
 from skrobust.datasets import load_youtube_spam
@@ -67,6 +68,56 @@ def test_drop(noisy):
     model.fit(X, y, sample_weight=weight)
     kept = ~flipped & (weight > 0)
     np.testing.assert_array_equal(model.estimator_.seen_[2], weight[kept])
+
+
+class Correcting(Fixed):
+    """A detector that also knows what labels probably are, and how probably."""
+
+    def __init__(self, errors, corrections, proba):
+        super().__init__(errors)
+        self.corrections = corrections
+        self.proba = proba
+
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+        super().fit(X, y, sample_weight=sample_weight)
+        self.corrected_labels_ = self.corrections
+        self.correction_proba_ = self.proba
+        return self
+
+
+def test_corrected_labels_count_by_how_probable_they_are(noisy):
+    X, true, y, flipped = noisy
+    proba = np.linspace(0.5, 1, 400)
+    detector = Correcting(flipped, true, proba)
+    model = CleaningClassifier(Recorder(), detector, action="relabel").fit(X, y)
+    np.testing.assert_array_equal(model.estimator_.seen_[1], true)
+    np.testing.assert_array_equal(model.estimator_.seen_[2], np.where(flipped, proba, 1))
+    weight = np.arange(400.0)
+    model.fit(X, y, sample_weight=weight, verified_labels=np.where(weight < 9, true, np.nan))
+    expected = np.where(flipped & (weight >= 9), proba, 1) * weight
+    np.testing.assert_array_equal(model.estimator_.seen_[2], expected[1:])
+    # What takes no weights, takes the labels.
+    neighbors = KNeighborsClassifier(1)
+    model = CleaningClassifier(neighbors, detector, action="relabel").fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), true)
+
+
+def test_corrected_labels_count_in_full_where_nobody_asked_for_weights(noisy):
+    X, true, y, flipped = noisy
+    detector = Correcting(flipped, true, np.full(400, 0.5))
+    with config_context(enable_metadata_routing=True):
+        for model in (Recorder(), Recorder().set_fit_request(sample_weight=True)):
+            for outer in (make_pipeline(model), VotingClassifier([("inner", model)])):
+                wrapper = CleaningClassifier(outer, detector, action="relabel").fit(X, y)
+                fitted = wrapper.estimator_
+                fitted = fitted[-1] if isinstance(outer, Pipeline) else fitted.estimators_[0]
+                asked = model.get_metadata_routing().consumes("fit", ["sample_weight"])
+                assert (np.unique(fitted.seen_[2]).tolist() == [0.5, 1]) == bool(asked)
+        # Weights that the estimator declines are not smuggled in with its own.
+        declining = Recorder().set_fit_request(sample_weight=False)
+        wrapper = CleaningClassifier(declining, detector, action="relabel")
+        wrapper.set_fit_request(sample_weight=True).fit(X, y, sample_weight=np.full(400, 3.0))
+        assert wrapper.estimator_.seen_[2] is None
 
 
 def test_relabel(noisy):
