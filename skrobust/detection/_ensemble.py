@@ -17,10 +17,10 @@ from skrobust.detection._ensemble_members import NEIGHBORS, default_members, sam
 from skrobust.detection._neighbor_vote import NeighborVote
 from skrobust.detection._proba_detector import most_probable
 from skrobust.detection._rules import RULES, fit_rule
+from skrobust.evidence._folds import row_units
 from skrobust.evidence._opinion_pool import pool_weights
 from skrobust.evidence._out_of_fold import check_predicts_proba
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
-from skrobust.utils._labels import MISSING
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric
@@ -382,8 +382,7 @@ class EnsembleDetector(LabelErrorDetector):
     def _gather_without(self, hidden, data, cv) -> np.ndarray:
         """Gather from models that do not learn from some labels; NaN where there is nothing."""
         first = {key: value for key, value in vars(self).items() if key in _OF_A_ROUND}
-        others = dataclasses.replace(data, codes=np.where(hidden, MISSING, data.codes))
-        proba, judged = self._gather(others, cv)
+        proba, judged = self._gather(dataclasses.replace(data, hidden=hidden), cv)
         self._later_rounds.append({key: vars(self).get(key) for key in _OF_A_ROUND})
         vars(self).update(first)
         proba[~judged] = np.nan
@@ -456,13 +455,19 @@ class EnsembleDetector(LabelErrorDetector):
 def _hidden(data, given, judge, true_proba, right) -> np.ndarray:
     """Flagged labels, but of each class at most the worst half, so that it can be learned."""
     quality = given_proba(np.maximum(given, 0), right)
-    hidden = judge.flag(true_proba, given, quality) & (data.verified < 0)
-    for k in np.unique(given[hidden]):
-        rows = data.used & (given == k)
+    flagged = judge.flag(true_proba, given, quality) & data.used & (data.verified < 0)
+    if not flagged.any():
+        return flagged
+    units = row_units(data.X, data.groups)
+    hidden = flagged.copy()
+    for k in np.unique(given[flagged]):
+        rows = data.used & (data.best_codes == k)
         most = data.mass(rows) / 2
-        if data.mass(rows & hidden) > most:
+        if data.mass(rows & flagged) > most:
             weight = None if data.sample_weight is None else data.sample_weight[rows]
             hidden[rows & (quality > lowest_mass_cut(quality[rows], most, weight))] = False
+        if len(np.unique(units[rows & ~hidden])) < 2:
+            hidden[rows] = False
     return hidden
 
 

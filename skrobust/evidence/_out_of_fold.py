@@ -124,6 +124,7 @@ def gather_out_of_fold(
     classes,
     used,
     *,
+    hidden=None,
     cv=5,
     sample_weight=None,
     groups=None,
@@ -144,6 +145,8 @@ def gather_out_of_fold(
         Labels.
     used : ndarray of shape (n_samples,) of bool
         Rows that may be fitted on. All others get the mean prediction of the fold models.
+    hidden : ndarray of shape (n_samples,) of bool, default=None
+        Other rows that take part in the folds, and are judged there, but not fitted on.
     cv, sample_weight, groups, fit_params, n_jobs
         As of :func:`out_of_fold_proba`.
 
@@ -156,8 +159,13 @@ def gather_out_of_fold(
     weight_fit_params(estimator, sample_weight)  # may say no, before any work
     n_samples = num_samples(X)
     y = classes[np.maximum(codes, 0)]
-    folds = make_folds(cv, X, y, codes, used, groups)
-    extra = np.flatnonzero(~used)
+    if hidden is None:
+        folds = make_folds(cv, X, y, codes, used, groups)
+        extra = np.flatnonzero(~used)
+    else:
+        folds = make_folds(cv, X, y, codes, used | hidden, groups)
+        folds = [(_without_hidden(train, codes, hidden), test) for train, test in folds]
+        extra = np.flatnonzero(~used & ~hidden)
     calls = (
         delayed(_fit_and_predict)(
             clone(estimator), X, y, classes, train, test, extra, sample_weight, fit_params
@@ -183,6 +191,12 @@ def gather_out_of_fold(
     np.divide(sums, counts[:, None], out=sums, where=tested[:, None])
     sums[~tested] = np.nan
     return Evidence(sums, estimators, classes)
+
+
+def _without_hidden(train, codes, hidden) -> np.ndarray:
+    """Leave hidden labels out of a fold, unless a class would be gone."""
+    kept = train[~hidden[train]]
+    return kept if len(np.unique(codes[kept])) == len(np.unique(codes[train])) else train
 
 
 def _fit_and_predict(estimator, X, y, classes, train, test, extra, sample_weight, fit_params):

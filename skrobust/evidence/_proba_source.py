@@ -103,6 +103,7 @@ class ProbaSource:
         return gather_out_of_fold(
             estimator,
             *common,
+            hidden=data.hidden,
             cv=self.cv,
             sample_weight=weight,
             groups=data.groups,

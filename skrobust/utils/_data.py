@@ -28,6 +28,8 @@ class LabelledData:
         Weights.
     groups : ndarray of shape (n_samples,), dtype intp, or None
         Group numbers.
+    hidden : ndarray of shape (n_samples,) of bool, or None
+        Rows whose label is judged, but not learned from, because it is taken to be wrong.
     """
 
     X: object
@@ -36,6 +38,7 @@ class LabelledData:
     verified: np.ndarray
     sample_weight: np.ndarray | None = None
     groups: object = None
+    hidden: np.ndarray | None = None
 
     @property
     def n_samples(self) -> int:
@@ -70,6 +73,11 @@ class LabelledData:
     @functools.cached_property
     def used(self) -> np.ndarray:
         """Rows to learn from: they have a label and count for something."""
+        return self.countable if self.hidden is None else self.countable & ~self.hidden
+
+    @functools.cached_property
+    def countable(self) -> np.ndarray:
+        """Rows to learn from, and those whose label is hidden."""
         labelled = self.best_codes >= 0
         return labelled if self.sample_weight is None else labelled & (self.sample_weight > 0)
 

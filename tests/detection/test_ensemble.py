@@ -556,3 +556,37 @@ def test_corrected_labels(noisy):
     assert (corrected == y)[rest & sure].mean() > (corrected == y)[rest & ~sure].mean()
     kept = rest & ~detector.label_errors_ & sure
     assert_array_equal(corrected[kept], given[kept])
+
+
+class Grouped(GaussianNB):
+    """Remembers the first column, a group number, of what it was fitted to and asked about."""
+
+    asked: list = []  # noqa: RUF012
+
+    def fit(self, X, y, sample_weight=None):
+        self.groups_ = set(X[:, 0])
+        return super().fit(X, y, sample_weight)
+
+    def predict_proba(self, X):
+        Grouped.asked.append((self.groups_, set(X[:, 0])))
+        return super().predict_proba(X)
+
+
+def test_groups_are_kept_apart_in_the_second_round_too(noisy):
+    X, _, y, _ = noisy
+    groups = np.arange(len(y)) // 6
+    X = np.column_stack([groups, X])
+    Grouped.asked.clear()
+    EnsembleDetector([Grouped()], random_state=0).fit(X, y, groups=groups)
+    assert len(Grouped.asked) == 10
+    assert all(fitted.isdisjoint(asked) for fitted, asked in Grouped.asked)
+    for half in (Grouped.asked[:5], Grouped.asked[5:]):
+        assert set.union(*(asked for _, asked in half)) == set(groups)
+
+
+@pytest.mark.parametrize("estimators", [None, list(MODELS)])
+def test_two_distinct_rows_of_each_class_are_not_hidden(estimators):
+    X = np.array([[0.0, 0], [0, 1], [9, 9], [9, 8]]).repeat(5, axis=0)
+    y = np.array([0, 1, 1, 0]).repeat(5)
+    detector = EnsembleDetector(estimators, max_flag_rate=None, random_state=0).fit(X, y)
+    assert np.isfinite(detector.label_quality_).all()
