@@ -347,7 +347,11 @@ class EnsembleDetector(LabelErrorDetector):
             hidden = _hidden(data, given, judge, true_proba, right)
             if not hidden.any():  # the models would say the same again
                 break
-            again.append(self._gather_without(hidden, data, cv))
+            said, models = self._gather_without(hidden, data, cv)
+            if np.array_equal(said[judged], proba[judged]):  # frozen models learn from nobody
+                break
+            again.append(said)
+            self._later_rounds.append(models)
             views = judge.look(proba, again, n_jobs=self.n_jobs)
             judge, true_proba, right = place_cut(judge, data, given, *views)
         self._judge_ = judge
@@ -379,14 +383,17 @@ class EnsembleDetector(LabelErrorDetector):
             correction_proba=np.where(judged, posterior.max(axis=1), 1.0),
         )
 
-    def _gather_without(self, hidden, data, cv) -> np.ndarray:
-        """Gather from models that do not learn from some labels; NaN where there is nothing."""
+    def _gather_without(self, hidden, data, cv) -> tuple[np.ndarray, dict]:
+        """Gather from models that do not learn from some labels; NaN where there is nothing.
+
+        Returns the mixture, and the models that it is made of.
+        """
         first = {key: value for key, value in vars(self).items() if key in _OF_A_ROUND}
         proba, judged = self._gather(dataclasses.replace(data, hidden=hidden), cv)
-        self._later_rounds.append({key: vars(self).get(key) for key in _OF_A_ROUND})
+        later = {key: vars(self).get(key) for key in _OF_A_ROUND}
         vars(self).update(first)
         proba[~judged] = np.nan
-        return proba
+        return proba, later
 
     def _mix(self, data, opinions, fixed) -> tuple[np.ndarray, np.ndarray]:
         """Weigh the models, and mix those that can judge a row."""

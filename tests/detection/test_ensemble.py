@@ -11,6 +11,7 @@ from sklearn.datasets import make_blobs, make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV, KFold
@@ -561,7 +562,7 @@ def test_corrected_labels(noisy):
 class Grouped(GaussianNB):
     """Remembers the first column, a group number, of what it was fitted to and asked about."""
 
-    asked: list = []  # noqa: RUF012
+    asked: list = []
 
     def fit(self, X, y, sample_weight=None):
         self.groups_ = set(X[:, 0])
@@ -590,3 +591,14 @@ def test_two_distinct_rows_of_each_class_are_not_hidden(estimators):
     y = np.array([0, 1, 1, 0]).repeat(5)
     detector = EnsembleDetector(estimators, max_flag_rate=None, random_state=0).fit(X, y)
     assert np.isfinite(detector.label_quality_).all()
+
+
+def test_frozen_models_have_nothing_new_to_say(noisy):
+    X, y, given, _ = noisy
+    frozen = FrozenEstimator(LogisticRegression().fit(X, y))
+    one, two = (
+        EnsembleDetector([frozen], n_rounds=n, store_estimators=True).fit(X, given) for n in (1, 2)
+    )
+    assert two.label_errors_.any()
+    assert_array_equal(one.label_quality_, two.label_quality_)
+    assert_array_equal(one.score_labels(X, given), two.score_labels(X, given))
