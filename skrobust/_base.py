@@ -67,6 +67,8 @@ class Judgement:
         often the given one in spite of a flag.
     correction_proba : ndarray of shape (n_samples,) or None
         How probable each of these is.
+    alternative_proba : ndarray of shape (n_samples,) or None
+        How probable each of `alternatives` is if the given label is wrong.
     """
 
     quality: np.ndarray
@@ -80,6 +82,7 @@ class Judgement:
     pred_proba: np.ndarray | None = None
     corrections: np.ndarray | None = None
     correction_proba: np.ndarray | None = None
+    alternative_proba: np.ndarray | None = None
 
 
 class _NeedsLabels(BaseEstimator):
@@ -178,7 +181,7 @@ class LabelErrorDetector(_NeedsLabels):
         _keep_every_class(data, quality, errors)
         self._warn_of_rates(data, errors)
 
-        self._set_suggestions(data, judgement, errors)
+        self._set_suggestions(data, judgement, quality, errors)
         self.classes_ = data.classes
         self.label_quality_ = quality
         self.label_errors_ = errors
@@ -190,7 +193,7 @@ class LabelErrorDetector(_NeedsLabels):
         if answer.noise_rate is not None:
             self.noise_rate_ = overall_noise_rate(data, open_question, answer.noise_rate)
 
-    def _set_suggestions(self, data, judgement, errors) -> None:
+    def _set_suggestions(self, data, judgement, quality, errors) -> None:
         """Name likely labels, as far as the method has any idea; a person knows best."""
         for name in ("suggested_labels_", "corrected_labels_", "correction_proba_"):
             vars(self).pop(name, None)
@@ -199,9 +202,16 @@ class LabelErrorDetector(_NeedsLabels):
             best = np.where(data.checked, data.verified, best)
             self.suggested_labels_ = decode_labels(best, data.classes)
         if judgement.corrections is not None:
-            best = np.where(data.checked, data.verified, judgement.corrections)
+            best, proba = judgement.corrections, judgement.correction_proba
+            if hasattr(self, "_verdicts"):  # the quality knows more than the method did
+                other = (1 - quality) * judgement.alternative_proba
+                best = np.where(other > quality, judgement.alternatives, data.codes)
+                proba = np.fmax(other, quality)
+                best = np.where(np.isnan(proba), judgement.corrections, best)
+                proba = np.where(np.isnan(proba), judgement.correction_proba, proba)
+            best = np.where(data.checked, data.verified, best)
             self.corrected_labels_ = decode_labels(best, data.classes)
-            self.correction_proba_ = np.where(data.checked, 1.0, judgement.correction_proba)
+            self.correction_proba_ = np.where(data.checked, 1.0, proba)
 
     def _learn_from_verified(self, data, judgement, quality) -> np.ndarray:
         """Return the quality as verified rows teach it, if they can and nothing else wants it."""

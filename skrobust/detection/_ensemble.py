@@ -371,16 +371,21 @@ class EnsembleDetector(LabelErrorDetector):
         else:
             errors = self._apply_rule(data, given, proba, thresholds, order)
         posterior = judge.channel.class_proba(true_proba, given)
+        alternatives = most_probable(true_proba, order, without=given)
+        alternatives = np.where(judged, alternatives, data.best_codes)
+        others = 1 - np.where(given >= 0, given_proba(np.maximum(given, 0), true_proba), 0.0)
+        alternative = given_proba(np.maximum(alternatives, 0), true_proba)
         return Judgement(
             quality,
             errors,
             np.where(judged, most_probable(true_proba, order), data.best_codes),
-            np.where(judged, most_probable(true_proba, order, without=given), data.best_codes),
+            alternatives,
             joint=_joint(data, given, judge.channel, true_proba),
             quality_of=quality_of,
             pred_proba=proba,
             corrections=np.where(judged, most_probable(posterior, order), data.best_codes),
             correction_proba=np.where(judged, posterior.max(axis=1), 1.0),
+            alternative_proba=np.clip(alternative / np.maximum(others, 1e-12), 0, 1),
         )
 
     def _gather_without(self, hidden, data, cv) -> tuple[np.ndarray, dict]:
