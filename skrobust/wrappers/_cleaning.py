@@ -60,7 +60,9 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         plainly and as `action` says, and if it foretells more of the given labels of held-out
         rows when trained plainly, then that is how it is trained. It costs six more fits, and
         spares labels that look wrong only because classes are small or hard to tell apart.
-        Where errors follow a pattern that a model can learn, they speak for plain training.
+        Where errors follow a pattern that a model can learn, they speak for plain training,
+        unless verified rows taught the detector: then the held-out labels are its
+        ``corrected_labels_``, which count by how probable they are.
 
     Attributes
     ----------
@@ -176,7 +178,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         self.classes_ = self.estimator_.classes_
         return self
 
-    def _confirm(self, estimator, data, cleaned, fit_params, needs_weight):
+    def _confirm(self, estimator, data, cleaned, fit_params, detector, needs_weight):
         """Go back to all rows, as they are, where the classifier does better with them."""
         self.cleaned_ = True
         vars(self).pop("held_out_scores_", None)
@@ -189,6 +191,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
             data,
             [plain, cleaned],
             fit_params,
+            target=_taught_labels(detector),
             needs_weight=needs_weight,
             n_jobs=self.n_jobs,
         )
@@ -259,3 +262,10 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
             total = weight[rows].sum()
             weight[rows] = weight[rows] * (prior[rows].sum() / total) if total else prior[rows]
         return weight
+
+
+def _taught_labels(detector):
+    """What labels are, and how probably, as verified rows teach; None if they teach nothing."""
+    if not hasattr(detector, "_verdicts") or not hasattr(detector, "corrected_labels_"):
+        return None
+    return detector.corrected_labels_, detector.correction_proba_

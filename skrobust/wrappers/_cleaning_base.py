@@ -84,7 +84,7 @@ class BaseCleaning(BaseWrapper):
         needs_weight = needs_weight or self._may_weigh(estimator, data, fit_params)
         detector = self._find_errors(data, y, verified_labels)
         cleaned = self._clean(data, detector, needs_weight)
-        cleaned = self._confirm(estimator, data, cleaned, fit_params, needs_weight)
+        cleaned = self._confirm(estimator, data, cleaned, fit_params, detector, needs_weight)
         rows, targets, weight = cleaned
         weight = None if weight is None else weight[rows]
         self._train(
@@ -98,7 +98,7 @@ class BaseCleaning(BaseWrapper):
         """Whether to hand out weights though `action` can do without."""
         return False
 
-    def _confirm(self, estimator, data, cleaned, fit_params, needs_weight):
+    def _confirm(self, estimator, data, cleaned, fit_params, detector, needs_weight):
         """Decide whether to train on what ``_clean`` made of the rows."""
         return cleaned
 

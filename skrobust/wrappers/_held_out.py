@@ -12,8 +12,10 @@ from skrobust.wrappers._wrapper_base import fit_rows
 _N_FOLDS = 3
 
 
-def held_out_hits(estimator, data, ways, fit_params, *, needs_weight=False, n_jobs=None):
-    """Compute how many given labels of held-out rows are foretold, for several ways to train.
+def held_out_hits(
+    estimator, data, ways, fit_params, *, target=None, needs_weight=False, n_jobs=None
+):
+    """Compute how many labels of held-out rows are foretold, for several ways to train.
 
     Wrong labels are held out as well, so that all shares are low where many are wrong. Which way
     is better shows all the same, as long as most labels of each class are right and errors do
@@ -29,6 +31,9 @@ def held_out_hits(estimator, data, ways, fit_params, *, needs_weight=False, n_jo
         Row numbers to train on; labels of all rows; and weights of all rows, or None.
     fit_params : dict
         Keywords of ``fit``, for all rows.
+    target : (labels, weight), default=None
+        What should be foretold, and how much each row counts. None is the given labels, or the
+        verified ones.
     needs_weight : bool, default=False
         Whether the estimator gets weights that it did not ask for.
     n_jobs : int, default=None
@@ -49,12 +54,15 @@ def held_out_hits(estimator, data, ways, fit_params, *, needs_weight=False, n_jo
     )
     hits = list(stream(calls, n_jobs=n_jobs))
     mass = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+    truth = labels
+    if target is not None:
+        truth, mass = target[0], mass * target[1]
     mass = np.concatenate([mass[test] for _, test in folds])
-    given = np.concatenate([labels[test] for _, test in folds])
+    truth = np.concatenate([truth[test] for _, test in folds])
     shares = []
     for i in range(len(ways)):
         predicted = np.concatenate(hits[i * len(folds) : (i + 1) * len(folds)])
-        shares.append(np.average(predicted == given, weights=mass))
+        shares.append(np.average(predicted == truth, weights=mass))
     return np.array(shares)
 
 

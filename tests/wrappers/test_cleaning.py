@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
 
 from skrobust.datasets import load_youtube_spam
-from skrobust.detection import ConfidentLearning
+from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.noise import flip_labels, symmetric_transition
 from skrobust.wrappers import CleaningClassifier
 
@@ -352,3 +352,17 @@ def test_bad_input_is_refused_before_any_fit(change, message, noisy):
     model = CleaningClassifier(Never(), ConfidentLearning(Never()))
     with pytest.raises(ValueError, match=message):
         model.fit(X, arguments.pop("y"), **arguments)
+
+
+def test_the_check_asks_what_verified_rows_teach(seed):
+    X = np.random.default_rng(seed).normal(size=(600, 3))
+    y = (X[:, 0] + X[:, 1] > 0).astype(int)
+    given = (X[:, 0] > 0).astype(int)  # a rule that is easier to foretell than the truth
+    verified = np.where(np.arange(600) % 3 == 0, y, np.nan)
+    detector = EnsembleDetector([LogisticRegression()], max_flag_rate=None)
+    model = CleaningClassifier(None, detector, action="drop", only_if_better=True)
+    assert not model.fit(X, given).cleaned_ or model.held_out_scores_["plain"] > 0.95
+    plain = model.score(X, y)
+    model.fit(X, given, verified_labels=verified)
+    assert model.cleaned_
+    assert model.score(X, y) > plain + 0.05
