@@ -188,5 +188,5 @@ METHODS: dict[str, Callable] = {
     "instance_flip": _linear("InstanceFlipClassifier", n_classes=2),
 }
 
-DEFAULT = "cleaning/relabel if better"
+DEFAULT = "cleaning/relabel"
 """The method that the targets are about: what is recommended where nothing is known."""
