@@ -188,5 +188,5 @@ METHODS: dict[str, Callable] = {
     "instance_flip": _linear("InstanceFlipClassifier", n_classes=2),
 }
 
-DEFAULT = "cleaning/relabel"
+DEFAULT = "cleaning/relabel if better"
 """The method that the targets are about: what is recommended where nothing is known."""

@@ -36,8 +36,8 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
 
         - "drop": leave out the flagged rows;
         - "relabel": give flagged rows the label that is most probable, the given one being part
-          of the evidence (``corrected_labels_``), and let those that change count by how probable
-          it is, if `estimator` takes sample weights. A detector that says no such thing has its
+          of the evidence (``corrected_labels_``), and let them count by how probable it is, if
+          `estimator` takes sample weights. A detector that says no such thing has its
           ``suggested_labels_`` taken, at full weight, and rows without any are left out;
         - "reweight": flag none, but weigh each row by the quality of its label, with mean 1 in
           each class. `estimator` must take sample weights.
@@ -226,9 +226,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
             labels[doubted] = codes[doubted]
             if weigh and certainty is not None:
                 prior = np.ones(data.n_samples) if weight is None else weight
-                # A flagged label that is the most probable one all the same counts in full.
-                changed = doubted & (labels != data.best_codes)
-                weight = np.where(changed, prior * certainty, prior)
+                weight = np.where(doubted, prior * certainty, prior)
             keep &= labels >= 0  # wrong, and no idea what would be right
         else:
             weight = self._quality_weight(data, detector, labels)

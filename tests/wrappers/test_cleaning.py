@@ -96,10 +96,6 @@ def test_corrected_labels_count_by_how_probable_they_are(noisy):
     model.fit(X, y, sample_weight=weight, verified_labels=np.where(weight < 9, true, np.nan))
     expected = np.where(flipped & (weight >= 9), proba, 1) * weight
     np.testing.assert_array_equal(model.estimator_.seen_[2], expected[1:])
-    # What is flagged and probably right all the same counts in full.
-    same = Correcting(np.ones(400, dtype=bool), true, proba)
-    model = CleaningClassifier(Recorder(), same, action="relabel").fit(X, y)
-    np.testing.assert_array_equal(model.estimator_.seen_[2], np.where(flipped, proba, 1))
     # What takes no weights, takes the labels.
     neighbors = KNeighborsClassifier(1)
     model = CleaningClassifier(neighbors, detector, action="relabel").fit(X, y)
