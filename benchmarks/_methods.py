@@ -104,6 +104,7 @@ def own(name, **options):
 
 DETECTORS: dict[str, Callable] = {
     "default": default_detector,
+    "one round": lambda seed, data: ensemble(seed, data, n_rounds=1),
     "base": lambda seed, data: ConfidentLearning(
         recalling(data), random_state=seed, max_flag_rate=None
     ),

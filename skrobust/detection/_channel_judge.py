@@ -103,10 +103,11 @@ def fit_judge(
         **_RANKING,
     )
     judge = ChannelJudge(channel, ranking, -np.inf)
-    return place_cut(judge, data, given, *judge.look(pred_proba, n_jobs=n_jobs))
+    true_proba, right = judge.look(pred_proba, n_jobs=n_jobs)
+    return place_cut(judge, data, given, true_proba, right), true_proba, right
 
 
-def place_cut(judge, data, given, true_proba, right) -> tuple[ChannelJudge, np.ndarray, np.ndarray]:
+def place_cut(judge, data, given, true_proba, right) -> ChannelJudge:
     """Choose the cut by decoys.
 
     Parameters
@@ -120,19 +121,18 @@ def place_cut(judge, data, given, true_proba, right) -> tuple[ChannelJudge, np.n
 
     Returns
     -------
-    judge, true_proba, right
-        As of :func:`fit_judge`.
+    judge : ChannelJudge
+        The same with the cut; minus infinity flags nothing.
     """
     rows = np.flatnonzero(data.used & (data.verified < 0) & (given >= 0))
-    cut = -np.inf
+    place = None
     if len(rows) > 0:
         weight = None if data.sample_weight is None else data.sample_weight[rows]
-        curve, rate = channel_curve(
-            judge.channel, true_proba[rows], right[rows], given[rows], weight
-        )
+        parts = true_proba[rows], right[rows], given[rows]
+        curve, rate = channel_curve(judge.channel, *parts, weight)
         place = curve.best(rate)
-        cut = cut if place is None else float(curve.cuts[place])
-    return dataclasses.replace(judge, cut=cut), true_proba, right
+    cut = -np.inf if place is None else float(curve.cuts[place])
+    return dataclasses.replace(judge, cut=cut)
 
 
 def _pool(true_proba: np.ndarray, again) -> np.ndarray:

@@ -352,8 +352,8 @@ class EnsembleDetector(LabelErrorDetector):
                 break
             again.append(said)
             self._later_rounds.append(models)
-            views = judge.look(proba, again, n_jobs=self.n_jobs)
-            judge, true_proba, right = place_cut(judge, data, given, *views)
+            true_proba, right = judge.look(proba, again, n_jobs=self.n_jobs)
+            judge = place_cut(judge, data, given, true_proba, right)
         self._judge_ = judge
         table = right if self.quality_method == "right_proba" else proba
 

@@ -159,13 +159,11 @@ def gather_out_of_fold(
     weight_fit_params(estimator, sample_weight)  # may say no, before any work
     n_samples = num_samples(X)
     y = classes[np.maximum(codes, 0)]
-    if hidden is None:
-        folds = make_folds(cv, X, y, codes, used, groups)
-        extra = np.flatnonzero(~used)
-    else:
-        folds = make_folds(cv, X, y, codes, used | hidden, groups)
+    in_folds = used if hidden is None else used | hidden
+    folds = make_folds(cv, X, y, codes, in_folds, groups)
+    if hidden is not None:
         folds = [(_without_hidden(train, codes, hidden), test) for train, test in folds]
-        extra = np.flatnonzero(~used & ~hidden)
+    extra = np.flatnonzero(~in_folds)
     calls = (
         delayed(_fit_and_predict)(
             clone(estimator), X, y, classes, train, test, extra, sample_weight, fit_params

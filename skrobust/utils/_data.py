@@ -73,13 +73,12 @@ class LabelledData:
     @functools.cached_property
     def used(self) -> np.ndarray:
         """Rows to learn from: they have a label and count for something."""
-        return self.countable if self.hidden is None else self.countable & ~self.hidden
-
-    @functools.cached_property
-    def countable(self) -> np.ndarray:
-        """Rows to learn from, and those whose label is hidden."""
-        labelled = self.best_codes >= 0
-        return labelled if self.sample_weight is None else labelled & (self.sample_weight > 0)
+        used = self.best_codes >= 0
+        if self.sample_weight is not None:
+            used &= self.sample_weight > 0
+        if self.hidden is not None:
+            used &= ~self.hidden
+        return used
 
     def mass(self, rows: np.ndarray) -> float:
         """Sum up the weights of the rows under a mask."""

@@ -43,7 +43,7 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
 
     def _models(self) -> dict:
         """The models to train, by the name of the parameter."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must implement _models().")
 
     def _helpers(self) -> list:
         """What else looks at X, if nothing is known of X yet."""

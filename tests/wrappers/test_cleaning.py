@@ -357,7 +357,8 @@ def test_the_check_asks_what_verified_rows_teach(seed):
     verified = np.where(np.arange(600) % 3 == 0, y, np.nan)
     detector = EnsembleDetector([LogisticRegression()], max_flag_rate=None)
     model = CleaningClassifier(None, detector, action="drop", only_if_better=True)
-    assert not model.fit(X, given).cleaned_ or model.held_out_scores_["plain"] > 0.95
+    model.fit(X, given)
+    assert model.held_out_scores_["plain"] > 0.95  # nothing speaks against the rule
     plain = model.score(X, y)
     model.fit(X, given, verified_labels=verified)
     assert model.cleaned_
