@@ -37,8 +37,8 @@ def default_forest(n_jobs=None, random_state=None) -> ExtraTreesClassifier:
 
     Many trees with random splits and leaves of at least five rows: smooth probabilities, which
     single wrong labels can hardly move. Measured on tables with planted errors
-    (``benchmarks/bench_cleaning.py``), its out-of-bag probabilities rank errors better than the
-    out-of-fold probabilities of boosting or a linear model, for one fit instead of five.
+    (``benchmarks/detection_synthetic.py``), its out-of-bag probabilities rank errors better than
+    the out-of-fold probabilities of boosting or a linear model, for one fit instead of five.
 
     Parameters
     ----------

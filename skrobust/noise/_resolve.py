@@ -7,8 +7,8 @@ from sklearn.base import clone
 from skrobust._base import TransitionEstimator
 from skrobust.noise._anchor_transition import AnchorTransition
 from skrobust.noise._transitions import check_transition
+from skrobust.utils._cached_fit import fit_judge, say_all
 from skrobust.utils._data import LabelledData
-from skrobust.utils._labels import decode_labels
 from skrobust.utils._random import draw_seed, is_integer_seed, private_random_state
 from skrobust.utils._rows import is_numeric
 
@@ -28,6 +28,7 @@ def resolve_transition(
     cv=None,
     random_state=None,
     n_jobs: int | None = None,
+    memory=None,
 ) -> tuple[np.ndarray, TransitionEstimator | None]:
     """Work out the transition matrix of a data set, before any other work.
 
@@ -48,6 +49,8 @@ def resolve_transition(
         If not None, set as `random_state` of the transition estimator.
     n_jobs : int, default=None
         If not None, set as `n_jobs` of the transition estimator.
+    memory : str or object with the joblib.Memory interface, default=None
+        Where to cache the fit of the transition estimator.
 
     Returns
     -------
@@ -60,14 +63,15 @@ def resolve_transition(
     ------
     ValueError
         If the matrix is not stochastic, has another number of classes than the labels, or is not
-        what is required; if a class has no label that counts.
+        what is required; if a class has no label that counts; if `memory` is given and two fits
+        would not give the same answer.
     TypeError
         If `transition` is none of these.
     """
     if transition is None or isinstance(transition, TransitionEstimator):
         default = transition is None
         judge = default_transition(data.X, estimator) if default else clone(transition)
-        fitted = _fit(_configure(judge, cv, random_state, n_jobs), data)
+        fitted = _fit(_configure(judge, cv, random_state), data, n_jobs, memory)
         matrix = fitted.transition_matrix_.copy()
         what = f"transition as {type(fitted).__name__} estimates it"
     elif isinstance(transition, (str, type)) or hasattr(transition, "fit"):
@@ -112,10 +116,10 @@ def default_transition(X=None, estimator=None) -> TransitionEstimator:
     return AnchorTransition(clone(estimator))
 
 
-def _configure(estimator, cv, random_state, n_jobs) -> TransitionEstimator:
+def _configure(estimator, cv, random_state) -> TransitionEstimator:
     """Hand on what the user told the caller."""
     known = estimator.get_params(deep=False)
-    given = {"cv": cv, "random_state": random_state, "n_jobs": n_jobs}
+    given = {"cv": cv, "random_state": random_state}
     given = {key: value for key, value in given.items() if value is not None and key in known}
     if "random_state" in given and not is_integer_seed(random_state):
         # A generator would be copied with its state, and every refit would draw the same.
@@ -123,12 +127,9 @@ def _configure(estimator, cv, random_state, n_jobs) -> TransitionEstimator:
     return estimator.set_params(**given)
 
 
-def _fit(estimator, data) -> TransitionEstimator:
-    verified = None
-    if (data.verified >= 0).any():
-        verified = decode_labels(data.verified, data.classes)
-    y = decode_labels(data.codes, data.classes)
-    estimator.fit(data.X, y, verified_labels=verified, sample_weight=data.sample_weight)
+def _fit(estimator, data, n_jobs, memory) -> TransitionEstimator:
+    y, metadata = say_all(data)
+    estimator = fit_judge(estimator, data.X, y, metadata, n_jobs=n_jobs, memory=memory)
     lacking = np.setdiff1d(data.classes, estimator.classes_)
     if len(lacking):
         raise ValueError(

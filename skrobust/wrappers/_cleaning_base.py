@@ -4,6 +4,7 @@ from numbers import Integral
 
 from sklearn.base import clone
 
+from skrobust.utils._cached_fit import fit_judge
 from skrobust.utils._parts import hand_on
 from skrobust.utils._sklearn import (
     Features,
@@ -11,7 +12,6 @@ from skrobust.utils._sklearn import (
     StrOptions,
     raise_for_params,
 )
-from skrobust.wrappers._cached_fit import fit_judge
 from skrobust.wrappers._wrapper_base import BaseWrapper
 
 

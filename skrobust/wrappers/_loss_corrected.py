@@ -18,6 +18,7 @@ from skrobust.noise._resolve import (
     default_transition,
     resolve_transition,
 )
+from skrobust.utils._cached_fit import fit_judge, say_all
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._rows import is_numeric
 from skrobust.utils._sklearn import (
@@ -31,7 +32,6 @@ from skrobust.utils._sklearn import (
 from skrobust.utils._warnings import LabelNoiseWarning
 from skrobust.utils._weights import index_fit_params
 from skrobust.weighting import ImportanceReweighter
-from skrobust.wrappers._cached_fit import say_all
 from skrobust.wrappers._copies import check_takes_negative_weights, expand_rows, fit_copies
 from skrobust.wrappers._wrapper_base import (
     BaseWrapper,
@@ -110,6 +110,10 @@ default=None
         Number of folds, or of threads, at a time, of `evidence` and of `transition`.
     random_state : int, RandomState instance or None, default=None
         If not None, the seed of `evidence` and of `transition`. The estimator keeps its own.
+    memory : str or object with the joblib.Memory interface, default=None
+        Where to cache what is estimated from the rows, so that a search over parameters of
+        `estimator` estimates once per training fold. Needs an integer `random_state`, here or in
+        `transition`.
 
     Attributes
     ----------
@@ -218,6 +222,7 @@ default=None
         "cv": ["cv_object"],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
+        "memory": [str, HasMethods(["cache"]), None],
     }
 
     def __init__(
@@ -230,6 +235,7 @@ default=None
         cv=None,
         n_jobs=None,
         random_state=None,
+        memory=None,
     ):
         self.estimator = estimator
         self.transition = transition
@@ -238,6 +244,7 @@ default=None
         self.cv = cv
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.memory = memory
 
     def _helpers(self):
         helpers = []
@@ -280,7 +287,8 @@ default=None
         ValueError
             If a matrix is given as the transition that is not one of probabilities, has another
             number of classes than the labels, or is too noisy to be undone; or by which, with
-            ``method="backward"``, a class would have fewer than no rows.
+            ``method="backward"``, a class would have fewer than no rows. If `memory` is given and
+            the estimate is not repeatable.
         """
         data = check_labelled_data(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
@@ -319,7 +327,9 @@ default=None
             random_state=self.random_state,
         )
         y, metadata = say_all(data)
-        reweighter.fit(data.X, y, **metadata)
+        reweighter = fit_judge(
+            reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory
+        )
         self.transition_matrix_ = reweighter.transition_matrix_
         self.transition_estimator_ = reweighter.transition_estimator_
         self.sample_weight_ = reweighter.sample_weight_
@@ -336,6 +346,7 @@ default=None
             cv=self.cv,
             random_state=self.random_state,
             n_jobs=self.n_jobs,
+            memory=self.memory,
         )
         if estimated:
             name = type(self.transition_estimator_).__name__

@@ -6,11 +6,11 @@ import numpy as np
 from sklearn.base import clone, is_classifier, is_regressor
 
 from skrobust._base import LabelErrorDetector
+from skrobust.utils._cached_fit import fit_judge, say_all
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._parts import hand_on
 from skrobust.utils._sklearn import Features, HasMethods, fit_context, raise_for_params
 from skrobust.weighting import QualityReweighter
-from skrobust.wrappers._cached_fit import fit_judge, say_all
 from skrobust.wrappers._default_detector import default_detector
 from skrobust.wrappers._wrapper_base import BaseWrapper, ClassifierWrapper
 

@@ -502,3 +502,37 @@ def test_search_in_a_pipeline(noisy):
     search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
     assert len(search.cv_results_["params"]) == 6
     assert search.best_estimator_.score(X, true) > 0.7
+
+
+class CountingTransition(ConfidentTransition):
+    """Writes down every fit."""
+
+    def __init__(self, path=None, estimator=None, *, random_state=None):
+        super().__init__(estimator, random_state=random_state)
+        self.path = path
+
+    def fit(self, X, y, **metadata):
+        with open(self.path, "a") as file:
+            file.write("x")
+        return super().fit(X, y, **metadata)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_memory_estimates_once_per_fold_and_once_for_the_refit(method, noisy, tmp_path):
+    X, _, y = noisy
+    fits = tmp_path / "fits"
+    model = LossCorrectedClassifier(
+        LogisticRegression(),
+        CountingTransition(str(fits), GaussianNB()),
+        method=method,
+        evidence=GaussianNB(),
+        random_state=0,
+        memory=str(tmp_path / "cache"),
+    )
+    search = GridSearchCV(model, {"estimator__C": [0.1, 1, 10]}, cv=3).fit(X, y)
+    assert fits.read_text() == "x" * 4
+    alone = clone(search.best_estimator_).set_params(memory=None).fit(X, y)
+    assert_allclose(search.best_estimator_.transition_matrix_, alone.transition_matrix_)
+    assert_array_equal(search.predict(X), alone.predict(X))
+    with pytest.raises(ValueError, match="set random_state to an integer"):
+        model.set_params(random_state=None).fit(X, y)

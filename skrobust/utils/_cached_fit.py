@@ -35,7 +35,7 @@ def say_all(data) -> tuple[np.ndarray, dict]:
 
 
 def fit_judge(judge, X, y, metadata, *, n_jobs=None, memory=None):
-    """Fit what judges the labels: a detector, a reweighter.
+    """Fit what judges the labels: a detector, a reweighter, a transition estimator.
 
     Parameters
     ----------
