@@ -1,0 +1,285 @@
+"""What all losses have in common: targets, weights, reduction, checks of a batch."""
+
+import inspect
+import math
+
+import torch
+
+from skrobust.utils._sklearn import StrOptions, validate_params
+
+_REDUCTION = [StrOptions({"mean", "sum", "none"})]
+
+
+class RobustLoss(torch.nn.Module):
+    """Base class of losses of a batch of logits, with sample weights and soft labels.
+
+    A loss of one's own writes :meth:`per_row` only.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default="mean"
+        What comes back: the weighted mean of the rows (the sum of weight times loss, divided by
+        the sum of weights), their weighted sum, or the weight times the loss of each row.
+
+    Attributes
+    ----------
+    batch_only : bool
+        Whether the loss of a row depends on the other rows of the batch, so that rows have no
+        loss of their own. Of the class, False unless a loss says otherwise.
+
+    See Also
+    --------
+    CrossEntropy : The plain loss, with all of this.
+
+    Notes
+    -----
+    A weight that is a whole number equals as many repeated rows, with "mean" and "sum". A batch
+    whose weights sum to 0 has the mean 0.
+
+    Values and gradients are finite for logits of any finite size that leaves room for their
+    differences. A loss keeps no generator: where numbers are drawn, it is from the default one
+    of the device that the logits are on.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrobust.neural.losses import RobustLoss
+    >>> class Brier(RobustLoss):
+    ...     def per_row(self, logits, target):
+    ...         wanted = self.soft_targets(target, logits.shape[1], logits.dtype)
+    ...         return (logits.softmax(dim=1) - wanted).square().sum(dim=1)
+    >>> logits = torch.tensor([[0.0, 0.0], [50.0, 0.0]])
+    >>> Brier()(logits, torch.tensor([0, 1]))
+    tensor(1.2500)
+    >>> Brier(reduction="none")(logits, torch.tensor([0, 1]), torch.tensor([2.0, 1.0]))
+    tensor([1., 2.])
+    """
+
+    batch_only = False
+
+    @validate_params({"reduction": _REDUCTION}, prefer_skip_nested_validation=True)
+    def __init__(self, *, reduction="mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, logits, target, sample_weight=None) -> torch.Tensor:
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n_samples, n_classes)
+            Scores of the classes, before the softmax; floating point.
+        target : Tensor of shape (n_samples,) or (n_samples, n_classes)
+            Codes of the given labels, integers from 0 to ``n_classes - 1``; or soft labels,
+            floating point, the probability of each class.
+        sample_weight : Tensor of shape (n_samples,), default=None
+            Weights of rows, not negative. None is 1 for each.
+
+        Returns
+        -------
+        loss : Tensor of shape () or (n_samples,)
+            One number, or with ``reduction="none"`` one for each row.
+
+        Raises
+        ------
+        TypeError
+            If one of them is no tensor, or of the wrong dtype.
+        ValueError
+            If shapes do not match, or a code is out of range. Codes on an accelerator are not
+            looked at, which would make it wait.
+        """
+        _check_batch(logits, target, sample_weight)
+        if sample_weight is not None:
+            sample_weight = sample_weight.to(logits.dtype)
+        rows = self._rows(logits, target, sample_weight)
+        if sample_weight is not None:
+            rows = rows * sample_weight
+        if self.reduction == "none":
+            return rows
+        if self.reduction == "sum":
+            return rows.sum()
+        if sample_weight is None:
+            return rows.sum() / max(len(rows), 1)
+        total = sample_weight.sum()
+        return rows.sum() / torch.where(total == 0, torch.ones_like(total), total)
+
+    def per_row(self, logits, target) -> torch.Tensor:
+        """Compute the loss of each row, without weights.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n_samples, n_classes)
+            Scores of the classes.
+        target : Tensor of shape (n_samples,) or (n_samples, n_classes)
+            Codes, or soft labels.
+
+        Returns
+        -------
+        rows : Tensor of shape (n_samples,)
+            Losses.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no per_row.")
+
+    def on_epoch(self, epoch) -> None:
+        """Take notice that an epoch starts; losses with a schedule change here.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of epochs that were trained before.
+        """
+
+    @staticmethod
+    def log_proba(logits) -> torch.Tensor:
+        """Compute log-probabilities of the classes.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n_samples, n_classes)
+            Scores of the classes.
+
+        Returns
+        -------
+        log_proba : Tensor of shape (n_samples, n_classes)
+            Their log-softmax, finite wherever the logits are.
+        """
+        return torch.log_softmax(logits, dim=1)
+
+    @staticmethod
+    def soft_targets(target, n_classes, dtype) -> torch.Tensor:
+        """Turn targets of either kind into soft labels.
+
+        Parameters
+        ----------
+        target : Tensor of shape (n_samples,) or (n_samples, n_classes)
+            Codes, or soft labels.
+        n_classes : int
+            Number of classes.
+        dtype : torch.dtype
+            Of the soft labels.
+
+        Returns
+        -------
+        soft : Tensor of shape (n_samples, n_classes)
+            One-hot rows for codes, and soft labels as they are.
+        """
+        if target.is_floating_point():
+            return target.to(dtype)
+        return torch.nn.functional.one_hot(target.long(), n_classes).to(dtype)
+
+    def extra_repr(self) -> str:
+        """Write the parameters for the representation.
+
+        Returns
+        -------
+        text : str
+            Names and values; of tensors the shape.
+        """
+        shown = []
+        for name in inspect.signature(type(self)).parameters:
+            value = getattr(self, name)
+            if isinstance(value, torch.Tensor):
+                shown.append(f"{name}=<{' x '.join(map(str, value.shape))}>")
+            else:
+                shown.append(f"{name}={value!r}")
+        return ", ".join(shown)
+
+    def _rows(self, logits, target, sample_weight) -> torch.Tensor:
+        """Compute the loss of each row, which the weights have yet to multiply.
+
+        What a loss overrides whose rows depend on the weights of other rows.
+        """
+        return self.per_row(logits, target)
+
+    def _apply(self, fn, recurse=True):
+        try:
+            return super()._apply(fn, recurse)
+        except TypeError:
+            # Matrices are kept in float64, which not every kind of device knows.
+            for name, buffer in self.named_buffers(recurse=False):
+                if buffer.dtype == torch.float64:
+                    setattr(self, name, buffer.float())
+            return super()._apply(fn, recurse)
+
+
+def pick(values, target) -> torch.Tensor:
+    """Choose the value of the given class in each row, or the mean under a soft label.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_samples, n_classes)
+        What the row would cost with each label.
+    target : Tensor of shape (n_samples,) or (n_samples, n_classes)
+        Codes, or soft labels.
+
+    Returns
+    -------
+    picked : Tensor of shape (n_samples,)
+        For each row.
+    """
+    if target.is_floating_point():
+        return (values * target.to(values.dtype)).sum(dim=1)
+    return values.gather(1, target.long().unsqueeze(1)).squeeze(1)
+
+
+def floored_log_proba(logits, floor: float) -> torch.Tensor:
+    """Compute ``log(p + floor)``, which a loss may reward without limit.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n_samples, n_classes)
+        Scores of the classes.
+    floor : float
+        What to add to each probability, at least 0.
+
+    Returns
+    -------
+    log_proba : Tensor of shape (n_samples, n_classes)
+        For each class.
+    """
+    log_proba = torch.log_softmax(logits, dim=1)
+    if not floor:
+        return log_proba
+    return torch.logaddexp(log_proba, torch.full_like(log_proba, math.log(floor)))
+
+
+def _check_batch(logits, target, sample_weight) -> None:
+    for name, value in {"logits": logits, "target": target, "sample_weight": sample_weight}.items():
+        if not isinstance(value, torch.Tensor) and (name != "sample_weight" or value is not None):
+            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}.")
+    if not logits.is_floating_point():
+        raise TypeError(f"logits must be floating point, got {logits.dtype}.")
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            "logits must have shape (n_samples, n_classes) with at least two classes, got"
+            f" {tuple(logits.shape)}."
+        )
+    if target.is_floating_point():
+        if target.shape != logits.shape:
+            raise ValueError(
+                f"target is floating point, that is soft labels: it must have the shape of logits,"
+                f" {tuple(logits.shape)}, got {tuple(target.shape)}. Codes are integers."
+            )
+    elif target.dtype == torch.bool or target.is_complex():
+        raise TypeError(
+            f"target must be integer codes or floating-point soft labels, got {target.dtype}."
+        )
+    elif target.shape != logits.shape[:1]:
+        raise ValueError(
+            f"target is integer, that is codes: it must have shape ({len(logits)},), one for each"
+            f" row of logits, got {tuple(target.shape)}. Soft labels are floating point."
+        )
+    elif target.device.type == "cpu" and len(target):
+        low, high = int(target.min()), int(target.max())
+        if low < 0 or high >= logits.shape[1]:
+            raise ValueError(
+                f"target has the code {low if low < 0 else high}, but with {logits.shape[1]}"
+                f" columns of logits codes are 0 to {logits.shape[1] - 1}."
+            )
+    if sample_weight is not None and sample_weight.shape != logits.shape[:1]:
+        raise ValueError(
+            f"sample_weight must have shape ({len(logits)},), one for each row of logits, got"
+            f" {tuple(sample_weight.shape)}."
+        )
