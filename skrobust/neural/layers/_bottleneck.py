@@ -1,0 +1,160 @@
+"""A layer through which only so much information passes."""
+
+from numbers import Integral, Real
+
+import torch
+
+from skrobust.utils._sklearn import Interval, validate_params
+
+# Variances are kept in between; beyond, exponentials would overflow before anything is learned.
+_LOG_VARIANCE = 15.0
+
+
+class VariationalBottleneck(torch.nn.Module):
+    """Replace features by fewer random ones, at a price for what these tell about the row.
+
+    What passes is measured by the divergence of the random features of a row from standard normal
+    ones, in nats. The price adapts such that about `target_kl` pass: enough for the class, and
+    too little to memorise single rows with wrong labels.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    n_features : int
+        Number of features that come in, at least 1.
+    n_latent : int, default=None
+        Number of features that go out, at least 1. None is `n_features`.
+    target_kl : float, default=3.0
+        How many nats may pass for each row on average, not negative. To tell K classes takes up
+        to ``log(K)``.
+    log_beta : float, default=-5.0
+        Logarithm of the price at the start.
+
+    Attributes
+    ----------
+    kl : Tensor of shape (n_samples,) or None
+        What passed for each row of the last batch. None before the first, and in copies.
+    log_beta : Parameter of shape ()
+        Logarithm of the price.
+
+    See Also
+    --------
+    NestedDropout : Compresses features by leaving out the last ones.
+
+    Notes
+    -----
+    The training loss is ``cross_entropy + layer.penalty() + layer.dual_loss()``: by the penalty
+    the network learns to let less pass, at a price that is a constant there; by the dual loss the
+    price learns to rise while too much passes, and to fall otherwise. Both belong to the same
+    optimizer, whose decay of weights should leave out `log_beta`, or the price to an optimizer of
+    its own. Both are about the batch that was last passed through.
+
+    In training mode features are drawn from torch's default generator of the device; in
+    evaluation mode they are the means.
+
+    References
+    ----------
+    Alemi, Fischer, Dillon and Murphy (2017). Deep variational information bottleneck. ICLR.
+
+    Zhu, Simchowitz, Gadipudi and Gupta (2023). RePo: resilient model-based reinforcement learning
+    by regularizing posterior predictability. Advances in Neural Information Processing Systems 36.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrobust.neural.layers import VariationalBottleneck
+    >>> layer = VariationalBottleneck(20, n_latent=4)
+    >>> layer(torch.zeros(3, 20)).shape
+    torch.Size([3, 4])
+    >>> loss = layer.penalty() + layer.dual_loss()
+    >>> loss.backward()
+    """
+
+    @validate_params(
+        {
+            "n_features": [Interval(Integral, 1, None, closed="left")],
+            "n_latent": [Interval(Integral, 1, None, closed="left"), None],
+            "target_kl": [Interval(Real, 0, None, closed="left")],
+            "log_beta": [Interval(Real, None, None, closed="neither")],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def __init__(self, n_features, *, n_latent=None, target_kl=3.0, log_beta=-5.0):
+        super().__init__()
+        self.n_features = n_features
+        self.n_latent = n_features if n_latent is None else n_latent
+        self.target_kl = target_kl
+        self.log_beta = torch.nn.Parameter(torch.tensor(float(log_beta)))
+        self.encoder = torch.nn.Linear(n_features, 2 * self.n_latent)
+        self.kl = None
+
+    def forward(self, features) -> torch.Tensor:
+        """Draw random features, or in evaluation mode take their means.
+
+        Parameters
+        ----------
+        features : Tensor of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        latent : Tensor of shape (n_samples, n_latent)
+            Fewer features of each.
+        """
+        mean, log_variance = self.encoder(features).chunk(2, dim=-1)
+        log_variance = log_variance.clamp(-_LOG_VARIANCE, _LOG_VARIANCE)
+        variance = log_variance.exp()
+        self.kl = 0.5 * (mean.square() + variance - 1 - log_variance).sum(dim=-1)
+        if not self.training:
+            return mean
+        return mean + variance.sqrt() * torch.randn_like(mean)
+
+    def penalty(self) -> torch.Tensor:
+        """Compute the price of what passed in the last batch beyond the target.
+
+        Returns
+        -------
+        penalty : Tensor of shape ()
+            Negative if less passed. The price has no gradient.
+
+        Raises
+        ------
+        RuntimeError
+            If no batch has passed.
+        """
+        return self.log_beta.detach().exp() * self._excess()
+
+    def dual_loss(self) -> torch.Tensor:
+        """Compute the loss from which the price learns.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+            What passed has no gradient.
+
+        Raises
+        ------
+        RuntimeError
+            If no batch has passed.
+        """
+        return -self.log_beta * self._excess().detach()
+
+    def extra_repr(self) -> str:
+        """Write the parameters for the representation.
+
+        Returns
+        -------
+        text : str
+            Names and values.
+        """
+        return f"n_features={self.n_features}, n_latent={self.n_latent}, target_kl={self.target_kl}"
+
+    def _excess(self) -> torch.Tensor:
+        if self.kl is None:
+            raise RuntimeError("VariationalBottleneck has no penalty before a batch has passed.")
+        return self.kl.mean() - self.target_kl
+
+    def __getstate__(self):
+        # Tensors in the middle of a graph can be neither copied nor pickled.
+        return {**self.__dict__, "kl": None}

@@ -1,0 +1,178 @@
+"""Dropout that orders features: early ones matter more than late ones."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+
+from skrobust.utils._sklearn import Interval, validate_params
+
+
+class NestedDropout(torch.nn.Module):
+    """Keep the first k features, with one random k for the whole batch, and zero the others.
+
+    The first features are there in nearly every batch and learn what most rows have in common;
+    what only helps to memorise single rows, as wrong labels do, is left to the last ones. A width
+    that is chosen on held-out rows then leaves those out.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    n_features : int
+        Number of features, at least 1.
+    sigma : float, default=None
+        How wide random widths are, positive. None is an eighth of `n_features`, but at least 1.
+    axis : int, default=-1
+        Which axis of the input holds the features: -1 in a table, 1 for the channels of images.
+
+    Attributes
+    ----------
+    proba : ndarray of shape (n_features,)
+        Probability of each width, 1 to `n_features`.
+    width : int or None
+        How many features are kept in evaluation mode; to be set. None keeps all.
+    fixed_width : int or None
+        How many features are kept in training mode; to be set. None draws a width for each batch.
+        So two networks can share the width that one of them has drawn.
+    last_width : int or None
+        How many features were kept at the last call.
+
+    Raises
+    ------
+    ValueError
+        If an input has another number of features, or a width is not in 1 to `n_features`.
+
+    See Also
+    --------
+    VariationalBottleneck : Compresses features by noise.
+
+    Notes
+    -----
+    The probability of a width k is proportional to ``exp(-((k / sigma) ** 2))``. Features that
+    are kept are not rescaled.
+
+    The width is drawn from torch's default generator of the CPU, so that an accelerator need not
+    be waited for.
+
+    A linear layer without an intercept that follows has, for all widths at once, logits that are
+    cumulative sums over the features.
+
+    References
+    ----------
+    Rippel, Gelbart and Adams (2014). Learning ordered representations with nested dropout. ICML.
+
+    Chen, Hu, Shen, Ai and Suykens (2022). Compressing features for learning with noisy labels.
+    IEEE Transactions on Neural Networks and Learning Systems.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrobust.neural.layers import NestedDropout
+    >>> layer = NestedDropout(4)
+    >>> layer.proba.round(3)
+    array([0.952, 0.047, 0.   , 0.   ])
+    >>> layer.fixed_width = 2
+    >>> layer(torch.ones(1, 4))
+    tensor([[1., 1., 0., 0.]])
+    >>> layer.eval()(torch.ones(1, 4))
+    tensor([[1., 1., 1., 1.]])
+    """
+
+    @validate_params(
+        {
+            "n_features": [Interval(Integral, 1, None, closed="left")],
+            "sigma": [Interval(Real, 0, None, closed="neither"), None],
+            "axis": [Integral],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def __init__(self, n_features, *, sigma=None, axis=-1):
+        super().__init__()
+        self.n_features = n_features
+        self.sigma = sigma
+        self.axis = axis
+        self._width = self._fixed_width = self.last_width = None
+        spread = max(n_features / 8, 1) if sigma is None else sigma
+        exponents = -((np.arange(1, n_features + 1) / spread) ** 2)
+        weights = np.exp(exponents - exponents[0])
+        self.proba = weights / weights.sum()
+
+    @property
+    def width(self) -> int | None:
+        """How many features are kept in evaluation mode; None is all."""
+        return self._width
+
+    @width.setter
+    def width(self, value) -> None:
+        self._width = self._check_width("width", value)
+
+    @property
+    def fixed_width(self) -> int | None:
+        """How many features are kept in training mode; None draws a width for each batch."""
+        return self._fixed_width
+
+    @fixed_width.setter
+    def fixed_width(self, value) -> None:
+        self._fixed_width = self._check_width("fixed_width", value)
+
+    def draw_width(self) -> int:
+        """Draw a width.
+
+        Returns
+        -------
+        width : int
+            From 1 to `n_features`.
+        """
+        position = torch.rand((), dtype=torch.float64).item()
+        passed = np.searchsorted(np.cumsum(self.proba), position, side="right")
+        return min(int(passed) + 1, self.n_features)
+
+    def forward(self, features) -> torch.Tensor:
+        """Zero all features but the first ones.
+
+        Parameters
+        ----------
+        features : Tensor
+            Of any shape, with `n_features` along `axis`.
+
+        Returns
+        -------
+        features : Tensor
+            Of the same shape.
+        """
+        shape = tuple(features.shape)
+        if not -len(shape) <= self.axis < len(shape) or shape[self.axis] != self.n_features:
+            raise ValueError(
+                f"features must have {self.n_features} entries along axis {self.axis}, got the"
+                f" shape {shape}."
+            )
+        if self.training:
+            width = self.draw_width() if self.fixed_width is None else self.fixed_width
+        else:
+            width = self.n_features if self.width is None else self.width
+        self.last_width = width
+        if width == self.n_features:
+            return features
+        late = torch.arange(self.n_features, device=features.device) >= width
+        after = len(shape) - 1 - self.axis % len(shape)
+        return features.masked_fill(late.reshape(-1, *[1] * after), 0)
+
+    def extra_repr(self) -> str:
+        """Write the parameters for the representation.
+
+        Returns
+        -------
+        text : str
+            Names and values.
+        """
+        return f"n_features={self.n_features}, sigma={self.sigma}, axis={self.axis}"
+
+    def _check_width(self, name: str, value) -> int | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(f"{name} must be an integer or None, got {value!r}.")
+        if not 1 <= value <= self.n_features:
+            raise ValueError(f"{name} must be from 1 to {self.n_features}, got {value}.")
+        return int(value)
