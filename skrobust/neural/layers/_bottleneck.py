@@ -4,7 +4,8 @@ from numbers import Integral, Real
 
 import torch
 
-from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.neural._parameters import check_parameters
+from skrobust.utils._sklearn import Interval
 
 # Variances are kept in between; beyond, exponentials would overflow before anything is learned.
 _LOG_VARIANCE = 15.0
@@ -71,14 +72,13 @@ class VariationalBottleneck(torch.nn.Module):
     >>> loss.backward()
     """
 
-    @validate_params(
+    @check_parameters(
         {
             "n_features": [Interval(Integral, 1, None, closed="left")],
             "n_latent": [Interval(Integral, 1, None, closed="left"), None],
             "target_kl": [Interval(Real, 0, None, closed="left")],
             "log_beta": [Interval(Real, None, None, closed="neither")],
-        },
-        prefer_skip_nested_validation=True,
+        }
     )
     def __init__(self, n_features, *, n_latent=None, target_kl=3.0, log_beta=-5.0):
         super().__init__()

@@ -5,7 +5,8 @@ from numbers import Integral, Real
 
 import torch
 
-from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.neural._parameters import check_parameters
+from skrobust.utils._sklearn import Interval
 
 # How probable a class is for a row that points exactly its way, with the default scale.
 _HIGHEST_PROBA = 0.99
@@ -66,13 +67,12 @@ class FixedSimplex(torch.nn.Module):
     tensor([[ 1.0000, -0.5000, -0.5000]])
     """
 
-    @validate_params(
+    @check_parameters(
         {
             "n_features": [Interval(Integral, 1, None, closed="left")],
             "n_classes": [Interval(Integral, 2, None, closed="left")],
             "scale": [Interval(Real, 0, None, closed="neither"), None],
-        },
-        prefer_skip_nested_validation=True,
+        }
     )
     def __init__(self, n_features, n_classes, *, scale=None):
         super().__init__()

@@ -5,7 +5,8 @@ from numbers import Real
 
 import torch
 
-from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.neural._parameters import check_parameters
+from skrobust.utils._sklearn import Interval
 
 _HIGHEST_FACTOR = 5.0
 
@@ -53,9 +54,7 @@ class HiddenNoise(torch.nn.Module):
     tensor([[0.5789, 0.6398, 0.7071, 0.6398, 0.5789]])
     """
 
-    @validate_params(
-        {"std": [Interval(Real, 0, None, closed="left")]}, prefer_skip_nested_validation=True
-    )
+    @check_parameters({"std": [Interval(Real, 0, None, closed="left")]})
     def __init__(self, std=0.1):
         super().__init__()
         self.std = std

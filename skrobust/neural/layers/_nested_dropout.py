@@ -5,7 +5,8 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 
-from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.neural._parameters import check_parameters
+from skrobust.utils._sklearn import Interval
 
 
 class NestedDropout(torch.nn.Module):
@@ -79,13 +80,12 @@ class NestedDropout(torch.nn.Module):
     tensor([[1., 1., 1., 1.]])
     """
 
-    @validate_params(
+    @check_parameters(
         {
             "n_features": [Interval(Integral, 1, None, closed="left")],
             "sigma": [Interval(Real, 0, None, closed="neither"), None],
             "axis": [Integral],
-        },
-        prefer_skip_nested_validation=True,
+        }
     )
     def __init__(self, n_features, *, sigma=None, axis=-1):
         super().__init__()

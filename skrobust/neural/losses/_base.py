@@ -5,7 +5,8 @@ import math
 
 import torch
 
-from skrobust.utils._sklearn import StrOptions, validate_params
+from skrobust.neural._parameters import check_parameters
+from skrobust.utils._sklearn import StrOptions
 
 _REDUCTION = [StrOptions({"mean", "sum", "none"})]
 
@@ -59,7 +60,7 @@ class RobustLoss(torch.nn.Module):
 
     batch_only = False
 
-    @validate_params({"reduction": _REDUCTION}, prefer_skip_nested_validation=True)
+    @check_parameters({"reduction": _REDUCTION})
     def __init__(self, *, reduction="mean"):
         super().__init__()
         self.reduction = reduction

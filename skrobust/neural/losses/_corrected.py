@@ -5,10 +5,11 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 
+from skrobust.neural._parameters import check_parameters
 from skrobust.neural.losses._base import RobustLoss, pick
 from skrobust.noise._resolve import check_usable
 from skrobust.noise._transitions import check_transition
-from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.utils._sklearn import Interval
 
 
 class ForwardCorrected(RobustLoss):
@@ -186,13 +187,12 @@ class VolumeMinimizing(RobustLoss):
            [0.107, 0.893]], dtype=float32)
     """
 
-    @validate_params(
+    @check_parameters(
         {
             "n_classes": [Interval(Integral, 2, None, closed="left")],
             "penalty": [Interval(Real, 0, None, closed="left")],
             "start": [Interval(Real, None, None, closed="neither")],
-        },
-        prefer_skip_nested_validation=False,
+        }
     )
     def __init__(self, n_classes, *, penalty=1e-4, start=-2.0, reduction="mean"):
         super().__init__(reduction=reduction)

@@ -4,8 +4,9 @@ from numbers import Integral, Real
 
 import torch
 
+from skrobust.neural._parameters import check_parameters
 from skrobust.neural.losses._base import RobustLoss, pick
-from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.utils._sklearn import Interval
 
 
 class CrossEntropy(RobustLoss):
@@ -83,13 +84,12 @@ class GeneralizedCrossEntropy(RobustLoss):
     tensor([0.1016, 0.5492])
     """
 
-    @validate_params(
+    @check_parameters(
         {
             "q": [Interval(Real, 0, 1, closed="right")],
             "truncation": [Interval(Real, 0, 1, closed="neither"), None],
             "warmup": [Interval(Integral, 0, None, closed="left")],
-        },
-        prefer_skip_nested_validation=False,
+        }
     )
     def __init__(self, q=0.7, *, truncation=None, warmup=0, reduction="mean"):
         super().__init__(reduction=reduction)

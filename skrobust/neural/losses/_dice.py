@@ -4,8 +4,9 @@ from numbers import Real
 
 import torch
 
+from skrobust.neural._parameters import check_parameters
 from skrobust.neural.losses._base import RobustLoss
-from skrobust.utils._sklearn import Interval, StrOptions, validate_params
+from skrobust.utils._sklearn import Interval, StrOptions
 
 
 class SoftDice(RobustLoss):
@@ -69,13 +70,12 @@ class SoftDice(RobustLoss):
 
     batch_only = True
 
-    @validate_params(
+    @check_parameters(
         {
             "kind": [StrOptions({"weighted", "robust"})],
             "gamma": [Interval(Real, 1, 2, closed="both")],
             "smooth": [Interval(Real, 0, None, closed="neither")],
-        },
-        prefer_skip_nested_validation=False,
+        }
     )
     def __init__(self, kind="weighted", *, gamma=1.5, smooth=1e-5, reduction="mean"):
         super().__init__(reduction=reduction)

@@ -4,8 +4,9 @@ from numbers import Integral, Real
 
 import torch
 
+from skrobust.neural._parameters import check_parameters
 from skrobust.neural.losses._base import RobustLoss, floored_log_proba, pick
-from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.utils._sklearn import Interval
 
 _WEIGHT = [Interval(Real, 0, None, closed="left")]
 _FLOOR = [Interval(Real, 0, 1, closed="left")]
@@ -66,15 +67,14 @@ class CORES(RobustLoss):
     tensor([-1.0986,  0.0000])
     """
 
-    @validate_params(
+    @check_parameters(
         {
             "beta": _WEIGHT,
             "warmup": [_EPOCHS],
             "ramp": [_EPOCHS],
             "sieve": [_EPOCHS, None],
             "floor": _FLOOR,
-        },
-        prefer_skip_nested_validation=False,
+        }
     )
     def __init__(self, beta=2.0, *, warmup=10, ramp=30, sieve=30, floor=1e-8, reduction="mean"):
         super().__init__(reduction=reduction)
@@ -149,7 +149,7 @@ class PeerLoss(RobustLoss):
 
     batch_only = True
 
-    @validate_params({"alpha": _WEIGHT, "floor": _FLOOR}, prefer_skip_nested_validation=False)
+    @check_parameters({"alpha": _WEIGHT, "floor": _FLOOR})
     def __init__(self, alpha=1.0, *, floor=1e-8, reduction="mean"):
         super().__init__(reduction=reduction)
         self.alpha = alpha

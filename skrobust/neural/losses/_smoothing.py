@@ -4,8 +4,9 @@ from numbers import Real
 
 import torch
 
+from skrobust.neural._parameters import check_parameters
 from skrobust.neural.losses._base import RobustLoss, pick
-from skrobust.utils._sklearn import Interval, StrOptions, validate_params
+from skrobust.utils._sklearn import Interval, StrOptions
 
 
 class LabelSmoothing(RobustLoss):
@@ -50,10 +51,7 @@ class LabelSmoothing(RobustLoss):
     tensor(-0.1144)
     """
 
-    @validate_params(
-        {"smoothing": [Interval(Real, None, 1, closed="neither")]},
-        prefer_skip_nested_validation=False,
-    )
+    @check_parameters({"smoothing": [Interval(Real, None, 1, closed="neither")]})
     def __init__(self, smoothing=0.1, *, reduction="mean"):
         super().__init__(reduction=reduction)
         self.smoothing = smoothing
@@ -103,12 +101,11 @@ class Bootstrapping(RobustLoss):
     tensor(1.8631)
     """
 
-    @validate_params(
+    @check_parameters(
         {
             "beta": [Interval(Real, 0, 1, closed="both")],
             "kind": [StrOptions({"soft", "hard"})],
-        },
-        prefer_skip_nested_validation=False,
+        }
     )
     def __init__(self, beta=0.95, *, kind="soft", reduction="mean"):
         super().__init__(reduction=reduction)

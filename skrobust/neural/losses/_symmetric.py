@@ -4,8 +4,9 @@ from numbers import Real
 
 import torch
 
+from skrobust.neural._parameters import check_parameters
 from skrobust.neural.losses._base import RobustLoss, pick
-from skrobust.utils._sklearn import Interval, StrOptions, validate_params
+from skrobust.utils._sklearn import Interval, StrOptions
 
 _FACTOR = [Interval(Real, 0, None, closed="left")]
 _LOG_ZERO = [Interval(Real, None, 0, closed="neither")]
@@ -136,10 +137,7 @@ class SymmetricCrossEntropy(RobustLoss):
     tensor(0.4105)
     """
 
-    @validate_params(
-        {"alpha": _FACTOR, "beta": _FACTOR, "log_zero": _LOG_ZERO},
-        prefer_skip_nested_validation=False,
-    )
+    @check_parameters({"alpha": _FACTOR, "beta": _FACTOR, "log_zero": _LOG_ZERO})
     def __init__(self, alpha=0.1, beta=1.0, *, log_zero=-4.0, reduction="mean"):
         super().__init__(reduction=reduction)
         self.alpha = alpha
@@ -198,15 +196,14 @@ class ActivePassiveLoss(RobustLoss):
     tensor(1.7500)
     """
 
-    @validate_params(
+    @check_parameters(
         {
             "active": [StrOptions({"nce", "ce"})],
             "passive": [StrOptions({"rce", "mae"})],
             "alpha": _FACTOR,
             "beta": _FACTOR,
             "log_zero": _LOG_ZERO,
-        },
-        prefer_skip_nested_validation=False,
+        }
     )
     def __init__(
         self, active="nce", passive="rce", alpha=1.0, beta=1.0, *, log_zero=-4.0, reduction="mean"

@@ -4,8 +4,9 @@ from numbers import Real
 
 import torch
 
+from skrobust.neural._parameters import check_parameters
 from skrobust.neural.losses._base import RobustLoss, pick
-from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.utils._sklearn import Interval
 
 
 class TripletAlignment(RobustLoss):
@@ -51,12 +52,11 @@ class TripletAlignment(RobustLoss):
     tensor([0.0000, 0.2000])
     """
 
-    @validate_params(
+    @check_parameters(
         {
             "margin": [Interval(Real, 0, None, closed="left")],
             "temperature": [Interval(Real, 0, None, closed="neither")],
-        },
-        prefer_skip_nested_validation=False,
+        }
     )
     def __init__(self, margin=0.1, *, temperature=0.015, reduction="mean"):
         super().__init__(reduction=reduction)

@@ -374,7 +374,7 @@ def test_triplet_bounds_the_hardest_negative(seed):
     hardest = cosines.masked_fill(own, -9).amax(dim=1)
     hinge = (0.1 - cosines[own] + hardest).clamp(min=0)
     rows = TripletAlignment(reduction="none")(cosines, codes)
-    assert (rows >= hinge).all()
+    assert (rows >= hinge - 1e-12).all()
     assert (rows <= hinge + 0.015 * np.log(3) + 1e-12).all()
     sharp = TripletAlignment(temperature=1e-6, reduction="none")(cosines, codes)
     torch.testing.assert_close(sharp, hinge, atol=1e-5, rtol=0)
