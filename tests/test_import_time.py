@@ -47,3 +47,26 @@ def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_room"):
         skrobust.no_such_room  # noqa: B018
     assert "detection" in dir(skrobust)
+
+
+@pytest.mark.parametrize("missing", ["torch", "skorch"])
+def test_without_torch_everything_else_works(missing):
+    script = f"""
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {missing!r}:
+            raise ImportError("it is hidden")
+sys.meta_path.insert(0, Missing())
+from sklearn.datasets import load_iris
+from skrobust.wrappers import CleaningClassifier
+CleaningClassifier().fit(*load_iris(return_X_y=True))
+import skrobust
+try:
+    skrobust.neural
+except ImportError as error:
+    print(error)
+"""
+    said = _run("-W", "error", "-c", script).stdout
+    assert f"skrobust.neural needs {missing}" in said
+    assert 'pip install "skrobust[neural]"' in said

@@ -1,0 +1,15 @@
+"""Neural classifiers for noisy labels: scikit-learn estimators with a torch network inside.
+
+Needs torch and skorch, which ``pip install "skrobust[neural]"`` brings; the rest of the package
+does without them.
+"""
+
+from skrobust.neural._require import require_torch
+
+require_torch()
+
+from skrobust.neural import _staging  # noqa: E402, F401 - registers itself
+from skrobust.neural._callbacks import HalfFineTuning  # noqa: E402
+from skrobust.neural._neural_classifier import NeuralClassifier  # noqa: E402
+
+__all__ = ["HalfFineTuning", "NeuralClassifier", "layers", "losses", "modules"]

@@ -1,0 +1,559 @@
+"""What the neural classifiers have in common: data in, a net inside, predictions out."""
+
+import copy
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from torch.nn import Linear, Sequential
+
+from skrobust.neural import losses
+from skrobust.neural._callbacks import BestEpoch, Progress, WeightAverage
+from skrobust.neural._device import explain_out_of_memory, own_generators, resolve_device
+from skrobust.neural._dynamics import DynamicsRecorder
+from skrobust.neural._net import Net
+from skrobust.neural._optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    optimizer_class,
+    optimizer_options,
+)
+from skrobust.neural._rows import Rows, make_rows
+from skrobust.neural._table import EpochTable
+from skrobust.neural.layers import HiddenNoise
+from skrobust.neural.modules import MLP
+from skrobust.utils._data import LabelledData, check_labelled_data
+from skrobust.utils._labels import encode_labels_like
+from skrobust.utils._random import draw_seed, private_random_state
+from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight, fit_context
+
+CRITERIA = {
+    "cross_entropy": losses.CrossEntropy,
+    "generalized_cross_entropy": losses.GeneralizedCrossEntropy,
+    "symmetric_cross_entropy": losses.SymmetricCrossEntropy,
+    "normalized_cross_entropy": losses.NormalizedCrossEntropy,
+    "mean_absolute_error": losses.MeanAbsoluteError,
+    "active_passive": losses.ActivePassiveLoss,
+    "bootstrapping": losses.Bootstrapping,
+    "cores": losses.CORES,
+    "peer": losses.PeerLoss,
+}
+"""What `criterion` may be called; the losses have their default parameters."""
+
+# batch_size="auto": at most so many rows, and all if there are no more.
+_AUTO_BATCH = 256
+# early_stopping="auto" holds rows out where there are more than this.
+_MANY_ROWS = 10_000
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
+    """Base class of classifiers that have a skorch net.
+
+    A subclass overrides as few as possible of :meth:`_build_module`, :meth:`_build_criterion`,
+    :meth:`_net_options`, :meth:`_own_callbacks`, and the class of the net in `_net_class`.
+    """
+
+    _net_class = Net
+    # Mini-batches are drawn by chance.
+    _exact_evidence = False
+
+    _parameter_constraints: dict = {
+        "module": [torch.nn.Module, callable, None],
+        "hidden_layer_sizes": ["array-like"],
+        "activation": [str],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "criterion": [StrOptions(set(CRITERIA)), torch.nn.Module, callable],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_schedule": [StrOptions(set(SCHEDULES))],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "gradient_clip": [None, Interval(Real, 0, None, closed="neither")],
+        "label_smoothing": [Interval(Real, None, 1, closed="neither")],
+        "mixup": [Interval(Real, 0, None, closed="left")],
+        "consistency": [Interval(Real, 0, None, closed="left")],
+        "input_noise": [Interval(Real, 0, None, closed="neither")],
+        "hidden_noise": [Interval(Real, 0, None, closed="left")],
+        "ema_decay": [None, Interval(Real, 0, 1, closed="neither")],
+        "mixed_precision": [None, StrOptions(set(_PRECISIONS))],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_score": [StrOptions({"accuracy", "loss"})],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "record_dynamics": ["boolean"],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "dtype": [StrOptions(set(_DTYPES))],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "callbacks": [None, list, tuple],
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # What a subclass may write anew ---------------------------------------------------------
+
+    def _build_module(self, shape, n_classes: int) -> torch.nn.Module:
+        """Make the network, its weights drawn from torch's generator."""
+        if self.module is None:
+            sizes = tuple(self.hidden_layer_sizes)
+            return MLP(
+                shape,
+                n_classes,
+                hidden_layer_sizes=sizes,
+                activation=self.activation,
+                dropout=self.dropout,
+            )
+        if isinstance(self.module, torch.nn.Module):
+            return copy.deepcopy(self.module)
+        return self.module(shape, n_classes)
+
+    def _build_criterion(self, n_classes: int) -> torch.nn.Module:
+        """Make the loss, one number per row."""
+        if isinstance(self.criterion, str):
+            return CRITERIA[self.criterion](reduction="none")
+        if isinstance(self.criterion, torch.nn.Module):
+            criterion = copy.deepcopy(self.criterion)
+        else:
+            criterion = self.criterion()
+        if hasattr(criterion, "reduction"):
+            criterion.reduction = "none"
+        return criterion
+
+    def _net_options(self) -> dict:
+        """What the net is to know besides; see :meth:`Net.configure`."""
+        return {
+            "schedule": self.learning_rate_schedule,
+            "gradient_clip": self.gradient_clip,
+            "label_smoothing": self.label_smoothing,
+            "mixup": self.mixup,
+            "consistency": self.consistency,
+            "input_noise": self.input_noise,
+            "requested_device": str(self.device),
+        }
+
+    def _own_callbacks(self) -> list:
+        """Callbacks of the method itself."""
+        return []
+
+    # Fitting --------------------------------------------------------------------------------
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None, target_proba=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, ...)
+            Numbers: a table, or anything with more axes that `module` takes, such as images of
+            shape (n_samples, n_channels, height, width). Bytes with more than two axes reach the
+            network as numbers in [0, 1]. An array on disk is read batch by batch.
+        y : array-like of shape (n_samples,)
+            Given labels. Rows whose label is None, NaN or blank are not trained on.
+        verified_labels : array-like of shape (n_samples,), default=None
+            Labels as checked by a person, missing where nobody looked. They are trained on
+            instead of those in `y`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights. Those of a batch multiply its losses.
+        target_proba : array-like of shape (n_samples, n_classes), default=None
+            Probabilities of the classes, in sorted order, to learn instead of the labels.
+
+        Returns
+        -------
+        self : object
+            Fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If X has NaN or infinite entries, `batch_size` is larger than the rows to train on,
+            `module` gives another number of outputs than there are classes, or the loss becomes
+            infinite in the first epoch. Where it does later, a warning says so and the weights
+            of the epoch before are kept.
+        """
+        data, X = self._check_fit(X, y, verified_labels, sample_weight)
+        if target_proba is not None:
+            target_proba = check_targets(target_proba, data)
+        again = self.warm_start and hasattr(self, "net_")
+        if again:
+            self._check_same_classes(data.classes)
+        seed = draw_seed(private_random_state(self.random_state))
+        self._train(data, X, target_proba, seed, again=again)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, *, sample_weight=None):
+        """Train for one more epoch on these rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, ...)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Given labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that there will be; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        self : object
+            Fitted classifier.
+        """
+        first = not hasattr(self, "net_")
+        if first and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        if not first and classes is not None:
+            self._check_same_classes(np.unique(classes))
+        data, X = self._check_fit(
+            X, y, None, sample_weight, classes=self.classes_ if not first else np.unique(classes)
+        )
+        seed = draw_seed(private_random_state(self.random_state))
+        self._train(data, X, None, seed, again=not first, n_epochs=1, partial=True)
+        return self
+
+    def _check_fit(self, X, y, verified_labels, sample_weight, *, classes=None):
+        """Validate what is to be trained on, before any work."""
+        resolve_device(self.device)
+        reset = classes is None or not hasattr(self, "net_")
+        numbers = self._check_input(X, reset=reset)
+        if classes is None:
+            data = check_labelled_data(
+                numbers, y, verified_labels=verified_labels, sample_weight=sample_weight
+            )
+        else:
+            data = _check_more(numbers, y, classes, sample_weight)
+        return data, numbers
+
+    def _check_input(self, X, *, reset: bool):
+        """Validate rows as numbers."""
+        if sparse.issparse(X) or not hasattr(X, "dtype") or X.dtype != np.uint8 or X.ndim < 3:
+            dtype = [np.float64, np.float32]
+        else:
+            dtype = np.uint8
+        return validate_data(
+            self, X, accept_sparse="csr", dtype=dtype, allow_nd=self.module is not None, reset=reset
+        )
+
+    def _check_same_classes(self, classes) -> None:
+        if not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"This classifier was trained on the classes {self.classes_.tolist()}, and cannot"
+                f" go on with {classes.tolist()}: clone it to start anew."
+            )
+
+    def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False) -> None:
+        device, dtype = resolve_device(self.device), _DTYPES[self.dtype]
+        used = np.flatnonzero(data.used)
+        train, valid = used, None
+        if not partial and self._holds_out(len(used)):
+            train, valid = self._split(used, data.best_codes, seed)
+        batch_size = self._batch_size(len(train), partial)
+        target = data.best_codes if proba is None else proba
+        what = (
+            f"The memory of the device {device} ran out with rows of shape {X.shape[1:]} in"
+            f" batches of {batch_size}: lower batch_size, or the size of the network."
+        )
+        n_epochs = self.max_epochs if n_epochs is None else n_epochs
+        seed = (seed + getattr(self, "_n_trainings", 0)) % 2**31 if again else seed
+        with own_generators(device, seed), explain_out_of_memory(what):
+            rows = make_rows(X, target, data.sample_weight, dtype=dtype, device=device)
+            parts = rows.part(train), None if valid is None else rows.part(valid)
+            if not again:
+                net = self._make_net(parts[0], X, data.classes, batch_size, device, dtype)
+                # From here on there is something to keep, whatever interrupts the training.
+                self.net_, self.classes_, self._n_trainings = net, data.classes, 0
+            self.net_.set_params(max_epochs=n_epochs, batch_size=batch_size)
+            self._prepare(parts, n_epochs, data)
+            self._run(parts)
+
+    def _holds_out(self, n_rows: int) -> bool:
+        if self.early_stopping == "auto":
+            return n_rows > _MANY_ROWS
+        return bool(self.early_stopping)
+
+    def _split(self, used, codes, seed):
+        """Hold out rows, of each class its share where that is possible."""
+        _, counts = np.unique(codes[used], return_counts=True)
+        n_valid = int(np.ceil(self.validation_fraction * len(used)))
+        enough = counts.min() >= 2 and min(n_valid, len(used) - n_valid) >= len(counts)
+        if n_valid >= len(used):
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} leaves none of {len(used)} rows"
+                " to train on: lower it, or set early_stopping=False."
+            )
+        train, valid = train_test_split(
+            used, test_size=n_valid, stratify=codes[used] if enough else None, random_state=seed
+        )
+        return np.sort(train), np.sort(valid)
+
+    def _batch_size(self, n_rows: int, partial: bool) -> int:
+        if self.batch_size == "auto":
+            return min(_AUTO_BATCH, n_rows)
+        if self.batch_size > n_rows and not partial:
+            raise ValueError(
+                f"batch_size={self.batch_size} is larger than the {n_rows} rows to train on: use"
+                " 'auto', or a smaller one."
+            )
+        return min(self.batch_size, n_rows)
+
+    def _make_net(self, rows, X, classes, batch_size, device, dtype) -> Net:
+        shape = X.shape[1] if X.ndim == 2 else X.shape[1:]
+        module = self._build_module(shape, len(classes))
+        if self.hidden_noise:
+            module.head = Sequential(HiddenNoise(self.hidden_noise), split(module).head)
+        module = module.to(device, dtype)
+        self._check_outputs(module, rows, len(classes))
+        optimizer = optimizer_class(self.optimizer)
+        options = optimizer_options(
+            optimizer, weight_decay=self.weight_decay, momentum=self.momentum, device=device
+        )
+        net = self._net_class(
+            module,
+            self._build_criterion(len(classes)).to(device, dtype),
+            optimizer=optimizer,
+            lr=self.learning_rate,
+            batch_size=batch_size,
+            train_split=None,
+            device=str(device),
+            verbose=0,
+            callbacks=[],
+            **{f"optimizer__{name}": value for name, value in options.items()},
+        )
+        net.configure(n_classes=len(classes), widest=_widest(module, rows), **self._net_options())
+        if self.ema_decay is not None:
+            net.configure(average=WeightAverage(self.ema_decay))
+        return net.initialize()
+
+    def _check_outputs(self, module, rows, n_classes) -> None:
+        """Refuse a network whose outputs are not one per class; also makes lazy layers."""
+        module.eval()
+        first = rows.order(shuffle=False)[:2]
+        with torch.no_grad():
+            output = self._forward(module, rows.input_at(first))
+        shape = tuple(getattr(output, "shape", ()))
+        if shape != (len(first), n_classes):
+            raise ValueError(
+                f"module gives outputs of shape {shape} for {len(first)} rows, and must give"
+                f" {(len(first), n_classes)}: one for each of the {n_classes} classes."
+            )
+
+    def _forward(self, module, X):
+        return module(X)
+
+    def _prepare(self, parts, n_epochs, data) -> None:
+        """Tell the net about this training."""
+        net = self.net_
+        device_type = net.device.partition(":")[0]
+        kind = _PRECISIONS.get(self.mixed_precision)
+        needs_scaler = kind is torch.float16 and device_type == "cuda"
+        net.configure(
+            n_epochs=n_epochs,
+            device_type=device_type,
+            mixed_precision=kind,
+            scaler=torch.amp.GradScaler(device_type) if needs_scaler else None,
+            input_scale=_spread(parts[0]) if self.consistency else None,
+            first_epoch=len(net.history),
+        )
+        callbacks = [] if net.option("average") is None else [net.option("average")]
+        callbacks += self._own_callbacks()
+        if self.record_dynamics:
+            self._recorder = DynamicsRecorder(data.n_samples, len(data.classes))
+            callbacks.append(self._recorder)
+        if parts[1] is not None:
+            callbacks.append(BestEpoch(self.validation_score, self.n_iter_no_change))
+        if self.verbose:
+            callbacks.append(Progress(int(self.verbose)))
+        net.callbacks = [*callbacks, *(self.callbacks or ())]
+        net.initialize_callbacks()
+
+    def _run(self, parts) -> None:
+        """Train, and leave everything in order even if that is interrupted."""
+        net = self.net_
+        try:
+            net.notify("on_train_begin", X=parts[0], y=None)
+            net.fit_loop(parts)
+        except Exception:
+            if not any("dur" in epoch for epoch in net.history):
+                del self.net_  # nothing was learned that could be kept
+            raise
+        finally:
+            if hasattr(self, "net_"):
+                net.notify("on_train_end", X=parts[0], y=None)
+                # They may hold much, and are not needed again.
+                net.callbacks, net.callbacks_ = [], []
+                self._n_trainings += 1
+                self._conclude()
+        if net.diverged_ is None:
+            return
+        epoch = net.diverged_
+        advice = "Lower learning_rate, set gradient_clip, or scale X."
+        if epoch == net.option("first_epoch") + 1:
+            message = f"The loss became infinite or NaN in epoch {epoch}, the first. {advice}"
+            if epoch == 1:
+                del self.net_
+            raise ValueError(message)
+        warnings.warn(
+            f"The loss became infinite or NaN in epoch {epoch}: the training stopped, and the"
+            f" weights of epoch {epoch - 1} are kept. {advice}",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+    def _conclude(self) -> None:
+        """Set what is known after a training, whole or not."""
+        history = self.net_.history
+        self.n_iter_ = len(history)
+        self.history_ = EpochTable.of(history)
+        if self.record_dynamics:
+            self.training_dynamics_ = self._recorder.result()
+            del self._recorder
+
+    # Predicting -----------------------------------------------------------------------------
+
+    @property
+    def module_(self) -> torch.nn.Module:
+        """The trained network."""
+        check_is_fitted(self, "net_")
+        return self.net_.module_
+
+    def _rows_to_predict(self, X) -> Rows:
+        check_is_fitted(self)
+        X = self._check_input(X, reset=False)
+        device = torch.device(self.net_.device)
+        dtype = next(
+            (p.dtype for p in self.net_.module_.parameters() if p.is_floating_point()),
+            _DTYPES[self.dtype],
+        )
+        return make_rows(X, None, None, dtype=dtype, device=device)
+
+    def _logits(self, X) -> torch.Tensor:
+        """Scores of the classes, shape (n_samples, n_classes), float64, on the CPU."""
+        rows = self._rows_to_predict(X)
+        with explain_out_of_memory("The memory of the device ran out while predicting."):
+            return self.net_.predict_logits(rows, lambda x: self._forward(self.net_.module_, x))
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, ...)
+            Rows.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Labels.
+        """
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(dim=1).numpy()]
+
+    def predict_proba(self, X):
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, ...)
+            Rows.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of ``classes_``.
+        """
+        return torch.softmax(self._logits(X), dim=1).numpy()
+
+    def predict_log_proba(self, X):
+        """Predict logarithms of probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, ...)
+            Rows.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+            Logarithms, in the order of ``classes_``.
+        """
+        return torch.log_softmax(self._logits(X), dim=1).numpy()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
+
+def split(module) -> torch.nn.Module:
+    """Refuse a network that has no features between which and its scores something can be put."""
+    if not (hasattr(module, "features") and isinstance(getattr(module, "head", None), Linear)):
+        raise ValueError(
+            f"module makes a {type(module).__name__}, which has no method `features` and no linear"
+            " layer `head` that reads its scores off them, as those of skrobust.neural.modules do."
+        )
+    return module
+
+
+def check_targets(target_proba, data) -> np.ndarray:
+    """Validate probabilities of classes that are to be learned instead of labels."""
+    proba = np.asarray(target_proba, dtype=np.float64)
+    expected = (data.n_samples, len(data.classes))
+    if proba.shape != expected:
+        raise ValueError(
+            f"target_proba must have the shape {expected}: a row for each label, and a column for"
+            f" each class in sorted order. It has {proba.shape}."
+        )
+    sums = proba.sum(axis=1)
+    if not np.isfinite(proba).all() or proba.min() < 0 or np.abs(sums - 1).max() > 1e-3:
+        raise ValueError(
+            "target_proba must hold probabilities: finite, none negative, summing to 1 per row."
+        )
+    return proba
+
+
+def _check_more(X, y, classes, sample_weight) -> LabelledData:
+    """Validate rows of classes that are known already, of which some may be missing here."""
+    codes = encode_labels_like(y, classes, name="y")
+    check_consistent_length(X, codes)
+    weight = None if sample_weight is None else check_sample_weight(sample_weight, X)
+    data = LabelledData(X, codes, classes, np.full(len(codes), -1, dtype=np.intp), weight)
+    if not data.used.any():
+        raise ValueError("y has no label: there is nothing to learn.")
+    return data
+
+
+def _spread(rows: Rows) -> torch.Tensor:
+    """Standard deviation of the input, per feature of a table, else of all numbers."""
+    sample = rows.input_at(rows.order(shuffle=True)[:10_000])
+    return sample.std(dim=0, correction=0) if sample.ndim == 2 else sample.std()
+
+
+def _widest(module, rows: Rows) -> int:
+    """How many numbers one row takes where the network is widest."""
+    widest = [1]
+
+    def look(_, __, output):
+        if isinstance(output, torch.Tensor) and len(output):
+            widest.append(output.numel() // len(output))
+
+    hooks = [part.register_forward_hook(look) for part in module.modules()]
+    try:
+        with torch.no_grad():
+            module(rows.input_at(rows.order(shuffle=False)[:2]))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(widest)

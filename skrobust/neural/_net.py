@@ -1,0 +1,330 @@
+"""The skorch net inside every classifier of this room: batches of slices, one loss per row."""
+
+import io
+import math
+import time
+
+import torch
+from skorch import NeuralNet
+
+from skrobust.neural._device import resolve_device
+from skrobust.neural._optimizers import schedule_factor
+from skrobust.neural.losses import RobustLoss
+
+# Entries of hidden layers that predictions may have in memory at a time, roughly.
+_PREDICTED_ENTRIES = 2**22
+
+
+class Batches:
+    """Yields the rows of a data set in batches.
+
+    Per-row collation is what makes training of small networks slow; here a batch is one look-up
+    by a slice of a permutation that was drawn once for the epoch.
+
+    Parameters
+    ----------
+    rows : Rows
+        Rows.
+    batch_size : int
+        Rows per batch. The last one may be smaller, but is never a single row unless it is the
+        only one: norms over a batch need two.
+    shuffle : bool
+        Whether to draw a new order each time, from torch's generator of the CPU.
+    """
+
+    def __init__(self, rows, batch_size: int, *, shuffle: bool):
+        self.rows, self.batch_size, self.shuffle = rows, batch_size, shuffle
+        n_rows = len(rows)
+        starts = list(range(0, n_rows, batch_size))
+        if len(starts) > 1 and n_rows - starts[-1] == 1:
+            starts.pop()
+        self._bounds = list(zip(starts, [*starts[1:], n_rows], strict=True))
+
+    def __len__(self) -> int:
+        return len(self._bounds)
+
+    def __iter__(self):
+        order = self.rows.order(shuffle=self.shuffle)
+        for start, stop in self._bounds:
+            yield self.rows.take(order[start:stop])
+
+
+class Net(NeuralNet):
+    """A skorch net whose loss is a mean over weighed rows, and whose epochs are cheap.
+
+    What a method of training needs is written in :meth:`compute_loss`. Options that skorch does
+    not know are set by :meth:`configure`.
+    """
+
+    _options: dict = {}
+
+    def configure(self, **options) -> "Net":
+        """Set options: `mixed_precision`, `gradient_clip`, `schedule`, `n_epochs`, `mixup`."""
+        self.__dict__["_options"] = {**self._options, **options}
+        return self
+
+    def option(self, name, default=None):
+        """Look up an option."""
+        return self._options.get(name, default)
+
+    @property
+    def _default_callbacks(self):
+        return []
+
+    def get_dataset(self, X, y=None):
+        """Rows are a data set already."""
+        return X
+
+    def get_iterator(self, dataset, training=False):
+        """Make the batches of an epoch."""
+        size = self.batch_size if training else max(self.batch_size, 1024)
+        return Batches(dataset, min(size, len(dataset)), shuffle=training)
+
+    def infer(self, x, **fit_params):
+        """Compute logits of a batch."""
+        return self.module_(x["X"] if isinstance(x, dict) else x)
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Compute the mean loss of a batch, rows weighed."""
+        return self.row_losses(y_pred, y_true, X.get("sample_weight")).mean()
+
+    def row_losses(self, logits, target, weight=None):
+        """Compute losses row by row, times the weights.
+
+        A criterion of somebody else's that gives one number for a batch is taken as it is, and
+        weights cannot reach it.
+        """
+        if isinstance(self.criterion_, RobustLoss):
+            return self.criterion_(logits, target, weight)
+        losses = self.criterion_(logits, target)
+        return losses if weight is None or losses.ndim == 0 else losses * weight
+
+    def compute_loss(self, batch):
+        """Compute what is to be minimised on a batch.
+
+        Returns
+        -------
+        loss : Tensor
+            One number.
+        logits : Tensor of shape (n_rows, n_classes)
+            What the network says of the rows.
+        """
+        x, y = batch
+        smoothing, alpha = self.option("label_smoothing", 0.0), self.option("mixup", 0.0)
+        target = y
+        if smoothing:
+            target = smooth_labels(y, self.option("n_classes"), smoothing, x["X"].dtype)
+        if alpha:
+            loss, logits = self._mixed_loss(x, target, alpha)
+        else:
+            logits = self.infer(x)
+            loss = self.get_loss(logits, target, X=x, training=True)
+        weight = self.option("consistency", 0.0)
+        if weight:
+            loss = loss + weight * self._inconsistency(x, None if alpha else logits)
+        return loss, logits
+
+    def _mixed_loss(self, x, target, alpha):
+        """Mix the rows of a batch in pairs, and their losses likewise."""
+        share = torch.distributions.Beta(alpha, alpha).sample().item()
+        share = max(share, 1 - share)
+        inputs, weight = x["X"], x.get("sample_weight")
+        other = torch.randperm(len(inputs)).to(inputs.device)
+        logits = self.infer(torch.lerp(inputs[other], inputs, share))
+        own = self.row_losses(logits, target, weight)
+        rest = self.row_losses(logits, target[other], None if weight is None else weight[other])
+        return (share * own + (1 - share) * rest).mean(), logits
+
+    def _inconsistency(self, x, logits):
+        """How much noise on the input changes what the network says: a divergence, per row."""
+        inputs, scale = x["X"], self.option("input_scale")
+        if logits is None:
+            logits = self.infer(inputs)
+        noise = torch.randn_like(inputs) * (self.option("input_noise") * scale)
+        moved = self.infer(inputs + noise).log_softmax(dim=1)
+        said = logits.detach().log_softmax(dim=1)
+        rows = (said.exp() * (said - moved)).sum(dim=1)
+        weight = x.get("sample_weight")
+        return (rows if weight is None else rows * weight).mean()
+
+    def train_step(self, batch, **fit_params):
+        """Take one step."""
+        self.optimizer_.zero_grad(set_to_none=True)
+        scaler = self.option("scaler")
+        kind = self.option("mixed_precision")
+        if kind is None:
+            loss, logits = self.compute_loss(batch)
+        else:
+            with torch.autocast(self.option("device_type"), dtype=kind):
+                loss, logits = self.compute_loss(batch)
+        if scaler is None:
+            loss.backward()
+            self._clip()
+            self.optimizer_.step()
+        else:
+            scaler.scale(loss).backward()
+            scaler.unscale_(self.optimizer_)
+            self._clip()
+            scaler.step(self.optimizer_)
+            scaler.update()
+        return {"loss": loss.detach(), "y_pred": logits.detach()}
+
+    def _clip(self) -> None:
+        largest = self.option("gradient_clip")
+        if largest is not None:
+            torch.nn.utils.clip_grad_norm_(self.module_.parameters(), largest)
+
+    def validation_step(self, batch, **fit_params):
+        """Look at one batch that is not trained on."""
+        x, y = batch
+        with torch.no_grad():
+            logits = self.infer(x)
+            loss = self.get_loss(logits, y, X=x)
+        return {"loss": loss, "y_pred": logits}
+
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+        """Train for some epochs, or until somebody sets `stop_`.
+
+        Where the loss becomes infinite or NaN, the weights of the epoch before come back; see
+        `diverged_`.
+        """
+        train, valid = X
+        batches = [self.get_iterator(train, training=True)]
+        batches.append(None if valid is None else self.get_iterator(valid))
+        self.stop_, self.diverged_ = False, None
+        for _ in range(self.max_epochs if epochs is None else epochs):
+            good = {k: v.clone() for k, v in self.module_.state_dict().items()}
+            started = time.perf_counter()
+            self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
+            self.run_single_epoch(batches[0], True, "train", self.train_step, **fit_params)
+            if not math.isfinite(self.history[-1, "train_loss"]):
+                self.module_.load_state_dict(good)
+                self.diverged_ = len(self.history)
+                break
+            self._validate(batches[1], **fit_params)
+            self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+            self.history.record("dur", time.perf_counter() - started)
+            self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
+            if self.stop_:
+                break
+        return self
+
+    def _validate(self, batches, **fit_params) -> None:
+        """Look at the validation rows, with the weights that are to predict."""
+        average = self.option("average")
+        if batches is None or average is None:
+            self.run_single_epoch(batches, False, "valid", self.validation_step, **fit_params)
+            return
+        average.swap(self.module_)
+        try:
+            self.run_single_epoch(batches, False, "valid", self.validation_step, **fit_params)
+        finally:
+            average.swap(self.module_)
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Go through all batches once; sums stay on the device until the end."""
+        if iterator is None:
+            return
+        self._set_training(training)
+        epoch, n_batches = len(self.history) - 1, len(iterator)
+        if training and hasattr(self.criterion_, "on_epoch"):
+            self.criterion_.on_epoch(epoch)
+        total, correct = torch.zeros((2,), device=iterator.rows.device)
+        for i, batch in enumerate(iterator):
+            if training:
+                self._set_rate(epoch + i / n_batches)
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            total += step["loss"] * len(batch[0]["index"])
+            if not training:
+                correct += _mass_correct(step["y_pred"], batch)
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        self.history.record(f"{prefix}_loss", float(total) / len(iterator.rows))
+        if not training:
+            self.history.record(f"{prefix}_accuracy", float(correct) / len(iterator.rows))
+        self.history.record(f"{prefix}_batch_count", n_batches)
+
+    def best_state(self) -> dict:
+        """The weights that are judged on the validation rows."""
+        average = self.option("average")
+        return self.module_.state_dict() if average is None else average.state_
+
+    def _set_rate(self, epoch: float) -> None:
+        schedule = self.option("schedule", "constant")
+        if schedule == "constant":
+            return
+        rate = self.lr * schedule_factor(schedule, epoch, self.option("n_epochs"))
+        for group in self.optimizer_.param_groups:
+            group["lr"] = rate
+
+    def predict_logits(self, rows, forward=None):
+        """Compute logits of rows, in slices.
+
+        Parameters
+        ----------
+        rows : Rows
+            Rows.
+        forward : callable, default=None
+            What to apply to the input instead of the network.
+
+        Returns
+        -------
+        logits : Tensor of shape (n_samples, n_outputs), dtype float64
+            On the CPU.
+        """
+        self._set_training(False)
+        forward = self.module_ if forward is None else forward
+        length = max(64, _PREDICTED_ENTRIES // self.option("widest", 256))
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(rows), length):
+                part = forward(rows.input_at(slice(start, start + length)))
+                parts.append(part.to("cpu", torch.float64))
+        return torch.cat(parts)
+
+    def __getstate__(self):
+        # torch's own format, so that what was on a GPU can be read where there is none.
+        saved = io.BytesIO()
+        torch.save(dict(self.__dict__), saved)
+        return {"saved": saved.getvalue(), "requested": self.option("requested_device", "auto")}
+
+    def __setstate__(self, state):
+        try:
+            device = resolve_device(state["requested"])
+        except ValueError:  # it was made on a machine that had another one
+            device = resolve_device("auto")
+        saved = io.BytesIO(state["saved"])
+        self.__dict__.update(torch.load(saved, map_location=device, weights_only=False))
+        self.__dict__["device"] = str(device)
+
+
+def _mass_correct(logits, batch) -> torch.Tensor:
+    """Weights of the rows of a batch whose label is the most probable one."""
+    x, y = batch
+    correct = logits.argmax(dim=1) == (y if y.ndim == 1 else y.argmax(dim=1))
+    weight = x.get("sample_weight")
+    return correct.sum() if weight is None else weight[correct].sum()
+
+
+def smooth_labels(y, n_classes: int, smoothing: float, dtype: torch.dtype) -> torch.Tensor:
+    """Mix labels with equal shares of all classes; a negative share takes from these.
+
+    Parameters
+    ----------
+    y : Tensor of shape (n_rows,) or (n_rows, n_classes)
+        Codes, or probabilities.
+    n_classes : int
+        Number of classes.
+    smoothing : float
+        Below 1.
+    dtype : torch.dtype
+        Of the answer.
+
+    Returns
+    -------
+    target : Tensor of shape (n_rows, n_classes)
+        Sums to 1 in each row.
+    """
+    if y.ndim == 1:
+        y = torch.nn.functional.one_hot(y, n_classes).to(dtype)
+    return (1 - smoothing) * y + smoothing / n_classes

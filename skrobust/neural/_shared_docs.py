@@ -1,0 +1,125 @@
+"""Documentation of the parameters that all neural classifiers share, written once."""
+
+import textwrap
+
+PARAMETERS = """\
+module : callable, torch.nn.Module or None, default=None
+    The network: a function ``(shape, n_classes) -> torch.nn.Module``, where `shape` is the number
+    of features, or the shape of a row with more axes; or a module, which is copied, so that the
+    training goes on from its weights. None is :class:`~skrobust.neural.modules.MLP`. Its outputs
+    are one score per class, before the softmax.
+hidden_layer_sizes : tuple of int, default=(256, 128)
+    Layers of the default network.
+activation : str, default="relu"
+    What follows them; see :class:`~skrobust.neural.modules.MLP`.
+dropout : float, default=0.0
+    Share of the hidden units of the default network that are left out in each step.
+{criterion}max_epochs : int, default=100
+    How often to go through the rows.
+batch_size : int or "auto", default="auto"
+    Rows per step. "auto" is 256, or all if there are fewer.
+learning_rate : float, default=1e-3
+    Learning rate.
+learning_rate_schedule : {{"constant", "cosine", "linear", "step", "one_cycle", \
+"warm_restarts"}}, default="constant"
+    How it changes: not at all; down to zero, along a cosine or a line; by a tenth after a half
+    and after three quarters of the epochs; up and down; or along a cosine every ten epochs.
+optimizer : {{"adam", "adamw", "sgd", "rmsprop"}} or callable, default="adam"
+    Optimiser: a name, or a class with the interface of those in ``torch.optim``.
+momentum : float, default=0.9
+    Momentum of "sgd" (Nesterov's) and "rmsprop".
+weight_decay : float, default=0.0
+    Penalty on squared weights; with "adamw" their decay.
+gradient_clip : float, default=None
+    Largest norm of the gradient.
+label_smoothing : float, default=0.0
+    Share of the labels that is spread over all classes; below 1. A negative share takes from the
+    other classes, which makes the network surer.
+mixup : float, default=0.0
+    If positive, rows are mixed in pairs, in shares drawn from a beta distribution with this
+    parameter.
+consistency : float, default=0.0
+    Weight of a penalty on how much noise on the input changes the prediction.
+input_noise : float, default=0.1
+    Size of that noise, in standard deviations of the features.
+hidden_noise : float, default=0.0
+    Size of noise that is added to the features before the last layer in training, in standard
+    deviations; see :class:`~skrobust.neural.layers.HiddenNoise`.
+ema_decay : float, default=None
+    If given, an exponential moving average of the weights predicts instead of the last ones, such
+    as 0.999.
+mixed_precision : {{"bfloat16", "float16"}}, default=None
+    Precision of the forward pass, for devices that are faster with it.
+early_stopping : bool or "auto", default="auto"
+    Whether to hold out rows, whose labels may be as wrong as all others, to keep the weights of
+    the epoch that is best on them, and to stop when it is long past. "auto" does so with more
+    than 10 000 rows.
+validation_fraction : float, default=0.1
+    Share of the rows held out.
+validation_score : {{"accuracy", "loss"}}, default="accuracy"
+    What is best.
+n_iter_no_change : int, default=10
+    Stop when so many epochs were not better. None never stops.
+record_dynamics : bool, default=False
+    Whether to keep statistics of how each row was learned, in ``training_dynamics_``.
+warm_start : bool, default=False
+    Whether ``fit`` goes on from the last fit, if there was one.
+device : str or torch.device, default="auto"
+    "auto" is CUDA where there is a GPU, else MPS, else the CPU.
+dtype : {{"float32", "float64"}}, default="float32"
+    Precision of the network.
+random_state : int, RandomState instance or None, default=None
+    Seed of the initial weights, of the order of rows, and of everything else that is drawn. An
+    integer makes fits on the CPU equal bit for bit. None draws fresh entropy; the global
+    generators of NumPy and torch are neither read nor advanced.
+verbose : int, default=0
+    1 shows a bar of epochs, 2 prints a line for each.
+callbacks : list of skorch.callbacks.Callback, default=None
+    More callbacks, such as :class:`~skrobust.neural.HalfFineTuning`."""
+
+CRITERION = """\
+criterion : {{"cross_entropy", "generalized_cross_entropy", "symmetric_cross_entropy", \
+"normalized_cross_entropy", "mean_absolute_error", "active_passive", "bootstrapping", "cores", \
+"peer"}}, torch.nn.Module or callable, default="cross_entropy"
+    Loss: a name, a loss of :mod:`skrobust.neural.losses` or any module that takes scores and
+    labels and has a `reduction`, or a function without arguments that makes one.
+"""
+
+ATTRIBUTES = """\
+net_ : skorch.NeuralNet
+    The fitted net.
+module_ : torch.nn.Module
+    The trained network.
+classes_ : ndarray of shape (n_classes,)
+    Labels, sorted.
+history_ : dict of str to ndarray of shape (n_epochs,)
+    Losses, accuracy on held-out rows, learning rate and seconds of each epoch;
+    ``pandas.DataFrame(history_)`` makes a table of it.
+n_iter_ : int
+    Number of epochs.
+training_dynamics_ : dict of str to ndarray
+    Only with ``record_dynamics=True``: the statistics of
+    :class:`~skrobust.detection.TrainingDynamics`, of each row of ``fit``.
+n_features_in_ : int
+    Number of features: the length of the second axis of X.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of features, where X has names that are all text."""
+
+
+def shares_parameters(cls=None, *, criterion: bool = True):
+    """Write what all neural classifiers share into the docstring of one.
+
+    Parameters
+    ----------
+    cls : type
+        A class whose docstring has the marks ``%(parameters)s`` and ``%(attributes)s``.
+    criterion : bool
+        Whether it has the parameter `criterion`.
+    """
+    if cls is None:
+        return lambda cls: shares_parameters(cls, criterion=criterion)
+    parameters = PARAMETERS.format(criterion=CRITERION.format() if criterion else "")
+    indent = "    "
+    for mark, text in {"parameters": parameters, "attributes": ATTRIBUTES}.items():
+        cls.__doc__ = cls.__doc__.replace(f"{indent}%({mark})s", textwrap.indent(text, indent))
+    return cls

@@ -1,0 +1,37 @@
+"""Neural classifiers in the tables of the rooms that look at trainings."""
+
+from skrobust.evidence._staged import watch_training, watched_passes
+from skrobust.neural._base import BaseNeuralClassifier
+from skrobust.neural._callbacks import AfterEpoch
+
+
+@watch_training.register(BaseNeuralClassifier)
+def _watch(estimator, X, y, watcher, *, weight=None, fit_params=None, n_stages=None):
+    """Train once. Rows that are trained on are watched while they are, at no prediction."""
+    if n_stages is not None:
+        estimator.set_params(max_epochs=n_stages)
+    params = dict(fit_params or {})
+    if weight is not None:
+        params.setdefault("sample_weight", weight)
+    if watcher.in_sample and not watcher.wants_norms:
+        estimator.set_params(record_dynamics=True)
+        estimator.fit(X, y, **params)
+        watcher.take(estimator.training_dynamics_)
+        return
+    if watcher.wants_norms:
+        raise ValueError(
+            "statistic='grand' needs what goes into the last layer, which is not recorded for"
+            f" {type(estimator).__name__}: use 'el2n', or another model."
+        )
+    chosen = set(watched_passes(estimator.max_epochs))
+
+    def look(number):
+        if number in chosen:
+            watcher.add(estimator.predict_proba(watcher.X), estimator.classes_)
+
+    before = estimator.callbacks
+    estimator.set_params(callbacks=[*(before or ()), AfterEpoch(look)])
+    try:
+        estimator.fit(X, y, **params)
+    finally:
+        estimator.set_params(callbacks=before)
