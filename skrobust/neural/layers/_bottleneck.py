@@ -29,8 +29,9 @@ class VariationalBottleneck(torch.nn.Module):
     target_kl : float, default=3.0
         How many nats may pass for each row on average, not negative. To tell K classes takes up
         to ``log(K)``.
-    log_beta : float, default=-5.0
-        Logarithm of the price at the start.
+    log_beta : float, default=-2.0
+        Logarithm of the price at the start. Adam moves it by about its learning rate in a step, so
+        that a start far from the right price takes long to mend.
 
     Attributes
     ----------
@@ -80,7 +81,7 @@ class VariationalBottleneck(torch.nn.Module):
             "log_beta": [Interval(Real, None, None, closed="neither")],
         }
     )
-    def __init__(self, n_features, *, n_latent=None, target_kl=3.0, log_beta=-5.0):
+    def __init__(self, n_features, *, n_latent=None, target_kl=3.0, log_beta=-2.0):
         super().__init__()
         self.n_features = n_features
         self.n_latent = n_features if n_latent is None else n_latent
