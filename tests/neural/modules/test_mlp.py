@@ -77,3 +77,17 @@ def test_weights_have_the_variance_of_he():
         assert float(weight.var()) == pytest.approx(gain / 400, rel=0.03)
         # Uniform, and not normal.
         assert float(weight.abs().max()) <= (3 * gain / 400) ** 0.5
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_it_learns_what_no_linear_model_can(activation, batch_norm):
+    X = torch.randn(200, 2)
+    y = (X[:, 0] * X[:, 1] > 0).long()
+    network = MLP(2, 2, hidden_layer_sizes=(32,), activation=activation, batch_norm=batch_norm)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.03)
+    for _ in range(100):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(X), y).backward()
+        optimizer.step()
+    assert float((network(X).argmax(1) == y).float().mean()) > 0.85

@@ -43,23 +43,13 @@ def test_logits_are_the_head_of_the_features(build, dtype):
 
 
 @every_network
-def test_every_parameter_learns(build):
+def test_every_parameter_has_a_gradient(build):
     network = build(SHAPE, 3).train()
     loss = nn.functional.cross_entropy(network(torch.randn(16, *SHAPE)), torch.arange(16) % 3)
     loss.backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    X, y = torch.randn(16, *SHAPE), torch.arange(16) % 3
-    losses = []
-    for _ in range(20):
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(network(X), y)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert sum(losses[-3:]) / 3 < losses[0]
 
 
 @every_network
