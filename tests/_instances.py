@@ -300,11 +300,27 @@ def _instance_flip_failures(estimator):
     return failures
 
 
+# On the CPU, where fits are equal bit for bit.
+_NETWORK = {"learning_rate": 0.01, "max_epochs": 20, "device": "cpu"}
+_SMALL_NETWORK = {**_NETWORK, "hidden_layer_sizes": (32,), "dtype": "float64"}
+
+
 def _neural_classifier():
-    # On the CPU, where fits are equal bit for bit.
-    common = {"learning_rate": 0.01, "max_epochs": 20, "device": "cpu"}
-    yield {**common, "hidden_layer_sizes": (32,), "dtype": "float64"}
-    yield {**common, "ema_decay": 0.9, "criterion": "generalized_cross_entropy"}
+    yield _SMALL_NETWORK
+    yield {**_NETWORK, "ema_decay": 0.9, "criterion": "generalized_cross_entropy"}
+
+
+def _nested_dropout_classifier():
+    # Which rows are held out depends on where they are.
+    yield {**_SMALL_NETWORK, "early_stopping": False, "sigma": 40.0}
+
+
+def _co_teaching_classifier():
+    yield {**_SMALL_NETWORK, "forget_rate": 0.15}
+
+
+def _elr_classifier():
+    yield _SMALL_NETWORK
 
 
 def _neural_failures(estimator):
@@ -378,12 +394,14 @@ ARGUMENTS = {
     "AnchorTransition": _anchor_transition,
     "CascadeClassifier": _cascade_classifier,
     "CleaningClassifier": _cleaning_classifier,
+    "CoTeachingClassifier": _co_teaching_classifier,
     "CleaningRegressor": _cleaning_regressor,
     "ConfidentLearning": _confident_learning,
     "ConfidentTransition": _confident_transition,
     "DensityDetector": _density_detector,
     "DualTransition": _dual_transition,
     "ConsensusMixture": _consensus_mixture,
+    "ELRClassifier": _elr_classifier,
     "EnergyDetector": _energy_detector,
     "LossHistoryReweighter": _loss_history_reweighter,
     "MultilabelDetector": _multilabel_detector,
@@ -393,6 +411,7 @@ ARGUMENTS = {
     "NoiseSimulator": _noise_simulator,
     "ImportanceReweighter": _importance_reweighter,
     "InstanceFlipClassifier": _instance_flip_classifier,
+    "NestedDropoutClassifier": _nested_dropout_classifier,
     "NeuralClassifier": _neural_classifier,
     "NoisyLogisticRegression": _noisy_logistic_regression,
     "QualityReweighter": _quality_reweighter,

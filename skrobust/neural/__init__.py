@@ -10,6 +10,18 @@ require_torch()
 
 from skrobust.neural import _staging  # noqa: E402, F401 - registers itself
 from skrobust.neural._callbacks import HalfFineTuning  # noqa: E402
+from skrobust.neural._co_teaching_classifier import CoTeachingClassifier  # noqa: E402
+from skrobust.neural._elr_classifier import ELRClassifier  # noqa: E402
+from skrobust.neural._nested_dropout_classifier import NestedDropoutClassifier  # noqa: E402
 from skrobust.neural._neural_classifier import NeuralClassifier  # noqa: E402
 
-__all__ = ["HalfFineTuning", "NeuralClassifier", "layers", "losses", "modules"]
+__all__ = [
+    "CoTeachingClassifier",
+    "ELRClassifier",
+    "HalfFineTuning",
+    "NestedDropoutClassifier",
+    "NeuralClassifier",
+    "layers",
+    "losses",
+    "modules",
+]

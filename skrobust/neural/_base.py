@@ -10,11 +10,12 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
-from torch.nn import Linear, Sequential
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch.nn import Sequential
 
 from skrobust.neural import losses
 from skrobust.neural._callbacks import BestEpoch, Progress, WeightAverage
+from skrobust.neural._checks import check_more, check_targets, split, spread, widest
 from skrobust.neural._device import explain_out_of_memory, own_generators, resolve_device
 from skrobust.neural._dynamics import DynamicsRecorder
 from skrobust.neural._net import Net
@@ -28,10 +29,9 @@ from skrobust.neural._rows import Rows, make_rows
 from skrobust.neural._table import EpochTable
 from skrobust.neural.layers import HiddenNoise
 from skrobust.neural.modules import MLP
-from skrobust.utils._data import LabelledData, check_labelled_data
-from skrobust.utils._labels import encode_labels_like
+from skrobust.utils._data import check_labelled_data
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight, fit_context
+from skrobust.utils._sklearn import Interval, StrOptions, fit_context
 
 CRITERIA = {
     "cross_entropy": losses.CrossEntropy,
@@ -99,6 +99,73 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
         "callbacks": [None, list, tuple],
     }
 
+    def __init__(
+        self,
+        module=None,
+        *,
+        hidden_layer_sizes=(256, 128),
+        activation="relu",
+        dropout=0.0,
+        criterion="cross_entropy",
+        max_epochs=100,
+        batch_size="auto",
+        learning_rate=1e-3,
+        learning_rate_schedule="constant",
+        optimizer="adam",
+        momentum=0.9,
+        weight_decay=0.0,
+        gradient_clip=None,
+        label_smoothing=0.0,
+        mixup=0.0,
+        consistency=0.0,
+        input_noise=0.1,
+        hidden_noise=0.0,
+        ema_decay=None,
+        mixed_precision=None,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        validation_score="accuracy",
+        n_iter_no_change=10,
+        record_dynamics=False,
+        warm_start=False,
+        device="auto",
+        dtype="float32",
+        random_state=None,
+        verbose=0,
+        callbacks=None,
+    ):
+        self.module = module
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.criterion = criterion
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.gradient_clip = gradient_clip
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.consistency = consistency
+        self.input_noise = input_noise
+        self.hidden_noise = hidden_noise
+        self.ema_decay = ema_decay
+        self.mixed_precision = mixed_precision
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.validation_score = validation_score
+        self.n_iter_no_change = n_iter_no_change
+        self.record_dynamics = record_dynamics
+        self.warm_start = warm_start
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -120,6 +187,10 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.module, torch.nn.Module):
             return copy.deepcopy(self.module)
         return self.module(shape, n_classes)
+
+    def _add_noise(self, module) -> None:
+        """Put noise between the features of a network and its head."""
+        module.head = Sequential(HiddenNoise(self.hidden_noise), split(module).head)
 
     def _build_criterion(self, n_classes: int) -> torch.nn.Module:
         """Make the loss, one number per row."""
@@ -236,7 +307,7 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
                 numbers, y, verified_labels=verified_labels, sample_weight=sample_weight
             )
         else:
-            data = _check_more(numbers, y, classes, sample_weight)
+            data = check_more(numbers, y, classes, sample_weight)
         return data, numbers
 
     def _check_input(self, X, *, reset: bool):
@@ -315,7 +386,7 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
         shape = X.shape[1] if X.ndim == 2 else X.shape[1:]
         module = self._build_module(shape, len(classes))
         if self.hidden_noise:
-            module.head = Sequential(HiddenNoise(self.hidden_noise), split(module).head)
+            self._add_noise(module)
         module = module.to(device, dtype)
         self._check_outputs(module, rows, len(classes))
         optimizer = optimizer_class(self.optimizer)
@@ -334,7 +405,7 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
             callbacks=[],
             **{f"optimizer__{name}": value for name, value in options.items()},
         )
-        net.configure(n_classes=len(classes), widest=_widest(module, rows), **self._net_options())
+        net.configure(n_classes=len(classes), widest=widest(module, rows), **self._net_options())
         if self.ema_decay is not None:
             net.configure(average=WeightAverage(self.ema_decay))
         return net.initialize()
@@ -366,7 +437,7 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
             device_type=device_type,
             mixed_precision=kind,
             scaler=torch.amp.GradScaler(device_type) if needs_scaler else None,
-            input_scale=_spread(parts[0]) if self.consistency else None,
+            input_scale=spread(parts[0]) if self.consistency else None,
             first_epoch=len(net.history),
         )
         callbacks = [] if net.option("average") is None else [net.option("average")]
@@ -495,65 +566,3 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
-
-
-def split(module) -> torch.nn.Module:
-    """Refuse a network that has no features between which and its scores something can be put."""
-    if not (hasattr(module, "features") and isinstance(getattr(module, "head", None), Linear)):
-        raise ValueError(
-            f"module makes a {type(module).__name__}, which has no method `features` and no linear"
-            " layer `head` that reads its scores off them, as those of skrobust.neural.modules do."
-        )
-    return module
-
-
-def check_targets(target_proba, data) -> np.ndarray:
-    """Validate probabilities of classes that are to be learned instead of labels."""
-    proba = np.asarray(target_proba, dtype=np.float64)
-    expected = (data.n_samples, len(data.classes))
-    if proba.shape != expected:
-        raise ValueError(
-            f"target_proba must have the shape {expected}: a row for each label, and a column for"
-            f" each class in sorted order. It has {proba.shape}."
-        )
-    sums = proba.sum(axis=1)
-    if not np.isfinite(proba).all() or proba.min() < 0 or np.abs(sums - 1).max() > 1e-3:
-        raise ValueError(
-            "target_proba must hold probabilities: finite, none negative, summing to 1 per row."
-        )
-    return proba
-
-
-def _check_more(X, y, classes, sample_weight) -> LabelledData:
-    """Validate rows of classes that are known already, of which some may be missing here."""
-    codes = encode_labels_like(y, classes, name="y")
-    check_consistent_length(X, codes)
-    weight = None if sample_weight is None else check_sample_weight(sample_weight, X)
-    data = LabelledData(X, codes, classes, np.full(len(codes), -1, dtype=np.intp), weight)
-    if not data.used.any():
-        raise ValueError("y has no label: there is nothing to learn.")
-    return data
-
-
-def _spread(rows: Rows) -> torch.Tensor:
-    """Standard deviation of the input, per feature of a table, else of all numbers."""
-    sample = rows.input_at(rows.order(shuffle=True)[:10_000])
-    return sample.std(dim=0, correction=0) if sample.ndim == 2 else sample.std()
-
-
-def _widest(module, rows: Rows) -> int:
-    """How many numbers one row takes where the network is widest."""
-    widest = [1]
-
-    def look(_, __, output):
-        if isinstance(output, torch.Tensor) and len(output):
-            widest.append(output.numel() // len(output))
-
-    hooks = [part.register_forward_hook(look) for part in module.modules()]
-    try:
-        with torch.no_grad():
-            module(rows.input_at(rows.order(shuffle=False)[:2]))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return max(widest)

@@ -52,9 +52,16 @@ class Rows(Dataset):
         return dataclasses.replace(self, positions=positions, weight=weight)
 
     def order(self, *, shuffle: bool) -> torch.Tensor:
-        """Positions of the rows, perhaps in an order drawn from torch's generator of the CPU."""
-        n_rows = len(self)
-        order = torch.randperm(n_rows) if shuffle else torch.arange(n_rows)
+        """Positions of the rows, perhaps in an order drawn by torch's generator of the CPU.
+
+        One number is drawn for a generator that is used up here, so that what is drawn later does
+        not depend on how many rows there are.
+        """
+        if shuffle:
+            generator = torch.Generator().manual_seed(torch.randint(2**31, (1,)).item())
+            order = torch.randperm(len(self), generator=generator)
+        else:
+            order = torch.arange(len(self))
         order = order.to(self.device)
         return order if self.positions is None else self.positions[order]
 

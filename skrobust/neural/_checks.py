@@ -1,0 +1,73 @@
+"""What is asked of networks and labels before a training, and what is measured of them."""
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_consistent_length
+from torch.nn import Linear
+
+from skrobust.neural._rows import Rows
+from skrobust.utils._data import LabelledData
+from skrobust.utils._labels import encode_labels_like
+from skrobust.utils._sklearn import check_sample_weight
+
+
+def split(module) -> torch.nn.Module:
+    """Refuse a network that has no features between which and its scores something can be put."""
+    if not (hasattr(module, "features") and isinstance(getattr(module, "head", None), Linear)):
+        raise ValueError(
+            f"module makes a {type(module).__name__}, which has no method `features` and no linear"
+            " layer `head` that reads its scores off them, as those of skrobust.neural.modules do."
+        )
+    return module
+
+
+def check_targets(target_proba, data) -> np.ndarray:
+    """Validate probabilities of classes that are to be learned instead of labels."""
+    proba = np.asarray(target_proba, dtype=np.float64)
+    expected = (data.n_samples, len(data.classes))
+    if proba.shape != expected:
+        raise ValueError(
+            f"target_proba must have the shape {expected}: a row for each label, and a column for"
+            f" each class in sorted order. It has {proba.shape}."
+        )
+    sums = proba.sum(axis=1)
+    if not np.isfinite(proba).all() or proba.min() < 0 or np.abs(sums - 1).max() > 1e-3:
+        raise ValueError(
+            "target_proba must hold probabilities: finite, none negative, summing to 1 per row."
+        )
+    return proba
+
+
+def check_more(X, y, classes, sample_weight) -> LabelledData:
+    """Validate rows of classes that are known already, of which some may be missing here."""
+    codes = encode_labels_like(y, classes, name="y")
+    check_consistent_length(X, codes)
+    weight = None if sample_weight is None else check_sample_weight(sample_weight, X)
+    data = LabelledData(X, codes, classes, np.full(len(codes), -1, dtype=np.intp), weight)
+    if not data.used.any():
+        raise ValueError("y has no label: there is nothing to learn.")
+    return data
+
+
+def spread(rows: Rows) -> torch.Tensor:
+    """Standard deviation of the input, per feature of a table, else of all numbers."""
+    sample = rows.input_at(rows.order(shuffle=True)[:10_000])
+    return sample.std(dim=0, correction=0) if sample.ndim == 2 else sample.std()
+
+
+def widest(module, rows: Rows) -> int:
+    """How many numbers one row takes where the network is widest."""
+    widest = [1]
+
+    def look(_, __, output):
+        if isinstance(output, torch.Tensor) and len(output):
+            widest.append(output.numel() // len(output))
+
+    hooks = [part.register_forward_hook(look) for part in module.modules()]
+    try:
+        with torch.no_grad():
+            module(rows.input_at(rows.order(shuffle=False)[:2]))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(widest)

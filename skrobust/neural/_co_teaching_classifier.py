@@ -1,0 +1,328 @@
+"""Two networks that tell each other which rows to learn from."""
+
+import copy
+from numbers import Integral, Real
+
+import torch
+from sklearn.base import clone
+
+from skrobust.neural._base import BaseNeuralClassifier
+from skrobust.neural._compressed import CompressedNetwork
+from skrobust.neural._pair import Pair, PairNet
+from skrobust.neural._shared_docs import shares_parameters
+from skrobust.neural.layers import NestedDropout
+from skrobust.noise import ConfidentTransition
+from skrobust.utils._labels import decode_labels
+from skrobust.utils._random import draw_seed, private_random_state
+from skrobust.utils._sklearn import Interval, StrOptions
+
+# Epochs and folds of the networks that estimate the forget rate where no forest can.
+_QUICK_EPOCHS, _FEW_FOLDS = 10, 3
+_NORMS = torch.nn.modules.batchnorm._BatchNorm
+
+
+class CoTeachingNet(PairNet):
+    """In each batch, each network learns from the rows whose loss the other finds small."""
+
+    def compute_loss(self, batch):
+        """The sum of both losses on the rows that are kept."""
+        x, y = batch
+        return self._taught_by_halves(x, y) if self.option("frozen_norms") else self._taught(x, y)
+
+    def _kept_share(self) -> float:
+        epoch, n_gradual = len(self.history) - 1, self.option("n_gradual")
+        done = 1.0 if not n_gradual else min(epoch / n_gradual, 1.0)
+        return 1 - self.option("forget_rate") * done
+
+    def _taught(self, x, y):
+        logits = self.module_.each(x["X"])
+        rows = [self.row_losses(scores, y) for scores in logits]
+        share, weight = self._kept_share(), x.get("sample_weight")
+        kept = [keep_smallest(losses.detach(), share, weight) for losses in rows]
+        loss = (rows[0] * kept[1]).sum() + (rows[1] * kept[0]).sum()
+        return loss / (share * len(y)), (logits[0] + logits[1]) / 2
+
+    def _taught_by_halves(self, x, y):
+        """Each network ranks one half of the batch, and the other learns from it."""
+        inputs, weight, share = x["X"], x.get("sample_weight"), self._kept_share()
+        middle = (len(inputs) + 1) // 2
+        halves = [slice(0, middle), slice(middle if len(inputs) > 1 else 0, None)]
+        self.module_.eval()
+        kept, said = [], []
+        with torch.no_grad():
+            for net, half in zip(self.module_.nets, halves, strict=True):
+                own = None if weight is None else weight[half]
+                said.append(net(inputs[half]))
+                kept.append(keep_smallest(self.row_losses(said[-1], y[half]), share, own))
+        self._set_training(True)
+        _share_width(self.module_.nets)
+        loss = 0.0
+        for net, half, mass in zip(self.module_.nets, halves[::-1], kept[::-1], strict=True):
+            chosen = mass > 0
+            losses = self.row_losses(net(inputs[half][chosen]), y[half][chosen])
+            loss = loss + (losses * mass[chosen]).sum() / (share * len(mass))
+        return loss, torch.cat(said)[: len(inputs)]
+
+    def _set_training(self, training=True):
+        super()._set_training(training)
+        if training and self.option("frozen_norms"):
+            for part in self.module_.modules():
+                if isinstance(part, _NORMS):
+                    part.eval()
+
+
+def keep_smallest(losses, share: float, weight=None) -> torch.Tensor:
+    """Keep the rows of the smallest losses, up to a share of all weights.
+
+    Parameters
+    ----------
+    losses : Tensor of shape (n_rows,)
+        Losses, without weights.
+    share : float
+        How much is kept, in (0, 1].
+    weight : Tensor of shape (n_rows,), default=None
+        Weights; None is 1 for each row.
+
+    Returns
+    -------
+    kept : Tensor of shape (n_rows,)
+        The weight that is kept of each row: all of it, none, or at the boundary a part, so that a
+        weight of 2 equals two rows.
+    """
+    order = losses.argsort(stable=True)
+    own = torch.ones_like(losses) if weight is None else weight[order]
+    passed = own.cumsum(dim=0)
+    kept = torch.minimum(own, (share * passed[-1] - passed + own).clamp_min(0))
+    return torch.empty_like(losses).scatter_(0, order, kept)
+
+
+def _share_width(nets) -> None:
+    """Let both networks use one width, drawn anew."""
+    layers = [net.compressor for net in nets if isinstance(net, CompressedNetwork)]
+    layers = [layer for layer in layers if isinstance(layer, NestedDropout)]
+    if len(layers) == 2:
+        width = layers[0].draw_width()
+        for layer in layers:
+            layer.fixed_width = width
+
+
+@shares_parameters
+class CoTeachingClassifier(BaseNeuralClassifier):
+    """Two networks that learn from the rows that the other one finds easy.
+
+    Networks learn what most rows have in common before they learn wrong labels by heart, so that
+    rows of a small loss are mostly right. In each batch, each network chooses the rows of the
+    smallest loss for the other: as they started from different weights, they do not confirm each
+    other's mistakes. Predictions are by the mean of their scores.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    %(parameters)s
+    base : neural classifier, default=None
+        None trains two networks from scratch. A classifier, such as
+        :class:`NestedDropoutClassifier`, is cloned and fitted twice, with different seeds, and
+        its networks teach each other afterwards: norms over batches are frozen, each network ranks
+        one half of a batch, as it predicts, and the other learns from it. `learning_rate` should
+        be small then, about a hundredth of the one before.
+    forget_rate : float or "estimate", default="estimate"
+        Share of the rows that is not learned from, in [0, 1): the share of wrong labels. It is
+        estimated by :class:`~skrobust.noise.ConfidentTransition`, of a forest where X is a table
+        of numbers, and otherwise of networks that are trained for ten epochs.
+    n_gradual : int, default=10
+        Epochs during which the share rises from 0. With `base`, it does not rise.
+
+    Attributes
+    ----------
+    %(attributes)s
+    forget_rate_ : float
+        Share of the rows that was not learned from in the end.
+
+    See Also
+    --------
+    NestedDropoutClassifier : Networks that have no room for wrong labels, for `base`.
+    ELRClassifier : Holds the network to what it said early on.
+
+    Notes
+    -----
+    Both networks are one module, with one optimiser, and the losses are added up: a step costs
+    less than two steps of one network.
+
+    References
+    ----------
+    Han, Yao, Yu, Niu, Xu, Hu, Tsang and Sugiyama (2018). Co-teaching: robust training of deep
+    neural networks with extremely noisy labels. NeurIPS.
+
+    Chen, Hu, Shen, Ai and Suykens (2022). Compressing features for learning with noisy labels.
+    IEEE Transactions on Neural Networks and Learning Systems.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skrobust.neural import CoTeachingClassifier
+    >>> from skrobust.noise import flip_labels, symmetric_transition
+    >>> X, y = make_classification(600, class_sep=2, flip_y=0, random_state=0)
+    >>> y_noisy, _ = flip_labels(y, symmetric_transition(2, 0.3), random_state=0)
+    >>> model = CoTeachingClassifier(max_epochs=20, random_state=0).fit(X, y_noisy)
+    >>> bool(0.2 < model.forget_rate_ < 0.4)
+    True
+    >>> bool(model.score(X, y) > 0.85)
+    True
+    """
+
+    _net_class = CoTeachingNet
+
+    _parameter_constraints: dict = {
+        **BaseNeuralClassifier._parameter_constraints,
+        "base": [None, BaseNeuralClassifier],
+        "forget_rate": [Interval(Real, 0, 1, closed="left"), StrOptions({"estimate"})],
+        "n_gradual": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        module=None,
+        *,
+        base=None,
+        forget_rate="estimate",
+        n_gradual=10,
+        hidden_layer_sizes=(256, 128),
+        activation="relu",
+        dropout=0.0,
+        criterion="cross_entropy",
+        max_epochs=100,
+        batch_size="auto",
+        learning_rate=1e-3,
+        learning_rate_schedule="constant",
+        optimizer="adam",
+        momentum=0.9,
+        weight_decay=0.0,
+        gradient_clip=None,
+        label_smoothing=0.0,
+        mixup=0.0,
+        consistency=0.0,
+        input_noise=0.1,
+        hidden_noise=0.0,
+        ema_decay=None,
+        mixed_precision=None,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        validation_score="accuracy",
+        n_iter_no_change=10,
+        record_dynamics=False,
+        warm_start=False,
+        device="auto",
+        dtype="float32",
+        random_state=None,
+        verbose=0,
+        callbacks=None,
+    ):
+        super().__init__(
+            module,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            criterion=criterion,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_schedule=learning_rate_schedule,
+            optimizer=optimizer,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            gradient_clip=gradient_clip,
+            label_smoothing=label_smoothing,
+            mixup=mixup,
+            consistency=consistency,
+            input_noise=input_noise,
+            hidden_noise=hidden_noise,
+            ema_decay=ema_decay,
+            mixed_precision=mixed_precision,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            validation_score=validation_score,
+            n_iter_no_change=n_iter_no_change,
+            record_dynamics=record_dynamics,
+            warm_start=warm_start,
+            device=device,
+            dtype=dtype,
+            random_state=random_state,
+            verbose=verbose,
+            callbacks=callbacks,
+        )
+        self.base = base
+        self.forget_rate = forget_rate
+        self.n_gradual = n_gradual
+
+    def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False):
+        if not again:
+            generator = private_random_state(seed)
+            self.forget_rate_ = self._find_forget_rate(data, draw_seed(generator))
+            self._first_stage = None
+            if self.base is not None:
+                self._first_stage = self._fit_base(data, proba, generator)
+        try:
+            super()._train(data, X, proba, seed, again=again, n_epochs=n_epochs, partial=partial)
+        finally:
+            self._first_stage = None
+
+    def _find_forget_rate(self, data, seed: int) -> float:
+        if self.forget_rate != "estimate":
+            return float(self.forget_rate)
+        if getattr(data.X, "ndim", 2) == 2:
+            judge = ConfidentTransition(random_state=seed)
+        else:
+            model = _quick(self, seed)
+            judge = ConfidentTransition(model, cv=_FEW_FOLDS, random_state=seed)
+        y = decode_labels(data.codes, data.classes)
+        verified = decode_labels(data.verified, data.classes) if data.checked.any() else None
+        judge.fit(data.X, y, verified_labels=verified, sample_weight=data.sample_weight)
+        return float(min(judge.noise_rate_, 0.9))
+
+    def _fit_base(self, data, proba, generator) -> list:
+        """Fit the classifiers of the first stage, and take their networks."""
+        networks = []
+        y = decode_labels(data.best_codes, data.classes)
+        for _ in range(2):
+            model = clone(self.base).set_params(random_state=draw_seed(generator))
+            model.fit(data.X, y, sample_weight=data.sample_weight, target_proba=proba)
+            networks.append(copy.deepcopy(model.module_))
+        return networks
+
+    def _build_module(self, shape, n_classes):
+        if self._first_stage is not None:
+            return Pair(*self._first_stage)
+        return Pair(
+            *(super(CoTeachingClassifier, self)._build_module(shape, n_classes) for _ in "12")
+        )
+
+    def _add_noise(self, module):
+        if self.base is None:
+            for net in module.nets:
+                super()._add_noise(net)
+
+    def _net_options(self):
+        return {
+            **super()._net_options(),
+            "forget_rate": self.forget_rate_,
+            "n_gradual": self.n_gradual if self.base is None else 0,
+            "frozen_norms": self.base is not None,
+        }
+
+
+def _quick(classifier, seed: int):
+    """A plain network like those of a classifier, trained for a few epochs."""
+    from skrobust.neural._neural_classifier import NeuralClassifier
+
+    known = NeuralClassifier().get_params(deep=False)
+    params = {k: v for k, v in classifier.get_params(deep=False).items() if k in known}
+    params.update(
+        max_epochs=min(_QUICK_EPOCHS, classifier.max_epochs),
+        warm_start=False,
+        record_dynamics=False,
+        callbacks=None,
+        verbose=0,
+        random_state=seed,
+    )
+    return NeuralClassifier(**params)

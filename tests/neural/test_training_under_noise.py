@@ -1,0 +1,332 @@
+"""What is particular to the classifiers that train under noise; test_common.py has the rest."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
+
+from skrobust.neural import CoTeachingClassifier, ELRClassifier, NestedDropoutClassifier
+from skrobust.neural._co_teaching_classifier import keep_smallest
+from skrobust.neural._elr_classifier import early_learning_term, update_targets
+from skrobust.neural.modules import MLP, SmallCNN
+from skrobust.noise import flip_labels, symmetric_transition
+
+QUICK = {"hidden_layer_sizes": (32,), "learning_rate": 0.01, "max_epochs": 15, "device": "cpu"}
+NESTED = {**QUICK, "random_state": 0}
+
+
+@pytest.fixture
+def noisy(seed):
+    """Three classes, a third of whose labels are wrong: rows, true and given labels, mask."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(600) % 3
+    X = rng.normal(size=(600, 4)) + 3 * np.eye(3, 4)[y]
+    given, flipped = flip_labels(y, symmetric_transition(3, 0.3), random_state=seed)
+    return X, y, given, flipped
+
+
+def _weights(model):
+    return torch.cat([p.detach().flatten() for p in model.module_.parameters()])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        NestedDropoutClassifier(**NESTED),
+        NestedDropoutClassifier(**NESTED, compression="dropout", hidden_noise=0.1),
+        NestedDropoutClassifier(**NESTED, compression="bottleneck"),
+        NestedDropoutClassifier(**NESTED, ema_decay=0.9, mixup=0.2),
+        CoTeachingClassifier(**NESTED, forget_rate=0.3, hidden_noise=0.1, record_dynamics=True),
+        CoTeachingClassifier(**NESTED, ema_decay=0.9, early_stopping=True),
+        CoTeachingClassifier(
+            **{**NESTED, "learning_rate": 1e-3, "max_epochs": 3},
+            base=NestedDropoutClassifier(**NESTED),
+            forget_rate=0.3,
+            record_dynamics=True,
+        ),
+        ELRClassifier(**NESTED),
+        ELRClassifier(**NESTED, ema_decay=0.9, mixup=0.2, early_stopping=True),
+        ELRClassifier(**NESTED, ensemble=True, hidden_noise=0.1),
+    ],
+)
+def test_learns_is_repeatable_and_pickles(model, noisy):
+    X, y, given, _ = noisy
+    model.fit(X, given)
+    proba = model.predict_proba(X)
+    assert model.score(X, y) > 0.65  # by chance: a third
+    assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), proba)
+    assert_array_equal(model.fit(X, given).predict_proba(X), proba)
+    if model.record_dynamics:
+        assert np.isfinite(model.training_dynamics_["mean_proba"]).all()
+
+
+# Nested dropout ---------------------------------------------------------------------------------
+
+
+def test_all_widths_are_scored_in_one_pass(noisy):
+    X, y, given, _ = noisy
+    model = NestedDropoutClassifier(**NESTED, n_iter_no_change=None).fit(X, given)
+    network = model.module_
+    with torch.no_grad():
+        rows = torch.tensor(X, dtype=torch.float32)
+        features, codes = network.features(rows), torch.tensor(y)
+        weight = torch.arange(600.0)
+        sums = network.correct_widths(features, codes, weight).numpy()
+    assert sums.shape == (32,)
+    for width in (1, 2, 7, 32):
+        predicted = model.predict(X, width=width)
+        assert_allclose(sums[width - 1], weight.numpy()[predicted == y].sum(), rtol=1e-3)
+        assert model.transform(X, width=width).shape == (600, width)
+    assert_array_equal(model.predict(X), model.predict(X, width=model.width_))
+
+
+def test_the_width_is_the_best_on_held_out_rows_and_comes_back_with_its_epoch(noisy):
+    X, _, given, _ = noisy
+    model = NestedDropoutClassifier(**NESTED, n_iter_no_change=None).fit(X, given)
+    scores = model.width_scores_
+    assert model.width_ == int(np.argmax(scores - 1e-5 * np.arange(1, 33))) + 1
+    best = int(model.history_["valid_accuracy"].argmax())
+    assert model.history_["width"][best] == model.width_
+    assert_allclose(scores[model.width_ - 1], model.history_["valid_accuracy"][best], atol=1e-6)
+
+
+def test_the_first_features_learn_most(noisy):
+    X, y, given, _ = noisy
+    start = []
+
+    class Look(Callback):
+        def on_train_begin(self, net, **kwargs):
+            start.append(net.module_.head.weight.detach().clone())
+
+    model = NestedDropoutClassifier(**NESTED, sigma=2.0, callbacks=[Look()]).fit(X, given)
+    moved = (model.module_.head.weight.detach() - start[0]).abs().sum(dim=0)
+    assert moved[0] > 0
+    assert moved[0] > moved[4]
+    assert (moved[16:] == 0).all()  # a width of 17 has a probability of exp(-72)
+    pipeline = make_pipeline(model, LogisticRegression()).fit(X, given)
+    assert pipeline.score(X, y) > 0.5
+    names = model.get_feature_names_out()
+    assert len(names) == model.width_
+    assert names[0] == "nesteddropoutclassifier0"
+
+
+def test_one_feature_can_be_all():
+    X = np.r_[np.full(60, -1.0), np.full(60, 1.0)][:, None]
+    y = np.arange(120) // 60
+    model = NestedDropoutClassifier(**{**NESTED, "hidden_layer_sizes": (8,)}, sigma=0.5).fit(X, y)
+    assert model.width_ == 1
+    assert model.score(X, y) == 1
+
+
+def test_the_truncated_network_predicts_the_same(noisy):
+    X, _, given, _ = noisy
+    rows = torch.tensor(X, dtype=torch.float32)
+    for params in ({}, {"compression": "bottleneck"}, {"hidden_layer_sizes": (16, 32)}):
+        model = NestedDropoutClassifier(**{**NESTED, **params}).fit(X, given)
+        before = _weights(model).clone()
+        for width in (None, 3):
+            network = model.truncated_module(width)
+            with torch.no_grad():
+                predicted = network(rows).argmax(dim=1).numpy()
+            assert_array_equal(predicted, model.predict(X, width=width))
+        if "compression" not in params:
+            assert sum(p.numel() for p in network.parameters()) < len(before) / 2
+        assert torch.equal(before, _weights(model))
+
+
+def test_images_and_bad_widths(noisy):
+    X, _, given, _ = noisy
+    images = X[:, :1, None, None] + np.zeros((1, 1, 8, 8))
+    model = NestedDropoutClassifier(
+        lambda shape, k: SmallCNN(shape, k, width=4), random_state=0, max_epochs=2, device="cpu"
+    ).fit(images, given)
+    assert model.transform(images, width=2).shape == (600, 2)
+    for width in (0, 17, 2.5):
+        with pytest.raises(ValueError, match="width must be an integer from 1 to 16"):
+            model.predict(images, width=width)
+    with pytest.raises(ValueError, match="no method `features`"):
+        NestedDropoutClassifier(torch.nn.Linear(4, 3), device="cpu").fit(X, given)
+
+
+# Co-teaching ------------------------------------------------------------------------------------
+
+
+def test_keeps_the_rows_of_the_smallest_losses(seed):
+    rng = np.random.default_rng(seed)
+    losses = torch.tensor(rng.permutation(10.0 * np.arange(1, 11)))
+    kept = keep_smallest(losses, 0.75)
+    assert_allclose(kept[losses.argsort()], [1] * 7 + [0.5, 0, 0])
+    weight = torch.tensor(rng.integers(1, 4, size=10)).to(torch.float64)
+    kept = keep_smallest(losses, 0.6, weight)
+    assert_allclose(kept.sum(), 0.6 * weight.sum())
+    counts = weight.to(torch.int64)
+    repeated = keep_smallest(losses.repeat_interleave(counts), 0.6)
+    of_row = torch.zeros(10, dtype=torch.float64)
+    of_row.index_add_(0, torch.arange(10).repeat_interleave(counts), repeated)
+    assert_allclose(kept, of_row)
+    assert_allclose(keep_smallest(losses, 1.0), 1)
+
+
+class Gradients(Callback):
+    """Keeps the gradients of a step."""
+
+    def on_batch_end(self, net, batch=None, training=False, **kwargs):
+        if training and not hasattr(self, "grads"):
+            self.batch = batch
+            self.grads = [[p.grad.clone() for p in n.parameters()] for n in net.module_.nets]
+
+
+def test_each_network_learns_from_the_choice_of_the_other(noisy):
+    X, _, given, _ = noisy
+    start, look = [MLP(4, 3, hidden_layer_sizes=(5,)).double() for _ in range(2)], Gradients()
+    made = iter(start)
+    model = CoTeachingClassifier(
+        lambda shape, k: next(made),
+        forget_rate=0.4,
+        n_gradual=0,
+        batch_size=600,
+        max_epochs=1,
+        dtype="float64",
+        device="cpu",
+        learning_rate=1e-12,
+        callbacks=[look],
+        random_state=0,
+    ).fit(X, given)
+    x, y = look.batch
+    nets = model.module_.nets
+    losses = [torch.nn.functional.cross_entropy(net(x["X"]), y, reduction="none") for net in nets]
+    kept = [rows.argsort()[:360] for rows in losses]
+    assert set(kept[0].tolist()) != set(kept[1].tolist())
+    for i, net in enumerate(nets):
+        wanted = torch.autograd.grad(losses[i][kept[1 - i]].mean(), list(net.parameters()))
+        for found, right in zip(look.grads[i], wanted, strict=True):
+            assert_allclose(found, right, atol=1e-7)
+
+
+def test_the_forget_rate_is_estimated_or_given(noisy):
+    X, y, given, flipped = noisy
+    model = CoTeachingClassifier(**NESTED).fit(X, given)
+    assert abs(model.forget_rate_ - flipped.mean()) < 0.12
+    assert CoTeachingClassifier(**NESTED, forget_rate=0.25).fit(X, y).forget_rate_ == 0.25
+    images = X[:, :, None, None] + np.zeros((1, 1, 8, 8))
+    quick = CoTeachingClassifier(
+        lambda shape, k: SmallCNN(shape, k, width=4), random_state=0, max_epochs=1, device="cpu"
+    )
+    assert 0 < quick.fit(images, given).forget_rate_ < 0.9
+
+
+class Norms(Callback):
+    """Watches the running means of norms."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.means = [b.clone() for n, b in net.module_.named_buffers() if n.endswith("_mean")]
+        self.weights = [p.detach().clone() for p in net.module_.parameters()]
+
+    def on_train_end(self, net, **kwargs):
+        means = [b for n, b in net.module_.named_buffers() if n.endswith("_mean")]
+        self.same = [torch.equal(a, b) for a, b in zip(self.means, means, strict=True)]
+        weights = net.module_.parameters()
+        self.moved = [not torch.equal(a, b) for a, b in zip(self.weights, weights, strict=True)]
+
+
+def test_the_second_stage_freezes_norms_and_shares_widths(noisy):
+    X, _, given, _ = noisy
+    look, widths = Norms(), []
+
+    class Widths(Callback):
+        def on_batch_end(self, net, training=False, **kwargs):
+            if training:
+                widths.append([n.compressor.fixed_width for n in net.module_.nets])
+
+    base = NestedDropoutClassifier(
+        lambda shape, k: MLP(shape, k, hidden_layer_sizes=(16,), batch_norm=True),
+        **{k: v for k, v in NESTED.items() if k != "hidden_layer_sizes"},
+    )
+    model = CoTeachingClassifier(
+        base=base,
+        forget_rate=0.3,
+        learning_rate=1e-3,
+        max_epochs=2,
+        device="cpu",
+        random_state=0,
+        callbacks=[look, Widths()],
+    ).fit(X, given)
+    assert len(look.same) == 2
+    assert all(look.same)
+    assert any(look.moved)
+    assert all(first == second for first, second in widths)
+    assert len({first for first, _ in widths}) > 1
+    first, second = model.module_.nets
+    assert not torch.equal(first.head.weight, second.head.weight)
+
+
+# Early-learning regularisation ------------------------------------------------------------------
+
+
+def test_values_of_the_regulariser():
+    logits = torch.tensor([[2.0, 0, -1], [0, 1, 0.5]], dtype=torch.float64)
+    targets, y = torch.zeros(2, 3, dtype=torch.float64), torch.tensor([0, 2])
+    plain = torch.nn.functional.cross_entropy(logits, y)
+    assert_allclose(plain, 0.6750578, atol=1e-7)
+    losses = []
+    for _ in range(2):
+        moved = update_targets(targets, torch.arange(2), logits, 0.7)
+        losses.append(plain + 3 * early_learning_term(moved, logits).mean())
+        if len(losses) == 1:
+            expected = [[0.253138, 0.034259, 0.012603], [0.055897, 0.151944, 0.092159]]
+            assert_allclose(targets, expected, atol=1e-6)
+    assert_allclose(losses, [0.1217246, -0.3480467], atol=1e-7)
+
+
+def test_the_gradient_is_the_published_one():
+    logits = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    logits.requires_grad_()
+    targets = torch.softmax(2 * logits.detach().flip(1), dim=1)
+    early_learning_term(targets, logits).sum().backward()
+    p = logits.detach().softmax(dim=1)
+    agreement = (targets * p).sum(dim=1, keepdim=True)
+    expected = (
+        p / (1 - agreement) * ((targets[:, None, :] - targets[:, :, None]) * p[:, None]).sum(2)
+    )
+    assert_allclose(logits.grad, expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_targets_tell_wrong_labels(ensemble, noisy):
+    X, y, given, flipped = noisy
+    labels = np.array(["a", "b", "c"], dtype=object)[given]
+    labels[:5] = None
+    verified = np.full(600, None, dtype=object)
+    verified[5:25] = np.array(["a", "b", "c"])[y[5:25]]
+    model = ELRClassifier(**NESTED, ensemble=ensemble)
+    model.fit(X, labels, verified_labels=verified)
+    quality, errors = model.label_quality_, model.label_errors_
+    assert np.isnan(quality[:5]).all()
+    assert not errors[:5].any()
+    assert_array_equal(errors[5:25], flipped[5:25])
+    assert_array_equal(quality[5:25], ~flipped[5:25])
+    assert np.mean(errors[25:] == flipped[25:]) > 0.75
+    held_out = ELRClassifier(**NESTED, early_stopping=True).fit(X, given)
+    assert np.isnan(held_out.label_quality_).sum() == 60
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (NestedDropoutClassifier(sigma=0), "sigma"),
+        (NestedDropoutClassifier(compression="zip"), "compression"),
+        (CoTeachingClassifier(forget_rate=1.0), "forget_rate"),
+        (CoTeachingClassifier(base=LogisticRegression()), "base"),
+        (ELRClassifier(beta=1.0), "beta"),
+        (ELRClassifier(strength=-1), "strength"),
+    ],
+)
+def test_bad_parameters(model, message, noisy):
+    X, _, given, _ = noisy
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, given)
