@@ -119,7 +119,7 @@ class CoTeachingClassifier(BaseNeuralClassifier):
 
     Parameters
     ----------
-    %(parameters)s
+    %(module)s
     base : neural classifier, default=None
         None trains two networks from scratch. A classifier, such as
         :class:`NestedDropoutClassifier`, is cloned and fitted twice, with different seeds, and
@@ -132,6 +132,7 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         of numbers, and otherwise of networks that are trained for ten epochs.
     n_gradual : int, default=10
         Epochs during which the share rises from 0. With `base`, it does not rise.
+    %(parameters)s
 
     Attributes
     ----------

@@ -128,7 +128,7 @@ class ELRClassifier(BaseNeuralClassifier):
 
     Parameters
     ----------
-    %(parameters)s
+    %(module)s
     ensemble : bool, default=False
         Whether to train two networks, each of which is held to what a moving average of the
         other's weights said, on rows mixed in pairs (`mixup`, 1.0 if it is 0). Known as ELR+.
@@ -138,6 +138,7 @@ class ELRClassifier(BaseNeuralClassifier):
     strength : float, default=3.0
         Weight of the regulariser, not negative. It needs tuning, more than `beta`; 7 was used
         with 100 classes, and 1 where labels are mistaken for a certain other one.
+    %(parameters)s
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ class NestedDropoutClassifier(
 
     Parameters
     ----------
-    %(parameters)s
+    %(module)s
     compression : {"nested_dropout", "dropout", "bottleneck"}, default="nested_dropout"
         - "nested_dropout": as described above;
         - "dropout": each feature is left out with the probability `dropout_rate`;
@@ -44,6 +44,7 @@ class NestedDropoutClassifier(
         Only for "dropout": share of the features that are left out, in [0, 1).
     target_kl : float, default=3.0
         Only for "bottleneck": nats that pass for each row.
+    %(parameters)s
 
     Attributes
     ----------

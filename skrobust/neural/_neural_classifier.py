@@ -16,6 +16,7 @@ class NeuralClassifier(BaseNeuralClassifier):
 
     Parameters
     ----------
+    %(module)s
     %(parameters)s
 
     Attributes

@@ -2,12 +2,14 @@
 
 import textwrap
 
-PARAMETERS = """\
+MODULE = """\
 module : callable, torch.nn.Module or None, default=None
     The network: a function ``(shape, n_classes) -> torch.nn.Module``, where `shape` is the number
     of features, or the shape of a row with more axes; or a module, which is copied, so that the
     training goes on from its weights. None is :class:`~skrobust.neural.modules.MLP`. Its outputs
-    are one score per class, before the softmax.
+    are one score per class, before the softmax."""
+
+PARAMETERS = """\
 hidden_layer_sizes : tuple of int, default=(256, 128)
     Layers of the default network.
 activation : str, default="relu"
@@ -112,14 +114,21 @@ def shares_parameters(cls=None, *, criterion: bool = True):
     Parameters
     ----------
     cls : type
-        A class whose docstring has the marks ``%(parameters)s`` and ``%(attributes)s``.
+        A class whose docstring has the marks ``%(module)s``, ``%(parameters)s`` and
+        ``%(attributes)s``; parameters of its own stand after the first.
     criterion : bool
         Whether it has the parameter `criterion`.
     """
     if cls is None:
         return lambda cls: shares_parameters(cls, criterion=criterion)
-    parameters = PARAMETERS.format(criterion=CRITERION.format() if criterion else "")
+    if cls.__doc__ is None:  # python -OO
+        return cls
+    marks = {
+        "module": MODULE,
+        "parameters": PARAMETERS.format(criterion=CRITERION.format() if criterion else ""),
+        "attributes": ATTRIBUTES,
+    }
     indent = "    "
-    for mark, text in {"parameters": parameters, "attributes": ATTRIBUTES}.items():
+    for mark, text in marks.items():
         cls.__doc__ = cls.__doc__.replace(f"{indent}%({mark})s", textwrap.indent(text, indent))
     return cls
