@@ -319,6 +319,35 @@ def _co_teaching_classifier():
     yield {**_SMALL_NETWORK, "forget_rate": 0.15}
 
 
+# The running means of norms take some steps to get where the batches are; and staying close to
+# few features, as these checks have, is staying where classes overlap.
+_TUNED = {
+    **_NETWORK,
+    "learning_rate": 0.03,
+    "max_epochs": 60,
+    "dtype": "float64",
+    "closeness": 0.02,
+}
+
+
+def _feature_tune_classifier():
+    yield _TUNED
+
+
+def _feature_tune_transformer():
+    from skrobust.neural import FeatureTuneClassifier
+
+    yield {"classifier": FeatureTuneClassifier(**_TUNED)}
+
+
+def _norm_failures(estimator):
+    names = (
+        "check_sample_weight_equivalence_on_dense_data",
+        "check_sample_weight_equivalence_on_sparse_data",
+    )
+    return dict.fromkeys(names, "norms over a batch look at rows, whatever their weights")
+
+
 def _elr_classifier():
     yield _SMALL_NETWORK
 
@@ -403,6 +432,8 @@ ARGUMENTS = {
     "ConsensusMixture": _consensus_mixture,
     "ELRClassifier": _elr_classifier,
     "EnergyDetector": _energy_detector,
+    "FeatureTuneClassifier": _feature_tune_classifier,
+    "FeatureTuneTransformer": _feature_tune_transformer,
     "LossHistoryReweighter": _loss_history_reweighter,
     "MultilabelDetector": _multilabel_detector,
     "NegativeClassDetector": _negative_class_detector,
@@ -440,6 +471,8 @@ STAND_INS = {
 # looks at neighbours or decoys, or treats classes unequally can meet; and tags that ask for
 # metadata or for y of another shape (such classes name the suite that they run instead).
 EXPECTED_FAILURES = {
+    "FeatureTuneClassifier": _norm_failures,
+    "FeatureTuneTransformer": _norm_failures,
     "InstanceFlipClassifier": _instance_flip_failures,
     "MultilabelDetector": _multilabel_failures,
     "LossHistoryReweighter": _dynamics_failures,

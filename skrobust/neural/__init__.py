@@ -12,12 +12,16 @@ from skrobust.neural import _staging  # noqa: E402, F401 - registers itself
 from skrobust.neural._callbacks import HalfFineTuning  # noqa: E402
 from skrobust.neural._co_teaching_classifier import CoTeachingClassifier  # noqa: E402
 from skrobust.neural._elr_classifier import ELRClassifier  # noqa: E402
+from skrobust.neural._feature_tune_classifier import FeatureTuneClassifier  # noqa: E402
+from skrobust.neural._feature_tune_transformer import FeatureTuneTransformer  # noqa: E402
 from skrobust.neural._nested_dropout_classifier import NestedDropoutClassifier  # noqa: E402
 from skrobust.neural._neural_classifier import NeuralClassifier  # noqa: E402
 
 __all__ = [
     "CoTeachingClassifier",
     "ELRClassifier",
+    "FeatureTuneClassifier",
+    "FeatureTuneTransformer",
     "HalfFineTuning",
     "NestedDropoutClassifier",
     "NeuralClassifier",

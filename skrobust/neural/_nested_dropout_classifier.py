@@ -16,7 +16,7 @@ from skrobust.neural.modules import MLP
 from skrobust.utils._sklearn import Interval, StrOptions
 
 
-@shares_parameters
+@shares_parameters(early_stopping="True")
 class NestedDropoutClassifier(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseNeuralClassifier
 ):

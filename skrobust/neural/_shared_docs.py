@@ -9,14 +9,17 @@ module : callable, torch.nn.Module or None, default=None
     training goes on from its weights. None is :class:`~skrobust.neural.modules.MLP`. Its outputs
     are one score per class, before the softmax."""
 
-PARAMETERS = """\
+NETWORK = """\
 hidden_layer_sizes : tuple of int, default=(256, 128)
     Layers of the default network.
 activation : str, default="relu"
     What follows them; see :class:`~skrobust.neural.modules.MLP`.
 dropout : float, default=0.0
     Share of the hidden units of the default network that are left out in each step.
-{criterion}max_epochs : int, default=100
+"""
+
+PARAMETERS = """\
+{network}{criterion}max_epochs : int, default=100
     How often to go through the rows.
 batch_size : int or "auto", default="auto"
     Rows per step. "auto" is 256, or all if there are fewer.
@@ -108,7 +111,7 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
     Names of features, where X has names that are all text."""
 
 
-def shares_parameters(cls=None, *, criterion: bool = True):
+def shares_parameters(cls=None, *, network: bool = True, **defaults):
     """Write what all neural classifiers share into the docstring of one.
 
     Parameters
@@ -116,18 +119,21 @@ def shares_parameters(cls=None, *, criterion: bool = True):
     cls : type
         A class whose docstring has the marks ``%(module)s``, ``%(parameters)s`` and
         ``%(attributes)s``; parameters of its own stand after the first.
-    criterion : bool
-        Whether it has the parameter `criterion`.
+    network : bool
+        Whether it has parameters of the network.
+    **defaults : dict of str to str
+        Defaults, as they are to be written, where they are not the usual ones.
     """
     if cls is None:
-        return lambda cls: shares_parameters(cls, criterion=criterion)
+        return lambda cls: shares_parameters(cls, network=network, **defaults)
     if cls.__doc__ is None:  # python -OO
         return cls
-    marks = {
-        "module": MODULE,
-        "parameters": PARAMETERS.format(criterion=CRITERION.format() if criterion else ""),
-        "attributes": ATTRIBUTES,
-    }
+    shared = PARAMETERS.format(network=NETWORK if network else "", criterion=CRITERION.format())
+    for name, default in defaults.items():
+        before, rest = shared.split(f"{name} : ", 1)
+        kind, rest = rest.split("default=", 1)
+        shared = f"{before}{name} : {kind}default={default}\n{rest.split(chr(10), 1)[1]}"
+    marks = {"module": MODULE, "parameters": shared, "attributes": ATTRIBUTES}
     indent = "    "
     for mark, text in marks.items():
         cls.__doc__ = cls.__doc__.replace(f"{indent}%({mark})s", textwrap.indent(text, indent))
