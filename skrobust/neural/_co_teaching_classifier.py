@@ -11,6 +11,7 @@ from skrobust.neural._compressed import CompressedNetwork
 from skrobust.neural._pair import Pair, PairNet
 from skrobust.neural._shared_docs import shares_parameters
 from skrobust.neural.layers import NestedDropout
+from skrobust.neural.losses import RobustLoss
 from skrobust.noise import ConfidentTransition
 from skrobust.utils._labels import decode_labels
 from skrobust.utils._random import draw_seed, private_random_state
@@ -36,11 +37,19 @@ class CoTeachingNet(PairNet):
 
     def _taught(self, x, y):
         logits = self.module_.each(x["X"])
-        rows = [self.row_losses(scores, y) for scores in logits]
-        share, weight = self._kept_share(), x.get("sample_weight")
-        kept = [keep_smallest(losses.detach(), share, weight) for losses in rows]
-        loss = (rows[0] * kept[1]).sum() + (rows[1] * kept[0]).sum()
-        return loss / (share * len(y)), (logits[0] + logits[1]) / 2
+        rows = self._losses_of_both(logits, y)
+        share = self._kept_share()
+        kept = keep_smallest(rows.detach(), share, x.get("sample_weight"))
+        loss = (rows * kept.flip(0)).sum() / (share * len(y))
+        with torch.no_grad():
+            return loss, (logits[0] + logits[1]) / 2
+
+    def _losses_of_both(self, logits, y) -> torch.Tensor:
+        """Losses of shape (2, n_rows); by one call where rows do not look at each other."""
+        criterion = self.criterion_
+        if isinstance(criterion, RobustLoss) and not criterion.batch_only:
+            return self.row_losses(torch.cat(logits), torch.cat([y, y])).view(2, -1)
+        return torch.stack([self.row_losses(scores, y) for scores in logits])
 
     def _taught_by_halves(self, x, y):
         """Each network ranks one half of the batch, and the other learns from it."""
@@ -76,7 +85,7 @@ def keep_smallest(losses, share: float, weight=None) -> torch.Tensor:
 
     Parameters
     ----------
-    losses : Tensor of shape (n_rows,)
+    losses : Tensor of shape (..., n_rows)
         Losses, without weights.
     share : float
         How much is kept, in (0, 1].
@@ -85,15 +94,20 @@ def keep_smallest(losses, share: float, weight=None) -> torch.Tensor:
 
     Returns
     -------
-    kept : Tensor of shape (n_rows,)
+    kept : Tensor of shape (..., n_rows)
         The weight that is kept of each row: all of it, none, or at the boundary a part, so that a
         weight of 2 equals two rows.
     """
-    order = losses.argsort(stable=True)
-    own = torch.ones_like(losses) if weight is None else weight[order]
-    passed = own.cumsum(dim=0)
-    kept = torch.minimum(own, (share * passed[-1] - passed + own).clamp_min(0))
-    return torch.empty_like(losses).scatter_(0, order, kept)
+    order = losses.argsort(dim=-1, stable=True)
+    n_rows = losses.shape[-1]
+    if weight is None:
+        before = torch.arange(n_rows, device=losses.device, dtype=losses.dtype)
+        kept = (share * n_rows - before).clamp(0, 1).expand_as(losses)
+    else:
+        own = weight[order]
+        passed = own.cumsum(dim=-1)
+        kept = torch.minimum(own, (share * passed[..., -1:] - passed + own).clamp_min(0))
+    return torch.empty_like(losses).scatter_(-1, order, kept)
 
 
 def _share_width(nets) -> None:
