@@ -16,6 +16,11 @@ from skrobust.neural._feature_tune_classifier import FeatureTuneClassifier  # no
 from skrobust.neural._feature_tune_transformer import FeatureTuneTransformer  # noqa: E402
 from skrobust.neural._nested_dropout_classifier import NestedDropoutClassifier  # noqa: E402
 from skrobust.neural._neural_classifier import NeuralClassifier  # noqa: E402
+from skrobust.neural._smaller import (  # noqa: E402
+    SmallerNetwork,
+    prune_network,
+    quantize_network,
+)
 
 __all__ = [
     "CoTeachingClassifier",
@@ -25,7 +30,10 @@ __all__ = [
     "HalfFineTuning",
     "NestedDropoutClassifier",
     "NeuralClassifier",
+    "SmallerNetwork",
     "layers",
     "losses",
     "modules",
+    "prune_network",
+    "quantize_network",
 ]

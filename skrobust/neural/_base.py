@@ -328,6 +328,8 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
             )
 
     def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False) -> None:
+        if again and self.net_.option("frozen"):
+            raise ValueError("A quantised network cannot be trained further: clone the classifier.")
         device, dtype = resolve_device(self.device), _DTYPES[self.dtype]
         used = np.flatnonzero(data.used)
         train, valid = used, None

@@ -1,8 +1,10 @@
 """The skorch net inside every classifier of this room: batches of slices, one loss per row."""
 
+import contextlib
 import io
 import math
 import time
+import warnings
 
 import torch
 from skorch import NeuralNet
@@ -282,10 +284,17 @@ class Net(NeuralNet):
                 parts.append(part.to("cpu", torch.float64))
         return torch.cat(parts)
 
+    def replace_network(self, network) -> None:
+        """Predict by another network from now on, on the CPU; it cannot be trained."""
+        self.module_ = network
+        self.device = "cpu"
+        self.configure(requested_device="cpu", frozen=True)
+
     def __getstate__(self):
         # torch's own format, so that what was on a GPU can be read where there is none.
         saved = io.BytesIO()
-        torch.save(dict(self.__dict__), saved)
+        with _quiet_about_storage():
+            torch.save(dict(self.__dict__), saved)
         return {"saved": saved.getvalue(), "requested": self.option("requested_device", "auto")}
 
     def __setstate__(self, state):
@@ -294,8 +303,17 @@ class Net(NeuralNet):
         except ValueError:  # it was made on a machine that had another one
             device = resolve_device("auto")
         saved = io.BytesIO(state["saved"])
-        self.__dict__.update(torch.load(saved, map_location=device, weights_only=False))
+        with _quiet_about_storage():
+            self.__dict__.update(torch.load(saved, map_location=device, weights_only=False))
         self.__dict__["device"] = str(device)
+
+
+@contextlib.contextmanager
+def _quiet_about_storage():
+    """torch warns of its own way to save quantised layers."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TypedStorage is deprecated", UserWarning)
+        yield
 
 
 def _mass_correct(logits, batch) -> torch.Tensor:
