@@ -348,6 +348,10 @@ def _norm_failures(estimator):
     return dict.fromkeys(names, "norms over a batch look at rows, whatever their weights")
 
 
+def _meta_rescaled_classifier():
+    yield _SMALL_NETWORK
+
+
 def _elr_classifier():
     yield _SMALL_NETWORK
 
@@ -435,6 +439,7 @@ ARGUMENTS = {
     "FeatureTuneClassifier": _feature_tune_classifier,
     "FeatureTuneTransformer": _feature_tune_transformer,
     "LossHistoryReweighter": _loss_history_reweighter,
+    "MetaRescaledClassifier": _meta_rescaled_classifier,
     "MultilabelDetector": _multilabel_detector,
     "NegativeClassDetector": _negative_class_detector,
     "NeighborTransition": _neighbor_transition,
@@ -474,6 +479,7 @@ EXPECTED_FAILURES = {
     "FeatureTuneClassifier": _norm_failures,
     "FeatureTuneTransformer": _norm_failures,
     "InstanceFlipClassifier": _instance_flip_failures,
+    "MetaRescaledClassifier": _norm_failures,
     "MultilabelDetector": _multilabel_failures,
     "LossHistoryReweighter": _dynamics_failures,
     "NeuralClassifier": _neural_failures,

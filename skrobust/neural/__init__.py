@@ -14,6 +14,7 @@ from skrobust.neural._co_teaching_classifier import CoTeachingClassifier  # noqa
 from skrobust.neural._elr_classifier import ELRClassifier  # noqa: E402
 from skrobust.neural._feature_tune_classifier import FeatureTuneClassifier  # noqa: E402
 from skrobust.neural._feature_tune_transformer import FeatureTuneTransformer  # noqa: E402
+from skrobust.neural._meta_rescaled_classifier import MetaRescaledClassifier  # noqa: E402
 from skrobust.neural._nested_dropout_classifier import NestedDropoutClassifier  # noqa: E402
 from skrobust.neural._neural_classifier import NeuralClassifier  # noqa: E402
 from skrobust.neural._smaller import (  # noqa: E402
@@ -28,6 +29,7 @@ __all__ = [
     "FeatureTuneClassifier",
     "FeatureTuneTransformer",
     "HalfFineTuning",
+    "MetaRescaledClassifier",
     "NestedDropoutClassifier",
     "NeuralClassifier",
     "SmallerNetwork",
