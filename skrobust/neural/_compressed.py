@@ -9,6 +9,10 @@ from skrobust.neural.layers import NestedDropout, VariationalBottleneck
 
 # Of widths with the same accuracy up to this, per feature, the smaller one is taken.
 _PRICE_OF_A_FEATURE = 1e-5
+# Logarithm of the price of a bottleneck at the start. It moves slowly, and at a high one nothing is
+# learned until held-out rows say to stop: of 40 epochs on 3 000 rows with 40 % of the labels wrong,
+# accuracy is .93 from -5, and .56 from -2, the default of the layer.
+_FIRST_LOG_PRICE = -5.0
 # Scores of all widths of this many entries are in memory at a time.
 _SCORES = 2**22
 
@@ -44,7 +48,9 @@ class CompressedNetwork(torch.nn.Module):
         elif compression == "dropout":
             self.compressor = torch.nn.Dropout(dropout_rate)
         else:
-            self.compressor = VariationalBottleneck(n_features, target_kl=target_kl)
+            self.compressor = VariationalBottleneck(
+                n_features, target_kl=target_kl, log_beta=_FIRST_LOG_PRICE
+            )
         self.head = torch.nn.Linear(n_features, n_classes, bias=False)
         self.n_features_out = n_features
         # Part of the state, so that the weights of an epoch come back with their width.
