@@ -1,0 +1,65 @@
+"""Which networks survive what people got wrong about images?
+
+Features of CIFAR-10 images with the worst of three labels that people gave, 40 % of which are
+wrong. As `neural_tabular.py`, whose methods, tuning and figures these are. Without --full, two
+seeds, three trials of 15 epochs, and 10 000 rows.
+
+    python benchmarks/neural_cifar10n.py [--full] [--jobs 2] [--methods ...]
+    python benchmarks/neural_cifar10n.py --curves
+
+With --curves: how often plain training, nested dropout, co-teaching and ELR predict the given
+label of wrong rows that they are trained on, epoch by epoch.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # cells run in parallel instead
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import sys
+
+import numpy as np
+from _common import environment, write_results
+from _neural_methods import measure, memorisation
+from _tables import data_folder, load_real
+from neural_tabular import run
+
+NAMES = {"worse": None, "worse, 10 000 rows": 10_000}
+QUICK, FULL = (2, 3, 15), (5, 8, 30)
+CURVES = ("plain", "nested dropout", "co-teaching", "ELR")
+N_CURVE_ROWS, CURVE_EPOCHS = 10_000, 40
+
+
+def load(n_rows: int | None):
+    """Rows to train on, and to test on."""
+    data = load_real("cifar10n/worse", n_rows)
+    folder = data_folder() / "cifar10n"
+    with np.load(folder / "features256.npz") as features, np.load(folder / "labels.npz") as labels:
+        test = features["X_test"].astype(np.float32), labels["test_label"]
+    return (data.X, data.y, data.truth), test
+
+
+def measure_cell(cell: dict, methods: list[str]) -> dict:
+    """Measure some methods."""
+    rows, test_rows = load(NAMES[cell["data"]])
+    how = {"seed": cell["seed"], "n_trials": cell["trials"], "max_epochs": cell["epochs"]}
+    return {what: measure(what, rows, test_rows, **how) for what in methods}
+
+
+def curves() -> None:
+    """Write down the memorisation curves."""
+    rows, _ = load(N_CURVE_ROWS)
+    found = {what: memorisation(what, rows, seed=0, max_epochs=CURVE_EPOCHS) for what in CURVES}
+    table = [
+        {"epoch": epoch + 1, **{what: round(curve[epoch], 4) for what, curve in found.items()}}
+        for epoch in range(CURVE_EPOCHS)
+    ]
+    write_results("neural_memorisation", table, environment())
+
+
+if __name__ == "__main__":
+    if "--curves" in sys.argv:
+        curves()
+    else:
+        name = "worse" if "--full" in sys.argv else "worse, 10 000 rows"
+        run("neural_cifar10n", __doc__, (name,), measure_cell, (QUICK, FULL))
