@@ -117,8 +117,10 @@ def _seeded(model, task):
     return model.set_params(random_state=task.seed) if "random_state" in known else model
 
 
-def _wrapper(name, **options):
+def _wrapper(name, *, linear_only=False, **options):
     def fit(task):
+        if linear_only and task.name != "logistic":
+            return None
         model = _made(skrobust.wrappers, name, estimator=clone(task.classifier), **options)
         if model is None:
             return None
@@ -175,7 +177,7 @@ METHODS: dict[str, Callable] = {
     "cleaning/relabel if better": _cleaning("relabel", only_if_better=True),
     "cleaning/reweight": _cleaning("reweight"),
     "corrected/importance": _wrapper("LossCorrectedClassifier", method="importance"),
-    "corrected/backward": _wrapper("LossCorrectedClassifier", method="backward"),
+    "corrected/backward": _wrapper("LossCorrectedClassifier", linear_only=True, method="backward"),
     "corrected/posterior": _wrapper("LossCorrectedClassifier", method="posterior"),
     "reweighted/quality": _reweighted("QualityReweighter"),
     "reweighted/importance": _reweighted("ImportanceReweighter"),

@@ -97,7 +97,7 @@ class Net(NeuralNet):
         weights cannot reach it.
         """
         if isinstance(self.criterion_, RobustLoss):
-            return self.criterion_(logits, target, weight)
+            return self.criterion_.unchecked_rows(logits, target, weight)
         losses = self.criterion_(logits, target)
         return losses if weight is None or losses.ndim == 0 else losses * weight
 

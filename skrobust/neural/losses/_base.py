@@ -94,9 +94,7 @@ class RobustLoss(torch.nn.Module):
         _check_batch(logits, target, sample_weight)
         if sample_weight is not None:
             sample_weight = sample_weight.to(logits.dtype)
-        rows = self._rows(logits, target, sample_weight)
-        if sample_weight is not None:
-            rows = rows * sample_weight
+        rows = self.unchecked_rows(logits, target, sample_weight)
         if self.reduction == "none":
             return rows
         if self.reduction == "sum":
@@ -105,6 +103,26 @@ class RobustLoss(torch.nn.Module):
             return rows.sum() / max(len(rows), 1)
         total = sample_weight.sum()
         return rows.sum() / torch.where(total == 0, torch.ones_like(total), total)
+
+    def unchecked_rows(self, logits, target, sample_weight=None) -> torch.Tensor:
+        """Compute what ``reduction="none"`` gives, for a caller who has checked the batch.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n_samples, n_classes)
+            Scores of the classes.
+        target : Tensor of shape (n_samples,) or (n_samples, n_classes)
+            Codes, or soft labels.
+        sample_weight : Tensor of shape (n_samples,), default=None
+            Weights, of the dtype of the scores.
+
+        Returns
+        -------
+        rows : Tensor of shape (n_samples,)
+            Losses times weights.
+        """
+        rows = self._rows(logits, target, sample_weight)
+        return rows if sample_weight is None else rows * sample_weight
 
     def per_row(self, logits, target) -> torch.Tensor:
         """Compute the loss of each row, without weights.

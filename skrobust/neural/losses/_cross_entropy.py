@@ -3,6 +3,7 @@
 from numbers import Integral, Real
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from skrobust.neural._parameters import check_parameters
 from skrobust.neural.losses._base import RobustLoss, pick
@@ -36,7 +37,9 @@ class CrossEntropy(RobustLoss):
     """
 
     def per_row(self, logits, target) -> torch.Tensor:
-        return -pick(self.log_proba(logits), target)
+        if target.is_floating_point():
+            return -pick(self.log_proba(logits), target)
+        return cross_entropy(logits, target.long(), reduction="none")
 
 
 class GeneralizedCrossEntropy(RobustLoss):
