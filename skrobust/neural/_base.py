@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from inspect import signature
 from numbers import Integral, Real
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 from torch.nn import Sequential
 
 from skrobust.neural import losses
@@ -25,13 +26,14 @@ from skrobust.neural._optimizers import (
     optimizer_class,
     optimizer_options,
 )
-from skrobust.neural._rows import Rows, make_rows
+from skrobust.neural._predicting import DTYPES, PredictsByNet
+from skrobust.neural._rows import make_rows
 from skrobust.neural._table import EpochTable
 from skrobust.neural.layers import HiddenNoise
 from skrobust.neural.modules import MLP
-from skrobust.utils._data import check_labelled_data
+from skrobust.utils._data import LabelledData, check_labelled_data
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._sklearn import Interval, StrOptions, fit_context
+from skrobust.utils._sklearn import Interval, StrOptions, fit_context, validate_params_of
 
 CRITERIA = {
     "cross_entropy": losses.CrossEntropy,
@@ -50,11 +52,14 @@ CRITERIA = {
 _AUTO_BATCH = 256
 # early_stopping="auto" holds rows out where there are more than this.
 _MANY_ROWS = 10_000
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+# Attributes that hold rows while they are trained on.
+_OF_A_TRAINING = ("_recorder", "_data", "_seen")
+# Names of parameters that say how much something counts: decay would not shrink, but move them.
+_UNDECAYED = ("log_beta", "log_odds")
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
+class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
     """Base class of classifiers that have a skorch net.
 
     A subclass overrides as few as possible of :meth:`_build_module`, :meth:`_build_criterion`,
@@ -93,7 +98,7 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
         "record_dynamics": ["boolean"],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
-        "dtype": [StrOptions(set(_DTYPES))],
+        "dtype": [StrOptions(set(DTYPES))],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "callbacks": [None, list, tuple],
@@ -255,14 +260,23 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
             infinite in the first epoch. Where it does later, a warning says so and the weights
             of the epoch before are kept.
         """
-        data, X = self._check_fit(X, y, verified_labels, sample_weight)
+        again = self.warm_start and hasattr(self, "net_")
+        data, X = self._check_fit(X, y, verified_labels, sample_weight, reset=not again)
         if target_proba is not None:
             target_proba = check_targets(target_proba, data)
-        again = self.warm_start and hasattr(self, "net_")
         if again:
             self._check_same_classes(data.classes)
         seed = draw_seed(private_random_state(self.random_state))
         self._train(data, X, target_proba, seed, again=again)
+        return self
+
+    def _fit_labelled(self, data: LabelledData, target_proba=None):
+        """Train on validated rows, of whose classes some may have no row."""
+        validate_params_of(self)
+        self._refuse_unused()
+        X = self._check_input(data.X, reset=True)
+        seed = draw_seed(private_random_state(self.random_state))
+        self._train(data, X, target_proba, seed, again=False)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -290,17 +304,40 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if not first and classes is not None:
             self._check_same_classes(np.unique(classes))
-        data, X = self._check_fit(
-            X, y, None, sample_weight, classes=self.classes_ if not first else np.unique(classes)
-        )
+        known = np.unique(classes) if first else self.classes_
+        data, X = self._check_fit(X, y, None, sample_weight, reset=first, classes=known)
         seed = draw_seed(private_random_state(self.random_state))
         self._train(data, X, None, seed, again=not first, n_epochs=1, partial=True)
         return self
 
-    def _check_fit(self, X, y, verified_labels, sample_weight, *, classes=None):
+    # Parameters that the method has no use for.
+    _unused_params: tuple = ()
+
+    def _refuse_unused(self) -> None:
+        """Refuse a parameter that would be ignored."""
+        defaults = signature(type(self)).parameters
+        for name in self._unused_params:
+            value, default = getattr(self, name), defaults[name].default
+            if value != default:
+                raise ValueError(
+                    f"{name}={value!r} is not used by {type(self).__name__} as it is set up: leave"
+                    f" it at its default, {default!r}."
+                )
+
+    @property
+    def _takes_any_shape(self) -> bool:
+        """Whether rows may have more than one axis."""
+        return self.module is not None
+
+    def _check_fit(self, X, y, verified_labels, sample_weight, *, reset, classes=None):
         """Validate what is to be trained on, before any work."""
-        resolve_device(self.device)
-        reset = classes is None or not hasattr(self, "net_")
+        device = resolve_device(self.device)
+        self._refuse_unused()
+        if not reset and device != torch.device(self.net_.device):
+            raise ValueError(
+                f"device={self.device!r} is another one than {self.net_.device}, on which the"
+                " training began: clone the classifier to start anew."
+            )
         numbers = self._check_input(X, reset=reset)
         if classes is None:
             data = check_labelled_data(
@@ -317,7 +354,7 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
         else:
             dtype = np.uint8
         return validate_data(
-            self, X, accept_sparse="csr", dtype=dtype, allow_nd=self.module is not None, reset=reset
+            self, X, accept_sparse="csr", dtype=dtype, allow_nd=self._takes_any_shape, reset=reset
         )
 
     def _check_same_classes(self, classes) -> None:
@@ -330,7 +367,7 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
     def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False) -> None:
         if again and self.net_.option("frozen"):
             raise ValueError("A quantised network cannot be trained further: clone the classifier.")
-        device, dtype = resolve_device(self.device), _DTYPES[self.dtype]
+        device, dtype = resolve_device(self.device), DTYPES[self.dtype]
         used = np.flatnonzero(data.used)
         train, valid = used, None
         if not partial and self._holds_out(len(used)):
@@ -350,9 +387,23 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
                 net = self._make_net(parts[0], X, data.classes, batch_size, device, dtype)
                 # From here on there is something to keep, whatever interrupts the training.
                 self.net_, self.classes_, self._n_trainings = net, data.classes, 0
+            else:
+                self._refresh()
             self.net_.set_params(max_epochs=n_epochs, batch_size=batch_size)
-            self._prepare(parts, n_epochs, data)
-            self._run(parts)
+            if partial:
+                self.net_.configure(schedule="constant")  # nobody knows how many will follow
+            self._run(parts, n_epochs, data)
+
+    def _refresh(self) -> None:
+        """Let the net know parameters that were set since it was made."""
+        options = self._net_options()
+        options.pop("average", None)
+        net = self.net_.configure(**options)
+        net.lr = self.learning_rate
+        for group in net.optimizer_.param_groups:
+            group["lr"] = self.learning_rate
+            if not group.get("undecayed"):
+                group["weight_decay"] = self.weight_decay
 
     def _holds_out(self, n_rows: int) -> bool:
         if self.early_stopping == "auto":
@@ -395,9 +446,15 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
         options = optimizer_options(
             optimizer, weight_decay=self.weight_decay, momentum=self.momentum, device=device
         )
+        criterion = self._build_criterion(len(classes)).to(device, dtype)
+        names = [n for part in (module, criterion) for n, _ in part.named_parameters()]
+        undecayed = [n for n in names if n.rpartition(".")[2] in _UNDECAYED]
+        if undecayed:
+            apart = {"weight_decay": 0.0, "undecayed": True}
+            options["param_groups"] = [(n, apart) for n in undecayed]
         net = self._net_class(
             module,
-            self._build_criterion(len(classes)).to(device, dtype),
+            criterion,
             optimizer=optimizer,
             lr=self.learning_rate,
             batch_size=batch_size,
@@ -454,10 +511,11 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
         net.callbacks = [*callbacks, *(self.callbacks or ())]
         net.initialize_callbacks()
 
-    def _run(self, parts) -> None:
+    def _run(self, parts, n_epochs, data) -> None:
         """Train, and leave everything in order even if that is interrupted."""
         net = self.net_
         try:
+            self._prepare(parts, n_epochs, data)
             net.notify("on_train_begin", X=parts[0], y=None)
             net.fit_loop(parts)
         except Exception:
@@ -471,18 +529,20 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
                 net.callbacks, net.callbacks_ = [], []
                 self._n_trainings += 1
                 self._conclude()
+            for name in _OF_A_TRAINING:
+                vars(self).pop(name, None)
         if net.diverged_ is None:
             return
         epoch = net.diverged_
         advice = "Lower learning_rate, set gradient_clip, or scale X."
-        if epoch == net.option("first_epoch") + 1:
-            message = f"The loss became infinite or NaN in epoch {epoch}, the first. {advice}"
-            if epoch == 1:
+        if net.kept_epoch_ == net.option("first_epoch"):
+            message = f"The loss became infinite or NaN at once, in epoch {epoch}. {advice}"
+            if net.kept_epoch_ == 0:
                 del self.net_
             raise ValueError(message)
         warnings.warn(
             f"The loss became infinite or NaN in epoch {epoch}: the training stopped, and the"
-            f" weights of epoch {epoch - 1} are kept. {advice}",
+            f" weights of epoch {net.kept_epoch_} are kept. {advice}",
             ConvergenceWarning,
             stacklevel=4,
         )
@@ -494,77 +554,3 @@ class BaseNeuralClassifier(ClassifierMixin, BaseEstimator):
         self.history_ = EpochTable.of(history)
         if self.record_dynamics:
             self.training_dynamics_ = self._recorder.result()
-            del self._recorder
-
-    # Predicting -----------------------------------------------------------------------------
-
-    @property
-    def module_(self) -> torch.nn.Module:
-        """The trained network."""
-        check_is_fitted(self, "net_")
-        return self.net_.module_
-
-    def _rows_to_predict(self, X) -> Rows:
-        check_is_fitted(self)
-        X = self._check_input(X, reset=False)
-        device = torch.device(self.net_.device)
-        dtype = next(
-            (p.dtype for p in self.net_.module_.parameters() if p.is_floating_point()),
-            _DTYPES[self.dtype],
-        )
-        return make_rows(X, None, None, dtype=dtype, device=device)
-
-    def _logits(self, X) -> torch.Tensor:
-        """Scores of the classes, shape (n_samples, n_classes), float64, on the CPU."""
-        rows = self._rows_to_predict(X)
-        with explain_out_of_memory("The memory of the device ran out while predicting."):
-            return self.net_.predict_logits(rows, lambda x: self._forward(self.net_.module_, x))
-
-    def predict(self, X):
-        """Predict labels.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, ...)
-            Rows.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,)
-            Labels.
-        """
-        logits = self._logits(X)
-        return self.classes_[logits.argmax(dim=1).numpy()]
-
-    def predict_proba(self, X):
-        """Predict probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, ...)
-            Rows.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``.
-        """
-        return torch.softmax(self._logits(X), dim=1).numpy()
-
-    def predict_log_proba(self, X):
-        """Predict logarithms of probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, ...)
-            Rows.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_samples, n_classes)
-            Logarithms, in the order of ``classes_``.
-        """
-        return torch.log_softmax(self._logits(X), dim=1).numpy()
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "net_")

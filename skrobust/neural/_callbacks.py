@@ -31,7 +31,7 @@ class BestEpoch(Callback):
         """Compare."""
         score = net.history[-1, f"valid_{self.monitor}"]
         score = -score if self.monitor == "loss" else score
-        if score > self.best_score_:
+        if self.best_epoch_ is None or score > self.best_score_:
             self.best_epoch_, self.best_score_ = len(net.history), score
             self._weights = {k: v.clone() for k, v in net.best_state().items()}
         elif self.patience is not None and len(net.history) - self.best_epoch_ >= self.patience:
@@ -135,7 +135,8 @@ class HalfFineTuning(Callback):
         """Remember where the weights started."""
         if not 0 < self.share <= 1:
             raise ValueError(f"share must be in (0, 1], got {self.share!r}.")
-        self._start = {k: v.detach().clone() for k, v in net.module_.named_parameters()}
+        if self.reset:
+            self._start = {k: v.detach().clone() for k, v in net.module_.named_parameters()}
         self._trainable = {k for k, v in net.module_.named_parameters() if v.requires_grad}
 
     def on_epoch_begin(self, net, **kwargs):
@@ -154,8 +155,11 @@ class HalfFineTuning(Callback):
 
     def on_train_end(self, net, **kwargs):
         """Leave all tensors as they were, as far as training goes."""
-        for name, value in net.module_.named_parameters():
-            value.requires_grad_(name in self._trainable)
+        if hasattr(self, "_trainable"):
+            for name, value in net.module_.named_parameters():
+                value.requires_grad_(name in self._trainable)
+        for name in ("_start", "_trainable"):
+            vars(self).pop(name, None)
 
 
 class AfterEpoch(Callback):

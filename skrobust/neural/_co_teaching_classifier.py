@@ -10,7 +10,7 @@ from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._compressed import CompressedNetwork
 from skrobust.neural._pair import Pair, PairNet
 from skrobust.neural._shared_docs import shares_parameters
-from skrobust.neural.layers import NestedDropout
+from skrobust.neural.layers import NestedDropout, VariationalBottleneck
 from skrobust.neural.losses import RobustLoss
 from skrobust.noise import ConfidentTransition
 from skrobust.utils._labels import decode_labels
@@ -70,6 +70,9 @@ class CoTeachingNet(PairNet):
             chosen = mass > 0
             losses = self.row_losses(net(inputs[half][chosen]), y[half][chosen])
             loss = loss + (losses * mass[chosen]).sum() / (share * len(mass))
+            compressor = getattr(net, "compressor", None)
+            if isinstance(compressor, VariationalBottleneck):
+                loss = loss + compressor.penalty() + compressor.dual_loss()
         return loss, torch.cat(said)[: len(inputs)]
 
     def _set_training(self, training=True):
@@ -288,7 +291,7 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         if getattr(data.X, "ndim", 2) == 2:
             judge = ConfidentTransition(random_state=seed)
         else:
-            model = _quick(self, seed)
+            model = _quick(self if self.base is None else self.base, seed)
             judge = ConfidentTransition(model, cv=_FEW_FOLDS, random_state=seed)
         y = decode_labels(data.codes, data.classes)
         verified = decode_labels(data.verified, data.classes) if data.checked.any() else None
@@ -298,12 +301,17 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     def _fit_base(self, data, proba, generator) -> list:
         """Fit the classifiers of the first stage, and take their networks."""
         networks = []
-        y = decode_labels(data.best_codes, data.classes)
         for _ in range(2):
             model = clone(self.base).set_params(random_state=draw_seed(generator))
-            model.fit(data.X, y, sample_weight=data.sample_weight, target_proba=proba)
+            model._fit_labelled(data, proba)
             networks.append(copy.deepcopy(model.module_))
         return networks
+
+    @property
+    def _takes_any_shape(self):
+        return super()._takes_any_shape or (self.base is not None and self.base._takes_any_shape)
+
+    _unused_params = ("mixup", "label_smoothing", "consistency")
 
     def _build_module(self, shape, n_classes):
         if self._first_stage is not None:

@@ -62,7 +62,12 @@ def own_generators(device: torch.device, seed: int):
     devices = [] if device.type == "cpu" else [device.index or 0]
     kind = "cuda" if device.type == "cpu" else device.type
     with torch.random.fork_rng(devices, device_type=kind):
-        torch.manual_seed(seed)
+        # torch.manual_seed would seed all devices, and only these are given back.
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
         yield
 
 

@@ -256,6 +256,10 @@ class ELRClassifier(BaseNeuralClassifier):
         self.strength = strength
 
     @property
+    def _unused_params(self):
+        return ("label_smoothing", "consistency") if self.ensemble else ()
+
+    @property
     def _net_class(self):
         return ELREnsembleNet if self.ensemble else ELRNet
 
@@ -275,22 +279,24 @@ class ELRClassifier(BaseNeuralClassifier):
 
     def _prepare(self, parts, n_epochs, data):
         super()._prepare(parts, n_epochs, data)
-        net, shape = self.net_, (data.n_samples, len(data.classes))
-        before = net.option("targets")
-        # Another table has other rows.
-        if before is None or before.shape[-2:] != shape:
-            shape = (2, *shape) if self.ensemble else shape
-            net.configure(targets=torch.zeros(shape, device=parts[0].device))
+        # Each training starts anew: nobody knows whether its rows are those of the one before.
+        shape = (data.n_samples, len(data.classes))
+        shape = (2, *shape) if self.ensemble else shape
+        self.net_.configure(targets=torch.zeros(shape, device=parts[0].device))
         self._data = data
 
     def _conclude(self):
         super()._conclude()
         targets = self.net_.option("targets")
         mean = (targets.mean(dim=0) if self.ensemble else targets).cpu().numpy()
+        self.net_.configure(targets=None)  # not needed again
         data = self._data
-        del self._data
-        known = data.given & (mean.sum(axis=1) > 0)
-        own = mean[np.arange(data.n_samples), np.maximum(data.codes, 0)].astype(np.float64)
+        mean = np.nan_to_num(mean.astype(np.float64))
+        total = mean.sum(axis=1)
+        # They started at 0, and have not come to sum to 1 yet.
+        mean /= np.where(total > 0, total, 1)[:, None]
+        known = data.given & (total > 0)
+        own = mean[np.arange(data.n_samples), np.maximum(data.codes, 0)]
         quality = np.where(known, own, np.nan)
         errors = known & (own < mean.max(axis=1))
         # A person knows better.

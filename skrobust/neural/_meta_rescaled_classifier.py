@@ -55,7 +55,8 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
     The publication tries the step on all layers, of a language model; here it is tried on the
     last one, where its effect on weights is known without a second derivative. The mean weight
     within each class is about one half, as the last normalisation has nothing to learn; in a step
-    weights are divided by their mean. Mixup, smoothing and consistency are not used.
+    weights are divided by their mean. `mixup`, `label_smoothing`, `consistency`,
+    `mixed_precision` and `target_proba` are refused.
 
     References
     ----------
@@ -75,6 +76,11 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
     """
 
     _net_class = RescaledNet
+
+    @property
+    def _unused_params(self):
+        names = ("mixup", "label_smoothing", "consistency", "mixed_precision")
+        return names if self.rescale else ()
 
     _parameter_constraints: dict = {
         **BaseNeuralClassifier._parameter_constraints,
@@ -176,6 +182,11 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
         super()._prepare(parts, n_epochs, data)
         if not self.rescale:
             return
+        if parts[0].y.ndim == 2:
+            raise ValueError(
+                "target_proba is not used by MetaRescaledClassifier, which weighs rows by their"
+                " given labels: pass labels only, or set rescale=False."
+            )
         net, train = self.net_, parts[0]
         if net.option("rescaler") is None:
             rescaler = Rescaler(len(data.classes)).to(train.device, train.dtype)
@@ -200,12 +211,14 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
         if valid is not None:
             weights[valid.positions] = self.net_.weigh(valid).to(weights.dtype)
         weights = weights.cpu().numpy().astype(np.float64)
-        weights[~data.used | np.isnan(weights)] = 0.0
-        self.filtered_ = data.used & (weights < 0.5)
+        seen = ~np.isnan(weights)
+        weights[~data.used | ~seen] = 0.0
+        self.filtered_ = data.used & seen & (weights < 0.5)
         prior = data.used if data.sample_weight is None else data.sample_weight
         total = (weights * prior).sum()
         scale = prior[data.used].sum() / total if total > 0 else 1.0
         self.sample_weight_ = weights * scale
         # Not needed to go on.
         self.net_.configure(train=None, weights=None)
-        del self._seen
+        if self.net_.diverged_ is not None:
+            self.net_.configure(rescaler=None)

@@ -196,9 +196,9 @@ class NestedDropoutClassifier(
     def _add_noise(self, module):
         module.backbone.head = HiddenNoise(self.hidden_noise)
 
-    def _run(self, parts) -> None:
-        super()._run(parts)
+    def _run(self, parts, n_epochs, data) -> None:
         vars(self).pop("width_scores_", None)
+        super()._run(parts, n_epochs, data)
         if self.compression == "nested_dropout" and parts[1] is not None:
             net = self.net_
             net._set_training(False)
@@ -276,7 +276,8 @@ class NestedDropoutClassifier(
         -------
         module : torch.nn.Module
             On the CPU, in evaluation mode; a smaller copy. Where the features are the last hidden
-            layer of an :class:`~skrobust.neural.modules.MLP`, the others are not even computed.
+            layer of an :class:`~skrobust.neural.modules.MLP` without norms, the others are not even
+            computed.
         """
         width = self._check_width(width)
         network = TruncatedNetwork(copy.deepcopy(self.module_).cpu(), width).eval()
@@ -288,7 +289,7 @@ class NestedDropoutClassifier(
 def _narrow(network: MLP, width: int) -> None:
     """Cut the last hidden layer down to its first units."""
     linears = [m for m in network.body if isinstance(m, torch.nn.Linear)]
-    if not linears:
+    if not linears or any(isinstance(m, torch.nn.BatchNorm1d) for m in network.body):
         return
     last = linears[-1]
     last.weight = torch.nn.Parameter(last.weight.detach()[:width].clone())

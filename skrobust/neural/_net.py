@@ -187,21 +187,21 @@ class Net(NeuralNet):
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Train for some epochs, or until somebody sets `stop_`.
 
-        Where the loss becomes infinite or NaN, the weights of the epoch before come back; see
-        `diverged_`.
+        Where the loss becomes infinite or NaN, in the epoch `diverged_`, the weights of the last
+        epoch that gives a finite one come back: of `kept_epoch_`.
         """
         train, valid = X
         batches = [self.get_iterator(train, training=True)]
         batches.append(None if valid is None else self.get_iterator(valid))
         self.stop_, self.diverged_ = False, None
+        copies: list = []  # before this epoch, and before the last one
         for _ in range(self.max_epochs if epochs is None else epochs):
-            good = {k: v.clone() for k, v in self.module_.state_dict().items()}
+            copies = [self._copy_weights(), *copies[:1]]
             started = time.perf_counter()
             self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
             self.run_single_epoch(batches[0], True, "train", self.train_step, **fit_params)
             if not math.isfinite(self.history[-1, "train_loss"]):
-                self.module_.load_state_dict(good)
-                self.diverged_ = len(self.history)
+                self._go_back(copies, batches[0])
                 break
             self._validate(batches[1], **fit_params)
             self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
@@ -209,7 +209,34 @@ class Net(NeuralNet):
             self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
             if self.stop_:
                 break
+        if self.diverged_ is None and not self._loss_is_finite(batches[0]):
+            self._go_back(copies, batches[0])  # the last step was too much
         return self
+
+    def _copy_weights(self) -> list[dict]:
+        """Copy the weights, and their average."""
+        average = self.option("average")
+        states = [self.module_.state_dict()] + ([] if average is None else [average.state_])
+        return [{k: v.clone() for k, v in state.items()} for state in states]
+
+    @torch.no_grad()
+    def _loss_is_finite(self, batches) -> bool:
+        """Whether the weights, as they are, give the first rows a finite loss."""
+        x, y = batches.rows.take(batches.rows.order(shuffle=False)[: batches.batch_size])
+        self._set_training(False)
+        return bool(self.get_loss(self.infer(x), y, X=x).isfinite())
+
+    def _go_back(self, copies: list, batches) -> None:
+        """Take earlier weights again, and forget how they were being moved."""
+        self.diverged_ = len(self.history)
+        self.optimizer_.state.clear()
+        for age, good in enumerate(copies, 1):
+            self.kept_epoch_ = self.diverged_ - age
+            self.module_.load_state_dict(good[0])
+            if len(good) > 1:
+                self.option("average").state_ = good[1]
+            if self._loss_is_finite(batches):
+                return
 
     def _validate(self, batches, **fit_params) -> None:
         """Look at the validation rows, with the weights that are to predict."""
@@ -234,7 +261,7 @@ class Net(NeuralNet):
         total, correct = torch.zeros((2,), device=iterator.rows.device)
         for i, batch in enumerate(iterator):
             if training:
-                self._set_rate(epoch + i / n_batches)
+                self._set_rate(epoch - self.option("first_epoch", 0) + i / n_batches)
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             total += step["loss"] * len(batch[0]["index"])
@@ -287,8 +314,10 @@ class Net(NeuralNet):
     def replace_network(self, network) -> None:
         """Predict by another network from now on, on the CPU; it cannot be trained."""
         self.module_ = network
-        self.device = "cpu"
-        self.configure(requested_device="cpu", frozen=True)
+        # Nothing else of the former network is needed.
+        self.__dict__.update(module=network, device="cpu")
+        self.__dict__.pop("optimizer_", None)
+        self.configure(requested_device="cpu", frozen=True, average=None, targets=None)
 
     def __getstate__(self):
         # torch's own format, so that what was on a GPU can be read where there is none.

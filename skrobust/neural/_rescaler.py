@@ -216,9 +216,7 @@ class RescaledNet(Net):
         """Move the rescaler such that the step on the last layer helps another batch."""
         with torch.no_grad():
             train = self.option("train")
-            order = train.order(shuffle=False)
-            drawn = order[torch.randint(len(order), (len(y),)).to(order.device)]
-            other, other_y = train.take(drawn)
+            other, other_y = train.take(train.draw(len(y)))
             other_inputs = self.module_.features(other["X"])
             signals = self._signals(other_inputs, other_y)
         mass = weights if sample_weight is None else weights * sample_weight

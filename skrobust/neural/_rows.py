@@ -65,6 +65,11 @@ class Rows(Dataset):
         order = order.to(self.device)
         return order if self.positions is None else self.positions[order]
 
+    def draw(self, n_rows: int) -> torch.Tensor:
+        """Draw positions, with replacement, from torch's generator of the CPU."""
+        drawn = torch.randint(len(self), (n_rows,)).to(self.device)
+        return drawn if self.positions is None else self.positions[drawn]
+
     @property
     def resident(self) -> bool:
         """Whether all rows lie on the device."""
@@ -132,7 +137,10 @@ def make_rows(X, y, weight, *, dtype: torch.dtype, device: torch.device) -> Rows
     if sparse.issparse(X):
         X = sparse.csr_matrix(X)
     elif device.type != "cuda" or X.nbytes <= _LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]:
-        X = _as_tensor(X).to(device)
+        X = _as_tensor(X)
+        if X.dtype != torch.uint8 and device.type == "mps":
+            X = X.to(dtype)  # it has no double precision
+        X = X.to(device)
         if X.dtype != torch.uint8:
             X = X.to(dtype)
     if y is not None:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import io
 import warnings
 from numbers import Real
@@ -12,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.nn.utils import prune as torch_prune
 
 from skrobust.neural._base import BaseNeuralClassifier
+from skrobust.neural._compressed import CompressedNetwork
 from skrobust.utils._sklearn import Interval, validate_params
 
 _PRUNED = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
@@ -177,9 +179,17 @@ def quantize_network(classifier, *, X=None, y=None) -> SmallerNetwork:
     with warnings.catch_warnings():
         # It is announced to move to another package, which does not have this form yet.
         warnings.simplefilter("ignore")
-        network = torch.ao.quantization.quantize_dynamic(
-            network, {torch.nn.Linear}, dtype=torch.qint8
+        quantize = functools.partial(
+            torch.ao.quantization.quantize_dynamic,
+            qconfig_spec={torch.nn.Linear},
+            dtype=torch.qint8,
         )
+        for part in getattr(network, "nets", [network]):
+            # The head of a compressed network is read in parts.
+            if isinstance(part, CompressedNetwork):
+                part.backbone = quantize(part.backbone)
+        if not any(isinstance(part, CompressedNetwork) for part in network.modules()):
+            network = quantize(network)
     copied.net_.replace_network(network)
     return SmallerNetwork(copied, before, _accuracy(copied, X, y), size, _size(network))
 

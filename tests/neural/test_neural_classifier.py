@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 from skrobust.detection import TrainingDynamics
-from skrobust.neural import HalfFineTuning, NeuralClassifier
+from skrobust.neural import ELRClassifier, HalfFineTuning, NeuralClassifier
 from skrobust.neural.losses import GeneralizedCrossEntropy, VolumeMinimizing
 from skrobust.neural.modules import SmallCNN
 from skrobust.wrappers import CleaningClassifier
@@ -341,7 +341,7 @@ class Poison(Callback):
 
 def test_an_infinite_loss_stops_the_training(rows):
     X, y = rows
-    with pytest.raises(ValueError, match="infinite or NaN in epoch 1, the first"):
+    with pytest.raises(ValueError, match="infinite or NaN at once, in epoch 1"):
         _network(callbacks=[Poison(1)]).fit(X, y)
     model = _network(callbacks=[Poison(4)])
     with pytest.warns(ConvergenceWarning, match="epoch 4: .* weights of epoch 3 are kept"):
@@ -401,3 +401,89 @@ def test_on_cuda(rows, monkeypatch):
     assert model.score(X, y) > 0.9
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert_allclose(pickle.loads(saved).predict_proba(X), proba, atol=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "one_cycle"])
+def test_a_schedule_starts_anew_with_each_training(schedule, rows):
+    X, y = rows
+    model = _network(warm_start=True, learning_rate_schedule=schedule, max_epochs=4).fit(X, y)
+    first, before = model.history_["learning_rate"].copy(), _weights(model).clone()
+    model.fit(X, y)
+    assert_allclose(model.history_["learning_rate"][4:], first)
+    assert not torch.equal(before, _weights(model))
+    before = _weights(model).clone()
+    model.partial_fit(X, y)
+    assert model.history_["learning_rate"][-1] == 0.01
+    assert not torch.equal(before, _weights(model))
+
+
+@pytest.mark.parametrize("params", [{}, {"ema_decay": 0.9}, {"early_stopping": True}])
+def test_after_an_infinite_loss_everything_is_finite_again(params, rows):
+    X, y = rows
+    model = _network(callbacks=[Poison(4)], warm_start=True, **params)
+    with pytest.warns(ConvergenceWarning, match="weights of epoch 3 are kept"):
+        model.fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+    model.set_params(callbacks=None).fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert model.score(X, y) > 0.9
+
+
+def test_a_last_step_that_ruins_the_weights_is_noticed(rows):
+    X, y = rows
+    model = _network(optimizer="sgd", learning_rate=1e38, batch_size=300, max_epochs=1)
+    with pytest.raises(ValueError, match="at once, in epoch 1"):
+        model.fit(X, y)
+
+    class TooFar(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 5:
+                net.optimizer_.param_groups[0]["lr"] = 1e38
+
+    for max_epochs in (5, 8):
+        model.set_params(learning_rate=0.05, max_epochs=max_epochs, callbacks=[TooFar()])
+        with pytest.warns(ConvergenceWarning, match="weights of epoch 4 are kept"):
+            model.fit(X, y)
+        assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_parameters_may_change_between_trainings(rows):
+    X, y = rows
+    model = _network(warm_start=True, max_epochs=2).fit(X, y)
+    model.set_params(learning_rate=1e-4, gradient_clip=1.0, weight_decay=0.1).fit(X, y)
+    assert model.history_["learning_rate"].tolist() == [0.01, 0.01, 1e-4, 1e-4]
+    assert model.net_.option("gradient_clip") == 1.0
+    assert model.net_.optimizer_.param_groups[0]["weight_decay"] == 0.1
+    with pytest.raises(ValueError, match="3 features"):
+        model.fit(X[:, :3], y)
+    assert model.n_features_in_ == 4
+    model.predict(X)
+
+
+def test_nothing_of_the_data_is_left_behind(rows):
+    X, y = rows
+
+    class Fail(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            raise RuntimeError("no")
+
+    for model in (_network(record_dynamics=True), ELRClassifier(**QUICK)):
+        model.set_params(callbacks=[Fail()])
+        with pytest.raises(RuntimeError, match="no"):
+            model.fit(X, y)
+        assert not {"net_", "_recorder", "_data", "_seen"} & set(vars(model))
+        tuning = HalfFineTuning(reset=True)
+        model.set_params(callbacks=[tuning]).fit(X, y)
+        assert not {"net_", "_recorder", "_data", "_seen"} & set(vars(model)) - {"net_"}
+        assert not {"_start", "_trainable"} & set(vars(tuning))
+
+
+def test_decay_leaves_prices_and_odds_alone(rows):
+    X, y = rows
+    model = _network(criterion=VolumeMinimizing(3), weight_decay=0.5, optimizer="adamw").fit(X, y)
+    decays = {
+        len(group["params"]): group["weight_decay"]
+        for group in model.net_.optimizer_.param_groups
+        if group["params"]
+    }
+    assert decays == {1: 0.0, 4: 0.5}

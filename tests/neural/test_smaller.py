@@ -26,17 +26,19 @@ def rows(seed):
     return rng.normal(size=(300, 8)) + 4 * np.eye(3, 8)[y], y
 
 
-@pytest.mark.parametrize("cls", [NeuralClassifier, ELRClassifier, CoTeachingClassifier])
+@pytest.mark.parametrize(
+    "cls", [NeuralClassifier, ELRClassifier, CoTeachingClassifier, NestedDropoutClassifier]
+)
 @pytest.mark.parametrize("smaller", [prune_network, quantize_network])
 def test_a_smaller_copy_predicts_nearly_the_same(cls, smaller, rows):
     X, y = rows
     model = cls(**QUICK, random_state=0).fit(X, y)
     proba = model.predict_proba(X)
-    found = smaller(model, X=X, y=y)
+    found = smaller(model, 0.3, X=X, y=y) if smaller is prune_network else smaller(model, X=X, y=y)
     assert_array_equal(model.predict_proba(X), proba)
     assert found.accuracy_before == model.score(X, y)
     assert found.accuracy_after == found.classifier.score(X, y)
-    assert found.accuracy_after > 0.9
+    assert found.accuracy_after > 0.8
     assert found.size_after < found.size_before
     again = pickle.loads(pickle.dumps(found.classifier))
     assert_array_equal(again.predict_proba(X), found.classifier.predict_proba(X))
@@ -61,6 +63,7 @@ def test_a_quantised_network_is_a_fourth_and_stays_as_it_is(rows):
     found = quantize_network(model.set_params(warm_start=True).fit(X, y))
     assert found.accuracy_before is None
     assert found.size_after < 0.3 * found.size_before
+    assert len(pickle.dumps(found.classifier)) < 0.5 * len(pickle.dumps(model))
     with pytest.raises(ValueError, match="cannot be trained further"):
         found.classifier.fit(X, y)
     with pytest.raises(ValueError, match="cannot be trained further"):

@@ -135,7 +135,8 @@ def test_one_feature_can_be_all():
 def test_the_truncated_network_predicts_the_same(noisy):
     X, _, given, _ = noisy
     rows = torch.tensor(X, dtype=torch.float32)
-    for params in ({}, {"compression": "bottleneck"}, {"hidden_layer_sizes": (16, 32)}):
+    normed = {"module": lambda s, k: MLP(s, k, hidden_layer_sizes=(32,), batch_norm=True)}
+    for params in ({}, {"compression": "bottleneck"}, {"hidden_layer_sizes": (16, 32)}, normed):
         model = NestedDropoutClassifier(**{**NESTED, **params}).fit(X, given)
         before = _weights(model).clone()
         for width in (None, 3):
@@ -143,7 +144,7 @@ def test_the_truncated_network_predicts_the_same(noisy):
             with torch.no_grad():
                 predicted = network(rows).argmax(dim=1).numpy()
             assert_array_equal(predicted, model.predict(X, width=width))
-        if "compression" not in params:
+        if not {"compression", "module"} & set(params):
             assert sum(p.numel() for p in network.parameters()) < len(before) / 2
         assert torch.equal(before, _weights(model))
 
@@ -274,6 +275,20 @@ def test_the_second_stage_freezes_norms_and_shares_widths(noisy):
     assert not torch.equal(first.head.weight, second.head.weight)
 
 
+def test_base_takes_images_and_classes_without_rows(noisy):
+    X, _, given, _ = noisy
+    images = X[:, :, None, None] + np.zeros((1, 1, 8, 8))
+    network = {"module": lambda shape, k: SmallCNN(shape, k, width=4), "max_epochs": 1}
+    base = NeuralClassifier(**network, device="cpu")
+    model = CoTeachingClassifier(base=base, max_epochs=1, device="cpu", random_state=0)
+    assert model.fit(images, given).predict(images).shape == given.shape
+    model = CoTeachingClassifier(base=NestedDropoutClassifier(**NESTED), forget_rate=0.1)
+    model.set_params(max_epochs=1, device="cpu", random_state=0)
+    some = given < 2
+    model.partial_fit(X[some], given[some], classes=[0, 1, 2])
+    assert model.predict_proba(X).shape == (600, 3)
+
+
 # Early-learning regularisation ------------------------------------------------------------------
 
 
@@ -322,6 +337,15 @@ def test_targets_tell_wrong_labels(ensemble, noisy):
     assert np.mean(errors[25:] == flipped[25:]) > 0.75
     held_out = ELRClassifier(**NESTED, early_stopping=True).fit(X, given)
     assert np.isnan(held_out.label_quality_).sum() == 60
+
+
+def test_targets_of_other_rows_are_not_taken_over(noisy):
+    X, _, given, _ = noisy
+    model = ELRClassifier(**{**NESTED, "learning_rate": 1e-9}, beta=0.7, dtype="float64")
+    model.partial_fit(X[:300], given[:300], classes=[0, 1, 2])
+    model.partial_fit(X[300:], given[300:])
+    own = model.predict_proba(X[300:])[np.arange(300), given[300:]]
+    assert_allclose(model.label_quality_, own, atol=1e-3)
 
 
 # Rescaling --------------------------------------------------------------------------------------
@@ -405,6 +429,9 @@ def test_the_gradient_of_the_weights_is_that_of_the_step(seed):
     [
         (MetaRescaledClassifier(torch.nn.Linear(4, 3)), "no method `features`"),
         (MetaRescaledClassifier(meta_step=0), "meta_step"),
+        (MetaRescaledClassifier(mixup=0.2), "mixup=0.2 is not used by MetaRescaledClassifier"),
+        (CoTeachingClassifier(label_smoothing=0.1), "label_smoothing=0.1 is not used by"),
+        (ELRClassifier(ensemble=True, consistency=1.0), "consistency=1.0 is not used by"),
         (NestedDropoutClassifier(sigma=0), "sigma"),
         (NestedDropoutClassifier(compression="zip"), "compression"),
         (CoTeachingClassifier(forget_rate=1.0), "forget_rate"),
