@@ -18,7 +18,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 
-import numpy as np
 import pandas as pd
 from _cells import CACHE, CellStore, add_options, chosen
 from _common import environment, write_results
@@ -103,5 +102,4 @@ def run(name: str, doc: str, datas, measure_one, settings=(QUICK, FULL)) -> None
 
 
 if __name__ == "__main__":
-    np.seterr(all="ignore")
     run("neural_tabular", __doc__, TABLES, measure_cell)

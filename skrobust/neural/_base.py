@@ -63,7 +63,7 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
     """Base class of classifiers that have a skorch net.
 
     A subclass overrides as few as possible of :meth:`_build_module`, :meth:`_build_criterion`,
-    :meth:`_net_options`, :meth:`_own_callbacks`, and the class of the net in `_net_class`.
+    :meth:`_net_options`, and the class of the net in `_net_class`.
     """
 
     _net_class = Net
@@ -221,10 +221,6 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
             "requested_device": str(self.device),
         }
 
-    def _own_callbacks(self) -> list:
-        """Callbacks of the method itself."""
-        return []
-
     # Fitting --------------------------------------------------------------------------------
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -257,8 +253,8 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
         ValueError
             If X has NaN or infinite entries, `batch_size` is larger than the rows to train on,
             `module` gives another number of outputs than there are classes, or the loss becomes
-            infinite in the first epoch. Where it does later, a warning says so and the weights
-            of the epoch before are kept.
+            infinite at once. Where it does later, a warning says so and the weights of the last
+            epoch that gives a finite one are kept.
         """
         again = self.warm_start and hasattr(self, "net_")
         data, X = self._check_fit(X, y, verified_labels, sample_weight, reset=not again)
@@ -500,7 +496,6 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
             first_epoch=len(net.history),
         )
         callbacks = [] if net.option("average") is None else [net.option("average")]
-        callbacks += self._own_callbacks()
         if self.record_dynamics:
             self._recorder = DynamicsRecorder(data.n_samples, len(data.classes))
             callbacks.append(self._recorder)

@@ -8,6 +8,7 @@ from torch.nn import Linear
 from skrobust.neural._rows import Rows
 from skrobust.utils._data import LabelledData
 from skrobust.utils._labels import encode_labels_like
+from skrobust.utils._proba import as_proba, check_block
 from skrobust.utils._sklearn import check_sample_weight
 
 
@@ -23,18 +24,21 @@ def split(module) -> torch.nn.Module:
 
 def check_targets(target_proba, data) -> np.ndarray:
     """Validate probabilities of classes that are to be learned instead of labels."""
-    proba = np.asarray(target_proba, dtype=np.float64)
+    proba = np.asarray(target_proba)
     expected = (data.n_samples, len(data.classes))
     if proba.shape != expected:
         raise ValueError(
             f"target_proba must have the shape {expected}: a row for each label, and a column for"
             f" each class in sorted order. It has {proba.shape}."
         )
-    sums = proba.sum(axis=1)
-    if not np.isfinite(proba).all() or proba.min() < 0 or np.abs(sums - 1).max() > 1e-3:
+    proba = as_proba(proba)
+    try:
+        check_block(proba.sum(axis=1), float(proba.min()), 0)
+    except ValueError as error:
         raise ValueError(
             "target_proba must hold probabilities: finite, none negative, summing to 1 per row."
-        )
+            f" {error}"
+        ) from None
     return proba
 
 

@@ -9,11 +9,11 @@ from sklearn.base import clone
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._compressed import CompressedNetwork
 from skrobust.neural._pair import Pair, PairNet
-from skrobust.neural._shared_docs import shares_parameters
+from skrobust.neural._shared_parameters import shares_parameters
 from skrobust.neural.layers import NestedDropout, VariationalBottleneck
 from skrobust.neural.losses import RobustLoss
 from skrobust.noise import ConfidentTransition
-from skrobust.utils._labels import decode_labels
+from skrobust.utils._cached_fit import say_all
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
 
@@ -165,7 +165,7 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     Notes
     -----
     Both networks are one module, with one optimiser, and the losses are added up: a step costs
-    less than two steps of one network.
+    less than two steps of one network. `mixup`, `label_smoothing` and `consistency` are refused.
 
     References
     ----------
@@ -200,86 +200,22 @@ class CoTeachingClassifier(BaseNeuralClassifier):
 
     def __init__(
         self,
-        module=None,
         *,
         base=None,
         forget_rate="estimate",
         n_gradual=10,
-        hidden_layer_sizes=(256, 128),
-        activation="relu",
-        dropout=0.0,
-        criterion="cross_entropy",
-        max_epochs=100,
-        batch_size="auto",
-        learning_rate=1e-3,
-        learning_rate_schedule="constant",
-        optimizer="adam",
-        momentum=0.9,
-        weight_decay=0.0,
-        gradient_clip=None,
-        label_smoothing=0.0,
-        mixup=0.0,
-        consistency=0.0,
-        input_noise=0.1,
-        hidden_noise=0.0,
-        ema_decay=None,
-        mixed_precision=None,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        validation_score="accuracy",
-        n_iter_no_change=10,
-        record_dynamics=False,
-        warm_start=False,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
     ):
-        super().__init__(
-            module,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            dropout=dropout,
-            criterion=criterion,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            optimizer=optimizer,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            gradient_clip=gradient_clip,
-            label_smoothing=label_smoothing,
-            mixup=mixup,
-            consistency=consistency,
-            input_noise=input_noise,
-            hidden_noise=hidden_noise,
-            ema_decay=ema_decay,
-            mixed_precision=mixed_precision,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            validation_score=validation_score,
-            n_iter_no_change=n_iter_no_change,
-            record_dynamics=record_dynamics,
-            warm_start=warm_start,
-            device=device,
-            dtype=dtype,
-            random_state=random_state,
-            verbose=verbose,
-            callbacks=callbacks,
-        )
         self.base = base
         self.forget_rate = forget_rate
         self.n_gradual = n_gradual
 
     def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False):
-        if not again:
-            generator = private_random_state(seed)
+        generator = private_random_state(seed)
+        if not again or self.forget_rate != "estimate":
             self.forget_rate_ = self._find_forget_rate(data, draw_seed(generator))
-            self._first_stage = None
-            if self.base is not None:
-                self._first_stage = self._fit_base(data, proba, generator)
+        self._first_stage = None
+        if not again and self.base is not None:
+            self._first_stage = self._fit_base(data, proba, generator)
         try:
             super()._train(data, X, proba, seed, again=again, n_epochs=n_epochs, partial=partial)
         finally:
@@ -293,9 +229,8 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         else:
             model = _quick(self if self.base is None else self.base, seed)
             judge = ConfidentTransition(model, cv=_FEW_FOLDS, random_state=seed)
-        y = decode_labels(data.codes, data.classes)
-        verified = decode_labels(data.verified, data.classes) if data.checked.any() else None
-        judge.fit(data.X, y, verified_labels=verified, sample_weight=data.sample_weight)
+        y, metadata = say_all(data)
+        judge.fit(data.X, y, **metadata)
         return float(min(judge.noise_rate_, 0.9))
 
     def _fit_base(self, data, proba, generator) -> list:
@@ -316,9 +251,8 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     def _build_module(self, shape, n_classes):
         if self._first_stage is not None:
             return Pair(*self._first_stage)
-        return Pair(
-            *(super(CoTeachingClassifier, self)._build_module(shape, n_classes) for _ in "12")
-        )
+        first = super()._build_module(shape, n_classes)
+        return Pair(first, super()._build_module(shape, n_classes))
 
     def _add_noise(self, module):
         if self.base is None:

@@ -8,9 +8,9 @@ from torch.func import functional_call
 
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._callbacks import WeightAverage
-from skrobust.neural._net import Net
+from skrobust.neural._net import Net, draw_mix, weighed_mean
 from skrobust.neural._pair import Pair, PairNet
-from skrobust.neural._shared_docs import shares_parameters
+from skrobust.neural._shared_parameters import shares_parameters
 from skrobust.utils._sklearn import Interval
 
 _FLOOR = 1e-4
@@ -75,7 +75,7 @@ class ELRNet(Net):
 
     def _term(self, x, logits):
         moved = update_targets(self.option("targets"), x["index"], logits, self.option("beta"))
-        return self.option("strength") * _mean(early_learning_term(moved, logits), x)
+        return self.option("strength") * weighed_mean(early_learning_term(moved, logits), x)
 
 
 class ELREnsembleNet(PairNet):
@@ -84,24 +84,19 @@ class ELREnsembleNet(PairNet):
     def compute_loss(self, batch):
         """The sum of both losses."""
         x, y = batch
-        inputs, rows, weight = x["X"], x["index"], x.get("sample_weight")
+        inputs, rows = x["X"], x["index"]
         alpha = self.option("mixup") or 1.0
         loss, logits = 0.0, []
         for i, net in enumerate(self.module_.nets):
             with torch.no_grad():
                 said = self._average_of(1 - i, inputs)
             moved = update_targets(self.option("targets")[i], rows, said, self.option("beta"))
-            share = torch.distributions.Beta(alpha, alpha).sample().item()
-            share = max(share, 1 - share)
-            other = torch.randperm(len(inputs)).to(inputs.device)
+            share, other = draw_mix(len(inputs), alpha, inputs.device)
             scores = net(torch.lerp(inputs[other], inputs, share))
-            losses = share * self.row_losses(scores, y, weight)
-            losses = losses + (1 - share) * self.row_losses(
-                scores, y[other], None if weight is None else weight[other]
-            )
             mixed = torch.lerp(moved[other], moved, share)
-            term = _mean(early_learning_term(mixed, scores), x)
-            loss = loss + losses.mean() + self.option("strength") * term
+            term = weighed_mean(early_learning_term(mixed, scores), x)
+            loss = loss + self.mixed_loss(scores, y, x, share, other)
+            loss = loss + self.option("strength") * term
             logits.append(said)
         return loss, (logits[0] + logits[1]) / 2
 
@@ -109,11 +104,6 @@ class ELREnsembleNet(PairNet):
         state, prefix = self.option("average").state_, f"nets.{i}."
         own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         return functional_call(self.module_.nets[i], own, (inputs,))
-
-
-def _mean(rows, x) -> torch.Tensor:
-    weight = x.get("sample_weight")
-    return rows.mean() if weight is None else (rows * weight).mean()
 
 
 @shares_parameters
@@ -132,7 +122,7 @@ class ELRClassifier(BaseNeuralClassifier):
     ensemble : bool, default=False
         Whether to train two networks, each of which is held to what a moving average of the
         other's weights said, on rows mixed in pairs (`mixup`, 1.0 if it is 0). Known as ELR+.
-        `ema_decay` is 0.997 if it is None.
+        `ema_decay` is 0.997 if it is None; `label_smoothing` and `consistency` are refused.
     beta : float, default=0.7
         How much of the running averages is kept from epoch to epoch, in [0, 1).
     strength : float, default=3.0
@@ -182,75 +172,11 @@ class ELRClassifier(BaseNeuralClassifier):
 
     def __init__(
         self,
-        module=None,
         *,
         ensemble=False,
         beta=0.7,
         strength=3.0,
-        hidden_layer_sizes=(256, 128),
-        activation="relu",
-        dropout=0.0,
-        criterion="cross_entropy",
-        max_epochs=100,
-        batch_size="auto",
-        learning_rate=1e-3,
-        learning_rate_schedule="constant",
-        optimizer="adam",
-        momentum=0.9,
-        weight_decay=0.0,
-        gradient_clip=None,
-        label_smoothing=0.0,
-        mixup=0.0,
-        consistency=0.0,
-        input_noise=0.1,
-        hidden_noise=0.0,
-        ema_decay=None,
-        mixed_precision=None,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        validation_score="accuracy",
-        n_iter_no_change=10,
-        record_dynamics=False,
-        warm_start=False,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
     ):
-        super().__init__(
-            module,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            dropout=dropout,
-            criterion=criterion,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            optimizer=optimizer,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            gradient_clip=gradient_clip,
-            label_smoothing=label_smoothing,
-            mixup=mixup,
-            consistency=consistency,
-            input_noise=input_noise,
-            hidden_noise=hidden_noise,
-            ema_decay=ema_decay,
-            mixed_precision=mixed_precision,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            validation_score=validation_score,
-            n_iter_no_change=n_iter_no_change,
-            record_dynamics=record_dynamics,
-            warm_start=warm_start,
-            device=device,
-            dtype=dtype,
-            random_state=random_state,
-            verbose=verbose,
-            callbacks=callbacks,
-        )
         self.ensemble = ensemble
         self.beta = beta
         self.strength = strength

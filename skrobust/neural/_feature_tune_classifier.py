@@ -7,16 +7,16 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._feature_tune import FeatureTuneNet, TunedFeatures
-from skrobust.neural._shared_docs import shares_parameters
+from skrobust.neural._shared_parameters import shares_parameters
 from skrobust.utils._sklearn import Interval
 
 
 @shares_parameters(
     network=False,
-    max_epochs="30",
-    learning_rate_schedule='"cosine"',
-    optimizer='"adamw"',
-    weight_decay="1e-4",
+    max_epochs=30,
+    learning_rate_schedule="cosine",
+    optimizer="adamw",
+    weight_decay=1e-4,
 )
 class FeatureTuneClassifier(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseNeuralClassifier
@@ -96,63 +96,7 @@ class FeatureTuneClassifier(
         closeness=1.0,
         decorrelation=0.04,
         spectrum=0.001,
-        criterion="cross_entropy",
-        max_epochs=30,
-        batch_size="auto",
-        learning_rate=1e-3,
-        learning_rate_schedule="cosine",
-        optimizer="adamw",
-        momentum=0.9,
-        weight_decay=1e-4,
-        gradient_clip=None,
-        label_smoothing=0.0,
-        mixup=0.0,
-        consistency=0.0,
-        input_noise=0.1,
-        hidden_noise=0.0,
-        ema_decay=None,
-        mixed_precision=None,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        validation_score="accuracy",
-        n_iter_no_change=10,
-        record_dynamics=False,
-        warm_start=False,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
     ):
-        super().__init__(
-            criterion=criterion,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            optimizer=optimizer,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            gradient_clip=gradient_clip,
-            label_smoothing=label_smoothing,
-            mixup=mixup,
-            consistency=consistency,
-            input_noise=input_noise,
-            hidden_noise=hidden_noise,
-            ema_decay=ema_decay,
-            mixed_precision=mixed_precision,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            validation_score=validation_score,
-            n_iter_no_change=n_iter_no_change,
-            record_dynamics=record_dynamics,
-            warm_start=warm_start,
-            device=device,
-            dtype=dtype,
-            random_state=random_state,
-            verbose=verbose,
-            callbacks=callbacks,
-        )
         self.expansion = expansion
         self.closeness = closeness
         self.decorrelation = decorrelation

@@ -8,7 +8,7 @@ import torch
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._checks import split
 from skrobust.neural._rescaler import RescaledNet, Rescaler
-from skrobust.neural._shared_docs import shares_parameters
+from skrobust.neural._shared_parameters import shares_parameters
 from skrobust.utils._sklearn import Interval
 
 
@@ -93,77 +93,13 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
 
     def __init__(
         self,
-        module=None,
         *,
         rescale=True,
         rescale_learning_rate=1e-2,
         meta_step=1.0,
         n_passes=3,
         signal_dropout=0.1,
-        hidden_layer_sizes=(256, 128),
-        activation="relu",
-        dropout=0.0,
-        criterion="cross_entropy",
-        max_epochs=100,
-        batch_size="auto",
-        learning_rate=1e-3,
-        learning_rate_schedule="constant",
-        optimizer="adam",
-        momentum=0.9,
-        weight_decay=0.0,
-        gradient_clip=None,
-        label_smoothing=0.0,
-        mixup=0.0,
-        consistency=0.0,
-        input_noise=0.1,
-        hidden_noise=0.0,
-        ema_decay=None,
-        mixed_precision=None,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        validation_score="accuracy",
-        n_iter_no_change=10,
-        record_dynamics=False,
-        warm_start=False,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
     ):
-        super().__init__(
-            module,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            dropout=dropout,
-            criterion=criterion,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            optimizer=optimizer,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            gradient_clip=gradient_clip,
-            label_smoothing=label_smoothing,
-            mixup=mixup,
-            consistency=consistency,
-            input_noise=input_noise,
-            hidden_noise=hidden_noise,
-            ema_decay=ema_decay,
-            mixed_precision=mixed_precision,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            validation_score=validation_score,
-            n_iter_no_change=n_iter_no_change,
-            record_dynamics=record_dynamics,
-            warm_start=warm_start,
-            device=device,
-            dtype=dtype,
-            random_state=random_state,
-            verbose=verbose,
-            callbacks=callbacks,
-        )
         self.rescale = rescale
         self.rescale_learning_rate = rescale_learning_rate
         self.meta_step = meta_step

@@ -61,7 +61,7 @@ class Net(NeuralNet):
     _options: dict = {}
 
     def configure(self, **options) -> "Net":
-        """Set options: `mixed_precision`, `gradient_clip`, `schedule`, `n_epochs`, `mixup`."""
+        """Set options, which stay until they are set anew."""
         self.__dict__["_options"] = {**self._options, **options}
         return self
 
@@ -117,7 +117,10 @@ class Net(NeuralNet):
         if smoothing:
             target = smooth_labels(y, self.option("n_classes"), smoothing, x["X"].dtype)
         if alpha:
-            loss, logits = self._mixed_loss(x, target, alpha)
+            inputs = x["X"]
+            share, other = draw_mix(len(inputs), alpha, inputs.device)
+            logits = self.infer(torch.lerp(inputs[other], inputs, share))
+            loss = self.mixed_loss(logits, target, x, share, other)
         else:
             logits = self.infer(x)
             loss = self.get_loss(logits, target, X=x, training=True)
@@ -126,16 +129,12 @@ class Net(NeuralNet):
             loss = loss + weight * self._inconsistency(x, None if alpha else logits)
         return loss, logits
 
-    def _mixed_loss(self, x, target, alpha):
-        """Mix the rows of a batch in pairs, and their losses likewise."""
-        share = torch.distributions.Beta(alpha, alpha).sample().item()
-        share = max(share, 1 - share)
-        inputs, weight = x["X"], x.get("sample_weight")
-        other = torch.randperm(len(inputs)).to(inputs.device)
-        logits = self.infer(torch.lerp(inputs[other], inputs, share))
+    def mixed_loss(self, logits, target, x, share: float, other):
+        """Mix the losses of rows in pairs, as the rows were; see :func:`draw_mix`."""
+        weight = x.get("sample_weight")
         own = self.row_losses(logits, target, weight)
         rest = self.row_losses(logits, target[other], None if weight is None else weight[other])
-        return (share * own + (1 - share) * rest).mean(), logits
+        return (share * own + (1 - share) * rest).mean()
 
     def _inconsistency(self, x, logits):
         """How much noise on the input changes what the network says: a divergence, per row."""
@@ -145,9 +144,7 @@ class Net(NeuralNet):
         noise = torch.randn_like(inputs) * (self.option("input_noise") * scale)
         moved = self.infer(inputs + noise).log_softmax(dim=1)
         said = logits.detach().log_softmax(dim=1)
-        rows = (said.exp() * (said - moved)).sum(dim=1)
-        weight = x.get("sample_weight")
-        return (rows if weight is None else rows * weight).mean()
+        return weighed_mean((said.exp() * (said - moved)).sum(dim=1), x)
 
     def train_step(self, batch, **fit_params):
         """Take one step."""
@@ -343,6 +340,35 @@ def _quiet_about_storage():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "TypedStorage is deprecated", UserWarning)
         yield
+
+
+def draw_mix(n_rows: int, alpha: float, device: torch.device):
+    """Draw how to mix the rows of a batch in pairs.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the batch.
+    alpha : float
+        Parameter of the beta distribution of the share.
+    device : torch.device
+        Where the rows are.
+
+    Returns
+    -------
+    share : float
+        How much is a row's own, at least one half.
+    other : Tensor of shape (n_rows,), dtype int64
+        Which row makes up the rest.
+    """
+    share = torch.distributions.Beta(alpha, alpha).sample().item()
+    return max(share, 1 - share), torch.randperm(n_rows).to(device)
+
+
+def weighed_mean(rows, x) -> torch.Tensor:
+    """Compute the mean over the rows of a batch, times their weights if they have any."""
+    weight = x.get("sample_weight")
+    return rows.mean() if weight is None else (rows * weight).mean()
 
 
 def _mass_correct(logits, batch) -> torch.Tensor:

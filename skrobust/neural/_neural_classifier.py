@@ -1,7 +1,7 @@
 """A neural network that is a scikit-learn classifier, with whatever helps against wrong labels."""
 
 from skrobust.neural._base import BaseNeuralClassifier
-from skrobust.neural._shared_docs import shares_parameters
+from skrobust.neural._shared_parameters import shares_parameters
 
 
 @shares_parameters

@@ -139,7 +139,7 @@ class RobustLoss(torch.nn.Module):
         rows : Tensor of shape (n_samples,)
             Losses.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no per_row.")
+        raise TypeError(f"{type(self).__name__} has no per_row(logits, target): it must have one.")
 
     def on_epoch(self, epoch) -> None:
         """Take notice that an epoch starts; losses with a schedule change here.

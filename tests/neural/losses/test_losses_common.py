@@ -335,5 +335,5 @@ def test_matrix_of_another_size(name):
 
 
 def test_base_class_has_no_rows():
-    with pytest.raises(NotImplementedError, match="RobustLoss has no per_row"):
+    with pytest.raises(TypeError, match="RobustLoss has no per_row"):
         RobustLoss()(torch.zeros(2, 2), torch.tensor([0, 1]))

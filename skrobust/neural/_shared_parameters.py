@@ -1,6 +1,13 @@
-"""Documentation of the parameters that all neural classifiers share, written once."""
+"""The parameters that all neural classifiers share, in code and in docstrings, written once."""
 
+import functools
+import inspect
+import json
 import textwrap
+
+from skrobust.neural._base import BaseNeuralClassifier
+
+_OF_THE_NETWORK = ("module", "hidden_layer_sizes", "activation", "dropout")
 
 MODULE = """\
 module : callable, torch.nn.Module or None, default=None
@@ -112,29 +119,68 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 
 
 def shares_parameters(cls=None, *, network: bool = True, **defaults):
-    """Write what all neural classifiers share into the docstring of one.
+    """Give a classifier the parameters that all share, in its constructor and its docstring.
 
     Parameters
     ----------
     cls : type
-        A class whose docstring has the marks ``%(module)s``, ``%(parameters)s`` and
-        ``%(attributes)s``; parameters of its own stand after the first.
+        A class derived from :class:`BaseNeuralClassifier`. Its constructor, if it has one, takes
+        and stores its own parameters only, as keywords. Its docstring has the marks
+        ``%(module)s``, ``%(parameters)s`` and ``%(attributes)s``.
     network : bool
-        Whether it has parameters of the network.
-    **defaults : dict of str to str
-        Defaults, as they are to be written, where they are not the usual ones.
+        Whether it has the parameters of the network.
+    **defaults : dict
+        Defaults that are not the usual ones.
     """
     if cls is None:
-        return lambda cls: shares_parameters(cls, network=network, **defaults)
-    if cls.__doc__ is None:  # python -OO
-        return cls
+        return functools.partial(shares_parameters, network=network, **defaults)
+    if "__init__" in vars(cls):
+        cls.__init__ = _with_shared(cls.__init__, network, defaults)
+    if cls.__doc__ is not None:  # python -OO
+        cls.__doc__ = _documented(cls.__doc__, network, defaults)
+    return cls
+
+
+def _with_shared(own_init, network, defaults):
+    """Make a constructor of a class's own parameters and the shared ones."""
+    own = list(inspect.signature(own_init).parameters.values())
+    shared = [
+        parameter.replace(default=defaults.get(name, parameter.default))
+        for name, parameter in inspect.signature(BaseNeuralClassifier).parameters.items()
+        if network or name not in _OF_THE_NETWORK
+    ]
+    # The only one that is no keyword comes first; the class's own are next.
+    first = [p for p in shared if p.kind is not p.KEYWORD_ONLY]
+    rest = [p for p in shared if p.kind is p.KEYWORD_ONLY]
+    signature = inspect.Signature([own[0], *first, *own[1:], *rest])
+
+    @functools.wraps(own_init)
+    def init(*args, **kwargs):
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{own_init.__qualname__}() {error}") from None
+        given.apply_defaults()
+        self, *own_names = (parameter.name for parameter in own)
+        estimator = given.arguments.pop(self)
+        own_values = {name: given.arguments.pop(name) for name in own_names}
+        BaseNeuralClassifier.__init__(estimator, **given.arguments)
+        own_init(estimator, **own_values)
+
+    init.__signature__ = signature
+    return init
+
+
+def _documented(text: str, network, defaults) -> str:
+    """Write the shared parameters, with their defaults, where a docstring has marks."""
     shared = PARAMETERS.format(network=NETWORK if network else "", criterion=CRITERION.format())
     for name, default in defaults.items():
         before, rest = shared.split(f"{name} : ", 1)
         kind, rest = rest.split("default=", 1)
-        shared = f"{before}{name} : {kind}default={default}\n{rest.split(chr(10), 1)[1]}"
+        written = json.dumps(default) if isinstance(default, str) else repr(default)
+        shared = f"{before}{name} : {kind}default={written}\n{rest.partition(chr(10))[2]}"
     marks = {"module": MODULE, "parameters": shared, "attributes": ATTRIBUTES}
     indent = "    "
-    for mark, text in marks.items():
-        cls.__doc__ = cls.__doc__.replace(f"{indent}%({mark})s", textwrap.indent(text, indent))
-    return cls
+    for mark, words in marks.items():
+        text = text.replace(f"{indent}%({mark})s", textwrap.indent(words, indent))
+    return text
