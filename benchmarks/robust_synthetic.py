@@ -13,8 +13,9 @@ CleanLearning, and what it loses on clean labels.
 
     python benchmarks/robust_synthetic.py [--full] [--jobs 2] [--tables ...] [--methods ...]
 
-Without --full: six tables, one seed. Killed runs go on where they were; see `_cells.py`. Reads the
-tables from the folder named by SKROBUST_DATA (default ../shared/data), `tabular_clean`.
+Without --full: six tables, one seed, and with --keep results of a name of their own,
+`robust_synthetic_wrappers`. Killed runs go on where they were; see `_cells.py`. Reads the tables
+from the folder named by SKROBUST_DATA (default ../shared/data), `tabular_clean`.
 """
 
 import os
