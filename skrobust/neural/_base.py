@@ -232,7 +232,7 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
         X : {array-like, sparse matrix} of shape (n_samples, ...)
             Numbers: a table, or anything with more axes that `module` takes, such as images of
             shape (n_samples, n_channels, height, width). Bytes with more than two axes reach the
-            network as numbers in [0, 1]. An array on disk is read batch by batch.
+            network as numbers in [0, 1]. On the CPU, an array on disk is read batch by batch.
         y : array-like of shape (n_samples,)
             Given labels. Rows whose label is None, NaN or blank are not trained on.
         verified_labels : array-like of shape (n_samples,), default=None

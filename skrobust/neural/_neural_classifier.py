@@ -36,7 +36,7 @@ class NeuralClassifier(BaseNeuralClassifier):
     Weights multiply the losses of a batch, and have a mean of 1 over all rows. An integer weight
     counts as so many equal rows exactly where all rows are in one batch.
 
-    Where X lies on disk (``numpy.memmap``, in the precision of the network) it stays there. On a
+    Where X lies on disk (``numpy.memmap``) and the network is on the CPU, it stays there. On a
     GPU, rows that would fill more than half of its memory, and sparse matrices, come batch by
     batch.
 

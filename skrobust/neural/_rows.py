@@ -117,9 +117,9 @@ def make_rows(X, y, weight, *, dtype: torch.dtype, device: torch.device) -> Rows
     Parameters
     ----------
     X : {ndarray, sparse matrix} of length n_samples
-        Numbers. An array in memory or on disk is not copied where the network is on the CPU and
-        computes in the same precision. Bytes with more than two axes are images: they are kept as
-        they are, and reach the network as numbers in [0, 1].
+        Numbers. An array in memory or on disk is not copied where the network is on the CPU.
+        Bytes with more than two axes are images: they are kept as they are, and reach the network
+        as numbers in [0, 1].
     y : ndarray of shape (n_samples,) or (n_samples, n_classes), or None
         Codes of labels, or probabilities of classes.
     weight : ndarray of shape (n_samples,) or None
@@ -138,11 +138,10 @@ def make_rows(X, y, weight, *, dtype: torch.dtype, device: torch.device) -> Rows
         X = sparse.csr_matrix(X)
     elif device.type != "cuda" or X.nbytes <= _LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]:
         X = _as_tensor(X)
-        if X.dtype != torch.uint8 and device.type == "mps":
-            X = X.to(dtype)  # it has no double precision
-        X = X.to(device)
-        if X.dtype != torch.uint8:
+        # On the CPU nothing is gained by a copy: batches are converted as they come.
+        if device.type != "cpu" and X.dtype != torch.uint8:
             X = X.to(dtype)
+        X = X.to(device)
     if y is not None:
         y = torch.as_tensor(y).to(device, dtype if y.ndim == 2 else torch.int64)
     if weight is not None:

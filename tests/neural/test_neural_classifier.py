@@ -216,13 +216,14 @@ def test_a_module_is_copied_and_trained_further(rows):
         _network(module=own, hidden_noise=0.1).fit(X, y)
 
 
-def test_memory_maps_are_not_copied(rows, tmp_path):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_memory_maps_are_not_copied(dtype, rows, tmp_path):
     X, y = rows
     path = tmp_path / "X.dat"
-    mapped = np.memmap(path, dtype=np.float32, mode="w+", shape=X.shape)
+    mapped = np.memmap(path, dtype=dtype, mode="w+", shape=X.shape)
     mapped[:] = X
     mapped.flush()
-    mapped = np.memmap(path, dtype=np.float32, mode="r", shape=X.shape)
+    mapped = np.memmap(path, dtype=dtype, mode="r", shape=X.shape)
     seen = []
 
     class Look(Callback):
@@ -231,9 +232,9 @@ def test_memory_maps_are_not_copied(rows, tmp_path):
 
     model = _network(callbacks=[Look()], early_stopping=True).fit(mapped, y)
     assert set(seen) == {mapped.ctypes.data}
-    plain = _network(early_stopping=True).fit(X.astype(np.float32), y)
+    plain = _network(early_stopping=True).fit(X.astype(dtype), y)
     assert torch.equal(_weights(model), _weights(plain))
-    assert_array_equal(model.predict(mapped), model.predict(X.astype(np.float32)))
+    assert_array_equal(model.predict(mapped), model.predict(X.astype(dtype)))
 
 
 def test_sparse_rows_come_in_batches(rows):
