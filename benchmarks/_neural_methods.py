@@ -18,6 +18,7 @@ from skrobust.neural import (
     MetaRescaledClassifier,
     NestedDropoutClassifier,
     NeuralClassifier,
+    SOPClassifier,
 )
 from skrobust.neural._callbacks import AfterEpoch
 
@@ -43,6 +44,7 @@ METHODS = {
     "nested dropout, co-teaching": (CoTeachingClassifier(), {"base": (NestedDropoutClassifier(),)}),
     "ELR": (ELRClassifier(), {"strength": (1.0, 3.0, 7.0), "beta": (0.7, 0.9)}),
     "ELR ensemble": (ELRClassifier(ensemble=True), {"strength": (1.0, 3.0, 7.0)}),
+    "SOP": (SOPClassifier(), {"start": (0.01, 0.03, 0.1), "balance": (0.0, 0.1)}),
     "meta-rescaled": (MetaRescaledClassifier(), {"n_passes": (1, 3)}),
 }
 BOUNDS = ("oracle", "clean")

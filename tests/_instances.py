@@ -356,6 +356,10 @@ def _elr_classifier():
     yield _SMALL_NETWORK
 
 
+def _sop_classifier():
+    yield _SMALL_NETWORK
+
+
 def _neural_failures(estimator):
     if estimator.dtype == "float64":
         return {}
@@ -454,6 +458,7 @@ ARGUMENTS = {
     "LossCorrectedClassifier": _loss_corrected_classifier,
     "ReweightedClassifier": _reweighted_classifier,
     "ResidualDetector": _residual_detector,
+    "SOPClassifier": _sop_classifier,
     "ScorePruner": _score_pruner,
     "SourceRobustClassifier": _source_robust_classifier,
     "SourceRobustRegressor": _source_robust_regressor,

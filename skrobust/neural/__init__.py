@@ -22,6 +22,7 @@ from skrobust.neural._smaller import (  # noqa: E402
     prune_network,
     quantize_network,
 )
+from skrobust.neural._sop_classifier import SOPClassifier  # noqa: E402
 
 __all__ = [
     "CoTeachingClassifier",
@@ -32,6 +33,7 @@ __all__ = [
     "MetaRescaledClassifier",
     "NestedDropoutClassifier",
     "NeuralClassifier",
+    "SOPClassifier",
     "SmallerNetwork",
     "layers",
     "losses",

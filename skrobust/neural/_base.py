@@ -53,7 +53,7 @@ _AUTO_BATCH = 256
 # early_stopping="auto" holds rows out where there are more than this.
 _MANY_ROWS = 10_000
 # Attributes that hold rows while they are trained on.
-_OF_A_TRAINING = ("_recorder", "_data", "_seen")
+_OF_A_TRAINING = ("_recorder", "_data", "_seen", "_trained_on")
 # Names of parameters that say how much something counts: decay would not shrink, but move them.
 _UNDECAYED = ("log_beta", "log_odds")
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -8,6 +8,7 @@ from torch.func import functional_call
 
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._callbacks import WeightAverage
+from skrobust.neural._checks import heed_verdicts
 from skrobust.neural._net import Net, draw_mix, weighed_mean
 from skrobust.neural._pair import Pair, PairNet
 from skrobust.neural._shared_parameters import shares_parameters
@@ -142,6 +143,7 @@ class ELRClassifier(BaseNeuralClassifier):
     See Also
     --------
     CoTeachingClassifier : Two networks that choose rows for each other.
+    SOPClassifier : A network whose labels have parts of their own that explain what is wrong.
 
     References
     ----------
@@ -225,7 +227,4 @@ class ELRClassifier(BaseNeuralClassifier):
         own = mean[np.arange(data.n_samples), np.maximum(data.codes, 0)]
         quality = np.where(known, own, np.nan)
         errors = known & (own < mean.max(axis=1))
-        # A person knows better.
-        quality[data.trusted], errors[data.trusted] = 1.0, False
-        quality[data.known_errors], errors[data.known_errors] = 0.0, True
-        self.label_quality_, self.label_errors_ = quality, errors
+        self.label_quality_, self.label_errors_ = heed_verdicts(data, quality, errors)

@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 from skrobust.detection import TrainingDynamics
-from skrobust.neural import ELRClassifier, HalfFineTuning, NeuralClassifier
+from skrobust.neural import ELRClassifier, HalfFineTuning, NeuralClassifier, SOPClassifier
+from skrobust.neural._base import _OF_A_TRAINING
 from skrobust.neural.losses import GeneralizedCrossEntropy, VolumeMinimizing
 from skrobust.neural.modules import SmallCNN
 from skrobust.wrappers import CleaningClassifier
@@ -468,14 +469,14 @@ def test_nothing_of_the_data_is_left_behind(rows):
         def on_epoch_begin(self, net, **kwargs):
             raise RuntimeError("no")
 
-    for model in (_network(record_dynamics=True), ELRClassifier(**QUICK)):
+    for model in (_network(record_dynamics=True), ELRClassifier(**QUICK), SOPClassifier(**QUICK)):
         model.set_params(callbacks=[Fail()])
         with pytest.raises(RuntimeError, match="no"):
             model.fit(X, y)
-        assert not {"net_", "_recorder", "_data", "_seen"} & set(vars(model))
+        assert not {"net_", *_OF_A_TRAINING} & set(vars(model))
         tuning = HalfFineTuning(reset=True)
         model.set_params(callbacks=[tuning]).fit(X, y)
-        assert not {"net_", "_recorder", "_data", "_seen"} & set(vars(model)) - {"net_"}
+        assert not {"net_", *_OF_A_TRAINING} & set(vars(model)) - {"net_"}
         assert not {"_start", "_trainable"} & set(vars(tuning))
 
 

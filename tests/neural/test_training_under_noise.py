@@ -16,10 +16,12 @@ from skrobust.neural import (
     MetaRescaledClassifier,
     NestedDropoutClassifier,
     NeuralClassifier,
+    SOPClassifier,
 )
 from skrobust.neural._co_teaching_classifier import keep_smallest
 from skrobust.neural._elr_classifier import early_learning_term, update_targets
 from skrobust.neural._rescaler import Rescaler, row_signals, try_step
+from skrobust.neural._sop_classifier import LabelNoise, noisy_losses
 from skrobust.neural.modules import MLP, SmallCNN
 from skrobust.noise import flip_labels, symmetric_transition
 
@@ -59,6 +61,8 @@ def _weights(model):
         ELRClassifier(**NESTED),
         ELRClassifier(**NESTED, ema_decay=0.9, mixup=0.2, early_stopping=True),
         ELRClassifier(**NESTED, ensemble=True, hidden_noise=0.1),
+        SOPClassifier(**NESTED),
+        SOPClassifier(**NESTED, balance=0.1, consistency=0.9, ema_decay=0.9, early_stopping=True),
         MetaRescaledClassifier(**NESTED, ema_decay=0.9, record_dynamics=True, early_stopping=True),
     ],
 )
@@ -348,6 +352,78 @@ def test_targets_of_other_rows_are_not_taken_over(noisy):
     assert_allclose(model.label_quality_, own, atol=1e-3)
 
 
+# Label noise that is learned ---------------------------------------------------------------------
+
+
+def test_losses_with_noise_are_those_of_the_paper(seed):
+    rng = np.random.default_rng(seed)
+    logits, target = rng.normal(size=(6, 3)), np.eye(3)[rng.integers(0, 3, 6)]
+    u, v = rng.uniform(0, 1.2, (6, 1)), rng.uniform(0, 1.2, (6, 3))
+    given = np.clip(u**2 * target, 0, 1)
+    others = np.clip(v**2 * (1 - target), 0, 1)
+    said = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    said = np.maximum(said + given - others, 1e-4)
+    said /= said.sum(axis=1, keepdims=True)
+    tensors = [torch.tensor(part) for part in (logits, target, given, others)]
+    entropy, distance = noisy_losses(*tensors)
+    assert_allclose(entropy, -np.log(np.maximum(said, 1e-4)[target == 1]))
+    decided = np.eye(3)[logits.argmax(axis=1)]
+    assert_allclose(distance, ((decided + given - others - target) ** 2).sum(axis=1))
+    plain, _ = noisy_losses(*tensors[:2], torch.zeros(6, 3), torch.zeros(6, 3))
+    expected = torch.nn.functional.cross_entropy(tensors[0], tensors[1], reduction="none")
+    assert_allclose(plain, expected, rtol=1e-3)
+
+
+def test_noise_takes_the_step_of_each_rows_own_loss(seed):
+    """The step against numerical slopes: the cross-entropy does not teach the other classes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        logits = torch.randn(4, 3, dtype=torch.float64)
+        target = torch.eye(3, dtype=torch.float64)[torch.tensor([0, 1, 2, 0])]
+        noise, before = (LabelNoise(6, 3, logits, 0.0) for _ in range(2))
+        for part in (noise, before):
+            part.u += 0.3
+            part.v += 0.2
+        rows = torch.tensor([5, 0, 2, 3])
+        noise.learn(rows, logits, target, (128 * 0.1, 128 * 0.01))
+        step = 1e-6
+        for name, rate in (("u", 0.1), ("v", 0.01)):
+            assert torch.equal(getattr(noise, name)[[1, 4]], getattr(before, name)[[1, 4]])
+            start = getattr(before, name)
+            for row, place in ((5, 0), (2, 2)):
+                for k in range(start.shape[1]):
+                    sums = []
+                    for sign in (1, -1):
+                        start[row, k] += sign * step
+                        both = noisy_losses(logits, target, *before.of(rows, target))
+                        start[row, k] -= sign * step
+                        sums.append(both[1][place] + (both[0][place] if name == "u" else 0))
+                    slope = (sums[0] - sums[1]) / (2 * step)
+                    moved = start[row, k] - rate * slope
+                    assert_allclose(getattr(noise, name)[row, k], moved, atol=1e-7)
+
+
+def test_noise_tells_wrong_labels(noisy):
+    X, y, given, flipped = noisy
+    labels = np.array(["a", "b", "c"], dtype=object)[given]
+    labels[:5] = None
+    verified = np.full(600, None, dtype=object)
+    verified[5:25] = np.array(["a", "b", "c"])[y[5:25]]
+    longer = {**NESTED, "max_epochs": 60}
+    model = SOPClassifier(**longer).fit(X, labels, verified_labels=verified)
+    quality, errors = model.label_quality_, model.label_errors_
+    assert np.isnan(quality[:5]).all()
+    assert (model.label_noise_[:5] == 0).all()
+    assert_array_equal(errors[5:25], flipped[5:25])
+    assert_array_equal(quality[5:25], ~flipped[5:25])
+    assert np.mean(errors[25:] == flipped[25:]) > 0.75
+    longer["hidden_layer_sizes"] = (64, 64)
+    plain = NeuralClassifier(**longer).fit(X, given)
+    assert SOPClassifier(**longer).fit(X, given).score(X, y) > plain.score(X, y) + 0.02
+    held_out = SOPClassifier(**NESTED, early_stopping=True).fit(X, given)
+    assert np.isnan(held_out.label_quality_).sum() == 60
+
+
 # Rescaling --------------------------------------------------------------------------------------
 
 
@@ -437,6 +513,9 @@ def test_the_gradient_of_the_weights_is_that_of_the_step(seed):
         (CoTeachingClassifier(forget_rate=1.0), "forget_rate"),
         (CoTeachingClassifier(base=LogisticRegression()), "base"),
         (ELRClassifier(beta=1.0), "beta"),
+        (SOPClassifier(start=0), "start"),
+        (SOPClassifier(mixup=0.2), "mixup=0.2 is not used by SOPClassifier"),
+        (SOPClassifier(criterion="cores"), "criterion='cores' is not used by SOPClassifier"),
         (ELRClassifier(strength=-1), "strength"),
     ],
 )
