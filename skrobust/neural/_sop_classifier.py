@@ -30,14 +30,13 @@ class LabelNoise:
     like : Tensor
         On whose device, and of whose precision.
     start : float
-        Standard deviation of the first values.
+        The first value of all parts.
     """
 
     def __init__(self, n_samples: int, n_classes: int, like: torch.Tensor, start: float):
-        # Drawn on the CPU, so that it is the same everywhere.
-        u = start * torch.randn(n_samples, 1, dtype=torch.float64)
-        v = start * torch.randn(n_samples, n_classes, dtype=torch.float64)
-        self.u, self.v = (part.to(like.device, like.dtype) for part in (u, v))
+        # The paper draws them. Signs do not matter, and rows that are equal should start equal.
+        self.u = torch.full((n_samples, 1), start, device=like.device, dtype=like.dtype)
+        self.v = torch.full((n_samples, n_classes), start, device=like.device, dtype=like.dtype)
 
     def of(self, rows, target):
         """Compute what is added for the given class, and taken from the others."""
@@ -138,9 +137,9 @@ class SOPClassifier(BaseNeuralClassifier):
         How fast the part is learned that explains why it is none of the others; 100 was used
         where labels are mistaken for a certain other one.
     start : float, default=0.03
-        Standard deviation of the first values of the noise, positive. Noise grows from it, a
-        share in each epoch: the fewer epochs, the larger it should be. The paper, with hundreds
-        of epochs and a high learning rate, used 1e-8.
+        First value of the parameters whose squares are the noise, positive. They grow by a share
+        in each epoch: the fewer epochs, the larger it should be. The paper, with hundreds of
+        epochs and a high learning rate, used 1e-8.
     balance : float, default=0.0
         Weight of a penalty on predicting some classes more often than others within a batch, not
         negative. With ``balance=0.1, consistency=0.9`` the method is known as SOP+.
