@@ -13,10 +13,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import validate_data
 from torch.nn import Sequential
+from torch.utils.data import Dataset
 
 from skrobust.neural import losses
 from skrobust.neural._callbacks import BestEpoch, Progress, WeightAverage
 from skrobust.neural._checks import check_more, check_targets, split, spread, widest
+from skrobust.neural._dataset import DatasetRows, labels_of
 from skrobust.neural._device import explain_out_of_memory, own_generators, resolve_device
 from skrobust.neural._dynamics import DynamicsRecorder
 from skrobust.neural._net import Net
@@ -224,17 +226,20 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
     # Fitting --------------------------------------------------------------------------------
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, target_proba=None):
+    def fit(self, X, y=None, *, verified_labels=None, sample_weight=None, target_proba=None):
         """Train the network.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, ...)
+        X : {array-like, sparse matrix, torch.utils.data.Dataset} of shape (n_samples, ...)
             Numbers: a table, or anything with more axes that `module` takes, such as images of
             shape (n_samples, n_channels, height, width). Bytes with more than two axes reach the
-            network as numbers in [0, 1]. On the CPU, an array on disk is read batch by batch.
-        y : array-like of shape (n_samples,)
-            Given labels. Rows whose label is None, NaN or blank are not trained on.
+            network as numbers in [0, 1]. On the CPU, an array on disk is read batch by batch, and
+            a data set everywhere: its items are inputs, or tuples of an input and a label.
+        y : array-like of shape (n_samples,), default=None
+            Given labels. Rows whose label is None, NaN or blank are not trained on. May be left
+            out only where X is a data set that has them: as its `targets`, or in its items, all of
+            which are read then before the training.
         verified_labels : array-like of shape (n_samples,), default=None
             Labels as checked by a person, missing where nobody looked. They are trained on
             instead of those in `y`.
@@ -251,7 +256,8 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X has NaN or infinite entries, `batch_size` is larger than the rows to train on,
+            If X has NaN or infinite entries (those of a data set are found when they are read),
+            `batch_size` is larger than the rows to train on,
             `module` gives another number of outputs than there are classes, or the loss becomes
             infinite at once. Where it does later, a warning says so and the weights of the last
             epoch that gives a finite one are kept.
@@ -335,6 +341,8 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
                 " training began: clone the classifier to start anew."
             )
         numbers = self._check_input(X, reset=reset)
+        if y is None and isinstance(X, Dataset):
+            y = labels_of(X)
         if classes is None:
             data = check_labelled_data(
                 numbers, y, verified_labels=verified_labels, sample_weight=sample_weight
@@ -345,6 +353,8 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
 
     def _check_input(self, X, *, reset: bool):
         """Validate rows as numbers."""
+        if isinstance(X, Dataset):
+            return self._check_dataset(X, reset=reset)
         if sparse.issparse(X) or not hasattr(X, "dtype") or X.dtype != np.uint8 or X.ndim < 3:
             dtype = [np.float64, np.float32]
         else:
@@ -352,6 +362,25 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
         return validate_data(
             self, X, accept_sparse="csr", dtype=dtype, allow_nd=self._takes_any_shape, reset=reset
         )
+
+    def _check_dataset(self, dataset, *, reset: bool) -> DatasetRows:
+        """Validate what can be known of a data set before it is read."""
+        rows = DatasetRows(dataset)
+        if rows.ndim != 2 and (rows.ndim < 2 or not self._takes_any_shape):
+            raise ValueError(
+                f"The items of X have the shape {rows.shape[1:]}: without `module`, they must have"
+                " one axis, of features."
+            )
+        expected = rows.shape[1] if reset else self.n_features_in_
+        if rows.shape[1] != expected:
+            raise ValueError(
+                f"X has {rows.shape[1]} features, but {type(self).__name__} is expecting {expected}"
+                " features as input."
+            )
+        if reset:
+            vars(self).pop("feature_names_in_", None)
+            self.n_features_in_ = expected
+        return rows
 
     def _check_same_classes(self, classes) -> None:
         if not np.array_equal(classes, self.classes_):

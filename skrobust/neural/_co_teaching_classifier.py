@@ -3,22 +3,27 @@
 import copy
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from sklearn.base import clone
 
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._compressed import CompressedNetwork
+from skrobust.neural._dataset import DatasetRows
 from skrobust.neural._pair import Pair, PairNet
 from skrobust.neural._shared_parameters import shares_parameters
 from skrobust.neural.layers import NestedDropout, VariationalBottleneck
 from skrobust.neural.losses import RobustLoss
 from skrobust.noise import ConfidentTransition
 from skrobust.utils._cached_fit import say_all
+from skrobust.utils._data import LabelledData
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
 
 # Epochs and folds of the networks that estimate the forget rate where no forest can.
 _QUICK_EPOCHS, _FEW_FOLDS = 10, 3
+# Of a data set, which need not fit into memory, at most so many rows are read for that.
+_MANY_ROWS = 20_000
 _NORMS = torch.nn.modules.batchnorm._BatchNorm
 
 
@@ -146,7 +151,8 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     forget_rate : float or "estimate", default="estimate"
         Share of the rows that is not learned from, in [0, 1): the share of wrong labels. It is
         estimated by :class:`~skrobust.noise.ConfidentTransition`, of a forest where X is a table
-        of numbers, and otherwise of networks that are trained for ten epochs.
+        of numbers, and otherwise of networks that are trained for ten epochs; of a data set, by
+        20 000 rows drawn at random.
     n_gradual : int, default=10
         Epochs during which the share rises from 0. With `base`, it does not rise.
     %(parameters)s
@@ -229,6 +235,8 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         else:
             model = _quick(self if self.base is None else self.base, seed)
             judge = ConfidentTransition(model, cv=_FEW_FOLDS, random_state=seed)
+        if isinstance(data.X, DatasetRows):
+            data = _sample(data, seed)
         y, metadata = say_all(data)
         judge.fit(data.X, y, **metadata)
         return float(min(judge.noise_rate_, 0.9))
@@ -266,6 +274,17 @@ class CoTeachingClassifier(BaseNeuralClassifier):
             "n_gradual": self.n_gradual if self.base is None else 0,
             "frozen_norms": self.base is not None,
         }
+
+
+def _sample(data, seed: int):
+    """Read some rows of a data set that need not fit into memory."""
+    rows = np.flatnonzero(data.used)
+    if len(rows) > _MANY_ROWS:
+        rows = np.sort(private_random_state(seed).choice(rows, _MANY_ROWS, replace=False))
+    weight = None if data.sample_weight is None else data.sample_weight[rows]
+    return LabelledData(
+        data.X[rows], data.codes[rows], data.classes, data.verified[rows], sample_weight=weight
+    )
 
 
 def _quick(classifier, seed: int):

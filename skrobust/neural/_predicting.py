@@ -40,7 +40,7 @@ class PredictsByNet:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, ...)
+        X : {array-like, sparse matrix, torch.utils.data.Dataset} of shape (n_samples, ...)
             Rows.
 
         Returns
@@ -56,7 +56,7 @@ class PredictsByNet:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, ...)
+        X : {array-like, sparse matrix, torch.utils.data.Dataset} of shape (n_samples, ...)
             Rows.
 
         Returns
@@ -71,7 +71,7 @@ class PredictsByNet:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, ...)
+        X : {array-like, sparse matrix, torch.utils.data.Dataset} of shape (n_samples, ...)
             Rows.
 
         Returns

@@ -8,6 +8,8 @@ import torch
 from scipy import sparse
 from torch.utils.data import Dataset
 
+from skrobust.neural._dataset import DatasetRows
+
 # Of the memory that is free on a device, rows take at most this share; else they come in batches.
 _LARGEST_SHARE = 0.5
 
@@ -18,7 +20,7 @@ class Rows(Dataset):
 
     Attributes
     ----------
-    X : Tensor, ndarray or CSR matrix of length n_samples
+    X : Tensor, ndarray, CSR matrix or DatasetRows of length n_samples
         Input: a tensor that lies on the device, or what is moved there batch by batch.
     y : Tensor of shape (n_samples,) or (n_samples, n_classes), or None
         Codes of labels, or probabilities of classes, on the device.
@@ -116,7 +118,7 @@ def make_rows(X, y, weight, *, dtype: torch.dtype, device: torch.device) -> Rows
 
     Parameters
     ----------
-    X : {ndarray, sparse matrix} of length n_samples
+    X : {ndarray, sparse matrix, DatasetRows} of length n_samples
         Numbers. An array in memory or on disk is not copied where the network is on the CPU.
         Bytes with more than two axes are images: they are kept as they are, and reach the network
         as numbers in [0, 1].
@@ -136,6 +138,8 @@ def make_rows(X, y, weight, *, dtype: torch.dtype, device: torch.device) -> Rows
     """
     if sparse.issparse(X):
         X = sparse.csr_matrix(X)
+    elif isinstance(X, DatasetRows):
+        pass  # its reader decides what is kept in memory
     elif device.type != "cuda" or X.nbytes <= _LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]:
         X = _as_tensor(X)
         # On the CPU nothing is gained by a copy: batches are converted as they come.
