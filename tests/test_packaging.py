@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = {"numpy", "scipy", "scikit-learn", "joblib", "narwhals"}
 EXTRAS = {
     "neural": {"torch", "skorch"},
+    "accelerate": {"accelerate"},
     "report": {"matplotlib", "jinja2", "skrub", "pandas", "tqdm"},
     "ann": {"pynndescent"},
     "tune": {"optuna"},
@@ -75,7 +76,7 @@ def test_extras(metadata, requirements):
     assert set(metadata.get_all("Provides-Extra")) == {*EXTRAS, "all", "test", "docs"}
     for extra, names in EXTRAS.items():
         assert set(requirements[extra]) == names
-    assert requirements["all"]["skrobust"] == "skrobust[ann,dask,neural,report,tune]"
+    assert requirements["all"]["skrobust"] == "skrobust[accelerate,ann,dask,neural,report,tune]"
 
 
 def test_nothing_is_pinned_for_users(requirements):
@@ -87,7 +88,7 @@ def test_nothing_is_pinned_for_users(requirements):
 def test_lower_bounds_are_the_oldest_stack_that_is_tested(requirements):
     lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if "==" in line)
-    for extra in (None, "report", "dask"):
+    for extra in (None, "accelerate", "report", "dask"):
         for name, requirement in requirements[extra].items():
             # The pin may be a patch release of the bound.
             bound = requirement.removeprefix(f"{name}>=")

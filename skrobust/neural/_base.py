@@ -211,6 +211,10 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
             criterion.reduction = "none"
         return criterion
 
+    def _net_arguments(self) -> dict:
+        """What the constructor of the net takes besides."""
+        return {}
+
     def _net_options(self) -> dict:
         """What the net is to know besides; see :meth:`Net.configure`."""
         return {
@@ -331,9 +335,13 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
         """Whether rows may have more than one axis."""
         return self.module is not None
 
+    def _find_device(self) -> torch.device:
+        """Where the network is to be."""
+        return resolve_device(self.device)
+
     def _check_fit(self, X, y, verified_labels, sample_weight, *, reset, classes=None):
         """Validate what is to be trained on, before any work."""
-        device = resolve_device(self.device)
+        device = self._find_device()
         self._refuse_unused()
         if not reset and device != torch.device(self.net_.device):
             raise ValueError(
@@ -392,7 +400,7 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
     def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False) -> None:
         if again and self.net_.option("frozen"):
             raise ValueError("A quantised network cannot be trained further: clone the classifier.")
-        device, dtype = resolve_device(self.device), DTYPES[self.dtype]
+        device, dtype = self._find_device(), DTYPES[self.dtype]
         used = np.flatnonzero(data.used)
         train, valid = used, None
         if not partial and self._holds_out(len(used)):
@@ -488,6 +496,7 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
             verbose=0,
             callbacks=[],
             **{f"optimizer__{name}": value for name, value in options.items()},
+            **self._net_arguments(),
         )
         net.configure(n_classes=len(classes), widest=widest(module, rows), **self._net_options())
         if self.ema_decay is not None:
@@ -530,7 +539,7 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
             callbacks.append(self._recorder)
         if parts[1] is not None:
             callbacks.append(BestEpoch(self.validation_score, self.n_iter_no_change))
-        if self.verbose:
+        if self.verbose and net.leads:
             callbacks.append(Progress(int(self.verbose)))
         net.callbacks = [*callbacks, *(self.callbacks or ())]
         net.initialize_callbacks()

@@ -79,8 +79,12 @@ class Net(NeuralNet):
 
     def get_iterator(self, dataset, training=False):
         """Make the batches of an epoch."""
-        size = self.batch_size if training else max(self.batch_size, 1024)
-        return Batches(dataset, min(size, len(dataset)), shuffle=training)
+        size = min(self.iterator_size(training), len(dataset))
+        return Batches(dataset, size, shuffle=training)
+
+    def iterator_size(self, training: bool) -> int:
+        """How many rows a batch has at most; those that are only looked at may be more."""
+        return self.batch_size if training else max(self.batch_size, 1024)
 
     def infer(self, x, **fit_params):
         """Compute logits of a batch."""
@@ -157,16 +161,29 @@ class Net(NeuralNet):
             with torch.autocast(self.option("device_type"), dtype=kind):
                 loss, logits = self.compute_loss(batch)
         if scaler is None:
-            loss.backward()
+            self.backward(loss, batch[0])
             self._clip()
             self.optimizer_.step()
         else:
-            scaler.scale(loss).backward()
+            self.backward(scaler.scale(loss), batch[0])
             scaler.unscale_(self.optimizer_)
             self._clip()
             scaler.step(self.optimizer_)
             scaler.update()
         return {"loss": loss.detach(), "y_pred": logits.detach()}
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is this net that says how the training goes."""
+        return True
+
+    def backward(self, loss, x) -> None:
+        """Compute gradients of the loss of a batch."""
+        loss.backward()
+
+    def sum_up(self, totals):
+        """Add up what was counted elsewhere as well: here, nothing was."""
+        return totals
 
     def _clip(self) -> None:
         largest = self.option("gradient_clip")
@@ -255,7 +272,8 @@ class Net(NeuralNet):
         epoch, n_batches = len(self.history) - 1, len(iterator)
         if training and hasattr(self.criterion_, "on_epoch"):
             self.criterion_.on_epoch(epoch)
-        total, correct = torch.zeros((2,), device=iterator.rows.device)
+        sums = torch.zeros(2, device=iterator.rows.device)
+        total, correct = sums  # views
         for i, batch in enumerate(iterator):
             if training:
                 self._set_rate(epoch - self.option("first_epoch", 0) + i / n_batches)
@@ -265,9 +283,10 @@ class Net(NeuralNet):
             if not training:
                 correct += _mass_correct(step["y_pred"], batch)
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        self.history.record(f"{prefix}_loss", float(total) / len(iterator.rows))
+        loss, accuracy = (value / len(iterator.rows) for value in self.sum_up(sums).tolist())
+        self.history.record(f"{prefix}_loss", loss)
         if not training:
-            self.history.record(f"{prefix}_accuracy", float(correct) / len(iterator.rows))
+            self.history.record(f"{prefix}_accuracy", accuracy)
         self.history.record(f"{prefix}_batch_count", n_batches)
 
     def best_state(self) -> dict:

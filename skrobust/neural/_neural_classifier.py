@@ -1,6 +1,10 @@
 """A neural network that is a scikit-learn classifier, with whatever helps against wrong labels."""
 
+import torch
+
+from skrobust.neural._accelerated import AcceleratedNet, agree_on, join_processes
 from skrobust.neural._base import BaseNeuralClassifier
+from skrobust.neural._net import Net
 from skrobust.neural._shared_parameters import shares_parameters
 
 
@@ -17,6 +21,11 @@ class NeuralClassifier(BaseNeuralClassifier):
     Parameters
     ----------
     %(module)s
+    accelerate : bool, default=False
+        Whether the processes that ``accelerate launch`` started train one network together, each
+        on its own GPU and with its part of each batch, through Hugging Face accelerate. All call
+        ``fit`` with the same arguments, and all have the same network afterwards. `device` must
+        be "auto" then; `record_dynamics` is refused, and so is a criterion that learns.
     %(parameters)s
 
     Attributes
@@ -64,3 +73,56 @@ class NeuralClassifier(BaseNeuralClassifier):
     >>> bool(model.score(X, y) > 0.85)
     True
     """
+
+    _parameter_constraints: dict = {
+        **BaseNeuralClassifier._parameter_constraints,
+        "accelerate": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        accelerate=False,
+    ):
+        self.accelerate = accelerate
+
+    @property
+    def _unused_params(self):
+        return ("device", "record_dynamics") if self.accelerate else ()
+
+    @property
+    def _net_class(self):
+        return AcceleratedNet if self.accelerate else Net
+
+    def _find_device(self):
+        if not self.accelerate:
+            return super()._find_device()
+        device = join_processes().device
+        # Processors are counted as well, and are one device all the same.
+        return torch.device("cpu") if device.type == "cpu" else device
+
+    def _build_criterion(self, n_classes):
+        criterion = super()._build_criterion(n_classes)
+        if self.accelerate and any(p.requires_grad for p in criterion.parameters()):
+            raise ValueError(
+                f"criterion is a {type(criterion).__name__}, which learns: processes would not"
+                " learn the same. Set accelerate=False."
+            )
+        return criterion
+
+    def _net_arguments(self):
+        if not self.accelerate:
+            return {}
+        return {"accelerator": join_processes(), "callbacks__print_log__sink": print}
+
+    def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False):
+        if self.accelerate:
+            accelerator = join_processes()
+            seed = agree_on(seed, accelerator)
+            if again:
+                self.net_.join(accelerator)
+        try:
+            super()._train(data, X, proba, seed, again=again, n_epochs=n_epochs, partial=partial)
+        finally:
+            if self.accelerate and hasattr(self, "net_"):
+                self.net_.leave()
