@@ -91,7 +91,7 @@ test-oldest: $(OLDEST_VENV)/.stamp-test
 	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" $(OLDEST_BIN)/$(PYTEST)
 
 test-oldest-common: $(OLDEST_VENV)/.stamp-test
-	$(TEST_ENV) $(OLDEST_BIN)/$(PYTEST) tests/test_common.py
+	SKROBUST_TESTS_INSTANCES=first $(TEST_ENV) $(OLDEST_BIN)/$(PYTEST) tests/test_common.py
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .

@@ -2,8 +2,9 @@
 
 Environment variables: ``SKROBUST_DATA`` is the folder with the development data,
 ``SKROBUST_REQUIRE_DATA=1`` makes its absence a failure instead of a skip, ``SKROBUST_TESTS_SEED``
-is an integer or "any" for a seed drawn anew in each run (the header of the run prints it), and
-``HYPOTHESIS_PROFILE`` is one of the names below.
+is an integer or "any" for a seed drawn anew in each run (the header of the run prints it),
+``SKROBUST_TESTS_INSTANCES=first`` lets the common checks look at one instance of each estimator,
+and ``HYPOTHESIS_PROFILE`` is one of the names below.
 """
 
 import os
