@@ -98,9 +98,9 @@ def _source_robust_regressor():
 
 
 def _cleaning_classifier():
-    from skrobust.detection import ConfidentLearning
+    from skrobust.detection import ConfidentLearning, EnsembleDetector
 
-    yield {}
+    yield {"detector": EnsembleDetector([GaussianNB(), "neighbors"])}
     for action in ("drop", "relabel", "reweight"):
         detector = ConfidentLearning(GaussianNB())
         yield {"estimator": _logistic(), "detector": detector, "action": action}
@@ -115,7 +115,6 @@ def _loss_corrected_classifier():
 
     linear = LogisticRegression(tol=1e-10, max_iter=10_000)
     anchors = AnchorTransition(_forest())
-    yield {}
     yield {"estimator": linear, "transition": anchors, "evidence": GaussianNB()}
     # Weights that add up to little against their sizes leave a solver few digits.
     stiff = clone(linear).set_params(C=0.1)
@@ -127,7 +126,6 @@ def _reweighted_classifier():
     from skrobust.detection import ConfidentLearning
     from skrobust.weighting import QualityReweighter
 
-    yield {}
     reweighter = QualityReweighter(ConfidentLearning(GaussianNB()))
     yield {"estimator": _logistic(), "reweighter": reweighter}
     reweighter = QualityReweighter(ConfidentLearning(_logistic()), power=1.0)
@@ -383,7 +381,6 @@ def _noisy_logistic_regression():
 def _quality_reweighter():
     from skrobust.detection import ConfidentLearning, NeighborVote, TrainingDynamics
 
-    yield {}
     yield {"detector": ConfidentLearning(GaussianNB()), "cv": 3}
     yield {"detector": NeighborVote(), "power": 1, "per_class": False}
     yield {"detector": TrainingDynamics(n_stages=10), "power": 8.0}
@@ -526,17 +523,30 @@ def public_estimators() -> list[type]:
     )
 
 
+# Wrappers whose default is an EnsembleDetector, or gradient boosting, that is checked by itself.
+# Their defaults are among the instances if all are asked for.
+SLOW_DEFAULTS = {
+    "CleaningClassifier",
+    "LossCorrectedClassifier",
+    "QualityReweighter",
+    "ReweightedClassifier",
+}
+
+
 def instances_of(cls: type) -> list[BaseEstimator]:
-    """Make the instances of a class that the common checks look at."""
-    arguments = ARGUMENTS.get(cls.__name__)
-    cls = STAND_INS.get(cls.__name__, cls)
-    return [cls(**kwargs) for kwargs in arguments()] if arguments else [cls()]
+    """Make the instances of a class that the common checks look at: see conftest.py."""
+    asked = os.environ.get("SKROBUST_TESTS_INSTANCES", "usual")
+    arguments = ARGUMENTS.get(cls.__name__, lambda: [{}])
+    stand_in = STAND_INS.get(cls.__name__, cls)
+    instances = [stand_in(**kwargs) for kwargs in arguments()]
+    if asked == "all" and cls.__name__ in SLOW_DEFAULTS:
+        instances.append(cls())
+    return instances[:1] if asked == "first" else instances
 
 
 def all_instances() -> list[BaseEstimator]:
-    """Make the instances of all public estimators, or one of each: see conftest.py."""
-    n_each = 1 if os.environ.get("SKROBUST_TESTS_INSTANCES") == "first" else None
-    return [instance for cls in public_estimators() for instance in instances_of(cls)[:n_each]]
+    """Make the instances of all public estimators."""
+    return [instance for cls in public_estimators() for instance in instances_of(cls)]
 
 
 def expected_failed_checks(estimator) -> dict[str, str]:

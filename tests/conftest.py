@@ -1,10 +1,14 @@
 """Fixtures and settings shared by all tests.
 
-Environment variables: ``SKROBUST_DATA`` is the folder with the development data,
-``SKROBUST_REQUIRE_DATA=1`` makes its absence a failure instead of a skip, ``SKROBUST_TESTS_SEED``
-is an integer or "any" for a seed drawn anew in each run (the header of the run prints it),
-``SKROBUST_TESTS_INSTANCES=first`` lets the common checks look at one instance of each estimator,
-and ``HYPOTHESIS_PROFILE`` is one of the names below.
+Environment variables:
+
+- ``SKROBUST_DATA`` is the folder with the development data, and ``SKROBUST_REQUIRE_DATA=1`` makes
+  its absence a failure instead of a skip;
+- ``SKROBUST_TESTS_SEED`` is an integer, or "any" for a seed drawn anew in each run, which the
+  header of the run prints;
+- ``SKROBUST_TESTS_INSTANCES`` is "first" to let the common checks look at one instance of each
+  estimator, or "all" to let them look at slow defaults as well;
+- ``HYPOTHESIS_PROFILE`` is one of the names below.
 """
 
 import os
