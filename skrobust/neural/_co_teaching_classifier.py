@@ -1,6 +1,7 @@
 """Two networks that tell each other which rows to learn from."""
 
 import copy
+import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -72,7 +73,7 @@ class CoTeachingNet(PairNet):
         _share_width(self.module_.nets)
         loss = 0.0
         for net, half, mass in zip(self.module_.nets, halves[::-1], kept[::-1], strict=True):
-            chosen = mass > 0
+            chosen = _rows_kept(mass, None if weight is not None else share)
             losses = self.row_losses(net(inputs[half][chosen]), y[half][chosen])
             loss = loss + (losses * mass[chosen]).sum() / (share * len(mass))
             compressor = getattr(net, "compressor", None)
@@ -116,6 +117,15 @@ def keep_smallest(losses, share: float, weight=None) -> torch.Tensor:
         passed = own.cumsum(dim=-1)
         kept = torch.minimum(own, (share * passed[..., -1:] - passed + own).clamp_min(0))
     return torch.empty_like(losses).scatter_(-1, order, kept)
+
+
+def _rows_kept(mass, share: float | None):
+    """Positions of the rows that are kept; how many is known if their share of all rows is."""
+    if share is None:
+        return mass.nonzero()[:, 0]
+    # Counting the rows would wait for the device.
+    n_kept = max(1, math.ceil(share * len(mass)))
+    return mass.argsort(descending=True, stable=True)[:n_kept]
 
 
 def _share_width(nets) -> None:

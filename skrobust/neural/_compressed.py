@@ -70,6 +70,10 @@ class CompressedNetwork(torch.nn.Module):
             if not isinstance(self.compressor, VariationalBottleneck):
                 features = self.compressor(features)
             return self.head(features)
+        if width is None and self.width.device.type != "cpu":
+            # Asking a device for the width would wait for all that it has to do.
+            late = torch.arange(self.n_features_out, device=features.device) >= self.width
+            return self.head(features.masked_fill(late, 0))
         width = int(self.width) if width is None else width
         if width == self.n_features_out:
             return self.head(features)
