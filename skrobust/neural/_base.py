@@ -56,8 +56,9 @@ _AUTO_BATCH = 256
 _MANY_ROWS = 10_000
 # Attributes that hold rows while they are trained on.
 _OF_A_TRAINING = ("_recorder", "_data", "_seen", "_trained_on")
-# Names of parameters that say how much something counts: decay would not shrink, but move them.
-_UNDECAYED = ("log_beta", "log_odds")
+# Parameters that are no weights, by name, and how much faster than these they are to be learned:
+# decay would not shrink, but move them, and odds have a long way to go.
+_NO_WEIGHTS = {"log_beta": 1, "log_odds": 10}
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -434,8 +435,8 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
         net = self.net_.configure(**options)
         net.lr = self.learning_rate
         for group in net.optimizer_.param_groups:
-            group["lr"] = self.learning_rate
-            if not group.get("undecayed"):
+            group["lr"] = self.learning_rate * group.get("speed", 1)
+            if "speed" not in group:
                 group["weight_decay"] = self.weight_decay
 
     def _holds_out(self, n_rows: int) -> bool:
@@ -481,10 +482,14 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
         )
         criterion = self._build_criterion(len(classes)).to(device, dtype)
         names = [n for part in (module, criterion) for n, _ in part.named_parameters()]
-        undecayed = [n for n in names if n.rpartition(".")[2] in _UNDECAYED]
-        if undecayed:
-            apart = {"weight_decay": 0.0, "undecayed": True}
-            options["param_groups"] = [(n, apart) for n in undecayed]
+        speeds = {n: _NO_WEIGHTS.get(n.rpartition(".")[2]) for n in names}
+        apart = [
+            (n, {"weight_decay": 0.0, "speed": speed, "lr": self.learning_rate * speed})
+            for n, speed in speeds.items()
+            if speed is not None
+        ]
+        if apart:
+            options["param_groups"] = apart
         net = self._net_class(
             module,
             criterion,

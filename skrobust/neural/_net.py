@@ -218,7 +218,8 @@ class Net(NeuralNet):
                 self._go_back(copies, batches[0])
                 break
             self._validate(batches[1], **fit_params)
-            self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+            group = self.optimizer_.param_groups[0]
+            self.history.record("lr", group["lr"] / group.get("speed", 1))
             self.history.record("dur", time.perf_counter() - started)
             self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
             if self.stop_:
@@ -300,7 +301,7 @@ class Net(NeuralNet):
             return
         rate = self.lr * schedule_factor(schedule, epoch, self.option("n_epochs"))
         for group in self.optimizer_.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("speed", 1)
 
     def predict_logits(self, rows, forward=None):
         """Compute logits of rows, in slices.

@@ -489,3 +489,13 @@ def test_decay_leaves_prices_and_odds_alone(rows):
         if group["params"]
     }
     assert decays == {1: 0.0, 4: 0.5}
+    # Odds have a long way to go, and are learned faster; so they are when rates change.
+    rates = {len(group["params"]): group["lr"] for group in model.net_.optimizer_.param_groups}
+    assert_allclose(rates[1], 10 * rates[4])
+    assert_allclose(model.history_["learning_rate"], model.learning_rate)
+    model.set_params(learning_rate_schedule="linear", warm_start=True, learning_rate=0.02)
+    model.fit(X, y)
+    rates = {len(group["params"]): group["lr"] for group in model.net_.optimizer_.param_groups}
+    assert_allclose(rates[1], 10 * rates[4])
+    assert 0.015 < model.history_["learning_rate"].max() <= 0.02
+    assert model.history_["learning_rate"][-1] < 0.01
