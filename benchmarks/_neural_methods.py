@@ -2,13 +2,16 @@
 
 Every method gets the same number of trials, from the same draws of what all share (learning rate,
 weight decay, dropout) and draws of its own. The trial with the best accuracy on held-out rows is
-taken, whose labels are as wrong as all others; the true labels are only for the test rows.
+taken, whose labels are as wrong as all others; the true labels are only for the test rows. "cleaned
+labels" is a plain network in a CleaningClassifier, whose judges are no networks; its held-out rows
+have cleaned labels too.
 """
 
 import time
 import warnings
 
 import numpy as np
+from _cells import CACHE
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
@@ -21,6 +24,7 @@ from skrobust.neural import (
     SOPClassifier,
 )
 from skrobust.neural._callbacks import AfterEpoch
+from skrobust.wrappers import CleaningClassifier
 
 SHARED = {
     "learning_rate": (3e-4, 1e-3, 3e-3),
@@ -45,6 +49,7 @@ METHODS = {
     "ELR": (ELRClassifier(), {"strength": (1.0, 3.0, 7.0), "beta": (0.7, 0.9)}),
     "ELR ensemble": (ELRClassifier(ensemble=True), {"strength": (1.0, 3.0, 7.0)}),
     "SOP": (SOPClassifier(), {"start": (0.01, 0.03, 0.1), "balance": (0.0, 0.1)}),
+    "cleaned labels": (CleaningClassifier(NeuralClassifier(), action="relabel"), {}),
     "meta-rescaled": (MetaRescaledClassifier(), {"n_passes": (1, 3)}),
 }
 BOUNDS = ("oracle", "clean")
@@ -93,7 +98,8 @@ def measure(what, rows, test_rows, *, seed: int, n_trials: int, max_epochs: int)
             warnings.simplefilter("ignore")
             trial.fit(X, y)
         accuracy = float(np.mean(trial.predict(X_test) == test_rows[1]))
-        found.append((float(trial.history_["valid_accuracy"].max()), accuracy))
+        network = getattr(trial, "estimator_", trial)
+        found.append((float(network.history_["valid_accuracy"].max()), accuracy))
     seconds = time.perf_counter() - started
     valid, accuracy = max(found, key=lambda pair: pair[0])
     best = max(pair[1] for pair in found)
@@ -111,9 +117,15 @@ def _prepare(model, shared, own, seed, max_epochs):
         "learning_rate_schedule": "cosine",
         "max_epochs": max_epochs,
         "early_stopping": True,
+        "validation_fraction": 0.2,
         "n_iter_no_change": None,
         "random_state": seed,
     }
+    if isinstance(model, CleaningClassifier):
+        # What is wrong does not depend on the network, and is found in the first trial.
+        trial = clone(model).set_params(random_state=seed, memory=str(CACHE / "detections"))
+        trial.estimator.set_params(**common, **own)
+        return trial
     trial = clone(model).set_params(**common, **own)
     if own.get("base") is not None:
         trial.base.set_params(**common)
