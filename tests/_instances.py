@@ -247,7 +247,7 @@ def _neighbor_transition():
 
 
 def _confident_transition():
-    yield {}
+    yield {"estimator": _forest()}
     yield {"estimator": GaussianNB(), "cv": 3, "n_bootstrap": 3}
 
 
@@ -389,9 +389,9 @@ def _quality_reweighter():
 def _importance_reweighter():
     from skrobust.noise import NeighborTransition
 
-    yield {}
-    yield {"estimator": GaussianNB(), "cv": 3}
-    yield {"transition": NeighborTransition(n_starts=1), "estimator": _forest()}
+    transition = NeighborTransition(n_starts=1)
+    yield {"transition": transition, "estimator": _forest()}
+    yield {"transition": transition, "estimator": GaussianNB(), "cv": 3}
 
 
 def _loss_history_reweighter():
@@ -523,10 +523,12 @@ def public_estimators() -> list[type]:
     )
 
 
-# Wrappers whose default is an EnsembleDetector, or gradient boosting, that is checked by itself.
-# Their defaults are among the instances if all are asked for.
+# Their default has an EnsembleDetector or gradient boosting inside, which is checked by itself, or
+# starts often. It is among the instances if all are asked for.
 SLOW_DEFAULTS = {
     "CleaningClassifier",
+    "ConfidentTransition",
+    "ImportanceReweighter",
     "LossCorrectedClassifier",
     "QualityReweighter",
     "ReweightedClassifier",
