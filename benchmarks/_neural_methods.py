@@ -90,13 +90,17 @@ def measure(what, rows, test_rows, *, seed: int, n_trials: int, max_epochs: int)
     scaler = StandardScaler().fit(X)
     X, X_test = scaler.transform(X), scaler.transform(test_rows[0])
     shared_draws, own_draws = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-    found, started = [], time.perf_counter()
+    found, forget_rate, started = [], None, time.perf_counter()
     for _ in range(n_trials):
         params = _draw(SHARED, shared_draws)
         trial = _prepare(model, params, _draw(own, own_draws), seed, max_epochs)
+        if forget_rate is not None:
+            trial.set_params(forget_rate=forget_rate)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trial.fit(X, y)
+        # It is estimated by a forest, whatever the parameters of the networks: once is enough.
+        forget_rate = getattr(trial, "forget_rate_", None)
         accuracy = float(np.mean(trial.predict(X_test) == test_rows[1]))
         network = getattr(trial, "estimator_", trial)
         found.append((float(network.history_["valid_accuracy"].max()), accuracy))
