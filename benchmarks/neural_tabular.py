@@ -8,7 +8,8 @@ and one that is trained on exactly the right rows ("oracle") that each method cl
     python benchmarks/neural_tabular.py [--full] [--jobs 2] [--methods ...]
 
 Three trials of 40 epochs with five seeds; without --full, of 30 epochs with two. Killed runs go on
-where they were; see `_cells.py`. Reads the tables from the folder named by SKROBUST_DATA (default ../shared/data).
+where they were; see `_cells.py`. Reads the tables from the folder named by SKROBUST_DATA (default
+../shared/data).
 """
 
 import os
