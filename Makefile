@@ -22,14 +22,15 @@ PYTEST := python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check-data test-data test-oldest test-oldest-common lint format wheel clean
+.PHONY: help demo test check-data test-data test-common test-oldest test-oldest-common lint format wheel clean
 
 help:
 	@echo "make demo                the command-line demonstration, in $(VENV)"
 	@echo "make test                lint, then the test suite"
 	@echo "make test-data           the tests on real data (SKROBUST_DATA=$(SKROBUST_DATA))"
+	@echo "make test-common         the checks that every estimator passes, of slow defaults as well"
 	@echo "make test-oldest         the test suite on the oldest supported stack, in $(OLDEST_VENV)"
-	@echo "make test-oldest-common  only the checks that every estimator passes, on that stack"
+	@echo "make test-oldest-common  these checks of one instance of each estimator, on that stack"
 	@echo "make lint | format       ruff: check | mend"
 	@echo "make wheel               build the wheel into dist/"
 	@echo "make clean               remove what these targets made"
@@ -89,6 +90,9 @@ test-data: check-data $(VENV)/.stamp-test
 
 test-oldest: $(OLDEST_VENV)/.stamp-test
 	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" $(OLDEST_BIN)/$(PYTEST)
+
+test-common: $(VENV)/.stamp-test
+	SKROBUST_TESTS_INSTANCES=all $(TEST_ENV) $(BIN)/$(PYTEST) tests/test_common.py
 
 test-oldest-common: $(OLDEST_VENV)/.stamp-test
 	SKROBUST_TESTS_INSTANCES=first $(TEST_ENV) $(OLDEST_BIN)/$(PYTEST) tests/test_common.py

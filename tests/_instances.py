@@ -538,6 +538,8 @@ SLOW_DEFAULTS = {
 def instances_of(cls: type) -> list[BaseEstimator]:
     """Make the instances of a class that the common checks look at: see conftest.py."""
     asked = os.environ.get("SKROBUST_TESTS_INSTANCES", "usual")
+    if asked not in ("first", "usual", "all"):
+        raise ValueError(f"SKROBUST_TESTS_INSTANCES={asked} is none of first, usual, all.")
     arguments = ARGUMENTS.get(cls.__name__, lambda: [{}])
     stand_in = STAND_INS.get(cls.__name__, cls)
     instances = [stand_in(**kwargs) for kwargs in arguments()]

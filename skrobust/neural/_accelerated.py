@@ -45,7 +45,8 @@ class SharedBatches(Batches):
     batch_size : int
         Rows per batch, of all processes together.
     shuffle : bool
-        Whether to draw a new order each time: from generators that have the same state.
+        Whether to draw a new order each time: as torch's generator is in the same state in all
+        processes now, but not after steps on parts of different sizes, from a copy of it.
     accelerator : accelerate.Accelerator
         Says which process this is.
     """
@@ -53,19 +54,30 @@ class SharedBatches(Batches):
     def __init__(self, rows, batch_size: int, *, shuffle: bool, accelerator):
         super().__init__(rows, batch_size, shuffle=shuffle)
         self._rank, self._n_parts = accelerator.process_index, accelerator.num_processes
+        # Alone, it is the order that any network would get.
+        self._source = None
+        if self._n_parts > 1:
+            self._source = torch.Generator()
+            self._source.set_state(torch.get_rng_state())
         # No process may be left without a row, and norms over a batch need two.
         least = 2 * self._n_parts
+        if shuffle and self._n_parts > 1 and batch_size < least:
+            raise ValueError(
+                f"batch_size={batch_size} leaves less than two rows for each of"
+                f" {self._n_parts} processes: at least {least} are needed."
+            )
         if len(self._bounds) > 1 and self._bounds[-1][1] - self._bounds[-1][0] < least:
             _, stop = self._bounds.pop()
             self._bounds[-1] = (self._bounds[-1][0], stop)
         start, stop = self._bounds[-1]
         if stop - start < self._n_parts:
             raise ValueError(
-                f"{stop - start} rows cannot be shared among {self._n_parts} processes."
+                f"{stop - start} rows, held out or to train on, cannot be shared among"
+                f" {self._n_parts} processes: use fewer of these."
             )
 
     def __iter__(self):
-        order = self.rows.order(shuffle=self.shuffle)
+        order = self.rows.order(shuffle=self.shuffle, source=self._source)
         for start, stop in self._bounds:
             part = order[start:stop][self._rank :: self._n_parts]
             batch, y = self.rows.take(part)
@@ -114,8 +126,7 @@ class AcceleratedNet(AccelerateMixin, Net):
         return self.accelerator.is_main_process
 
     def on_train_end(self, net, X=None, y=None, **kwargs):
-        """Wait for the others; what the mixin would unwrap here is not wrapped."""
-        self.accelerator.wait_for_everyone()
+        """Do without what the mixin does: nothing is wrapped, and who fails must not wait."""
 
     def get_iterator(self, dataset, training=False):
         """Make the batches of an epoch, of which this process gets its part."""
@@ -144,6 +155,10 @@ class AcceleratedNet(AccelerateMixin, Net):
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Go through all batches once, and let all processes have the same running means."""
         super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-        if training and self.accelerator.num_processes > 1:
-            for buffer in self.module_.buffers():
-                torch.distributed.broadcast(buffer, 0)
+        if not training or self.accelerator.num_processes == 1:
+            return
+        average = self.option("average")
+        for name, buffer in self.module_.named_buffers():
+            torch.distributed.broadcast(buffer, 0)
+            if average is not None and name in average.state_:
+                torch.distributed.broadcast(average.state_[name], 0)

@@ -362,6 +362,8 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
 
     def _check_input(self, X, *, reset: bool):
         """Validate rows as numbers."""
+        if isinstance(X, DatasetRows):
+            X = X.dataset
         if isinstance(X, Dataset):
             return self._check_dataset(X, reset=reset)
         if sparse.issparse(X) or not hasattr(X, "dtype") or X.dtype != np.uint8 or X.ndim < 3:

@@ -11,6 +11,9 @@ from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._proba import as_proba, check_block
 from skrobust.utils._sklearn import check_sample_weight
 
+# Rows of which the spread of the input is taken, and how many are read at a time.
+_SAMPLE, _PIECE = 10_000, 512
+
 
 def split(module) -> torch.nn.Module:
     """Refuse a network that has no features between which and its scores something can be put."""
@@ -77,13 +80,22 @@ def heed_verdicts(data: LabelledData, quality, errors):
 
 def spread(rows: Rows) -> torch.Tensor:
     """Standard deviation of the input, per feature of a table, else of all numbers."""
-    sample = rows.input_at(rows.order(shuffle=True)[:10_000])
-    return sample.std(dim=0, correction=0) if sample.ndim == 2 else sample.std()
+    n, mean, squares = 0, 0.0, 0.0
+    for part in rows.order(shuffle=True)[:_SAMPLE].split(_PIECE):
+        piece = rows.input_at(part)
+        piece = piece if piece.ndim == 2 else piece.reshape(-1, 1)
+        k, centre = len(piece), piece.mean(dim=0)
+        gap = centre - mean
+        squares = squares + (piece - centre).square().sum(dim=0) + gap**2 * (n * k / (n + k))
+        n, mean = n + k, mean + gap * (k / (n + k))
+    spread = (squares / n).sqrt()
+    return spread if len(rows.X.shape) == 2 else spread[0]
 
 
 def widest(module, rows: Rows) -> int:
-    """How many numbers one row takes where the network is widest."""
-    widest = [1]
+    """How many numbers one row takes where the network is widest, the input included."""
+    first = rows.input_at(rows.order(shuffle=False)[:2])
+    widest = [first.numel() // len(first)]
 
     def look(_, __, output):
         if isinstance(output, torch.Tensor) and len(output):
@@ -92,7 +104,7 @@ def widest(module, rows: Rows) -> int:
     hooks = [part.register_forward_hook(look) for part in module.modules()]
     try:
         with torch.no_grad():
-            module(rows.input_at(rows.order(shuffle=False)[:2]))
+            module(first)
     finally:
         for hook in hooks:
             hook.remove()

@@ -23,8 +23,9 @@ from skrobust.utils._sklearn import Interval, StrOptions
 
 # Epochs and folds of the networks that estimate the forget rate where no forest can.
 _QUICK_EPOCHS, _FEW_FOLDS = 10, 3
-# Of a data set, which need not fit into memory, at most so many rows are read for that.
-_MANY_ROWS = 20_000
+# Of a data set, which need not fit into memory, at most so many rows, and roughly so many numbers,
+# are read for that.
+_MANY_ROWS, _MANY_NUMBERS = 20_000, 2**28
 _NORMS = torch.nn.modules.batchnorm._BatchNorm
 
 
@@ -162,7 +163,7 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         Share of the rows that is not learned from, in [0, 1): the share of wrong labels. It is
         estimated by :class:`~skrobust.noise.ConfidentTransition`, of a forest where X is a table
         of numbers, and otherwise of networks that are trained for ten epochs; of a data set, by
-        20 000 rows drawn at random.
+        at most 20 000 rows drawn at random.
     n_gradual : int, default=10
         Epochs during which the share rises from 0. With `base`, it does not rise.
     %(parameters)s
@@ -289,8 +290,9 @@ class CoTeachingClassifier(BaseNeuralClassifier):
 def _sample(data, seed: int):
     """Read some rows of a data set that need not fit into memory."""
     rows = np.flatnonzero(data.used)
-    if len(rows) > _MANY_ROWS:
-        rows = np.sort(private_random_state(seed).choice(rows, _MANY_ROWS, replace=False))
+    n_read = min(_MANY_ROWS, max(1000, _MANY_NUMBERS // math.prod(data.X.shape[1:])))
+    if len(rows) > n_read:
+        rows = np.sort(private_random_state(seed).choice(rows, n_read, replace=False))
     weight = None if data.sample_weight is None else data.sample_weight[rows]
     return LabelledData(
         data.X[rows], data.codes[rows], data.classes, data.verified[rows], sample_weight=weight

@@ -64,7 +64,8 @@ class DatasetRows:
         items = read_items(self.dataset, positions)
         inputs = [item[0] if isinstance(item, (tuple, list)) else item for item in items]
         if isinstance(inputs[0], torch.Tensor):
-            return torch.stack([item.detach().cpu() for item in inputs]).numpy()
+            rows = torch.stack([item.detach().cpu() for item in inputs])
+            return (rows.float() if rows.dtype == torch.bfloat16 else rows).numpy()
         return np.stack([np.asarray(item) for item in inputs])
 
 
@@ -75,8 +76,10 @@ def read_items(dataset: Dataset, positions: list[int]) -> list:
     return [dataset[i] for i in positions]
 
 
-def labels_of(dataset: Dataset) -> np.ndarray:
+def labels_of(dataset: Dataset) -> np.ndarray | list:
     """Read the labels of a data set: `targets` where it has them, else the second part of items.
+
+    Where `target_transform` says that items have others than `targets`, the items are read.
 
     Parameters
     ----------
@@ -85,8 +88,8 @@ def labels_of(dataset: Dataset) -> np.ndarray:
 
     Returns
     -------
-    y : ndarray of shape (n_samples,)
-        Labels.
+    y : ndarray or list of length n_samples
+        Labels, some perhaps missing.
 
     Raises
     ------
@@ -94,13 +97,15 @@ def labels_of(dataset: Dataset) -> np.ndarray:
         If items have no second part.
     """
     targets = getattr(dataset, "targets", None)
-    if targets is None:
+    if targets is None or getattr(dataset, "target_transform", None) is not None:
         items = (dataset[i] for i in range(len(dataset)))
         targets = [_label_of(item) for item in items]
     if isinstance(targets, torch.Tensor):
         return targets.cpu().numpy()
-    targets = [t.item() if isinstance(t, torch.Tensor) else t for t in targets]
-    return np.asarray(targets)
+    if isinstance(targets, np.ndarray):
+        return targets
+    # No array: one of text and NaN would read "nan".
+    return [t.item() if isinstance(t, torch.Tensor) else t for t in targets]
 
 
 def _label_of(item):

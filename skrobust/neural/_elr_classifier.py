@@ -216,6 +216,8 @@ class ELRClassifier(BaseNeuralClassifier):
     def _conclude(self):
         super()._conclude()
         targets = self.net_.option("targets")
+        if targets is None:
+            return  # the training failed before it began
         mean = (targets.mean(dim=0) if self.ensemble else targets).cpu().numpy()
         self.net_.configure(targets=None)  # not needed again
         data = self._data

@@ -1,9 +1,9 @@
 """A neural network that is a scikit-learn classifier, with whatever helps against wrong labels."""
 
-import torch
-
 from skrobust.neural._accelerated import AcceleratedNet, agree_on, join_processes
 from skrobust.neural._base import BaseNeuralClassifier
+from skrobust.neural._callbacks import HalfFineTuning
+from skrobust.neural._device import resolve_device
 from skrobust.neural._net import Net
 from skrobust.neural._shared_parameters import shares_parameters
 
@@ -25,7 +25,8 @@ class NeuralClassifier(BaseNeuralClassifier):
         Whether the processes that ``accelerate launch`` started train one network together, each
         on its own GPU and with its part of each batch, through Hugging Face accelerate. All call
         ``fit`` with the same arguments, and all have the same network afterwards. `device` must
-        be "auto" then; `record_dynamics` is refused, and so is a criterion that learns.
+        be "auto" then; `record_dynamics`, :class:`HalfFineTuning` and a criterion that learns
+        are refused.
     %(parameters)s
 
     Attributes
@@ -99,7 +100,7 @@ class NeuralClassifier(BaseNeuralClassifier):
             return super()._find_device()
         device = join_processes().device
         # Processors are counted as well, and are one device all the same.
-        return torch.device("cpu") if device.type == "cpu" else device
+        return resolve_device("cpu" if device.type == "cpu" else device)
 
     def _build_criterion(self, n_classes):
         criterion = super()._build_criterion(n_classes)
@@ -116,6 +117,16 @@ class NeuralClassifier(BaseNeuralClassifier):
         return {"accelerator": join_processes(), "callbacks__print_log__sink": print}
 
     def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False):
+        if again and isinstance(self.net_, AcceleratedNet) != self.accelerate:
+            raise ValueError(
+                f"accelerate={self.accelerate} is not what the training began with: clone the"
+                " classifier to start anew."
+            )
+        if self.accelerate and any(isinstance(c, HalfFineTuning) for c in self.callbacks or ()):
+            raise ValueError(
+                "callbacks has HalfFineTuning, which processes cannot do together: set"
+                " accelerate=False."
+            )
         if self.accelerate:
             accelerator = join_processes()
             seed = agree_on(seed, accelerator)
@@ -124,5 +135,5 @@ class NeuralClassifier(BaseNeuralClassifier):
         try:
             super()._train(data, X, proba, seed, again=again, n_epochs=n_epochs, partial=partial)
         finally:
-            if self.accelerate and hasattr(self, "net_"):
+            if isinstance(getattr(self, "net_", None), AcceleratedNet):
                 self.net_.leave()

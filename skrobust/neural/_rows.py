@@ -53,14 +53,15 @@ class Rows(Dataset):
             weight = weight / weight[positions].mean()
         return dataclasses.replace(self, positions=positions, weight=weight)
 
-    def order(self, *, shuffle: bool) -> torch.Tensor:
+    def order(self, *, shuffle: bool, source: torch.Generator | None = None) -> torch.Tensor:
         """Positions of the rows, perhaps in an order drawn by torch's generator of the CPU.
 
         One number is drawn for a generator that is used up here, so that what is drawn later does
-        not depend on how many rows there are.
+        not depend on how many rows there are. `source` is drawn from instead, if it is given.
         """
         if shuffle:
-            generator = torch.Generator().manual_seed(torch.randint(2**31, (1,)).item())
+            seed = torch.randint(2**31, (1,), generator=source).item()
+            generator = torch.Generator().manual_seed(seed)
             order = torch.randperm(len(self), generator=generator)
         else:
             order = torch.arange(len(self))

@@ -149,8 +149,9 @@ class SOPClassifier(BaseNeuralClassifier):
     ----------
     %(attributes)s
     label_noise_ : ndarray of shape (n_samples, n_classes)
-        What the noise of each row of ``fit`` came to, in [-1, 1]: positive for the given label,
-        negative for the others. Zero where the row was not trained on.
+        What the noise of each row of ``fit`` came to, in [-1, 1]: positive for the label that was
+        learned (a verified one, or shares of `target_proba`, if there is any), negative for the
+        others. Zero where the row was not trained on.
     label_quality_ : ndarray of shape (n_samples,)
         One less how much of its given label each row's noise explains; NaN where there is no
         label, or the row was held out. 1 or 0 where a person verified the label.
@@ -160,6 +161,11 @@ class SOPClassifier(BaseNeuralClassifier):
     See Also
     --------
     ELRClassifier : A network that is held to what it said before.
+
+    Notes
+    -----
+    The noise belongs to the rows of one training: it starts anew in each, also with `warm_start`
+    and in ``partial_fit``, whose single epoch leaves it where it starts.
 
     References
     ----------
@@ -211,21 +217,24 @@ class SOPClassifier(BaseNeuralClassifier):
         like = next(self.net_.module_.parameters())
         noise = LabelNoise(data.n_samples, len(data.classes), like, self.start)
         self.net_.configure(noise=noise)
-        self._data, self._trained_on = data, parts[0].order(shuffle=False).cpu().numpy()
+        self._data, self._trained_on = data, parts[0]
 
     def _conclude(self):
         super()._conclude()
         noise = self.net_.option("noise")
+        if noise is None:
+            return  # the training failed before it began
         self.net_.configure(noise=None)  # not needed again
-        data, used = self._data, np.zeros(self._data.n_samples, dtype=bool)
-        used[self._trained_on] = True
-        codes = torch.as_tensor(np.maximum(data.best_codes, 0)).to(noise.u.device)
-        target = smooth_labels(codes, len(data.classes), 0.0, noise.u.dtype)
+        data, rows = self._data, self._trained_on
+        used = np.zeros(data.n_samples, dtype=bool)
+        used[rows.order(shuffle=False).cpu().numpy()] = True
+        learned = rows.y.clamp_min(0) if rows.y.ndim == 1 else rows.y
+        target = smooth_labels(learned, len(data.classes), 0.0, noise.u.dtype)
         added, taken = noise.of(slice(None), target)
         whole = (added - taken).cpu().numpy().astype(np.float64)
         whole[~used] = 0.0
         own = whole[np.arange(data.n_samples), np.maximum(data.codes, 0)]
         known = data.given & used
-        quality = np.where(known, 1 - own, np.nan)
+        quality = np.where(known, 1 - np.maximum(own, 0), np.nan)
         self.label_noise_ = whole
         self.label_quality_, self.label_errors_ = heed_verdicts(data, quality, known & (own > 0.5))

@@ -21,7 +21,7 @@ PROBA_TOLERANCE = 1e-3
 N_SEEDS = (6, 20)
 # What leaves none, and what is too much: standard errors of the entries of an answer on average,
 # which are about 1 by chance, and of their total.
-NO_DOUBT, TOO_MUCH = (1.3, 2), (2, 3)
+NO_DOUBT, TOO_MUCH = (1.3, 1.5), (2, 3)
 ROW_ANSWERS = ("label_quality_", "label_errors_", "keep_weight_", "sample_weight_")
 CLASS_ANSWERS = ("transition_matrix_", "class_prior_")
 TOTAL_ANSWERS = ("noise_rate_", "threshold_")

@@ -3,11 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from skrobust.neural import CoTeachingClassifier, ELRClassifier, NeuralClassifier
+from skrobust.neural import (
+    CoTeachingClassifier,
+    ELRClassifier,
+    NestedDropoutClassifier,
+    NeuralClassifier,
+)
+from skrobust.neural._checks import spread, widest
 from skrobust.neural._dataset import DatasetRows
+from skrobust.neural._rows import make_rows
 from skrobust.neural.modules import SmallCNN
 
 QUICK = {
@@ -63,6 +70,7 @@ def table(seed):
         NeuralClassifier(**QUICK, early_stopping=True, consistency=0.5, mixup=0.2),
         ELRClassifier(**QUICK),
         CoTeachingClassifier(**QUICK),
+        CoTeachingClassifier(**QUICK, base=NestedDropoutClassifier(**QUICK)),
     ],
 )
 def test_a_data_set_teaches_what_the_array_teaches(model, table):
@@ -81,6 +89,49 @@ def test_rows_are_read_in_batches(table):
     data = Many(X)
     NeuralClassifier(**QUICK).fit(data, y)
     assert data.most == 32
+    rows = rows_of(Many(np.zeros((2000, 4), dtype=np.float32)))
+    spread(rows)
+    assert rows.X.dataset.most == 512
+    # A row is as wide as its input, if no layer is wider.
+    assert widest(torch.nn.Linear(4, 2), rows) == 4
+
+
+def rows_of(dataset):
+    """Rows of a data set as a network reads them."""
+    device = torch.device("cpu")
+    return make_rows(DatasetRows(dataset), None, None, dtype=torch.float32, device=device)
+
+
+def test_spread_is_the_standard_deviation(seed):
+    rng = np.random.default_rng(seed)
+    table = rng.normal(7, [1, 2, 3], size=(1300, 3)).astype(np.float32)
+    assert_allclose(spread(rows_of(Items(table))), table.std(axis=0), rtol=1e-4)
+    images = rng.normal(5, 2, size=(700, 1, 4, 4)).astype(np.float32)
+    assert_allclose(spread(rows_of(Items(images))), images.std(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("gone", [None, float("nan"), ""])
+def test_missing_labels_stay_missing(gone, table):
+    X, y = table
+    labels = [*y.tolist()[:-1], gone]
+    model = NeuralClassifier(**QUICK).fit(Items(X, labels))
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    assert_array_equal(model.predict_proba(X), model.fit(X, labels).predict_proba(X))
+
+
+def test_labels_are_what_the_items_say(table):
+    X, y = table
+    data = Items(X, (y == "a").tolist())
+    data.targets = y
+    data.target_transform = "a".__eq__
+    assert NeuralClassifier(**QUICK).fit(data).classes_.tolist() == [False, True]
+    items = [(torch.tensor(row, dtype=torch.bfloat16), label) for row, label in zip(X, y)]
+    assert NeuralClassifier(**QUICK).fit(items_of(items)).score(X, y) > 0.5
+
+
+def items_of(pairs):
+    """A data set of pairs."""
+    return Items([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 
 @pytest.mark.parametrize("kind", ["tensors", "items", "targets", "torch labels"])

@@ -420,6 +420,10 @@ def test_noise_tells_wrong_labels(noisy):
     longer["hidden_layer_sizes"] = (64, 64)
     plain = NeuralClassifier(**longer).fit(X, given)
     assert SOPClassifier(**longer).fit(X, given).score(X, y) > plain.score(X, y) + 0.02
+    # The noise is that of what was learned, not of labels that were not.
+    soft = SOPClassifier(**longer).fit(X, y, target_proba=np.eye(3)[given])
+    assert_allclose(soft.label_noise_.max(axis=1), soft.label_noise_[np.arange(600), given])
+    assert (soft.label_quality_[flipped] == 1).all()
     held_out = SOPClassifier(**NESTED, early_stopping=True).fit(X, given)
     assert np.isnan(held_out.label_quality_).sum() == 60
 
