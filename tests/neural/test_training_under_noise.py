@@ -355,7 +355,7 @@ def test_targets_of_other_rows_are_not_taken_over(noisy):
 # Label noise that is learned ---------------------------------------------------------------------
 
 
-def test_losses_with_noise_are_those_of_the_paper(seed):
+def test_losses_with_noise(seed):
     rng = np.random.default_rng(seed)
     logits, target = rng.normal(size=(6, 3)), np.eye(3)[rng.integers(0, 3, 6)]
     u, v = rng.uniform(0, 1.2, (6, 1)), rng.uniform(0, 1.2, (6, 3))
