@@ -1,10 +1,10 @@
 """Networks trained under noise in the benchmarks: the registry, and how each is tuned.
 
 Every method gets the same number of trials, from the same draws of what all share (learning rate,
-weight decay, dropout) and draws of its own. The trial with the best accuracy on held-out rows is
-taken, whose labels are as wrong as all others; the true labels are only for the test rows. "cleaned
-labels" is a plain network in a CleaningClassifier, whose judges are no networks; its held-out rows
-have cleaned labels too.
+weight decay, dropout, whether to stop early) and draws of its own. The trial with the best accuracy
+on held-out rows is taken, whose labels are as wrong as all others; the true labels are only for the
+test rows. "cleaned labels" is a plain network in a CleaningClassifier, whose judges are no
+networks.
 """
 
 import time
@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 from _cells import CACHE
 from sklearn.base import clone
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from skrobust.neural import (
@@ -30,7 +31,11 @@ SHARED = {
     "learning_rate": (3e-4, 1e-3, 3e-3),
     "weight_decay": (1e-4, 1e-2, 1e-1, 1.0),
     "dropout": (0.0, 0.3, 0.5),
+    # On rows that are held out once more: those by which trials are chosen are for that only.
+    "early_stopping": (False, True),
 }
+# Share of the rows by which trials are chosen.
+HELD_OUT = 0.2
 
 # A classifier, and what is drawn besides.
 METHODS = {
@@ -87,13 +92,16 @@ def measure(what, rows, test_rows, *, seed: int, n_trials: int, max_epochs: int)
     elif what == "clean":
         y = truth
     model, own = METHODS["plain" if what in BOUNDS else what]
+    X, X_held, y, y_held = train_test_split(X, y, test_size=HELD_OUT, stratify=y, random_state=seed)
     scaler = StandardScaler().fit(X)
-    X, X_test = scaler.transform(X), scaler.transform(test_rows[0])
+    X, X_held, X_test = (scaler.transform(part) for part in (X, X_held, test_rows[0]))
     shared_draws, own_draws = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     found, forget_rate, started = [], None, time.perf_counter()
-    for _ in range(n_trials):
-        params = _draw(SHARED, shared_draws)
-        trial = _prepare(model, params, _draw(own, own_draws), seed, max_epochs)
+    settings = zip(
+        _draw(SHARED, n_trials, shared_draws), _draw(own, n_trials, own_draws), strict=True
+    )
+    for params in settings:
+        trial = _prepare(model, *params, seed, max_epochs)
         if forget_rate is not None:
             trial.set_params(forget_rate=forget_rate)
         with warnings.catch_warnings():
@@ -102,16 +110,20 @@ def measure(what, rows, test_rows, *, seed: int, n_trials: int, max_epochs: int)
         # It is estimated by a forest, whatever the parameters of the networks: once is enough.
         forget_rate = getattr(trial, "forget_rate_", None)
         accuracy = float(np.mean(trial.predict(X_test) == test_rows[1]))
-        network = getattr(trial, "estimator_", trial)
-        found.append((float(network.history_["valid_accuracy"].max()), accuracy))
+        found.append((float(np.mean(trial.predict(X_held) == y_held)), accuracy))
     seconds = time.perf_counter() - started
     valid, accuracy = max(found, key=lambda pair: pair[0])
     best = max(pair[1] for pair in found)
     return {"accuracy": accuracy, "valid": valid, "best": best, "seconds": round(seconds, 1)}
 
 
-def _draw(space, rng) -> dict:
-    return {name: values[rng.integers(len(values))] for name, values in space.items()}
+def _draw(space, n_trials: int, rng) -> list[dict]:
+    """Draw settings, each value of a parameter once before any comes again."""
+    orders = {name: rng.permutation(len(values)) for name, values in space.items()}
+    return [
+        {name: values[orders[name][i % len(values)]] for name, values in space.items()}
+        for i in range(n_trials)
+    ]
 
 
 def _prepare(model, shared, own, seed, max_epochs):
@@ -120,7 +132,6 @@ def _prepare(model, shared, own, seed, max_epochs):
         "optimizer": "adamw",
         "learning_rate_schedule": "cosine",
         "max_epochs": max_epochs,
-        "early_stopping": True,
         "validation_fraction": 0.2,
         "n_iter_no_change": None,
         "random_state": seed,
@@ -132,7 +143,8 @@ def _prepare(model, shared, own, seed, max_epochs):
         return trial
     trial = clone(model).set_params(**common, **own)
     if own.get("base") is not None:
-        trial.base.set_params(**common)
+        # The width is chosen on held-out rows.
+        trial.base.set_params(**{**common, "early_stopping": True})
         trial.set_params(
             learning_rate=shared["learning_rate"] / 10, max_epochs=max(1, max_epochs // 4)
         )
