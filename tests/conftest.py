@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from joblib.externals.loky import reusable_executor
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,6 +58,19 @@ def _seed() -> int:
 def _data_folder() -> Path:
     given = os.environ.get("SKROBUST_DATA")
     return (ROOT / given).resolve() if given else ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def own_processes():
+    """Let no test use the processes of another one.
+
+    joblib keeps processes for the next call, and ends those whose memory has grown, as it does when
+    they serve many tests. Now and then it then waits for an answer of one that is gone.
+    """
+    yield
+    executor = reusable_executor._executor
+    if executor is not None and not executor._flags.shutdown:
+        executor.shutdown(wait=True, kill_workers=True)
 
 
 @pytest.fixture
