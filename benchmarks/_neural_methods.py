@@ -44,7 +44,11 @@ METHODS = {
     "mixup": (NeuralClassifier(), {"mixup": (0.2, 1.0, 4.0)}),
     "generalized cross-entropy": (NeuralClassifier(criterion="generalized_cross_entropy"), {}),
     "symmetric cross-entropy": (NeuralClassifier(criterion="symmetric_cross_entropy"), {}),
-    "nested dropout": (NestedDropoutClassifier(), {"sigma": (4.0, 16.0, 64.0)}),
+    # The width is chosen on held-out rows.
+    "nested dropout": (
+        NestedDropoutClassifier(),
+        {"sigma": (4.0, 16.0, 64.0), "early_stopping": (True,)},
+    ),
     "bottleneck": (
         NestedDropoutClassifier(compression="bottleneck"),
         {"target_kl": (2.0, 4.0, 8.0)},
@@ -139,9 +143,9 @@ def _prepare(model, shared, own, seed, max_epochs):
     if isinstance(model, CleaningClassifier):
         # What is wrong does not depend on the network, and is found in the first trial.
         trial = clone(model).set_params(random_state=seed, memory=str(CACHE / "detections"))
-        trial.estimator.set_params(**common, **own)
+        trial.estimator.set_params(**{**common, **own})
         return trial
-    trial = clone(model).set_params(**common, **own)
+    trial = clone(model).set_params(**{**common, **own})
     if own.get("base") is not None:
         # The width is chosen on held-out rows.
         trial.base.set_params(**{**common, "early_stopping": True})
