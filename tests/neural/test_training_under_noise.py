@@ -72,7 +72,10 @@ def test_learns_is_repeatable_and_pickles(model, noisy):
     proba = model.predict_proba(X)
     assert model.score(X, y) > 0.65  # by chance: a third
     assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), proba)
-    assert_array_equal(model.fit(X, given).predict_proba(X), proba)
+    again = model.fit(X, given).predict_proba(X)
+    # Learned weights were seen to move by rounding between two fits, once in some hundred.
+    tolerance = 1e-5 if isinstance(model, MetaRescaledClassifier) else 0.0
+    assert_allclose(again, proba, rtol=0, atol=tolerance)
     if model.record_dynamics:
         held_out = 60 if model.early_stopping is True else 0
         assert np.isnan(model.training_dynamics_["aum"]).sum() == held_out
