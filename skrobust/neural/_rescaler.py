@@ -64,7 +64,8 @@ class _PerClass(torch.nn.Module):
         self.bias = torch.nn.Parameter(torch.empty(n_classes, n_out).uniform_(-bound, bound))
 
     def forward(self, rows, codes):
-        return torch.einsum("noi,ni->no", self.weight[codes], rows) + self.bias[codes]
+        weight = _of_class(self.weight.flatten(1), codes).view(-1, *self.weight.shape[1:])
+        return torch.einsum("noi,ni->no", weight, rows) + _of_class(self.bias, codes)
 
 
 class _NormPerClass(torch.nn.Module):
@@ -84,7 +85,12 @@ class _NormPerClass(torch.nn.Module):
                     kept.copy_(torch.where(enough, torch.lerp(kept, now, _MOMENTUM), kept))
         mean = torch.where(enough, mean, self.mean)
         variance = torch.where(enough, variance, self.variance)
-        return (rows - mean[codes]) / (variance[codes] + 1e-5).sqrt()
+        return (rows - _of_class(mean, codes)) / (_of_class(variance, codes) + 1e-5).sqrt()
+
+
+def _of_class(table, codes):
+    """Look up rows of a table: as by an index, whose gradient threads add up in any order."""
+    return torch.nn.functional.embedding(codes, table)
 
 
 def _moments(rows, groups, n_groups):

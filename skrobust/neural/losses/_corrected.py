@@ -244,7 +244,9 @@ def forward_rows(log_proba, target, log_transition) -> torch.Tensor:
         joint = log_proba.unsqueeze(2) + log_transition
         return -pick(torch.logsumexp(joint, dim=1), target)
     # Only the column of the given label is needed.
-    return -torch.logsumexp(log_proba + log_transition.T[target.long()], dim=1)
+    # As by an index, whose gradient threads add up in any order.
+    columns = torch.nn.functional.embedding(target.long(), log_transition.T)
+    return -torch.logsumexp(log_proba + columns, dim=1)
 
 
 def _check_matrix(transition) -> np.ndarray:
