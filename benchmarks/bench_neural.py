@@ -32,19 +32,22 @@ TARGETS = {
 }
 
 
+def shuffled(n_rows: int, batch_size: int, n_epochs: int, device):
+    """Yield the positions of each batch of each epoch."""
+    for _ in range(n_epochs):
+        yield from torch.randperm(n_rows, device=device).split(batch_size)
+
+
 def plain_torch(X, y, n_epochs, device) -> None:
     """Train by hand."""
     X, y = torch.as_tensor(X, device=device), torch.as_tensor(y, device=device)
     module = MLP(X.shape[1], N_CLASSES).to(device)
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
     loss_of = torch.nn.CrossEntropyLoss()
-    for _ in range(n_epochs):
-        order = torch.randperm(len(X), device=device)
-        for start in range(0, len(X), BATCH):
-            rows = order[start : start + BATCH]
-            optimizer.zero_grad()
-            loss_of(module(X[rows]), y[rows]).backward()
-            optimizer.step()
+    for rows in shuffled(len(X), BATCH, n_epochs, device):
+        optimizer.zero_grad()
+        loss_of(module(X[rows]), y[rows]).backward()
+        optimizer.step()
 
 
 def skorch_default(X, y, n_epochs, device):

@@ -25,7 +25,7 @@ from _tables import data_folder, load_real
 from neural_tabular import run
 
 NAMES = {"worse": None, "worse, 10 000 rows": 10_000}
-QUICK, FULL = (5, 3, 15), (5, 3, 15)
+SETTINGS = (5, 3, 15)  # seeds, trials, epochs
 CURVES = ("plain", "nested dropout", "co-teaching", "ELR")
 N_CURVE_ROWS, CURVE_EPOCHS = 10_000, 40
 
@@ -62,4 +62,4 @@ if __name__ == "__main__":
         curves()
     else:
         name = "worse" if "--full" in sys.argv else "worse, 10 000 rows"
-        run("neural_cifar10n", __doc__, (name,), measure_cell, (QUICK, FULL))
+        run("neural_cifar10n", __doc__, (name,), measure_cell, (SETTINGS, SETTINGS))

@@ -27,6 +27,7 @@ import torch
 from _cells import CACHE, CellStore, chosen
 from _common import environment, write_results
 from _tables import data_folder
+from bench_neural import shuffled
 from PIL import Image
 
 from skrobust.neural import (
@@ -138,16 +139,13 @@ def train_by_hand(X, y, *, module, n_epochs: int, device):
     n_steps = n_epochs * -(-len(X) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=n_steps)
     loss_of = torch.nn.CrossEntropyLoss()
-    for _ in range(n_epochs):
-        order = torch.randperm(len(X), device=device)
-        for start in range(0, len(X), BATCH):
-            rows = order[start : start + BATCH]
-            optimizer.zero_grad()
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                loss = loss_of(network(X[rows].float().div_(255)), y[rows])
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+    for rows in shuffled(len(X), BATCH, n_epochs, device):
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = loss_of(network(X[rows].float().div_(255)), y[rows])
+        loss.backward()
+        optimizer.step()
+        schedule.step()
     network.eval()
 
     @torch.inference_mode()

@@ -21,7 +21,7 @@ from skrobust._threshold import (
     judge_new_labels,
     overall_noise_rate,
 )
-from skrobust.utils._data import LabelledData, check_labelled_data
+from skrobust.utils._data import LabelledData, check_labelled_data, heed_verdicts
 from skrobust.utils._labels import decode_labels, encode_labels_like
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._sklearn import (
@@ -175,9 +175,7 @@ class LabelErrorDetector(_NeedsLabels):
         answer = self._flag(data, judgement, quality, open_question)
         if answer.quality is not None:
             quality = np.where(np.isnan(quality), np.nan, answer.quality)
-        quality[data.trusted] = 1.0
-        quality[data.known_errors] = 0.0
-        errors = answer.errors | data.known_errors
+        quality, errors = heed_verdicts(data, quality, answer.errors.copy())
         _keep_every_class(data, quality, errors)
         self._warn_of_rates(data, errors)
 

@@ -21,7 +21,7 @@ from skrobust.evidence._indicator import (
 from skrobust.evidence._out_of_bag import default_forest, gives_out_of_bag
 from skrobust.evidence._out_of_fold import check_predicts_proba
 from skrobust.noise._confident_joint import mean_self_confidence
-from skrobust.utils._data import LabelledData
+from skrobust.utils._data import LabelledData, heed_verdicts
 from skrobust.utils._indicators import check_indicator_data, check_indicators
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
@@ -290,11 +290,8 @@ class MultilabelDetector(TargetDetector):
 
         answer = self._flag(quality, open_question, data.entry_weight(), own, ask)
         self.threshold_ = answer.cut
-        flags, quality = answer.errors, np.array(answer.quality)
-        quality[data.trusted] = 1.0
-        quality[data.known_errors] = 0.0
-        self.entry_quality_ = quality
-        self.entry_errors_ = flags | data.known_errors
+        quality, flags = heed_verdicts(data, np.array(answer.quality), answer.errors.copy())
+        self.entry_quality_, self.entry_errors_ = quality, flags
         self.label_quality_ = aggregate_quality(quality, self.aggregate, self.alpha)
         self.label_errors_ = self.entry_errors_.any(axis=1)
         self._warn_of_rates(data)

@@ -24,6 +24,7 @@ from skrobust.evidence._values import (
     gives_out_of_bag_values,
     predict_values,
 )
+from skrobust.utils._data import heed_verdicts
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Features, Interval, StrOptions, fit_context
@@ -343,10 +344,7 @@ class ResidualDetector(TargetDetector):
 
         answer = self._flag(quality, open_question, data.sample_weight, own, ask)
         self.threshold_ = answer.cut
-        errors, quality = answer.errors.copy(), np.array(answer.quality)
-        quality[data.trusted] = 1.0
-        quality[data.known_errors] = 0.0
-        errors |= data.known_errors
+        quality, errors = heed_verdicts(data, np.array(answer.quality), answer.errors.copy())
         _keep_the_best(data, quality, errors)
         suggested = np.where(errors | ~data.given, evidence.predictions, data.y)
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight

@@ -56,28 +56,6 @@ def check_more(X, y, classes, sample_weight) -> LabelledData:
     return data
 
 
-def heed_verdicts(data: LabelledData, quality, errors):
-    """Let what people said of labels count more than what a training says of them.
-
-    Parameters
-    ----------
-    data : LabelledData
-        Rows, some of them verified.
-    quality : ndarray of shape (n_samples,)
-        Changed in place.
-    errors : ndarray of shape (n_samples,) of bool
-        Changed in place.
-
-    Returns
-    -------
-    quality, errors : ndarray of shape (n_samples,)
-        1 and no error where a person confirmed the label, 0 and an error where not.
-    """
-    quality[data.trusted], errors[data.trusted] = 1.0, False
-    quality[data.known_errors], errors[data.known_errors] = 0.0, True
-    return quality, errors
-
-
 def spread(rows: Rows) -> torch.Tensor:
     """Standard deviation of the input, per feature of a table, else of all numbers."""
     n, mean, squares = 0, 0.0, 0.0

@@ -8,10 +8,10 @@ from torch.func import functional_call
 
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._callbacks import WeightAverage
-from skrobust.neural._checks import heed_verdicts
 from skrobust.neural._net import Net, draw_mix, weighed_mean
 from skrobust.neural._pair import Pair, PairNet
 from skrobust.neural._shared_parameters import shares_parameters
+from skrobust.utils._data import heed_verdicts
 from skrobust.utils._sklearn import Interval
 
 _FLOOR = 1e-4

@@ -89,7 +89,7 @@ class _NormPerClass(torch.nn.Module):
 
 
 def _of_class(table, codes):
-    """Look up rows of a table: as by an index, whose gradient threads add up in any order."""
+    """Look up rows of a table; not by an index, whose gradient threads add up in any order."""
     return torch.nn.functional.embedding(codes, table)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from skrobust.neural._base import BaseNeuralClassifier
-from skrobust.neural._checks import heed_verdicts
 from skrobust.neural._net import Net, smooth_labels, weighed_mean
 from skrobust.neural._shared_parameters import shares_parameters
+from skrobust.utils._data import heed_verdicts
 from skrobust.utils._sklearn import Interval
 
 _FLOOR = 1e-4
@@ -38,21 +38,20 @@ class LabelNoise:
         self.u = torch.full((n_samples, 1), start, device=like.device, dtype=like.dtype)
         self.v = torch.full((n_samples, n_classes), start, device=like.device, dtype=like.dtype)
 
-    def of(self, rows, target):
-        """Compute what is added for the given class, and taken from the others."""
-        u, v = self.u[rows], self.v[rows]
-        return _given(u, target), _others(v, target)
+    def of(self, target):
+        """Compute what is added for the given class of each row, and taken from the others."""
+        return _given(self.u, target), _others(self.v, target)
 
     @torch.enable_grad()
-    def learn(self, rows, logits, target, rates) -> None:
-        """Take a step for some rows, each by its own loss."""
+    def learn(self, rows, logits, target, rates) -> torch.Tensor:
+        """Take a step for some rows, each by its own loss; return what the network learns from."""
         u = self.u[rows].requires_grad_()
         v = self.v[rows].requires_grad_()
-        given, others = _given(u, target), _others(v, target)
-        entropy, distance = noisy_losses(logits.detach(), target, given, others)
-        slopes = torch.autograd.grad((entropy + distance).sum(), (u, v))
+        entropy, distance = noisy_losses(logits, target, _given(u, target), _others(v, target))
+        slopes = torch.autograd.grad((entropy + distance).sum(), (u, v), retain_graph=True)
         for whole, part, slope, rate in zip((self.u, self.v), (u, v), slopes, rates, strict=True):
             whole[rows] = part.detach() - rate / _BATCH_OF_THE_PAPER * slope
+        return entropy
 
 
 def _given(u, target):
@@ -101,8 +100,7 @@ class SOPNet(Net):
         x, y = batch
         logits = self.infer(x)
         target = smooth_labels(y, logits.shape[1], 0.0, logits.dtype)
-        noise = self.option("noise")
-        entropy, _ = noisy_losses(logits, target, *noise.of(x["index"], target))
+        entropy = self.option("noise").learn(x["index"], logits, target, self.option("rates"))
         loss = weighed_mean(entropy, x)
         weight = self.option("consistency", 0.0)
         if weight:
@@ -110,8 +108,6 @@ class SOPNet(Net):
         if self.option("balance"):
             mean = logits.softmax(dim=1).mean(dim=0).clamp_min(_FLOOR)
             loss = loss - self.option("balance") * (mean * len(mean)).log().mean()
-        # After the losses of this batch are known, as a step of an optimiser would be.
-        noise.learn(x["index"], logits, target, self.option("rates"))
         return loss, logits
 
 
@@ -230,7 +226,7 @@ class SOPClassifier(BaseNeuralClassifier):
         used[rows.order(shuffle=False).cpu().numpy()] = True
         learned = rows.y.clamp_min(0) if rows.y.ndim == 1 else rows.y
         target = smooth_labels(learned, len(data.classes), 0.0, noise.u.dtype)
-        added, taken = noise.of(slice(None), target)
+        added, taken = noise.of(target)
         whole = (added - taken).cpu().numpy().astype(np.float64)
         whole[~used] = 0.0
         own = whole[np.arange(data.n_samples), np.maximum(data.codes, 0)]

@@ -130,6 +130,28 @@ def check_labelled_data(
     return data
 
 
+def heed_verdicts(data, quality: np.ndarray, errors: np.ndarray) -> tuple:
+    """Let what people said of labels count more than what a method says of them.
+
+    Parameters
+    ----------
+    data : LabelledData, or another kind that knows `trusted` and `known_errors`
+        Rows, some of them verified.
+    quality : ndarray of shape (n_samples, ...)
+        Qualities of labels; changed in place.
+    errors : ndarray of shape (n_samples, ...) of bool
+        Labels that are flagged; changed in place.
+
+    Returns
+    -------
+    quality, errors : ndarray of shape (n_samples, ...)
+        The same: 1 and no error where a person confirmed the label, 0 and an error where not.
+    """
+    quality[data.trusted], errors[data.trusted] = 1.0, False
+    quality[data.known_errors], errors[data.known_errors] = 0.0, True
+    return quality, errors
+
+
 def check_groups(groups, n_samples: int) -> np.ndarray | None:
     """Number groups of rows.
 

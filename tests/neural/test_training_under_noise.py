@@ -394,7 +394,8 @@ def test_noise_takes_the_step_of_each_rows_own_loss(seed):
         for part in (noise, before):
             part.u += 0.3
             part.v += 0.2
-        rows = torch.tensor([5, 0, 2, 3])
+        rows, labels = torch.tensor([5, 0, 2, 3]), torch.zeros(6, 3, dtype=torch.float64)
+        labels[rows] = target
         noise.learn(rows, logits, target, (128 * 0.1, 128 * 0.01))
         step = 1e-6
         for name, rate in (("u", 0.1), ("v", 0.01)):
@@ -405,7 +406,8 @@ def test_noise_takes_the_step_of_each_rows_own_loss(seed):
                     sums = []
                     for sign in (1, -1):
                         start[row, k] += sign * step
-                        both = noisy_losses(logits, target, *before.of(rows, target))
+                        parts = (part[rows] for part in before.of(labels))
+                        both = noisy_losses(logits, target, *parts)
                         start[row, k] -= sign * step
                         sums.append(both[1][place] + (both[0][place] if name == "u" else 0))
                     slope = (sums[0] - sums[1]) / (2 * step)

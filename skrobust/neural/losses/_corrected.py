@@ -243,8 +243,8 @@ def forward_rows(log_proba, target, log_transition) -> torch.Tensor:
     if target.is_floating_point():
         joint = log_proba.unsqueeze(2) + log_transition
         return -pick(torch.logsumexp(joint, dim=1), target)
-    # Only the column of the given label is needed.
-    # As by an index, whose gradient threads add up in any order.
+    # Only the column of the given label is needed; not by an index, whose gradient is added up in
+    # any order by several threads.
     columns = torch.nn.functional.embedding(target.long(), log_transition.T)
     return -torch.logsumexp(log_proba + columns, dim=1)
 
