@@ -47,7 +47,7 @@ METHODS = {
     # The width is chosen on held-out rows.
     "nested dropout": (
         NestedDropoutClassifier(),
-        {"sigma": (4.0, 16.0, 64.0), "early_stopping": (True,)},
+        {"sigma": (25.0, 50.0, 100.0), "early_stopping": (True,)},
     ),
     "bottleneck": (
         NestedDropoutClassifier(compression="bottleneck"),

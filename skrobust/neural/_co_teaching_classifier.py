@@ -15,7 +15,7 @@ from skrobust.neural._pair import Pair, PairNet
 from skrobust.neural._shared_parameters import shares_parameters
 from skrobust.neural.layers import NestedDropout, VariationalBottleneck
 from skrobust.neural.losses import RobustLoss
-from skrobust.noise import ConfidentTransition
+from skrobust.noise import AnchorTransition
 from skrobust.utils._cached_fit import say_all
 from skrobust.utils._data import LabelledData
 from skrobust.utils._random import draw_seed, private_random_state
@@ -161,7 +161,7 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         be small then, about a hundredth of the one before.
     forget_rate : float or "estimate", default="estimate"
         Share of the rows that is not learned from, in [0, 1): the share of wrong labels. It is
-        estimated by :class:`~skrobust.noise.ConfidentTransition`, of a forest where X is a table
+        estimated by :class:`~skrobust.noise.AnchorTransition`, of a forest where X is a table
         of numbers, and otherwise of networks that are trained for ten epochs; of a data set, by
         at most 20 000 rows drawn at random.
     n_gradual : int, default=10
@@ -183,6 +183,11 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     -----
     Both networks are one module, with one optimiser, and the losses are added up: a step costs
     less than two steps of one network. `mixup`, `label_smoothing` and `consistency` are refused.
+
+    Where classes overlap, the estimated forget rate is too high: what lies between classes passes
+    for an error. On features of CIFAR-10 images it is .54 where 41 % of the labels are wrong, and
+    .34 where 9 % are; training gains by either, but by right rates .02 and .01 more accuracy.
+    Like any parameter, the rate can be searched by the accuracy on held-out noisy rows.
 
     References
     ----------
@@ -242,10 +247,10 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         if self.forget_rate != "estimate":
             return float(self.forget_rate)
         if getattr(data.X, "ndim", 2) == 2:
-            judge = ConfidentTransition(random_state=seed)
+            judge = AnchorTransition(random_state=seed)
         else:
             model = _quick(self if self.base is None else self.base, seed)
-            judge = ConfidentTransition(model, cv=_FEW_FOLDS, random_state=seed)
+            judge = AnchorTransition(model, cv=_FEW_FOLDS, random_state=seed)
         if isinstance(data.X, DatasetRows):
             data = _sample(data, seed)
         y, metadata = say_all(data)

@@ -23,7 +23,7 @@ class NestedDropout(torch.nn.Module):
     n_features : int
         Number of features, at least 1.
     sigma : float, default=None
-        How wide random widths are, positive. None is an eighth of `n_features`, but at least 1.
+        How wide random widths are, positive. None is half of `n_features`, but at least 1.
     axis : int, default=-1
         Which axis of the input holds the features: -1 in a table, 1 for the channels of images.
 
@@ -72,7 +72,7 @@ class NestedDropout(torch.nn.Module):
     >>> from skrobust.neural.layers import NestedDropout
     >>> layer = NestedDropout(4)
     >>> layer.proba.round(3)
-    array([0.952, 0.047, 0.   , 0.   ])
+    array([0.613, 0.29 , 0.083, 0.014])
     >>> layer.fixed_width = 2
     >>> layer(torch.ones(1, 4))
     tensor([[1., 1., 0., 0.]])
@@ -93,7 +93,7 @@ class NestedDropout(torch.nn.Module):
         self.sigma = sigma
         self.axis = axis
         self._width = self._fixed_width = self.last_width = None
-        spread = max(n_features / 8, 1) if sigma is None else sigma
+        spread = max(n_features / 2, 1) if sigma is None else sigma
         exponents = -((np.arange(1, n_features + 1) / spread) ** 2)
         weights = np.exp(exponents - exponents[0])
         self.proba = weights / weights.sum()
