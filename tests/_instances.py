@@ -40,7 +40,6 @@ def _forest(forest=ExtraTreesClassifier, **params):
 
 
 def _confident_learning():
-    yield {}
     yield {"estimator": _forest()}
     yield {"estimator": _forest(RandomForestClassifier), "rule": "both"}
     yield {"estimator": _logistic()}
@@ -63,7 +62,6 @@ def _confident_learning():
 
 
 def _ensemble_detector():
-    yield {}
     yield {"estimators": [GaussianNB(), _logistic()]}
     yield {"estimators": [_forest(), "neighbors"], "store_estimators": True}
     yield {
@@ -323,7 +321,7 @@ def _co_teaching_classifier():
 _TUNED = {
     **_NETWORK,
     "learning_rate": 0.03,
-    "max_epochs": 60,
+    "max_epochs": 30,
     "dtype": "float64",
     "closeness": 0.02,
 }
@@ -348,7 +346,7 @@ def _norm_failures(estimator):
 
 
 def _meta_rescaled_classifier():
-    yield _SMALL_NETWORK
+    yield {**_SMALL_NETWORK, "max_epochs": 10}
 
 
 def _elr_classifier():
@@ -523,11 +521,13 @@ def public_estimators() -> list[type]:
     )
 
 
-# Their default has an EnsembleDetector or gradient boosting inside, which is checked by itself, or
-# starts often. It is among the instances if all are asked for.
+# Their default has hundreds of trees or several models inside, or starts often. It is among the
+# instances if all are asked for.
 SLOW_DEFAULTS = {
     "CleaningClassifier",
+    "ConfidentLearning",
     "ConfidentTransition",
+    "EnsembleDetector",
     "ImportanceReweighter",
     "LossCorrectedClassifier",
     "QualityReweighter",
