@@ -1,8 +1,8 @@
 """Networks trained under noise in the benchmarks: the registry, and how each is tuned.
 
-Every method gets the same number of trials, from the same draws of what all share (learning rate,
-weight decay, dropout, whether to stop early) and draws of its own. The trial with the best accuracy
-on held-out rows is taken, whose labels are as wrong as all others; the true labels are only for the
+Every method gets the same number of trials: one with its defaults, and the others from the same
+draws of what all share (learning rate, weight decay, dropout, whether to stop early) and draws of
+its own. The trial with the best accuracy on held-out rows is taken, whose labels are as wrong as all others; the true labels are only for the
 test rows. "cleaned labels" is a plain network in a CleaningClassifier, whose judges are no
 networks.
 """
@@ -37,11 +37,11 @@ SHARED = {
 # Share of the rows by which trials are chosen.
 HELD_OUT = 0.2
 
-# A classifier, and what is drawn besides.
+# A classifier, as it is tried first, and what is drawn besides.
 METHODS = {
     "plain": (NeuralClassifier(), {"ema_decay": (None, 0.99)}),
-    "label smoothing": (NeuralClassifier(), {"label_smoothing": (0.1, 0.3, 0.5)}),
-    "mixup": (NeuralClassifier(), {"mixup": (0.2, 1.0, 4.0)}),
+    "label smoothing": (NeuralClassifier(label_smoothing=0.1), {"label_smoothing": (0.1, 0.3, 0.5)}),
+    "mixup": (NeuralClassifier(mixup=1.0), {"mixup": (0.2, 1.0, 4.0)}),
     "generalized cross-entropy": (NeuralClassifier(criterion="generalized_cross_entropy"), {}),
     "symmetric cross-entropy": (NeuralClassifier(criterion="symmetric_cross_entropy"), {}),
     # The width is chosen on held-out rows.
@@ -54,7 +54,7 @@ METHODS = {
         {"target_kl": (2.0, 4.0, 8.0)},
     ),
     "co-teaching": (CoTeachingClassifier(), {"n_gradual": (2, 5, 10)}),
-    "nested dropout, co-teaching": (CoTeachingClassifier(), {"base": (NestedDropoutClassifier(),)}),
+    "nested dropout, co-teaching": (CoTeachingClassifier(base=NestedDropoutClassifier()), {}),
     "ELR": (ELRClassifier(), {"strength": (1.0, 3.0, 7.0), "beta": (0.7, 0.9)}),
     "ELR ensemble": (ELRClassifier(ensemble=True), {"strength": (1.0, 3.0, 7.0)}),
     "SOP": (SOPClassifier(), {"start": (0.01, 0.03, 0.1), "balance": (0.0, 0.1)}),
@@ -79,7 +79,7 @@ def measure(what, rows, test_rows, *, seed: int, n_trials: int, max_epochs: int)
     seed : int
         Seed of the draws and of the networks.
     n_trials : int
-        How many settings are tried.
+        How many settings are tried, the defaults among them.
     max_epochs : int
         Epochs of each.
 
@@ -101,10 +101,9 @@ def measure(what, rows, test_rows, *, seed: int, n_trials: int, max_epochs: int)
     X, X_held, X_test = (scaler.transform(part) for part in (X, X_held, test_rows[0]))
     shared_draws, own_draws = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     found, forget_rate, started = [], None, time.perf_counter()
-    settings = zip(
-        _draw(SHARED, n_trials, shared_draws), _draw(own, n_trials, own_draws), strict=True
-    )
-    for params in settings:
+    shared = [{}, *_draw(SHARED, n_trials - 1, shared_draws)]
+    own = [{}, *_draw(own, n_trials - 1, own_draws)]
+    for params in zip(shared, own, strict=True):
         trial = _prepare(model, *params, seed, max_epochs)
         if forget_rate is not None:
             trial.set_params(forget_rate=forget_rate)
@@ -146,11 +145,11 @@ def _prepare(model, shared, own, seed, max_epochs):
         trial.estimator.set_params(**{**common, **own})
         return trial
     trial = clone(model).set_params(**{**common, **own})
-    if own.get("base") is not None:
+    if getattr(trial, "base", None) is not None:
         # The width is chosen on held-out rows.
         trial.base.set_params(**{**common, "early_stopping": True})
         trial.set_params(
-            learning_rate=shared["learning_rate"] / 10, max_epochs=max(1, max_epochs // 4)
+            learning_rate=trial.learning_rate / 10, max_epochs=max(1, max_epochs // 4)
         )
     return trial
 

@@ -1,7 +1,7 @@
 """Which networks survive what people got wrong about images?
 
 Features of CIFAR-10 images with the worst of three labels that people gave, 40 % of which are
-wrong. As `neural_tabular.py`, whose methods, tuning and figures these are: three trials of 15
+wrong. As `neural_tabular.py`, whose methods, tuning and figures these are: four trials of 15
 epochs with five seeds; without --full, of 10 000 rows.
 
     python benchmarks/neural_cifar10n.py [--full] [--jobs 2] [--methods ...]
@@ -25,7 +25,7 @@ from _tables import data_folder, load_real
 from neural_tabular import run
 
 NAMES = {"worse": None, "worse, 10 000 rows": 10_000}
-SETTINGS = (5, 3, 15)  # seeds, trials, epochs
+SETTINGS = (5, 4, 15)  # seeds, trials, epochs
 CURVES = ("plain", "nested dropout", "co-teaching", "ELR")
 N_CURVE_ROWS, CURVE_EPOCHS = 10_000, 40
 

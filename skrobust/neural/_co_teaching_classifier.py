@@ -38,9 +38,7 @@ class CoTeachingNet(PairNet):
         return self._taught_by_halves(x, y) if self.option("frozen_norms") else self._taught(x, y)
 
     def _kept_share(self) -> float:
-        epoch, n_gradual = len(self.history) - 1, self.option("n_gradual")
-        done = 1.0 if not n_gradual else min(epoch / n_gradual, 1.0)
-        return 1 - self.option("forget_rate") * done
+        return 1 - self.option("forget_rate") * self.gradual()
 
     def _taught(self, x, y):
         logits = self.module_.each(x["X"])

@@ -1,6 +1,6 @@
 """A network that is held to what it said before it learned wrong labels by heart."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -76,7 +76,8 @@ class ELRNet(Net):
 
     def _term(self, x, logits):
         moved = update_targets(self.option("targets"), x["index"], logits, self.option("beta"))
-        return self.option("strength") * weighed_mean(early_learning_term(moved, logits), x)
+        strength = self.option("strength") * self.gradual()
+        return strength * weighed_mean(early_learning_term(moved, logits), x)
 
 
 class ELREnsembleNet(PairNet):
@@ -97,7 +98,7 @@ class ELREnsembleNet(PairNet):
             mixed = torch.lerp(moved[other], moved, share)
             term = weighed_mean(early_learning_term(mixed, scores), x)
             loss = loss + self.mixed_loss(scores, y, x, share, other)
-            loss = loss + self.option("strength") * term
+            loss = loss + self.option("strength") * self.gradual() * term
             logits.append(said)
         return loss, (logits[0] + logits[1]) / 2
 
@@ -129,6 +130,8 @@ class ELRClassifier(BaseNeuralClassifier):
     strength : float, default=3.0
         Weight of the regulariser, not negative. It needs tuning, more than `beta`; 7 was used
         with 100 classes, and 1 where labels are mistaken for a certain other one.
+    n_gradual : int, default=10
+        Epochs during which the strength rises from 0.
     %(parameters)s
 
     Attributes
@@ -144,6 +147,12 @@ class ELRClassifier(BaseNeuralClassifier):
     --------
     CoTeachingClassifier : Two networks that choose rows for each other.
     SOPClassifier : A network whose labels have parts of their own that explain what is wrong.
+
+    Notes
+    -----
+    The published method has its full strength from the first step on, as has ``n_gradual=0``.
+    Where an epoch has few steps, the network then holds on to what it said before it had learned
+    anything, up to the same class for all rows.
 
     References
     ----------
@@ -170,6 +179,7 @@ class ELRClassifier(BaseNeuralClassifier):
         "ensemble": ["boolean"],
         "beta": [Interval(Real, 0, 1, closed="left")],
         "strength": [Interval(Real, 0, None, closed="left")],
+        "n_gradual": [Interval(Integral, 0, None, closed="left")],
     }
 
     def __init__(
@@ -178,10 +188,12 @@ class ELRClassifier(BaseNeuralClassifier):
         ensemble=False,
         beta=0.7,
         strength=3.0,
+        n_gradual=10,
     ):
         self.ensemble = ensemble
         self.beta = beta
         self.strength = strength
+        self.n_gradual = n_gradual
 
     @property
     def _unused_params(self):
@@ -200,7 +212,8 @@ class ELRClassifier(BaseNeuralClassifier):
             super()._add_noise(net)
 
     def _net_options(self):
-        options = {**super()._net_options(), "beta": self.beta, "strength": self.strength}
+        options = {**super()._net_options(), "beta": self.beta}
+        options |= {"strength": self.strength, "n_gradual": self.n_gradual}
         if self.ensemble and self.ema_decay is None:
             options["average"] = WeightAverage(_EMA_DECAY)
         return options

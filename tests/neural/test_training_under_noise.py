@@ -362,6 +362,22 @@ def test_targets_of_other_rows_are_not_taken_over(noisy):
     assert_allclose(model.label_quality_, own, atol=1e-3)
 
 
+@pytest.mark.parametrize("n_gradual", [0, 2])
+def test_the_strength_rises_over_the_first_epochs(n_gradual, noisy):
+    X, _, given, _ = noisy
+    frozen = {"learning_rate": 1e-12, "batch_size": 600, "max_epochs": 4, "dtype": "float64"}
+    model = ELRClassifier(**{**NESTED, **frozen}, n_gradual=n_gradual, beta=0.6, strength=2.0)
+    model.fit(X, given)
+    proba = model.predict_proba(X)
+    entropy = -np.log(proba[np.arange(600), given]).mean()
+    strengths = [0.0, 1.0, 2.0, 2.0] if n_gradual else [2.0] * 4
+    expected = [
+        entropy + strength * np.log1p(-(1 - 0.6 ** (epoch + 1)) * (proba**2).sum(axis=1)).mean()
+        for epoch, strength in enumerate(strengths)
+    ]
+    assert_allclose(model.history_["train_loss"], expected, rtol=1e-6)
+
+
 # Label noise that is learned ---------------------------------------------------------------------
 
 
