@@ -2,9 +2,9 @@
 
 Every method gets the same number of trials: one with its defaults, and the others from the same
 draws of what all share (learning rate, weight decay, dropout, whether to stop early) and draws of
-its own. The trial with the best accuracy on held-out rows is taken, whose labels are as wrong as all others; the true labels are only for the
-test rows. "cleaned labels" is a plain network in a CleaningClassifier, whose judges are no
-networks.
+its own. The trial with the best accuracy on held-out rows is taken, whose labels are as wrong as
+all others; the true labels are only for the test rows. "cleaned labels" is a plain network in a
+CleaningClassifier, whose judges are no networks.
 """
 
 import time
@@ -40,7 +40,10 @@ HELD_OUT = 0.2
 # A classifier, as it is tried first, and what is drawn besides.
 METHODS = {
     "plain": (NeuralClassifier(), {"ema_decay": (None, 0.99)}),
-    "label smoothing": (NeuralClassifier(label_smoothing=0.1), {"label_smoothing": (0.1, 0.3, 0.5)}),
+    "label smoothing": (
+        NeuralClassifier(label_smoothing=0.1),
+        {"label_smoothing": (0.1, 0.3, 0.5)},
+    ),
     "mixup": (NeuralClassifier(mixup=1.0), {"mixup": (0.2, 1.0, 4.0)}),
     "generalized cross-entropy": (NeuralClassifier(criterion="generalized_cross_entropy"), {}),
     "symmetric cross-entropy": (NeuralClassifier(criterion="symmetric_cross_entropy"), {}),
