@@ -151,9 +151,7 @@ def _prepare(model, shared, own, seed, max_epochs):
     if getattr(trial, "base", None) is not None:
         # The width is chosen on held-out rows.
         trial.base.set_params(**{**common, "early_stopping": True})
-        trial.set_params(
-            learning_rate=trial.learning_rate / 10, max_epochs=max(1, max_epochs // 4)
-        )
+        trial.set_params(learning_rate=trial.learning_rate / 10, max_epochs=max(1, max_epochs // 4))
     return trial
 
 
