@@ -2,8 +2,9 @@
 
 Four tables of at most 3 000 rows, a third of them for testing, with 40 % of symmetric noise. Each
 method and a plain network are tuned with as many trials, on held-out rows with noisy labels.
-Reported: mean accuracy on true labels, and the share of the gap between the tuned plain network
-and one that is trained on exactly the right rows ("oracle") that each method closes.
+Reported: mean accuracy on true labels, the share of the gap between the tuned plain network and one
+that is trained on exactly the right rows ("oracle") that each method closes, and the mean accuracy
+of its defaults ("untuned").
 
     python benchmarks/neural_tabular.py [--full] [--jobs 2] [--methods ...]
 
@@ -43,9 +44,9 @@ def measure_cell(cell: dict, methods: list[str]) -> dict:
 
 
 def summarise(frame: pd.DataFrame) -> list[dict]:
-    """One row per method: its accuracy, and the share of the gap that it closes."""
+    """One row per method: its accuracy, the share of the gap that it closes, and its defaults."""
     table = frame.pivot_table(index=["data", "seed"], columns="method", values="accuracy")
-    seconds = frame.groupby("method")["seconds"].mean()
+    means = frame.groupby("method")[["untuned", "seconds"]].mean()
     gap = table["oracle"] - table["plain"] if {"oracle", "plain"} <= set(table) else None
     rows = []
     for what in NAMES:
@@ -60,7 +61,8 @@ def summarise(frame: pd.DataFrame) -> list[dict]:
             both = table[what].notna() & gap.notna()
             gained = (table[what] - table["plain"])[both].sum()
             row["gap closed"] = round(float(gained / gap[both].sum()), 3)
-        row["seconds"] = round(float(seconds[what]), 1)
+        row["untuned"] = round(float(means["untuned"][what]), 4)
+        row["seconds"] = round(float(means["seconds"][what]), 1)
         rows.append(row)
     return rows
 
