@@ -111,7 +111,7 @@ def make_model(method: str, *, module, n_epochs: int, forget: float):
         "mixed_precision": half_precision,
         "random_state": 0,
     }
-    gradual = {"forget_rate": forget, "n_gradual": max(1, n_epochs // 3)}
+    n_gradual = max(1, n_epochs // 3)
     if method == "nested dropout, co-teaching":
         n_last = max(1, n_epochs // 5)
         first = {**common, "max_epochs": max(1, n_epochs - n_last), "early_stopping": True}
@@ -122,9 +122,9 @@ def make_model(method: str, *, module, n_epochs: int, forget: float):
     return {
         "plain": NeuralClassifier(**common),
         "plain, average": NeuralClassifier(**common, ema_decay=0.998),
-        "co-teaching": CoTeachingClassifier(**common, **gradual),
-        "ELR": ELRClassifier(**common),
-        "ELR ensemble": ELRClassifier(**common, ensemble=True),
+        "co-teaching": CoTeachingClassifier(**common, forget_rate=forget, n_gradual=n_gradual),
+        "ELR": ELRClassifier(**common, n_gradual=n_gradual),
+        "ELR ensemble": ELRClassifier(**common, n_gradual=n_gradual, ensemble=True, mixup=1.0),
     }[method]
 
 

@@ -4,7 +4,7 @@ Four tables of at most 3 000 rows, a third of them for testing, with 40 % of sym
 method and a plain network are tuned with as many trials, on held-out rows with noisy labels.
 Reported: mean accuracy on true labels, the share of the gap between the tuned plain network and one
 that is trained on exactly the right rows ("oracle") that each method closes, and the mean accuracy
-of its defaults ("untuned").
+of its first setting ("untuned").
 
     python benchmarks/neural_tabular.py [--full] [--jobs 2] [--methods ...]
 

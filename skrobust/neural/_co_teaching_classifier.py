@@ -160,21 +160,22 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     forget_rate : float or "estimate", default="estimate"
         Share of the rows that is not learned from, in [0, 1): the share of wrong labels. It is
         estimated by :class:`~skrobust.noise.AnchorTransition`, of a forest where X is a table
-        of numbers, and otherwise of networks that are trained for ten epochs; of a data set, by
-        at most 20 000 rows drawn at random.
+        of numbers, and otherwise of networks that are trained for at most ten epochs; of a data
+        set, by at most 20 000 rows drawn at random.
     n_gradual : int, default=10
-        Epochs during which the share rises from 0. With `base`, it does not rise.
+        Epochs during which the share rises from 0, counted over all calls of ``partial_fit`` and
+        with `warm_start`. With `base`, it does not rise.
     %(parameters)s
 
     Attributes
     ----------
     %(attributes)s
     forget_rate_ : float
-        Share of the rows that was not learned from in the end.
+        Share of the rows that is not learned from once `n_gradual` epochs have passed.
 
     See Also
     --------
-    NestedDropoutClassifier : Networks that have no room for wrong labels, for `base`.
+    NestedDropoutClassifier : Networks that have less room for wrong labels, for `base`.
     ELRClassifier : Holds the network to what it said early on.
 
     Notes
@@ -182,10 +183,10 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     Both networks are one module, with one optimiser, and the losses are added up: a step costs
     less than two steps of one network. `mixup`, `label_smoothing` and `consistency` are refused.
 
-    Where classes overlap, the estimated forget rate is too high: what lies between classes passes
-    for an error. On features of CIFAR-10 images it is .54 where 41 % of the labels are wrong, and
-    .34 where 9 % are; training gains by either, but by right rates .02 and .01 more accuracy.
-    Like any parameter, the rate can be searched by the accuracy on held-out noisy rows.
+    Where classes overlap, and where rows or epochs are too few to learn much, the estimated forget
+    rate is too high: what the model cannot tell passes for an error. Give the rate if you know
+    about how many labels are wrong, or search it, like any parameter, by the accuracy on held-out
+    noisy rows. `benchmarks/neural_defaults.py` says what a wrong rate costs.
 
     References
     ----------
@@ -252,8 +253,14 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         if isinstance(data.X, DatasetRows):
             data = _sample(data, seed)
         y, metadata = say_all(data)
-        judge.fit(data.X, y, **metadata)
-        return float(min(judge.noise_rate_, 0.9))
+        try:
+            judge.fit(data.X, y, **metadata)
+        except ValueError as error:
+            message = f"forget_rate could not be estimated, give a number: {error}"
+            raise ValueError(message) from error
+        # Verified rows are learned from by the label that a person gave them.
+        unverified = 1 - data.mass(data.used & data.checked) / data.mass(data.used)
+        return float(min(judge.noise_rate_ * unverified, 0.9))
 
     def _fit_base(self, data, proba, generator) -> list:
         """Fit the classifiers of the first stage, and take their networks."""

@@ -131,7 +131,8 @@ class ELRClassifier(BaseNeuralClassifier):
         Weight of the regulariser, not negative. It needs tuning, more than `beta`; 7 was used
         with 100 classes, and 1 where labels are mistaken for a certain other one.
     n_gradual : int, default=10
-        Epochs during which the strength rises from 0.
+        Epochs during which the strength rises from 0, counted over all calls of ``partial_fit``
+        and with `warm_start`.
     %(parameters)s
 
     Attributes
@@ -152,8 +153,8 @@ class ELRClassifier(BaseNeuralClassifier):
     -----
     The published method has its full strength from the first step on, as has ``n_gradual=0``.
     Where an epoch has few steps, the network then holds on to what it said before it had learned
-    anything, up to the same class for all rows. ELR+ was published with ``mixup=1.0``, for images;
-    0.2 does as well on features of images, and better on tables.
+    anything, and may end up predicting one class for all rows. ELR+ was published with
+    ``mixup=1.0``, for images. `benchmarks/neural_defaults.py` compares both on tables.
 
     References
     ----------

@@ -20,10 +20,10 @@ from skrobust.utils._sklearn import Interval, StrOptions
 class NestedDropoutClassifier(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseNeuralClassifier
 ):
-    """A network with compressed features, which have no room to learn wrong labels by heart.
+    """A network with compressed features, which have less room to learn wrong labels by heart.
 
-    In each step only the first k features of the last hidden layer are kept, with a random k that
-    is small most of the time. So features get an order: what most rows have in common is told by
+    In each step only the first k features of the last hidden layer are kept, with a random k,
+    smaller ones being likelier. So features get an order: what most rows have in common is told by
     the first ones, and what only helps to memorise single rows is left to the last. After each
     epoch all widths are scored at once on held-out rows, and the best is what predicts.
 
@@ -68,8 +68,9 @@ class NestedDropoutClassifier(
     lower the accuracy of all widths alike.
 
     A small `sigma` asks for many epochs, as batches that hold more than a few features are then
-    rare: published settings, a fiftieth to a fifth of the features, are for hundreds of epochs.
-    The default is what did best in 50 on tables with 40 % of wrong labels.
+    rare: Chen et al. take a fiftieth to a fifth of the features, and train for 350 epochs on
+    CIFAR. The default is larger, for some tens of epochs on tables; `benchmarks/neural_defaults.py`
+    compares.
 
     The network must have features between which and its scores something can be put: see
     :mod:`skrobust.neural.modules`. The head has no intercept.

@@ -72,7 +72,8 @@ class Net(NeuralNet):
     def gradual(self) -> float:
         """How far what rises over the first `n_gradual` epochs has come, in [0, 1]."""
         n_epochs = self.option("n_gradual", 0)
-        return min((len(self.history) - 1) / n_epochs, 1.0) if n_epochs else 1.0
+        epoch = max(len(self.history) - 1, 0)
+        return min(epoch / n_epochs, 1.0) if n_epochs else 1.0
 
     @property
     def _default_callbacks(self):

@@ -12,9 +12,9 @@ from skrobust.utils._sklearn import Interval
 class NestedDropout(torch.nn.Module):
     """Keep the first k features, with one random k for the whole batch, and zero the others.
 
-    The first features are there in nearly every batch and learn what most rows have in common;
-    what only helps to memorise single rows, as wrong labels do, is left to the last ones. A width
-    that is chosen on held-out rows then leaves those out.
+    The earlier a feature, the more batches it is in: the first ones learn what most rows have in
+    common, and what only helps to memorise single rows, as wrong labels do, is left to the last.
+    A width that is chosen on held-out rows then leaves those out.
 
     .. versionadded:: 0.1
 
@@ -23,7 +23,7 @@ class NestedDropout(torch.nn.Module):
     n_features : int
         Number of features, at least 1.
     sigma : float, default=None
-        How wide random widths are, positive. None is half of `n_features`, but at least 1.
+        How wide random widths are, positive. None is half of `n_features`.
     axis : int, default=-1
         Which axis of the input holds the features: -1 in a table, 1 for the channels of images.
 
@@ -93,7 +93,7 @@ class NestedDropout(torch.nn.Module):
         self.sigma = sigma
         self.axis = axis
         self._width = self._fixed_width = self.last_width = None
-        spread = max(n_features / 2, 1) if sigma is None else sigma
+        spread = n_features / 2 if sigma is None else sigma
         exponents = -((np.arange(1, n_features + 1) / spread) ** 2)
         weights = np.exp(exponents - exponents[0])
         self.proba = weights / weights.sum()

@@ -33,7 +33,7 @@ def test_distribution_of_widths(sigma, mean, bound):
 
 def test_default_and_tiny_sigma():
     assert_allclose(NestedDropout(80).proba, NestedDropout(80, sigma=40.0).proba)
-    assert_allclose(NestedDropout(1).proba, NestedDropout(1, sigma=1.0).proba)
+    assert_allclose(NestedDropout(3).proba, NestedDropout(3, sigma=1.5).proba)
     assert_allclose(NestedDropout(3, sigma=1e-3).proba, [1, 0, 0])
     assert_allclose(NestedDropout(1).proba, [1])
 
