@@ -30,9 +30,9 @@ CURVES = ("plain", "nested dropout", "co-teaching", "ELR")
 N_CURVE_ROWS, CURVE_EPOCHS = 10_000, 40
 
 
-def load(n_rows: int | None):
-    """Rows to train on, and to test on."""
-    data = load_real("cifar10n/worse", n_rows)
+def load(n_rows: int | None, labels: str = "worse"):
+    """Rows to train on, given and true labels; and rows to test on, with theirs."""
+    data = load_real(f"cifar10n/{labels}", n_rows)
     folder = data_folder() / "cifar10n"
     with np.load(folder / "features256.npz") as features, np.load(folder / "labels.npz") as labels:
         test = features["X_test"].astype(np.float32), labels["test_label"]

@@ -33,14 +33,19 @@ QUICK, FULL = (2, 4, 30), (5, 4, 40)  # seeds, trials, epochs
 NAMES = (*METHODS, *BOUNDS)
 
 
-def measure_cell(cell: dict, methods: list[str]) -> dict:
-    """Measure some methods on one table."""
-    X, y = load_table(cell["data"])
-    seed = cell["seed"]
+def load(name: str, seed: int):
+    """Rows to train on, given and true labels; and rows to test on, with theirs."""
+    X, y = load_table(name)
     X, X_test, y, y_test = train_test_split(X, y, test_size=1 / 3, stratify=y, random_state=seed)
     given, _ = plant(X, y, *NOISE, seed)
-    how = {"seed": seed, "n_trials": cell["trials"], "max_epochs": cell["epochs"]}
-    return {what: measure(what, (X, given, y), (X_test, y_test), **how) for what in methods}
+    return (X, given, y), (X_test, y_test)
+
+
+def measure_cell(cell: dict, methods: list[str]) -> dict:
+    """Measure some methods on one table."""
+    rows, test_rows = load(cell["data"], cell["seed"])
+    how = {"seed": cell["seed"], "n_trials": cell["trials"], "max_epochs": cell["epochs"]}
+    return {what: measure(what, rows, test_rows, **how) for what in methods}
 
 
 def summarise(frame: pd.DataFrame) -> list[dict]:
