@@ -384,6 +384,17 @@ def test_the_strength_rises_over_the_first_epochs(n_gradual, noisy):
     assert_allclose(model.history_["train_loss"], expected, rtol=1e-6)
 
 
+def test_epochs_are_counted_over_all_calls(noisy):
+    X, _, given, _ = noisy
+    parts, warm = ELRClassifier(**NESTED), ELRClassifier(**{**NESTED, "max_epochs": 3})
+    for done in range(3):
+        parts.partial_fit(X, given, classes=[0, 1, 2])
+        assert parts.net_.gradual() == pytest.approx(done / 10)
+        warm.set_params(warm_start=True).fit(X, given)
+        assert warm.net_.gradual() == pytest.approx((3 * done + 2) / 10)
+    assert parts.set_params(max_epochs=12).fit(X, given).net_.gradual() == 1.0
+
+
 # Label noise that is learned ---------------------------------------------------------------------
 
 
