@@ -131,7 +131,7 @@ def test_the_first_features_learn_most(noisy):
     assert moved[0] > 0
     assert moved[0] > moved[4]
     assert (moved[16:] == 0).all()  # a width of 17 has a probability of exp(-72)
-    pipeline = make_pipeline(model, LogisticRegression()).fit(X, given)
+    pipeline = make_pipeline(model, LogisticRegression(max_iter=1000)).fit(X, given)
     assert pipeline.score(X, y) > 0.5
     names = model.get_feature_names_out()
     assert len(names) == model.width_
