@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+import pandas as pd
 from joblib import Parallel, delayed
 
 CACHE = Path(__file__).resolve().parent / "cache"
@@ -135,6 +136,51 @@ class CellStore:
             for line in self.lines.values()
             if _key({k: v for k, v in line["cell"].items() if k != "method"}) in wanted
         ]
+
+
+def measured(
+    name: str,
+    cells: Sequence[Mapping],
+    measure: Callable[[dict, list[str]], Mapping[str, Mapping]],
+    methods: Iterable[str] | Callable[[Mapping], Iterable[str]],
+    options: argparse.Namespace,
+) -> tuple[pd.DataFrame, bool]:
+    """Measure what is missing and asked for, unless only a summary is, and read all there is.
+
+    Parameters
+    ----------
+    name : str
+        Name of the run.
+    cells : sequence of dict
+        Coordinates of the cells.
+    measure : callable
+        See `CellStore.run`.
+    methods : iterable of str, or callable
+        Names of all methods; or takes a cell and returns those of its methods.
+    options : Namespace
+        What :func:`add_options` added, parsed.
+
+    Returns
+    -------
+    frame : DataFrame
+        A row for each measurement. Not empty: the program ends if nothing is measured.
+    complete : bool
+        Whether no cell lacks a method.
+    """
+    names = methods if callable(methods) else lambda cell: methods
+    store = CellStore(name, fresh=options.fresh, redo=options.redo)
+    if not options.summary:
+        store.run(
+            cells,
+            lambda cell: chosen(names(cell), options.methods),
+            measure,
+            jobs=options.jobs,
+        )
+    known = {what for cell in cells for what in names(cell)}
+    records = [record for record in store.records(cells) if record["method"] in known]
+    if not records:
+        sys.exit("error: nothing measured yet")
+    return pd.DataFrame(records), not store.lacking(cells, names)
 
 
 def _measure(measure, cell, lacking):

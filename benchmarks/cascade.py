@@ -24,7 +24,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from _cells import CACHE, CellStore, add_options, chosen
+from _cells import CACHE, add_options, measured
 from _common import environment, write_results
 from _tables import TABLES, load_table, standardised_regression
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -118,9 +118,8 @@ def measure(cell: dict, methods: list[str]) -> dict:
     return measured
 
 
-def read(records: list[dict]) -> pd.DataFrame:
+def read(frame: pd.DataFrame) -> pd.DataFrame:
     """Measurements in a table, with pairs and methods apart, in the order of the registry."""
-    frame = pd.DataFrame(records)
     parts = frame["method"].str.partition(":")
     order = {what: place for place, what in enumerate(METHODS)}
     frame = frame.assign(pair=parts[0], what=parts[2])
@@ -168,15 +167,9 @@ def main() -> None:
         for seed in range(options.seeds or (3 if options.full else 1))
         for table in tables
     ]
-    store = CellStore("cascade", fresh=options.fresh, redo=options.redo)
     methods = [f"{pair}:{what}" for pair in PAIRS for what in METHODS]
-    if not options.summary:
-        asked = chosen(methods, options.methods)
-        store.run(cells, lambda cell: asked, measure, jobs=options.jobs)
-    records = [record for record in store.records(cells) if record["method"] in methods]
-    if not records:
-        parser.error("nothing measured yet")
-    frame = read(records)
+    frame, _ = measured("cascade", cells, measure, methods, options)
+    frame = read(frame)
     # Only a whole run is worth keeping under version control.
     whole = options.full and not options.tables and not options.seeds
     folder = None if options.keep or whole else CACHE

@@ -26,7 +26,7 @@ import argparse
 
 import numpy as np
 import pandas as pd
-from _cells import CACHE, CellStore, add_options, chosen
+from _cells import CACHE, add_options, chosen, measured
 from _common import environment, write_results
 from _methods import Evidence, method_names, run_method
 from _tables import PUBLISHED, TEXTS, load_real, real_names
@@ -154,23 +154,12 @@ def main() -> None:
     if names == []:
         parser.error(f"no data set matches; there are {', '.join(real_names())}")
     cells = make_cells(names or (real_names() if options.full else list(QUICK)), options.full)
-    store = CellStore("detection_real", fresh=options.fresh, redo=options.redo)
 
     def methods_of(cell):
         return method_names(kind_of(cell["data"]))
 
-    if not options.summary:
-        store.run(
-            cells,
-            lambda cell: chosen(methods_of(cell), options.methods),
-            measure,
-            jobs=options.jobs,
-        )
-    frame = pd.DataFrame(store.records(cells))
-    if frame.empty:
-        parser.error("nothing measured yet")
+    frame, complete = measured("detection_real", cells, measure, methods_of, options)
     methods = list(dict.fromkeys(m for cell in cells for m in methods_of(cell)))
-    frame = frame[frame["method"].isin(methods)]
     frame["family"] = frame["data"].where(~frame["data"].str.startswith("jira/"), "jira")
     place = {name: i for i, name in enumerate([*real_names(), "jira", *methods])}
     frame = frame.sort_values(
@@ -179,7 +168,7 @@ def main() -> None:
         kind="stable",
     )
     # Only a whole run is worth keeping under version control.
-    whole = options.full and names is None and not store.lacking(cells, methods_of)
+    whole = options.full and names is None and complete
     whole = whole or options.keep
     where = environment()
     parts = {"detection_real": summarise(frame), "detection_real_targets": targets(frame)}

@@ -19,7 +19,7 @@ import argparse
 
 import numpy as np
 import pandas as pd
-from _cells import CACHE, CellStore, add_options, chosen
+from _cells import CACHE, add_options, measured
 from _common import environment, write_results
 from _methods import DEFAULT, Evidence, method_names, run_method
 from _tables import KINDS, RATES, TABLES, planted
@@ -153,21 +153,14 @@ def main() -> None:
         for kind in options.kinds
         for rate in options.rates
     ]
-    store = CellStore("detection_synthetic", fresh=options.fresh, redo=options.redo)
     methods = method_names("table")
-    if not options.summary:
-        asked = chosen(methods, options.methods)
-        store.run(cells, lambda cell: asked, measure, jobs=options.jobs)
-    frame = pd.DataFrame(store.records(cells))
-    if frame.empty:
-        parser.error("nothing measured yet")
-    frame = frame[frame["method"].isin(methods)]
+    frame, complete = measured("detection_synthetic", cells, measure, methods, options)
     order = {name: place for place, name in enumerate(methods)}
     frame = frame.sort_values("method", key=lambda names: names.map(order), kind="stable")
     # Only a whole run is worth keeping under version control.
     whole = options.full and not options.tables and not options.seeds
     whole = whole and tuple(options.kinds) == KINDS and tuple(options.rates) == RATES
-    whole = options.keep or (whole and not store.lacking(cells, lambda cell: methods))
+    whole = options.keep or (whole and complete)
     folder = None if whole else CACHE
     parts = {
         "detection_synthetic": summarise(frame),

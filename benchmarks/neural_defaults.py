@@ -22,7 +22,7 @@ import neural_cifar10n
 import neural_tabular
 import numpy as np
 import pandas as pd
-from _cells import CACHE, CellStore, add_options, chosen
+from _cells import CACHE, add_options, measured
 from _common import environment, write_results
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
@@ -53,10 +53,7 @@ METHODS = {
     "ELR, gradually": (ELR, {"n_gradual": 10}),
     "ELR, strength 7, at once": (ELR, {"n_gradual": 0, "strength": 7.0}),
     "ELR, strength 7, gradually": (ELR, {"n_gradual": 10, "strength": 7.0}),
-    "ELR ensemble, at once, mixup 1": (
-        ELR,
-        {"n_gradual": 0, "ensemble": True, "mixup": 1.0},
-    ),
+    "ELR ensemble, at once, mixup 1": (ELR, {"n_gradual": 0, "ensemble": True, "mixup": 1.0}),
     "ELR ensemble, mixup 1": (ELR, {"ensemble": True, "mixup": 1.0}),
     "ELR ensemble, mixup 0.2": (ELR, {"ensemble": True, "mixup": 0.2}),
     "co-teaching, confident joint": (CO_TEACHING, {"forget_rate": ConfidentTransition()}),
@@ -126,13 +123,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     n_seeds = 3 if options.full else 1
     cells = [{"data": data, "seed": seed} for seed in range(n_seeds) for data in DATA]
-    store = CellStore("neural_defaults", fresh=options.fresh, redo=options.redo)
-    if not options.summary:
-        asked = chosen(METHODS, options.methods)
-        store.run(cells, lambda cell: asked, measure_cell, jobs=options.jobs)
-    frame = pd.DataFrame(store.records(cells))
-    if frame.empty:
-        parser.error("nothing measured yet")
-    whole = options.keep or not store.lacking(cells, lambda cell: METHODS)
+    frame, complete = measured("neural_defaults", cells, measure_cell, METHODS, options)
     where = {**environment(), "seeds": n_seeds}
-    write_results("neural_defaults", summarise(frame), where, folder=None if whole else CACHE)
+    folder = None if complete or options.keep else CACHE
+    write_results("neural_defaults", summarise(frame), where, folder=folder)

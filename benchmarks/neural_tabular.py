@@ -21,7 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import argparse
 
 import pandas as pd
-from _cells import CACHE, CellStore, add_options, chosen
+from _cells import CACHE, add_options, measured
 from _common import environment, write_results
 from _neural_methods import BOUNDS, METHODS, measure
 from _tables import load_table, plant
@@ -49,7 +49,7 @@ def measure_cell(cell: dict, methods: list[str]) -> dict:
 
 
 def summarise(frame: pd.DataFrame) -> list[dict]:
-    """One row per method: its accuracy, the share of the gap that it closes, and its defaults."""
+    """One row per method: its accuracy, the share of the gap closed, and its first setting."""
     table = frame.pivot_table(index=["data", "seed"], columns="method", values="accuracy")
     means = frame.groupby("method")[["untuned", "seconds"]].mean()
     gap = table["oracle"] - table["plain"] if {"oracle", "plain"} <= set(table) else None
@@ -93,15 +93,8 @@ def run(name: str, doc: str, datas, measure_one, settings=(QUICK, FULL)) -> None
         for seed in range(n_seeds)
         for data in datas
     ]
-    store = CellStore(name, fresh=options.fresh, redo=options.redo)
-    if not options.summary:
-        asked = chosen(NAMES, options.methods)
-        store.run(cells, lambda cell: asked, measure_one, jobs=options.jobs)
-    frame = pd.DataFrame(store.records(cells))
-    if frame.empty:
-        parser.error("nothing measured yet")
-    whole = options.keep or not store.lacking(cells, lambda cell: NAMES)
-    folder = None if whole else CACHE
+    frame, complete = measured(name, cells, measure_one, NAMES, options)
+    folder = None if complete or options.keep else CACHE
     where = {**environment(), "seeds": n_seeds, "trials": trials, "epochs": epochs}
     rows = summarise(frame)
     write_results(name, rows, where, folder=folder)

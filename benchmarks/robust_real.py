@@ -25,7 +25,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from _cells import CACHE, CellStore, add_options, chosen
+from _cells import CACHE, add_options, chosen, measured
 from _common import environment, write_results
 from _robust_methods import METHODS, Task, fit_method
 from _tables import PUBLISHED, TEXTS, data_folder, load_real, real_names
@@ -182,17 +182,9 @@ def main() -> None:
             draws = 3 if options.full and not name.startswith("cifar10n/") else 1
             cell = {"data": name, "rows": rows, "verified": verified}
             cells += [{**cell, "seed": seed} for seed in range(draws)]
-    store = CellStore("robust_real", fresh=options.fresh, redo=options.redo)
-    methods = list(METHODS)
-    if not options.summary:
-        asked = chosen(methods, options.methods)
-        store.run(cells, lambda cell: asked, measure, jobs=options.jobs)
-    frame = pd.DataFrame(store.records(cells))
-    if frame.empty:
-        parser.error("nothing measured yet")
-    frame = frame[frame["method"].isin(methods)]
+    frame, complete = measured("robust_real", cells, measure, METHODS, options)
     frame["family"] = frame["data"].where(~frame["data"].str.startswith("jira/"), "jira (AUC)")
-    whole = options.full and names is None and not store.lacking(cells, lambda cell: methods)
+    whole = options.full and names is None and complete
     folder = None if whole or options.keep else CACHE
     write_results("robust_real", summarise(frame), environment(), folder=folder)
 

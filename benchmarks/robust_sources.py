@@ -28,7 +28,7 @@ import zlib
 
 import numpy as np
 import pandas as pd
-from _cells import CACHE, CellStore, add_options, chosen
+from _cells import CACHE, add_options, measured
 from _common import environment, write_results
 from _tables import TABLES, load_table
 from joblib import hash as hash_of
@@ -157,9 +157,8 @@ def measure(cell: dict, methods: list[str]) -> dict:
 CELL = ["table", "deal", "fault", "seed", "classifier"]
 
 
-def read(records: list[dict]) -> pd.DataFrame:
+def read(frame: pd.DataFrame) -> pd.DataFrame:
     """Measurements with how many points each is below training on the honest sources."""
-    frame = pd.DataFrame(records)
     parts = frame["method"].str.partition(":")
     frame = frame.assign(classifier=parts[0], what=parts[2]).set_index(CELL)
     honest = frame.loc[frame["what"] == "honest", "accuracy"]
@@ -218,15 +217,9 @@ def main() -> None:
         for table in tables
         for fault in FAULTS
     ]
-    store = CellStore("robust_sources", fresh=options.fresh, redo=options.redo)
     methods = [f"{name}:{what}" for name in CLASSIFIERS for what in METHODS]
-    if not options.summary:
-        asked = chosen(methods, options.methods)
-        store.run(cells, lambda cell: asked, measure, jobs=options.jobs)
-    records = [record for record in store.records(cells) if record["method"] in methods]
-    if not records:
-        parser.error("nothing measured yet")
-    frame = read(records)
+    frame, _ = measured("robust_sources", cells, measure, methods, options)
+    frame = read(frame)
     # Only a whole run is worth keeping under version control.
     folder = None if options.keep or (options.full and not options.tables) else CACHE
     where = environment()

@@ -30,7 +30,7 @@ import zlib
 
 import numpy as np
 import pandas as pd
-from _cells import CACHE, CellStore, add_options, chosen
+from _cells import CACHE, add_options, measured
 from _common import environment, write_results
 from _robust_methods import BASELINES, DEFAULT, METHODS, Task, fit_method
 from _tables import TABLES, load_table, plant, standardised_regression
@@ -171,18 +171,11 @@ def main() -> None:
         for table in tables
         for kind, rate in NOISES
     ]
-    store = CellStore("robust_synthetic", fresh=options.fresh, redo=options.redo)
     methods = [f"{name}:{what}" for name in CLASSIFIERS for what in METHODS]
-    if not options.summary:
-        asked = chosen(methods, options.methods)
-        store.run(cells, lambda cell: asked, measure, jobs=options.jobs)
-    frame = pd.DataFrame(store.records(cells))
-    if frame.empty:
-        parser.error("nothing measured yet")
-    frame = frame[frame["method"].isin(methods)]
+    frame, complete = measured("robust_synthetic", cells, measure, methods, options)
     # Only a whole run is worth keeping under version control.
     whole = options.full and not options.tables and not options.seeds
-    whole = options.keep or (whole and not store.lacking(cells, lambda cell: methods))
+    whole = options.keep or (whole and complete)
     folder = None if whole else CACHE
     where, rows = environment(), summarise(frame)
     # What all wrappers do on a few tables stands beside what the main ones do on all.

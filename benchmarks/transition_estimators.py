@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from _cells import CACHE, CellStore, add_options, chosen
+from _cells import CACHE, add_options, measured
 from _common import environment, write_results
 from _tables import TABLES, planted, planted_transition, seed_of
 
@@ -173,16 +173,9 @@ def main() -> None:
         for kind in KINDS
         for rate in RATES
     ]
-    store = CellStore("transition_estimators", fresh=options.fresh, redo=options.redo)
-    if not options.summary:
-        asked = chosen(METHODS, options.methods)
-        store.run(cells, lambda cell: asked, measure, jobs=options.jobs)
-    frame = pd.DataFrame(store.records(cells))
-    if frame.empty:
-        parser.error("nothing measured yet")
+    frame, complete = measured("transition_estimators", cells, measure, METHODS, options)
     # Only a whole run is worth keeping under version control.
-    whole = options.full and not options.tables
-    whole = options.keep or (whole and not store.lacking(cells, lambda cell: METHODS))
+    whole = options.keep or (options.full and not options.tables and complete)
     folder = None if whole else CACHE
     where = environment()
     for name, rows in {

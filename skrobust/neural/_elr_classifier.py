@@ -154,7 +154,7 @@ class ELRClassifier(BaseNeuralClassifier):
     The published method has its full strength from the first step on, as has ``n_gradual=0``.
     Where an epoch has few steps, the network then holds on to what it said before it had learned
     anything, and may end up predicting one class for all rows. ELR+ was published with
-    ``mixup=1.0``, for images. `benchmarks/neural_defaults.py` compares both on tables.
+    ``mixup=1.0``, for images. `benchmarks/neural_defaults.py` compares both.
 
     References
     ----------
@@ -214,8 +214,8 @@ class ELRClassifier(BaseNeuralClassifier):
             super()._add_noise(net)
 
     def _net_options(self):
-        options = {**super()._net_options(), "beta": self.beta}
-        options |= {"strength": self.strength, "n_gradual": self.n_gradual}
+        own = {"beta": self.beta, "strength": self.strength, "n_gradual": self.n_gradual}
+        options = {**super()._net_options(), **own}
         if self.ensemble and self.ema_decay is None:
             options["average"] = WeightAverage(_EMA_DECAY)
         return options
