@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust._noise_level import NARROW_INTERVAL, NoiseLevel
 from skrobust._threshold import (
     Answer,
     LabelQualityThreshold,
@@ -33,6 +34,8 @@ from skrobust.utils._sklearn import (
 )
 from skrobust.utils._verified import expected_count_cut, judge_new_by_verdicts, learn_from_verdicts
 from skrobust.utils._warnings import LabelNoiseWarning
+
+_SUGGESTIONS = ("suggested_labels_", "corrected_labels_", "posterior_labels_", "posterior_proba_")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,11 +65,16 @@ class Judgement:
         from verified rows. Finite; columns must not depend on the names of classes.
     pred_proba : ndarray of shape (n_samples, n_classes) or None
         Out-of-sample probabilities that the method looked at, none NaN.
-    corrections : ndarray of shape (n_samples,), dtype intp, or None
+    posterior_labels : ndarray of shape (n_samples,), dtype intp, or None
         The most probable class of each row, the given label being part of what is known, and so
         often the given one in spite of a flag.
-    correction_proba : ndarray of shape (n_samples,) or None
-        How probable each of these is.
+    posterior_proba : ndarray of shape (n_samples,) or None
+        Probability of each of these.
+    corrections : ndarray of shape (n_samples,), dtype intp, or None
+        The most probable class of each row, the given label being part of what is known, if there
+        is as little label noise as the data leave plausible.
+    level : NoiseLevel or None
+        Share of wrong labels, and how well it is known.
     alternative_proba : ndarray of shape (n_samples,) or None
         How probable each of `alternatives` is if the given label is wrong.
     """
@@ -80,9 +88,11 @@ class Judgement:
     quality_of: Callable[[np.ndarray], np.ndarray] | None = None
     features: np.ndarray | None = None
     pred_proba: np.ndarray | None = None
+    posterior_labels: np.ndarray | None = None
+    posterior_proba: np.ndarray | None = None
     corrections: np.ndarray | None = None
-    correction_proba: np.ndarray | None = None
     alternative_proba: np.ndarray | None = None
+    level: NoiseLevel | None = None
 
 
 class _NeedsLabels(BaseEstimator):
@@ -188,34 +198,68 @@ class LabelErrorDetector(_NeedsLabels):
         self.threshold_ = answer.cut
         self.sample_indices_ = np.flatnonzero(~errors & (data.codes >= 0))
         self._set_noise(data, judgement.joint, errors)
-        if answer.noise_rate is not None:
-            self.noise_rate_ = overall_noise_rate(data, open_question, answer.noise_rate)
+        self._set_noise_rate(data, judgement.level, answer, open_question)
 
     def _set_suggestions(self, data, judgement, quality, errors) -> None:
         """Name likely labels, as far as the method has any idea; a person knows best."""
-        for name in ("suggested_labels_", "corrected_labels_", "correction_proba_"):
+        for name in _SUGGESTIONS:
             vars(self).pop(name, None)
-        if judgement.predictions is not None:
-            best = np.where(errors, judgement.alternatives, judgement.predictions)
-            best = np.where(data.checked, data.verified, best)
-            self.suggested_labels_ = decode_labels(best, data.classes)
-            # Of labels that are not flagged, none is corrected.
-            corrected = np.where(errors | (data.codes < 0), best, data.codes)
-            self.corrected_labels_ = decode_labels(corrected, data.classes)
-        if judgement.corrections is not None:
-            best, proba = judgement.corrections, judgement.correction_proba
+        if judgement.predictions is None:
+            return
+        missing = data.codes < 0
+        suggested = np.where(errors, judgement.alternatives, judgement.predictions)
+        self._set_labels("suggested_labels_", data, suggested)
+        corrected = suggested if judgement.corrections is None else judgement.corrections
+        if judgement.posterior_labels is not None:
+            best, proba = judgement.posterior_labels, judgement.posterior_proba
             if hasattr(self, "_verdicts"):  # the quality knows more than the method did
                 other = (1 - quality) * judgement.alternative_proba
-                best = np.where(other > quality, judgement.alternatives, data.codes)
-                proba = np.fmax(other, quality)
-                best = np.where(np.isnan(proba), judgement.corrections, best)
-                proba = np.where(np.isnan(proba), judgement.correction_proba, proba)
-            kept = ~errors & (data.codes >= 0)
-            proba = np.where(kept & (best != data.codes), quality, proba)
-            best = np.where(kept, data.codes, best)
-            best = np.where(data.checked, data.verified, best)
-            self.corrected_labels_ = decode_labels(best, data.classes)
-            self.correction_proba_ = np.where(data.checked, 1.0, proba)
+                unknown = np.isnan(other)
+                best = np.where(
+                    unknown, best, np.where(other > quality, judgement.alternatives, data.codes)
+                )
+                proba = np.where(unknown, proba, np.fmax(other, quality))
+                corrected = best
+            self._set_labels("posterior_labels_", data, best)
+            self.posterior_proba_ = np.where(data.checked, 1.0, proba)
+        # Of labels that are not flagged, none is corrected.
+        self._set_labels(
+            "corrected_labels_", data, np.where(errors | missing, corrected, data.codes)
+        )
+
+    def _set_labels(self, name: str, data: LabelledData, codes: np.ndarray) -> None:
+        """Set an attribute of one label per row, the verified one where there is one."""
+        codes = np.where(data.checked, data.verified, codes)
+        setattr(self, name, decode_labels(codes, data.classes))
+
+    def _set_noise_rate(self, data, level, answer, open_question) -> None:
+        """Set the share of wrong labels, its interval, and how far it is to be relied on."""
+        rate, interval = answer.noise_rate, answer.noise_rate_interval
+        for name in ("noise_rate_interval_", "reliability_", "reliability_reason_"):
+            vars(self).pop(name, None)
+        if rate is None and level is not None:
+            rate, interval = level.rate, (level.low, level.high)
+        if rate is not None:
+            self.noise_rate_ = overall_noise_rate(data, open_question, rate)
+        if interval is None:
+            self.reliability_ = "limited"
+            self.reliability_reason_ = (
+                f"{type(self).__name__} estimates no interval of the share of wrong labels"
+            )
+            return
+        self.noise_rate_interval_ = tuple(
+            overall_noise_rate(data, open_question, end) for end in interval
+        )
+        if level is not None and not hasattr(self, "_verdicts"):
+            self.reliability_, self.reliability_reason_ = level.reliability, level.reason
+            return
+        low, high = self.noise_rate_interval_
+        self.reliability_ = "good" if high - low <= NARROW_INTERVAL else "limited"
+        self.reliability_reason_ = (
+            f"of {data.mass(data.checked):.0f} verified rows, the label is wrong in"
+            f" {data.mass(data.known_errors):.0f}; between {low:.1%} and {high:.1%} of the labels"
+            " are wrong"
+        )
 
     def _learn_from_verified(self, data, judgement, quality) -> np.ndarray:
         """Return the quality as verified rows teach it, if they can and nothing else wants it."""
@@ -254,8 +298,11 @@ class LabelErrorDetector(_NeedsLabels):
             counted = open_question & data.used
             weight = None if data.sample_weight is None else data.sample_weight[counted]
             cut = expected_count_cut(quality[counted], weight)
-            rate = np.average(1 - quality[counted], weights=weight) if counted.any() else 0.0
-            return Answer(open_question & (quality < cut), cut, noise_rate=float(rate))
+            rate = float(np.average(1 - quality[counted], weights=weight)) if counted.any() else 0.0
+            # As exactly as so many rows drawn at random would tell.
+            margin = 1.645 * np.sqrt((rate * (1 - rate) + 0.01) / data.mass(data.checked))
+            interval = max(rate - margin, 0.0), min(rate + margin, 1.0)
+            return Answer(open_question & (quality < cut), cut, None, rate, interval)
         return Answer(judgement.errors & open_question, judgement.cut)
 
     def _warn_of_rates(self, data, errors) -> None:

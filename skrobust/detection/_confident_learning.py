@@ -3,6 +3,7 @@
 import numpy as np
 
 from skrobust._base import Judgement
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._quality import QUALITY_METHODS, score_rows
 from skrobust.detection._rules import RULES, fit_rule
@@ -162,7 +163,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
 
         predictions = most_probable(proba, self._order)
         alternatives = most_probable(proba, self._order, without=given)
-        return Judgement(
+        judgement = Judgement(
             quality_of(data.codes),
             errors,
             np.where(judged, predictions, data.best_codes),
@@ -172,6 +173,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
             quality_of,
             pred_proba=proba,
         )
+        return add_corrections(judgement, data, given, proba, self._order)
 
     def _apply_rule(self, data, given, proba) -> np.ndarray:
         """Fit the rule to the rows that count and that nobody verified, and flag all rows."""
