@@ -7,7 +7,7 @@ rest, from missing labels to weights of zero, is the same for all.
 import dataclasses
 import warnings
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -25,6 +25,7 @@ from skrobust._threshold import (
 from skrobust.utils._data import LabelledData, check_labelled_data, heed_verdicts
 from skrobust.utils._labels import decode_labels, encode_labels_like
 from skrobust.utils._masses import lowest_mass_cut
+from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import (
     Features,
     Interval,
@@ -193,6 +194,7 @@ class LabelErrorDetector(_NeedsLabels):
         self.classes_ = data.classes
         self.label_quality_ = quality
         self.label_errors_ = errors
+        self._unverified = ~np.isnan(quality) & (data.verified < 0)
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         self.keep_weight_ = np.where(errors | (data.codes < 0), 0.0, weight)
         self.threshold_ = answer.cut
@@ -373,6 +375,42 @@ class LabelErrorDetector(_NeedsLabels):
         self.fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups)
         X, y = indexable(X, y)
         return safe_indexing(X, self.sample_indices_), safe_indexing(y, self.sample_indices_)
+
+    def suggest_verification(self, n_rows=30, *, random_state=None) -> np.ndarray:
+        """Suggest rows to verify, such that the share of wrong labels is known best afterwards.
+
+        Rows are drawn at random, each with a probability that is proportional to the standard
+        deviation of its label being right, by `label_quality_`, and a tenth of that of the most
+        doubtful rows at least (Neyman allocation). The most suspicious rows alone tell little
+        about all others.
+
+        Parameters
+        ----------
+        n_rows : int, default=30
+            Number of rows; fewer are returned if there are not so many.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draw. None draws fresh entropy.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_suggested,)
+            Positions of labelled rows that have a quality and are not verified, in rising order.
+
+        Raises
+        ------
+        ValueError
+            If `n_rows` is no positive integer.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_rows, Integral) or isinstance(n_rows, bool) or n_rows < 1:
+            raise ValueError(f"n_rows must be a positive integer, got {n_rows!r}.")
+        rows = np.flatnonzero(self._unverified)
+        if len(rows) <= n_rows:
+            return rows
+        quality = self.label_quality_[rows]
+        weight = np.maximum(np.sqrt(quality * (1 - quality)), 0.05)
+        rng = private_random_state(random_state)
+        return np.sort(rng.choice(rows, n_rows, replace=False, p=weight / weight.sum()))
 
     def detect(self, X, y) -> np.ndarray:
         """Flag labelled rows that were not in ``fit``.
