@@ -19,6 +19,29 @@ from skrobust.utils._sklearn import safe_indexing
 _MANY_UNITS = 100
 
 
+class FoldsByContent(int):
+    """A number of folds that are dealt by the content of rows, not by their place.
+
+    Sorted tables need no shuffling, and permuting rows permutes the folds.
+
+    Parameters
+    ----------
+    n_splits : int
+        Number of folds.
+    deal : int, default=0
+        Other numbers give other folds.
+    """
+
+    def __new__(cls, n_splits, deal=0):
+        folds = super().__new__(cls, n_splits)
+        folds.deal = deal
+        return folds
+
+    def place(self, n_units: int) -> np.ndarray:
+        """Shuffle the places of units that are numbered by their content."""
+        return np.random.RandomState(self.deal).permutation(n_units)
+
+
 def row_units(X, groups=None) -> np.ndarray:
     """Number the units that must not be split between training and test rows.
 
@@ -128,7 +151,9 @@ def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.
     if cv is None or isinstance(cv, (int, np.integer)):
         if cv is not None and cv < 2:
             raise ValueError(f"cv={cv!r} must be at least 2 folds.")
-        splits = _split_units(5 if cv is None else int(cv), X_used, codes[rows], groups_used)
+        n_splits = 5 if cv is None else int(cv)
+        by_content = cv if isinstance(cv, FoldsByContent) else None
+        splits = _split_units(n_splits, X_used, codes[rows], groups_used, by_content)
     else:
         splitter = check_cv(cv, y[rows], classifier=True)
         splits = list(splitter.split(X_used, y[rows], groups_used))
@@ -153,7 +178,7 @@ def _refuse_empty(folds, cv):
     return folds
 
 
-def _split_units(n_splits, X, codes, groups):
+def _split_units(n_splits, X, codes, groups, by_content):
     """Split rows into stratified folds that keep units whole."""
     units = row_units(X, groups)
     lone = lone_class_rows(units, codes)
@@ -165,7 +190,9 @@ def _split_units(n_splits, X, codes, groups):
     if groups is None or largest * n_splits * _MANY_UNITS <= len(testable):
         # Where every unit is a small part of a fold, stratify by the first row of each and let
         # the others follow: balancing units of different sizes takes long and gains little.
-        fold = _deal(codes[testable][first], first, n_splits)[inverse]
+        # Units are numbered in the order of their hashes.
+        position = first if by_content is None else by_content.place(len(first))
+        fold = _deal(codes[testable][first], position, n_splits)[inverse]
     else:
         fold = np.empty(len(testable), dtype=np.intp)
         splitter = StratifiedGroupKFold(n_splits)
