@@ -70,8 +70,10 @@ class EnsembleDetector(LabelErrorDetector):
         "companions" stands for several unlike models, each in the place of the last step of the
         first pipeline in the list: neighbours, a linear model, and forests where what reaches
         them is dense. None
-        needs a table of numbers and takes extremely randomised trees and random forests of
-        several degrees of smoothness, neighbours, and logistic regression; with more than
+        needs numeric features and takes extremely randomised trees and random forests of
+        several degrees of smoothness, neighbours, and logistic regression; with at least 64 dense
+        columns, as of images and embeddings, also quadratic logistic regression, kernel logistic
+        regression and quadratic discriminant analysis on principal components; with more than
         100 000 rows or missing values the forests only.
     weights : {"likelihood", "uniform"} or array-like of shape (n_estimators,), \
             default="likelihood"
@@ -87,9 +89,11 @@ class EnsembleDetector(LabelErrorDetector):
     n_rounds : int, default=2
         How many times evidence is gathered. In the second round and later the models do not
         learn from the labels that were flagged before, of each class at most half, and what they
-        say is pooled with what the noise leaves of the first round. 1 takes half the time.
+        say is pooled with what the noise leaves of the first round. Models with a weight below
+        0.01 in the first round are left out. 1 takes about half the time.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds of models that are not judged out of bag.
+        Folds of models that are not judged out of bag. For a number, folds are stratified and
+        depend on the content of rows, not on their order, and each round has others.
     threshold : float or threshold object, default=None
         Flag the rows whose quality is below this, instead of by `rule`.
     flag_fraction : float, default=None

@@ -5,6 +5,7 @@ from scipy import sparse
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from skrobust.detection._softmax_models import (
+    MANY_ALIKE,
     GaussianComponents,
     KernelLogisticRegression,
     QuadraticLogisticRegression,
@@ -20,8 +21,6 @@ NEIGHBORS = "neighbors"
 MANY_ROWS = 100_000
 # Columns among which trees with a wide choice look for a split; all, if there are fewer.
 _WIDE = 32
-# As many dense columns are often pixels or an embedding, and classes differ by how they interact.
-_MANY_ALIKE = 64
 # A table with a smaller share of entries that are not zero is handled as a sparse one.
 _FEW_FILLED = 0.05
 _N_TREES = 60
@@ -101,7 +100,7 @@ def default_members(X) -> list:
         others = []
     else:
         others = [ScaledLogisticRegression()]
-        if n_features >= _MANY_ALIKE and not sparse.issparse(X):
+        if n_features >= MANY_ALIKE and not sparse.issparse(X):
             others += [
                 QuadraticLogisticRegression(),
                 KernelLogisticRegression(),

@@ -6,11 +6,14 @@ from scipy.linalg import cholesky, eigh, qr, solve_triangular
 
 from skrobust.detection._softmax import SoftmaxClassifier
 
+# So many dense columns are often pixels or an embedding: they share a unit, each tells little, and
+# classes differ by how they interact.
+MANY_ALIKE = 64
 # More columns than this are not decomposed exactly.
 _MANY_COLUMNS = 1_000
 # Columns differ in unit where the largest scale is this many times the median one.
 _MIXED_UNITS = 10
-# Standardised columns with coefficients of this total variance are what the penalty expects.
+# Variance of the margin that the penalty of many standardised columns expects.
 _EXPECTED_VARIANCE = 8.0
 
 
@@ -48,8 +51,8 @@ class ScaledLogisticRegression(SoftmaxClassifier):
     Parameters
     ----------
     C : float or None, default=None
-        Inverse strength of the penalty. None is 1, and less for more than 8 dense columns, so
-        that the penalty expects the same variance of the margin for any number of columns.
+        Inverse strength of the penalty. None is 1, and for at least 64 dense columns 8 divided by
+        their number: the penalty then expects margins of the same variance for any number.
     """
 
     _accepts_sparse = True
@@ -61,7 +64,8 @@ class ScaledLogisticRegression(SoftmaxClassifier):
         self.center_, self.scale_ = column_scale(X, mass)
         if self.C is not None:
             return self.C
-        return 1.0 if sparse.issparse(X) else min(1.0, _EXPECTED_VARIANCE / X.shape[1])
+        alike = X.shape[1] >= MANY_ALIKE and not sparse.issparse(X)
+        return _EXPECTED_VARIANCE / X.shape[1] if alike else 1.0
 
     def _features(self, X):
         if sparse.issparse(X):
