@@ -21,9 +21,8 @@ from skrobust.noise._confident_joint import (
     mean_self_confidence,
 )
 from skrobust.utils._blocks import for_each_block, in_threads
-from skrobust.utils._labels import codes_for_columns
 from skrobust.utils._masses import MASS_SLACK, lowest_mass_cut, top_mass_cut
-from skrobust.utils._proba import as_proba
+from skrobust.utils._proba import match_proba
 from skrobust.utils._sklearn import check_sample_weight
 
 RULES = (
@@ -115,9 +114,7 @@ def find_label_errors(
     array([False, False,  True, False, False, False])
     """
     check_rule(rule)
-    pred_proba = as_proba(pred_proba)
-    codes = codes_for_columns(y, pred_proba.shape[1], classes=classes)
-    as_proba(pred_proba, len(codes))
+    codes, pred_proba = match_proba(y, pred_proba, classes=classes)
     weight = None if sample_weight is None else check_sample_weight(sample_weight, codes)
     return fit_rule(rule, codes, pred_proba, weight=weight, n_jobs=n_jobs)[1]
 

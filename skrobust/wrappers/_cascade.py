@@ -19,7 +19,9 @@ from skrobust.evidence._out_of_fold import (
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._masses import MASS_SLACK
 from skrobust.utils._parallel import stream
+from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import private_random_state, set_missing_random_states
+from skrobust.utils._scoring import LabelledScore
 from skrobust.utils._sklearn import (
     Features,
     HasMethods,
@@ -33,7 +35,7 @@ from skrobust.utils._weights import fit_rows
 from skrobust.wrappers._wrapper_base import ModelsWrapper, estimator_has, given_or
 
 
-class CascadeClassifier(ClassifierMixin, ModelsWrapper):
+class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
     """Ask an accurate, slow classifier only about the rows that a fast one is unsure of.
 
     Both are trained on all rows. In predictions, the fast one answers unless its uncertainty is
@@ -295,7 +297,7 @@ class CascadeClassifier(ClassifierMixin, ModelsWrapper):
         X, proba, called = self._ask(X)
         labels = self.classes_[proba.argmax(axis=1)]
         if len(called):
-            labels[called] = self.accurate_estimator_.predict(safe_indexing(X, called))
+            labels[called] = predict_column(self.accurate_estimator_, safe_indexing(X, called))
         return labels
 
     @available_if(estimator_has("predict_proba", "accurate_estimator"))

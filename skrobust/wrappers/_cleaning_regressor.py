@@ -6,12 +6,13 @@ from sklearn.linear_model import Ridge
 
 from skrobust.detection import ResidualDetector
 from skrobust.utils._rows import is_numeric
+from skrobust.utils._scoring import TargetScore
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._targets import check_target_data, check_targets
 from skrobust.wrappers._cleaning_base import BaseCleaning
 
 
-class CleaningRegressor(RegressorMixin, BaseCleaning):
+class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
     """Find the wrong targets, deal with them, and train a regressor on the result.
 
     .. versionadded:: 0.1

@@ -20,6 +20,7 @@ from skrobust.noise._resolve import (
 )
 from skrobust.utils._cached_fit import fit_judge, say_all
 from skrobust.utils._data import check_labelled_data
+from skrobust.utils._predictions import predict_column
 from skrobust.utils._rows import is_numeric
 from skrobust.utils._sklearn import (
     Features,
@@ -423,7 +424,7 @@ default=None
         """
         check_is_fitted(self)
         if self.method != "posterior":
-            return self.estimator_.predict(X)
+            return predict_column(self.estimator_, X)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     @available_if(estimator_has("predict_proba"))

@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skrobust.evidence._out_of_fold import predict_columns
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import encode_labels_like
+from skrobust.utils._predictions import predict_column
 from skrobust.utils._sklearn import fit_context
 from skrobust.wrappers._aggregation import aggregate_sources
 from skrobust.wrappers._source_robust_base import BaseSourceRobust
@@ -200,7 +201,7 @@ default="nna_median"
         if hasattr(estimator, "predict_proba"):
             return predict_columns(estimator, X, self.classes_)
         name = f"{type(estimator).__name__}.predict(X)"
-        votes = encode_labels_like(estimator.predict(X), self.classes_, name=name)
+        votes = encode_labels_like(predict_column(estimator, X), self.classes_, name=name)
         return np.eye(len(self.classes_))[votes]
 
     def _aggregate(self, X) -> np.ndarray:

@@ -4,13 +4,14 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import Ridge
 
+from skrobust.utils._scoring import TargetScore
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._targets import check_target_data
 from skrobust.wrappers._aggregation import aggregate_sources
 from skrobust.wrappers._source_robust_base import BaseSourceRobust
 
 
-class SourceRobustRegressor(RegressorMixin, BaseSourceRobust):
+class SourceRobustRegressor(TargetScore, RegressorMixin, BaseSourceRobust):
     """Train a regressor on targets from several sources, some of which may be arbitrarily wrong.
 
     Sources are sensors, sites, batches: whatever a target comes from. One regressor is trained
