@@ -24,6 +24,7 @@ from skrobust._threshold import (
 from skrobust.utils._data import LabelledData, check_labelled_data, heed_verdicts
 from skrobust.utils._labels import decode_labels, encode_labels_like
 from skrobust.utils._masses import lowest_mass_cut
+from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._sklearn import (
     Features,
     Interval,
@@ -132,10 +133,10 @@ class LabelErrorDetector(_NeedsLabels):
             Given labels: text, integers, bools, whole floats. None, NaN and blank text are
             missing labels, which are never fitted on and get a suggestion.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. Where they agree with
-            `y`, the row is trusted: never flagged, quality 1. Where they do not, it is a known
-            error: flagged, quality 0, with the verified label as the suggestion. Models learn
-            from verified labels.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. Where they agree with `y`, the row is trusted: never flagged,
+            quality 1. Where they do not, it is a known error: flagged, quality 0, with the verified
+            label as the suggestion. Models learn from verified labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, used in every fit and count. An integer weight counts as so many equal
             rows; rows of weight zero are not learned from.
@@ -187,7 +188,7 @@ class LabelErrorDetector(_NeedsLabels):
         self.keep_weight_ = np.where(errors | (data.codes < 0), 0.0, weight)
         self.threshold_ = answer.cut
         self.sample_indices_ = np.flatnonzero(~errors & (data.codes >= 0))
-        self._set_noise(data, judgement.joint, errors)
+        self._set_noise(data, judgement, errors)
         if answer.noise_rate is not None:
             self.noise_rate_ = overall_noise_rate(data, open_question, answer.noise_rate)
 
@@ -273,9 +274,12 @@ class LabelErrorDetector(_NeedsLabels):
                 stacklevel=5,
             )
 
-    def _set_noise(self, data, joint, errors) -> None:
+    def _set_noise(self, data, judgement, errors) -> None:
         """Estimate how much is wrong, counting what is known exactly."""
-        labelled = data.codes >= 0
+        joint, labelled = judgement.joint, data.codes >= 0
+        overwritten = _look_overwritten(data, judgement)
+        if overwritten:
+            warn_of_overwritten(data)
         vars(self).pop("transition_matrix_", None)
         if joint is None:
             self.noise_rate_ = data.mass(errors) / max(data.mass(labelled), 1e-300)
@@ -285,9 +289,11 @@ class LabelErrorDetector(_NeedsLabels):
         weight = None if data.sample_weight is None else data.sample_weight[checked]
         n_classes = len(data.classes)
         pairs = data.codes[checked] * n_classes + data.verified[checked]
-        joint += np.bincount(pairs, weights=weight, minlength=n_classes**2).reshape(joint.shape)
-        total = joint.sum()
-        self.noise_rate_ = float(1 - np.trace(joint) / total) if total > 0 else 0.0
+        known = np.bincount(pairs, weights=weight, minlength=n_classes**2).reshape(joint.shape)
+        total = joint.sum() + known.sum()
+        right = np.trace(joint) + np.trace(known)
+        self.noise_rate_ = float(1 - right / total) if total > 0 else 0.0
+        joint += 0 if overwritten else known
         true_mass = joint.sum(axis=0)
         transition = np.eye(n_classes)
         seen = true_mass > 0
@@ -371,6 +377,14 @@ class LabelErrorDetector(_NeedsLabels):
         raise TypeError(f"{type(self).__name__} cannot judge rows that were not in fit.")
 
 
+def _look_overwritten(data: LabelledData, judgement: Judgement) -> bool:
+    """Whether labels of verified rows were overwritten, by the method's own flags and quality."""
+    others = data.used & data.given & ~data.checked
+    rate = data.mass(others & judgement.errors) / max(data.mass(others), 1e-300)
+    quality = np.asarray(judgement.quality, dtype=np.float64)
+    return labels_look_overwritten(data, -quality, rate)
+
+
 def _keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarray) -> None:
     """Unflag the best rows of a class that would have none left."""
     counted = data.used & (data.codes >= 0)
@@ -404,8 +418,9 @@ class Reweighter(_NeedsLabels):
         y : array-like of shape (n_samples,)
             Given labels, some perhaps missing.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. A row that has one is
-            weighed with that label: train on it, and not on the one in `y`.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. A row that has one is weighed with that label: train on it, and
+            not on the one in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights that the rows had before.
 
@@ -457,7 +472,8 @@ class TransitionEstimator(_NeedsLabels):
         y : array-like of shape (n_samples,)
             Given labels, some perhaps missing.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
 

@@ -221,10 +221,10 @@ class ResidualDetector(TargetDetector):
             Given targets. None and NaN are missing targets, which are never fitted on and get a
             suggestion.
         verified_labels : array-like of shape (n_samples,), default=None
-            Targets as checked by a person, NaN where nobody looked. Where they agree with `y`,
-            up to rounding, the row is trusted: never flagged, quality 1. Where they do not, it
-            is a known error: flagged, quality 0, with the verified target as the suggestion.
-            Models learn from verified targets.
+            Targets as checked by a person, NaN where nobody looked; `y` stays as it was given, not
+            overwritten by them. Where they agree with `y`, up to rounding, the row is trusted:
+            never flagged, quality 1. Where they do not, it is a known error: flagged, quality 0,
+            with the verified target as the suggestion. Models learn from verified targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, used in every fit and count. An integer weight counts as so many equal
             rows; rows of weight zero are not learned from.

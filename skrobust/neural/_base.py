@@ -247,8 +247,8 @@ class BaseNeuralClassifier(PredictsByNet, LabelledScore, ClassifierMixin, BaseEs
             out only where X is a data set that has them: as its `targets`, or in its items, all of
             which are read then before the training.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. They are trained on
-            instead of those in `y`.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are trained on instead of those in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights. Those of a batch multiply its losses.
         target_proba : array-like of shape (n_samples, n_classes), default=None

@@ -21,6 +21,7 @@ from skrobust.noise._consensus_moments import (
     solve_consensus,
 )
 from skrobust.noise._known_pairs import check_counted, known_pairs
+from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._warnings import LabelNoiseWarning
@@ -196,6 +197,10 @@ class NeighborTransition(TransitionEstimator):
             consensus, n_starts=self.n_starts, random_state=random_state
         )
         known = known_pairs(data)
+        surprise = neighbor_disagreement(given, units, neighborhood.graph)
+        if labels_look_overwritten(data, surprise, 1 - prior @ transition.diagonal()):
+            warn_of_overwritten(data)
+            known = np.zeros_like(known)
         if known.any():
             known /= data.mass(given.used)
             _, prior, transition = _refine(consensus, prior, transition, known)
@@ -220,6 +225,16 @@ class NeighborTransition(TransitionEstimator):
             samples.append(align_classes(*sample, transition)[1])
         tail = (1 - _CONFIDENCE) / 2
         return np.quantile(samples, [tail, 1 - tail], axis=0)
+
+
+def neighbor_disagreement(data, units, graph) -> np.ndarray:
+    """Whether the nearest other row has another given label; NaN where there is none."""
+    label = np.asarray(units.class_mass(data).argmax(axis=1)).ravel()
+    some = np.flatnonzero(np.diff(graph.indptr))
+    nearest = np.full(graph.shape[0], -1)
+    nearest[some] = label[graph.indices[graph.indptr[some]]]
+    nearest = nearest[units.of_row]
+    return np.where((nearest < 0) | (data.codes < 0), np.nan, nearest != data.codes)
 
 
 def _refine(consensus, prior, transition, known):

@@ -115,6 +115,8 @@ def number_column(column, name: str) -> np.ndarray:
     values, missing = split_column(column, name)
     if values.dtype.kind == "O":
         try:
+            if any(isinstance(value, (str, bytes)) for value in values[~missing]):
+                raise ValueError  # "1e3" may be a name
             values = np.where(missing, np.nan, values).astype(np.float64)
         except (TypeError, ValueError):
             raise ValueError(f"{name} must be numbers, got a column of objects.") from None

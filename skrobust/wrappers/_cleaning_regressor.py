@@ -114,8 +114,8 @@ class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
         y : array-like of shape (n_samples,)
             Given targets. Rows whose target is None or NaN are not trained on.
         verified_labels : array-like of shape (n_samples,), default=None
-            Targets as checked by a person, missing where nobody looked. They are trained on
-            instead of those in `y`.
+            Targets as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are trained on instead of those in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights for every fit. An integer weight counts as so many equal rows.
         groups : array-like of shape (n_samples,), default=None

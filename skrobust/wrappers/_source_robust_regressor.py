@@ -126,8 +126,8 @@ default="nna_median"
             source, which nothing can be compared with; a :class:`LabelNoiseWarning
             <skrobust.utils.LabelNoiseWarning>` says so.
         verified_labels : array-like of shape (n_samples,), default=None
-            Targets as checked by a person, missing where nobody looked. They are trained on
-            instead of those in `y`.
+            Targets as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are trained on instead of those in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights for every fit. An integer weight counts as so many equal rows.
         **params : dict

@@ -219,7 +219,8 @@ def test_other_names_of_columns_are_refused(names):
 
 
 def test_probabilities_of_text_and_gaps_are_refused():
-    gap = PROBA.astype("Float64").mask(np.arange(40)[:, None] == 3)
+    gap = PROBA.astype("Float64")
+    gap.iloc[3, 0] = pd.NA
     with pytest.raises(ValueError, match="NaN or infinite entry in row 3"):
         find_label_errors(GIVEN, gap)
     with pytest.raises(ValueError, match="pred_proba must be numbers"):
