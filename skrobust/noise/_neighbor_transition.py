@@ -53,10 +53,10 @@ class NeighborTransition(TransitionEstimator):
     scale : {"auto", "rank", "standard"} or None, default="auto"
         What becomes of the columns first: "rank" replaces values by the share of rows with lower
         ones, "standard" makes mean 0 and standard deviation 1, None takes columns as they are.
-        If `metric` is "auto" too, either Euclidean distances of ranks or cosine distances of the
-        columns as they are, whichever neighbours foretell the given labels better; for sparse
-        tables of more than 100 columns, the latter. Otherwise None goes with the cosine distance
-        and "rank" with the others.
+        If `metric` is "auto" too, Euclidean distances of ranks, or cosine or Euclidean distances
+        of the columns as they are, whichever neighbours predict the given labels best; for sparse
+        matrices of more than 100 columns, cosine distances. Otherwise None goes with the cosine
+        distance and "rank" with the others.
     algorithm : {"auto", "exact", "approximate"}, default="auto"
         How to search for neighbours. "approximate" needs pynndescent, which
         ``pip install "skrobust[ann]"`` brings. "auto" is exact up to 100 000 distinct rows.
