@@ -170,6 +170,14 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
             pred_proba=proba,
         )
 
+    def gather_proba(self, data) -> np.ndarray:
+        """Gather out-of-sample probabilities only, for a detector that looks at several."""
+        return self._gather(data).pred_proba
+
+    def predict_proba_of(self, X, classes) -> np.ndarray:
+        """Predict the probabilities of new rows by the models that were kept."""
+        return self._predict_mean(X, classes)
+
     def _apply_rule(self, data, given, proba) -> np.ndarray:
         """Fit the rule to the rows that count and that nobody verified, and flag all rows."""
         best = np.where(data.used & (given >= 0), data.best_codes, -1)

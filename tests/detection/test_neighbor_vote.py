@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy import sparse
 from numpy.testing import assert_array_equal
+from scipy import sparse
 from sklearn.datasets import make_blobs
 from sklearn.neighbors import KNeighborsTransformer
 from sklearn.pipeline import make_pipeline
