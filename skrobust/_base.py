@@ -200,6 +200,9 @@ class LabelErrorDetector(_NeedsLabels):
             best = np.where(errors, judgement.alternatives, judgement.predictions)
             best = np.where(data.checked, data.verified, best)
             self.suggested_labels_ = decode_labels(best, data.classes)
+            # Of labels that are not flagged, none is corrected.
+            corrected = np.where(errors | (data.codes < 0), best, data.codes)
+            self.corrected_labels_ = decode_labels(corrected, data.classes)
         if judgement.corrections is not None:
             best, proba = judgement.corrections, judgement.correction_proba
             if hasattr(self, "_verdicts"):  # the quality knows more than the method did
@@ -208,6 +211,9 @@ class LabelErrorDetector(_NeedsLabels):
                 proba = np.fmax(other, quality)
                 best = np.where(np.isnan(proba), judgement.corrections, best)
                 proba = np.where(np.isnan(proba), judgement.correction_proba, proba)
+            kept = ~errors & (data.codes >= 0)
+            proba = np.where(kept & (best != data.codes), quality, proba)
+            best = np.where(kept, data.codes, best)
             best = np.where(data.checked, data.verified, best)
             self.corrected_labels_ = decode_labels(best, data.classes)
             self.correction_proba_ = np.where(data.checked, 1.0, proba)

@@ -68,6 +68,9 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable label: mostly the given one, but another one in every flagged row and
         in some that the rule does not flag. The verified label where there is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)

@@ -80,6 +80,9 @@ class DensityDetector(ProbaDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable label; in flagged rows, of the others. The verified label where there
         is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -198,7 +201,8 @@ class DensityDetector(ProbaDetector):
     def _gather_from(self, estimator, data, used) -> tuple[Evidence, list]:
         """Fit densities to some rows, and judge all, each without its fold."""
         y = data.classes[np.maximum(data.best_codes, 0)]
-        folds = make_folds(self.cv, data.X, y, data.best_codes, used, data.groups)
+        known = used, data.groups, data.sample_weight
+        folds = make_folds(self.cv, data.X, y, data.best_codes, *known)
         evidence = gather_out_of_fold(
             estimator,
             data.X,

@@ -102,6 +102,9 @@ class EnergyDetector(ProbaDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable label, another than the given one in every flagged row. Of little worth
         in an open-set row. The verified label where there is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -223,7 +226,8 @@ class EnergyDetector(ProbaDetector):
                 " that there are no logits to look at."
             )
         y = data.classes[np.maximum(data.best_codes, 0)]
-        folds = make_folds(self.cv, data.X, y, data.best_codes, data.used, data.groups)
+        known = data.used, data.groups, data.sample_weight
+        folds = make_folds(self.cv, data.X, y, data.best_codes, *known)
         model = clone(self._get_estimator())
         set_missing_random_states(model, random_state)
         weight, fit_params = self._route(model, data)

@@ -110,10 +110,11 @@ class EnsembleDetector(LabelErrorDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable true label; another than the given one in every flagged row.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The most probable true label when the given one is part of what is known: in some of the
-        flagged rows this is still the given one, though doubtful.
+        The labels after correction: of flagged rows, the most probable true label when the given
+        one is part of what is known, which may still be the given one, though doubtful; the
+        given label of rows that are not flagged; the prediction for rows without a label.
     correction_proba_ : ndarray of shape (n_samples,)
-        How probable that label is.
+        Estimated probability of these labels.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -470,7 +471,8 @@ def _hidden(data, given, judge, true_proba, right) -> np.ndarray:
     flagged = judge.flag(true_proba, given, quality) & data.used & (data.verified < 0)
     if not flagged.any():
         return flagged
-    units = row_units(data.X, data.groups)
+    labels = np.where(data.used, data.best_codes, -1)
+    units = row_units(data.X, labels, data.groups, data.sample_weight)
     hidden = flagged.copy()
     for k in np.unique(given[flagged]):
         rows = data.used & (data.best_codes == k)

@@ -105,6 +105,9 @@ class NegativeClassDetector(ProbaDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The class that both witnesses together find most likely; in flagged rows, of the others.
         The verified label where there is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -228,7 +231,7 @@ class NegativeClassDetector(ProbaDetector):
         proba = self._gather(data).pred_proba.astype(np.float64, copy=False)
         graph = neighborhood.graph
         class_mass = units.class_mass(data)
-        shares = vote_shares(graph, class_mass)[units.of_row]
+        shares = units.per_row(vote_shares(graph, class_mass))
         judged = ~np.isnan(proba[:, 0]) & judged_rows(data, units, graph)
         proba[~judged] = 1 / len(data.classes)
         witness = (proba + shares) / 2

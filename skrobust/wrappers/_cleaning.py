@@ -238,7 +238,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         corrected = getattr(detector, "corrected_labels_", None)
         if corrected is None:
             return "suggested_labels_", self._suggestions(detector), None
-        return "corrected_labels_", corrected, detector.correction_proba_
+        return "corrected_labels_", corrected, getattr(detector, "correction_proba_", None)
 
     def _may_weigh(self, estimator, data, fit_params):
         """Corrected labels count by how sure they are, if nothing speaks against weights."""
@@ -264,6 +264,6 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
 
 def _taught_labels(detector):
     """What labels are, and how probably, as verified rows teach; None if they teach nothing."""
-    if not hasattr(detector, "_verdicts") or not hasattr(detector, "corrected_labels_"):
+    if not hasattr(detector, "_verdicts") or not hasattr(detector, "correction_proba_"):
         return None
     return detector.corrected_labels_, detector.correction_proba_
