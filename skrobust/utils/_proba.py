@@ -84,6 +84,32 @@ def match_proba(y, pred_proba, *, classes=None) -> tuple[np.ndarray, np.ndarray]
     return codes, proba
 
 
+def column_classes(y, pred_proba, classes=None) -> np.ndarray:
+    """The label that each column of probabilities stands for, as :func:`match_proba` orders them.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels.
+    pred_proba : array-like or DataFrame of shape (n_samples, n_classes)
+        Probabilities.
+    classes : array-like of shape (n_classes,), default=None
+        What is known of it.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        Labels; integers from 0 on where labels are column numbers.
+    """
+    if classes is not None:
+        return np.asarray(classes)
+    names = column_names(pred_proba)
+    if names is not None:
+        return _classes_of_names(y, names)
+    distinct, n_columns = encode_labels(y)[1], np.shape(pred_proba)[1]
+    return distinct if len(distinct) == n_columns else np.arange(n_columns)
+
+
 def column_names(frame) -> list | None:
     """Names of the columns of a data frame; None where they just count the columns."""
     if frame_columns(frame) is None:
