@@ -68,12 +68,8 @@ class ClassLimits:
             n_others = max(np.count_nonzero(joint[k]) - 1.0, 1.0)
             row = np.maximum(joint[k] - missing[k] / n_others, 0)
             # Whole rows can be removed only in whole numbers: what is left of a fraction stays.
-            whole = masses.dtype.kind == "i" and self.least == 1
-            counts = counts if whole else counts.astype(np.float64)
-            counts[k] = np.floor(row) if whole else row
+            counts[k] = np.floor(row) if masses.dtype.kind == "i" else row
         np.fill_diagonal(counts, diagonal)
-        if self.least > 1 and masses.dtype.kind == "i":
-            counts = round_keeping_row_totals(np.ascontiguousarray(counts.T)).T
         return counts if self.wanted is None else self._as_wanted(counts, masses)
 
     def _as_wanted(self, counts, masses) -> np.ndarray:
