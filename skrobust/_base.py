@@ -11,7 +11,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import indexable
+from sklearn.utils import check_consistent_length, indexable
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust._threshold import (
@@ -22,6 +22,8 @@ from skrobust._threshold import (
     overall_noise_rate,
 )
 from skrobust.utils._data import LabelledData, check_labelled_data, heed_verdicts
+from skrobust.utils._detector_report import DetectorReport
+from skrobust.utils._judgement import check_judgement, class_cuts, class_fractions
 from skrobust.utils._labels import decode_labels, encode_labels_like
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
@@ -96,7 +98,7 @@ class _NeedsLabels(BaseEstimator):
         return tags
 
 
-class LabelErrorDetector(_NeedsLabels):
+class LabelErrorDetector(DetectorReport, _NeedsLabels):
     """Base class of all detectors of label errors.
 
     A subclass writes ``_judge(data)``, which takes a validated
@@ -117,7 +119,7 @@ class LabelErrorDetector(_NeedsLabels):
 
     _parameter_constraints: dict = {
         "threshold": [None, Interval(Real, 0, 1, closed="both"), LabelQualityThreshold],
-        "flag_fraction": [None, Interval(Real, 0, 1, closed="left")],
+        "flag_fraction": [None, Interval(Real, 0, 1, closed="left"), dict],
         "max_flag_rate": [None, Interval(Real, 0, 1, closed="both")],
     }
 
@@ -158,10 +160,14 @@ class LabelErrorDetector(_NeedsLabels):
         data = check_labelled_data(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
+        if isinstance(self.flag_fraction, dict):
+            class_fractions(self.flag_fraction, data.classes)  # may say no, before any work
         features = Features(data.X)
         judgement = self._judge(data)
+        check_judgement(judgement, data.n_samples, len(data.classes), type(self).__name__)
         features.record(self)
         self._conclude(data, judgement)
+        self._remember_rows(y, decode_labels(data.codes, data.classes))
         return self
 
     def _judge(self, data: LabelledData) -> Judgement:
@@ -234,7 +240,8 @@ class LabelErrorDetector(_NeedsLabels):
 
     def _flag(self, data, judgement, quality, open_question) -> Answer:
         """Flag rows by the method's own rule or by what the user asked for instead."""
-        vars(self).pop("fitted_threshold_", None)
+        for name in ("fitted_threshold_", "class_thresholds_"):
+            vars(self).pop(name, None)
         if isinstance(self.threshold, LabelQualityThreshold):
             self.fitted_threshold_ = clone(self.threshold)
             answer = self.fitted_threshold_.select(
@@ -246,6 +253,13 @@ class LabelErrorDetector(_NeedsLabels):
         if self.flag_fraction is not None:
             counted = open_question if data.sample_weight is None else open_question & data.used
             weight = None if data.sample_weight is None else data.sample_weight[counted]
+            if isinstance(self.flag_fraction, dict):
+                fractions = class_fractions(self.flag_fraction, data.classes)
+                self.class_thresholds_ = class_cuts(
+                    fractions, quality[counted], data.codes[counted], weight
+                )
+                cuts = self.class_thresholds_[np.maximum(data.codes, 0)]
+                return Answer(open_question & (quality < cuts), None)
             mass = self.flag_fraction * data.mass(counted)
             cut = lowest_mass_cut(quality[counted], mass, weight)
             # The cut itself is flagged, so that the threshold lies just above it.
@@ -376,8 +390,24 @@ class LabelErrorDetector(_NeedsLabels):
         quality = np.array(quality, dtype=np.float64)
         if hasattr(self, "_verdicts"):
             quality = judge_new_by_verdicts(self._verdicts, X, quality, codes)
+        if hasattr(self, "class_thresholds_"):
+            flagged = quality < self.class_thresholds_[np.maximum(codes, 0)]
+            return np.where(codes < 0, np.nan, quality), flagged & (codes >= 0)
         threshold = getattr(self, "fitted_threshold_", None)
         return judge_new_labels(threshold, self.threshold_, quality, codes, errors)
+
+    def _other_labels(self, y) -> np.ndarray:
+        """Another label than the given one for each row, of all others in turn."""
+        codes, n_classes = encode_labels_like(y, self.classes_, name="y"), len(self.classes_)
+        other = (codes + 1 + np.arange(len(codes)) % (n_classes - 1)) % n_classes
+        return decode_labels(np.where(codes >= 0, other, -1), self.classes_)
+
+    def _is_wrong(self, y, true_labels) -> tuple[np.ndarray, np.ndarray]:
+        """Rows whose label is wrong, and rows of which that is known."""
+        codes = encode_labels_like(y, self.classes_, name="y")
+        truth = encode_labels_like(true_labels, self.classes_, name="true_labels")
+        check_consistent_length(codes, truth)
+        return codes != truth, (codes >= 0) & (truth >= 0)
 
     def _judge_new(self, X, codes):
         raise TypeError(f"{type(self).__name__} cannot judge rows that were not in fit.")

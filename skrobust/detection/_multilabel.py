@@ -243,6 +243,7 @@ class MultilabelDetector(TargetDetector):
         if self.store_estimators:
             self.estimators_ = evidence.estimators
         self._conclude(data, evidence.pred_proba)
+        self._remember_rows(y, np.where(data.given, data.codes, np.nan))
         return self
 
     def _gather(self, data):

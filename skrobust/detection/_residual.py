@@ -247,6 +247,7 @@ class ResidualDetector(TargetDetector):
         evidence, cut = self._judge(data, models)
         features.record(self)
         self._conclude(data, evidence, cut)
+        self._remember_rows(y, data.y)
         return self
 
     def _make_models(self, data):
