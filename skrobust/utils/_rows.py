@@ -109,6 +109,14 @@ def as_numbers(X, dtype):
     return X
 
 
+def is_plain_numeric(X) -> bool:
+    """Whether X is a table of numbers that are finite or missing, as detectors of ours need."""
+    if not is_numeric(X):
+        return False
+    values = as_numbers(X, np.float64)
+    return not np.isinf(values.data if sparse.issparse(values) else values).any()
+
+
 def _with_small_indices(X):
     """Number the entries of a sparse matrix by 32 bits, if that is enough."""
     X = X.tocsr()

@@ -5,7 +5,7 @@ from sklearn.base import RegressorMixin, clone
 from sklearn.linear_model import Ridge
 
 from skrobust.detection import ResidualDetector
-from skrobust.utils._rows import is_numeric
+from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._scoring import TargetScore
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._targets import check_target_data, check_targets
@@ -96,7 +96,7 @@ class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
         """Make the detector to fit, with the parameters that were given to this wrapper."""
         if self.detector is not None:
             detector = clone(self.detector)
-        elif is_numeric(X):
+        elif is_plain_numeric(X):
             detector = ResidualDetector()
         else:
             detector = ResidualDetector(clone(self._get_estimator()))

@@ -21,7 +21,7 @@ from skrobust.noise._resolve import (
 from skrobust.utils._cached_fit import fit_judge, say_all
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._predictions import predict_column
-from skrobust.utils._rows import is_numeric
+from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import (
     Features,
     HasMethods,
@@ -319,7 +319,7 @@ default=None
     def _fit_weighed(self, estimator, data, fit_params) -> None:
         """Train on rows weighed by how likely their labels are right, against being given."""
         evidence = self.evidence
-        if evidence is None and not is_numeric(data.X):
+        if evidence is None and not is_plain_numeric(data.X):
             evidence = self._get_estimator()
         reweighter = ImportanceReweighter(
             self.transition,
