@@ -12,7 +12,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.utils._parallel import one_blas_thread
+from skrobust.utils._predictions import predict_column
 from skrobust.utils._rows import as_numbers, is_numeric
+from skrobust.utils._scoring import LabelledScore
 from skrobust.utils._sklearn import HasMethods, routing_enabled, safe_indexing
 from skrobust.utils._weights import index_fit_params, weight_fit_params
 
@@ -199,7 +201,7 @@ class BaseWrapper(ModelsWrapper):
             Predictions.
         """
         check_is_fitted(self)
-        return self.estimator_.predict(X)
+        return predict_column(self.estimator_, X)
 
 
 def fit_rows(estimator, data, rows, targets, weight, fit_params, *, needs_weight=False):
@@ -292,7 +294,7 @@ def _let_complain(estimator, data, kept) -> None:
         estimator.predict(safe_indexing(data.X, rows[bad[:1]]))
 
 
-class ClassifierWrapper(ClassifierMixin):
+class ClassifierWrapper(LabelledScore, ClassifierMixin):
     """What a wrapper around a classifier has more than any other.
 
     It stands before :class:`BaseWrapper`. ``fit`` sets ``classes_``.
