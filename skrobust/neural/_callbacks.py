@@ -7,7 +7,17 @@ from skorch.callbacks import Callback
 _RAMP = 10
 
 
-class BestEpoch(Callback):
+# An epoch is better if its score is by more than this share, which is rounding.
+_ROUNDING = 1e-9
+
+
+class Internal(Callback):
+    """A callback that does not read the losses of batches, which then are not recorded."""
+
+    reads_batches = False
+
+
+class BestEpoch(Internal):
     """Keeps the weights of the best epoch on the validation rows, and stops when it is long past.
 
     Parameters
@@ -17,34 +27,54 @@ class BestEpoch(Callback):
         right ones does, while their loss rewards models that believe in wrong labels less.
     patience : int or None
         Stop when so many epochs were not better. None never stops.
+    tolerance : float
+        Standard errors of the best accuracy by which an epoch may be worse and still be as good.
+        If positive, the last epoch is kept if it is as good as the best one, and `patience`
+        counts epochs in a row that are not.
     """
 
-    def __init__(self, monitor="accuracy", patience=None):
+    def __init__(self, monitor="accuracy", patience=None, tolerance=0.0):
         self.monitor = monitor
         self.patience = patience
+        self.tolerance = tolerance
 
     def on_train_begin(self, net, **kwargs):
         """Forget former trainings."""
         self.best_epoch_, self.best_score_, self._weights = None, -float("inf"), None
+        self._n_worse = 0
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
         """Compare."""
         score = net.history[-1, f"valid_{self.monitor}"]
         score = -score if self.monitor == "loss" else score
-        if self.best_epoch_ is None or score > self.best_score_:
+        margin = 0.0 if self.best_epoch_ is None else _ROUNDING * max(1.0, abs(self.best_score_))
+        if score > self.best_score_ + margin:
             self.best_epoch_, self.best_score_ = len(net.history), score
-            self._weights = {k: v.clone() for k, v in net.best_state().items()}
-        elif self.patience is not None and len(net.history) - self.best_epoch_ >= self.patience:
+            self._weights = {k: v.clone() for k, v in net.module_.state_dict().items()}
+            self._n_worse = 0
+            return
+        slack = self.tolerance * self._standard_error(dataset_valid)
+        worse = not slack or score < self.best_score_ - slack - margin
+        self._n_worse = self._n_worse + 1 if worse else 0
+        if self.patience is not None and self._n_worse >= self.patience:
             net.stop_ = True
 
+    def _standard_error(self, rows) -> float:
+        """Compute that of the best accuracy, one right and one wrong row added."""
+        if self.monitor == "loss":
+            return 0.0
+        n_rows = len(rows) + 2
+        share = (self.best_score_ * len(rows) + 1) / n_rows
+        return (share * (1 - share) / n_rows) ** 0.5
+
     def on_train_end(self, net, **kwargs):
-        """Go back to the best epoch."""
-        if self._weights is not None:
+        """Go back to the best epoch, unless the last one is as good."""
+        if self._weights is not None and (self._n_worse or not self.tolerance):
             net.module_.load_state_dict(self._weights)
-            self._weights = None
+        self._weights = None
 
 
-class WeightAverage(Callback):
+class WeightAverage(Internal):
     """Keeps an exponential moving average of the weights, which predicts instead of the last ones.
 
     Parameters
@@ -64,8 +94,15 @@ class WeightAverage(Callback):
         """Go on from the weights that were trained last, not from their average."""
         if self._swapped:
             self.swap(net.module_)
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Start from the weights, which may have been loaded by now."""
         if self.state_ is None:
             self.state_ = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
+
+    def forget(self):
+        """Start anew with the next epoch."""
+        self.state_, self._n_steps, self._swapped = None, 0, False
 
     @torch.no_grad()
     def on_batch_end(self, net, training=False, **kwargs):
@@ -86,6 +123,8 @@ class WeightAverage(Callback):
     @torch.no_grad()
     def swap(self, module) -> None:
         """Exchange the average and the weights."""
+        if self.state_ is None:
+            return
         for key, value in module.state_dict().items():
             kept = value.clone()
             value.copy_(self.state_[key])
@@ -97,7 +136,7 @@ class WeightAverage(Callback):
         self.swap(net.module_)
 
 
-class HalfFineTuning(Callback):
+class HalfFineTuning(Internal):
     """Train half of the tensors of each block of a network in each epoch, and freeze the others.
 
     What a network knew before is kept better, and it learns less by heart. Blocks are the
@@ -162,7 +201,7 @@ class HalfFineTuning(Callback):
             vars(self).pop(name, None)
 
 
-class AfterEpoch(Callback):
+class AfterEpoch(Internal):
     """Calls a function after each epoch, with its number from 1.
 
     Parameters
@@ -179,7 +218,7 @@ class AfterEpoch(Callback):
         self.function(len(net.history))
 
 
-class Progress(Callback):
+class Progress(Internal):
     """Shows a bar of epochs, or prints a line for each.
 
     Parameters

@@ -81,7 +81,8 @@ class FeatureTuneClassifier(
         **{
             name: constraint
             for name, constraint in BaseNeuralClassifier._parameter_constraints.items()
-            if name not in ("module", "hidden_layer_sizes", "activation", "dropout")
+            if name
+            not in ("module", "module_params", "hidden_layer_sizes", "activation", "dropout")
         },
         "expansion": [Interval(Integral, 1, None, closed="left")],
         "closeness": [Interval(Real, 0, None, closed="left")],

@@ -4,6 +4,7 @@ from skrobust.neural._accelerated import AcceleratedNet, agree_on, join_processe
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._callbacks import HalfFineTuning
 from skrobust.neural._device import resolve_device
+from skrobust.neural._nested_params import callbacks_of
 from skrobust.neural._net import Net
 from skrobust.neural._shared_parameters import shares_parameters
 
@@ -116,13 +117,15 @@ class NeuralClassifier(BaseNeuralClassifier):
             return {}
         return {"accelerator": join_processes(), "callbacks__print_log__sink": print}
 
-    def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False):
+    def _train(self, data, X, proba, seed, *, again, **options):
+        own = callbacks_of(self.callbacks)
         if again and isinstance(self.net_, AcceleratedNet) != self.accelerate:
             raise ValueError(
                 f"accelerate={self.accelerate} is not what the training began with: clone the"
                 " classifier to start anew."
             )
-        if self.accelerate and any(isinstance(c, HalfFineTuning) for c in self.callbacks or ()):
+        halves = (c is HalfFineTuning or isinstance(c, HalfFineTuning) for c in own)
+        if self.accelerate and any(halves):
             raise ValueError(
                 "callbacks has HalfFineTuning, which processes cannot do together: set"
                 " accelerate=False."
@@ -133,7 +136,7 @@ class NeuralClassifier(BaseNeuralClassifier):
             if again:
                 self.net_.join(accelerator)
         try:
-            super()._train(data, X, proba, seed, again=again, n_epochs=n_epochs, partial=partial)
+            super()._train(data, X, proba, seed, again=again, **options)
         finally:
             if isinstance(getattr(self, "net_", None), AcceleratedNet):
                 self.net_.leave()

@@ -7,16 +7,20 @@ import textwrap
 
 from skrobust.neural._base import BaseNeuralClassifier
 
-_OF_THE_NETWORK = ("module", "hidden_layer_sizes", "activation", "dropout")
+OF_THE_NETWORK = ("module", "module_params", "hidden_layer_sizes", "activation", "dropout")
 
 MODULE = """\
 module : callable, torch.nn.Module or None, default=None
     The network: a function ``(shape, n_classes) -> torch.nn.Module``, where `shape` is the number
     of features, or the shape of a row with more axes; or a module, which is copied, so that the
     training goes on from its weights. None is :class:`~skrobust.neural.modules.MLP`. Its outputs
-    are one score per class, before the softmax."""
+    are one score per class, before the softmax. A class of modules whose constructor needs no
+    arguments, and has none called `n_classes`, is called without any. Its other parameters are
+    `module_params`; ``set_params`` and searches reach them as ``module__name``."""
 
 NETWORK = """\
+module_params : dict, default=None
+    More keywords for `module`, or for the default network.
 hidden_layer_sizes : tuple of int, default=(256, 128)
     Layers of the default network.
 activation : str, default="relu"
@@ -37,7 +41,10 @@ learning_rate_schedule : {{"constant", "cosine", "linear", "step", "one_cycle", 
     How it changes: not at all; down to zero, along a cosine or a line; by a tenth after a half
     and after three quarters of the epochs; up and down; or along a cosine every ten epochs.
 optimizer : {{"adam", "adamw", "sgd", "rmsprop"}} or callable, default="adam"
-    Optimiser: a name, or a class with the interface of those in ``torch.optim``.
+    Optimiser: a name, or a class with the interface of those in ``torch.optim``, also one that
+    computes the loss several times per step, such as ``torch.optim.LBFGS``.
+optimizer_params : dict, default=None
+    More keywords for the optimiser; also ``optimizer__name``.
 momentum : float, default=0.9
     Momentum of "sgd" (Nesterov's) and "rmsprop".
 weight_decay : float, default=0.0
@@ -71,7 +78,8 @@ validation_fraction : float, default=0.1
 validation_score : {{"accuracy", "loss"}}, default="accuracy"
     What is best.
 n_iter_no_change : int, default=10
-    Stop when so many epochs were not better. None never stops.
+    Stop when so many epochs were not better; with "auto", when so many in a row were worse by more
+    than half a standard error. None never stops.
 record_dynamics : bool, default=False
     Whether to keep statistics of how each row was learned, in ``training_dynamics_``.
 warm_start : bool, default=False
@@ -87,7 +95,8 @@ random_state : int, RandomState instance or None, default=None
 verbose : int, default=0
     1 shows a bar of epochs, 2 prints a line for each.
 callbacks : list of skorch.callbacks.Callback, default=None
-    More callbacks, such as :class:`~skrobust.neural.HalfFineTuning`."""
+    More callbacks, their classes, or pairs of a name and one of these. Those of skorch work as
+    they do there; see the user guide. ``callbacks__EarlyStopping__patience`` sets a parameter."""
 
 CRITERION = """\
 criterion : {{"cross_entropy", "generalized_cross_entropy", "symmetric_cross_entropy", \
@@ -95,6 +104,11 @@ criterion : {{"cross_entropy", "generalized_cross_entropy", "symmetric_cross_ent
 "peer"}}, torch.nn.Module or callable, default="cross_entropy"
     Loss: a name, a loss of :mod:`skrobust.neural.losses` or any module that takes scores and
     labels and has a `reduction`, or a function without arguments that makes one.
+criterion_params : dict, default=None
+    Keywords for the loss, if it is a name or a function; also ``criterion__name``.
+class_weight : dict or "balanced", default=None
+    Factors by which rows of each given label count. "balanced" makes all labels count the same in
+    total.
 """
 
 ATTRIBUTES = """\
@@ -105,8 +119,8 @@ module_ : torch.nn.Module
 classes_ : ndarray of shape (n_classes,)
     Labels, sorted.
 history_ : dict of str to ndarray of shape (n_epochs,)
-    Losses, accuracy on held-out rows, learning rate and seconds of each epoch;
-    ``pandas.DataFrame(history_)`` makes a table of it.
+    Losses, accuracy on held-out rows, learning rate and seconds of each epoch, and what callbacks
+    record; ``pandas.DataFrame(history_)`` makes a table of it.
 n_iter_ : int
     Number of epochs.
 training_dynamics_ : dict of str to ndarray
@@ -137,7 +151,7 @@ def shares_parameters(cls=None, *, network: bool = True, **defaults):
     if "__init__" in vars(cls):
         cls.__init__ = _with_shared(cls.__init__, network, defaults)
     if cls.__doc__ is not None:  # python -OO
-        cls.__doc__ = _documented(cls.__doc__, network, defaults)
+        cls.__doc__ = _documented(cls, network, defaults)
     return cls
 
 
@@ -147,7 +161,7 @@ def _with_shared(own_init, network, defaults):
     shared = [
         parameter.replace(default=defaults.get(name, parameter.default))
         for name, parameter in inspect.signature(BaseNeuralClassifier).parameters.items()
-        if network or name not in _OF_THE_NETWORK
+        if network or name not in OF_THE_NETWORK
     ]
     # The only one that is no keyword comes first; the class's own are next.
     first = [p for p in shared if p.kind is not p.KEYWORD_ONLY]
@@ -159,7 +173,7 @@ def _with_shared(own_init, network, defaults):
         try:
             given = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{own_init.__qualname__}() {error}") from None
+            raise TypeError(f"{own_init.__qualname__}() {error}{_advice_on(kwargs)}") from None
         given.apply_defaults()
         self, *own_names = (parameter.name for parameter in own)
         estimator = given.arguments.pop(self)
@@ -171,9 +185,25 @@ def _with_shared(own_init, network, defaults):
     return init
 
 
-def _documented(text: str, network, defaults) -> str:
+def _advice_on(kwargs: dict) -> str:
+    """Where parameters of parts belong that skorch would take in a constructor."""
+    nested = next((name for name in kwargs if "__" in name), None)
+    if nested is None:
+        return ""
+    part, _, name = nested.partition("__")
+    if part == "callbacks":
+        return ". Parameters of callbacks are set on these, or by set_params."
+    return f". Pass {part}_params={{{name!r}: ...}}, or call set_params({nested}=...)."
+
+
+def _documented(cls: type, network: bool, defaults: dict) -> str:
     """Write the shared parameters, with their defaults, where a docstring has marks."""
-    shared = PARAMETERS.format(network=NETWORK if network else "", criterion=CRITERION.format())
+    text = cls.__doc__
+    shared = PARAMETERS.format(
+        network=NETWORK if network else "",
+        criterion=CRITERION.format(),
+        many_rows=f"{cls._many_rows:,}".replace(",", " "),
+    )
     for name, default in defaults.items():
         before, rest = shared.split(f"{name} : ", 1)
         kind, rest = rest.split("default=", 1)
