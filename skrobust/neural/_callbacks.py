@@ -97,8 +97,12 @@ class WeightAverage(Internal):
 
     def on_epoch_begin(self, net, **kwargs):
         """Start from the weights, which may have been loaded by now."""
+        state = net.module_.state_dict()
         if self.state_ is None:
-            self.state_ = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
+            self.state_ = {k: v.detach().clone() for k, v in state.items()}
+        moving = [k for k, v in state.items() if v.is_floating_point()]
+        self._averages, self._values = [self.state_[k] for k in moving], [state[k] for k in moving]
+        self._copied = [(self.state_[k], v) for k, v in state.items() if k not in set(moving)]
 
     def forget(self):
         """Start anew with the next epoch."""
@@ -111,14 +115,9 @@ class WeightAverage(Internal):
             return
         self._n_steps += 1
         keep = min(self.decay, (1 + self._n_steps) / (_RAMP + self._n_steps))
-        averages, values = [], []
-        for key, value in net.module_.state_dict().items():
-            if value.is_floating_point():
-                averages.append(self.state_[key])
-                values.append(value)
-            else:
-                self.state_[key].copy_(value)
-        torch._foreach_lerp_(averages, values, 1 - keep)
+        torch._foreach_lerp_(self._averages, self._values, 1 - keep)
+        for average, value in self._copied:
+            average.copy_(value)
 
     @torch.no_grad()
     def swap(self, module) -> None:
@@ -134,6 +133,7 @@ class WeightAverage(Internal):
     def on_train_end(self, net, **kwargs):
         """Let the average predict."""
         self.swap(net.module_)
+        self._averages, self._values, self._copied = [], [], []
 
 
 class HalfFineTuning(Internal):
