@@ -395,7 +395,8 @@ class BaseNeuralEstimator(NestedParams, SavesParams, PredictsByNet, BaseEstimato
         if np.ceil(self.validation_fraction * len(used)) >= len(used) or not held.any():
             raise ValueError(
                 f"validation_fraction={self.validation_fraction} leaves none of {len(used)} rows"
-                " to train on, or none to hold out: change it, or set early_stopping=False."
+                f" to train on, or none to hold out (n_samples={len(used)}): change it, or set"
+                " early_stopping=False."
             )
         return used[~held], used[held]
 

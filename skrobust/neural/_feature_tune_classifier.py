@@ -7,12 +7,12 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._feature_tune import FeatureTuneNet, TunedFeatures
-from skrobust.neural._shared_parameters import shares_parameters
+from skrobust.neural._shared_parameters import OF_THE_NETWORK, shares_parameters
 from skrobust.utils._sklearn import Interval
 
 
 @shares_parameters(
-    network=False,
+    without=OF_THE_NETWORK,
     max_epochs=30,
     learning_rate_schedule="cosine",
     optimizer="adamw",
@@ -81,8 +81,7 @@ class FeatureTuneClassifier(
         **{
             name: constraint
             for name, constraint in BaseNeuralClassifier._parameter_constraints.items()
-            if name
-            not in ("module", "module_params", "hidden_layer_sizes", "activation", "dropout")
+            if name not in OF_THE_NETWORK
         },
         "expansion": [Interval(Integral, 1, None, closed="left")],
         "closeness": [Interval(Real, 0, None, closed="left")],
