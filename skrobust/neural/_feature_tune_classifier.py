@@ -10,9 +10,12 @@ from skrobust.neural._feature_tune import FeatureTuneNet, TunedFeatures
 from skrobust.neural._shared_parameters import OF_THE_NETWORK, shares_parameters
 from skrobust.utils._sklearn import Interval
 
+# Norms over a batch, which look at rows whatever their weights, undo much of what weights do.
+_WITHOUT = (*OF_THE_NETWORK, "class_weight")
+
 
 @shares_parameters(
-    without=OF_THE_NETWORK,
+    without=_WITHOUT,
     max_epochs=30,
     learning_rate_schedule="cosine",
     optimizer="adamw",
@@ -81,7 +84,7 @@ class FeatureTuneClassifier(
         **{
             name: constraint
             for name, constraint in BaseNeuralClassifier._parameter_constraints.items()
-            if name not in OF_THE_NETWORK
+            if name not in _WITHOUT
         },
         "expansion": [Interval(Integral, 1, None, closed="left")],
         "closeness": [Interval(Real, 0, None, closed="left")],

@@ -131,8 +131,9 @@ class NestedParams:
             )
         maker = self._maker(part)
         known = _names_of(maker)
-        if known is not None and name not in known - _PASSED[part]:
-            shown = ", ".join(sorted(known - _PASSED[part])) or "none"
+        if known is not None and name not in set(known) - _PASSED[part]:
+            first = 2 if part == "module" and takes_shape(maker) else 0
+            shown = ", ".join(sorted({*known[first:]} - _PASSED[part])) or "none"
             raise ValueError(
                 f"Invalid parameter {part}__{name}: {getattr(maker, '__name__', maker)} has no"
                 f" {name!r}. Its parameters are: {shown}."
@@ -151,15 +152,15 @@ class NestedParams:
             return None
 
 
-def _names_of(maker) -> set[str] | None:
-    """Names of the parameters of a callable, or None where it takes any, or cannot be inspected."""
+def _names_of(maker) -> list[str] | None:
+    """Names of the parameters of a callable, or None if they are not known."""
     try:
-        parameters = inspect.signature(maker).parameters.values()
+        parameters = list(inspect.signature(maker).parameters.values())
     except (TypeError, ValueError):
         return None
     if any(p.kind is _SEVERAL for p in parameters):
         return None
-    return {p.name for p in parameters}
+    return [p.name for p in parameters]
 
 
 def _callback_of(item):
@@ -255,8 +256,7 @@ def make_module(module, shape, n_outputs: int, params: dict) -> torch.nn.Module:
     except (TypeError, ValueError):
         return module(shape, n_outputs, **params)
     alone = _binds(signature, **params)
-    is_class = isinstance(module, type) and issubclass(module, torch.nn.Module)
-    if alone and is_class and "n_classes" not in signature.parameters:
+    if alone and not takes_shape(module):
         return module(**params)
     if _binds(signature, shape, n_outputs, **params):
         return module(shape, n_outputs, **params)
@@ -268,6 +268,17 @@ def make_module(module, shape, n_outputs: int, params: dict) -> torch.nn.Module:
         f" module({shape}, {n_outputs}{given}), nor without the first two arguments. Pass the rest"
         " in module_params, or a function (shape, n_outputs) -> torch.nn.Module."
     )
+
+
+def takes_shape(module) -> bool:
+    """Whether a callable is to be given the shape of a row and the number of outputs."""
+    try:
+        signature = inspect.signature(module)
+    except (TypeError, ValueError):
+        return True
+    if isinstance(module, type) and issubclass(module, torch.nn.Module):
+        return "n_classes" in signature.parameters or not _binds(signature)
+    return _binds(signature, 1, 1) or not _binds(signature)
 
 
 def _binds(signature: inspect.Signature, *args, **kwargs) -> bool:
