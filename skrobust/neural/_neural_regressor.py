@@ -99,7 +99,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
     _net_class = RegressionNet
     _criteria = CRITERIA
     _kind = "regressor"
-    _many_rows = 1_000
+    _many_rows = 300
 
     _parameter_constraints: dict = {
         **BaseNeuralEstimator._parameter_constraints,
