@@ -28,7 +28,8 @@ class BestEpoch(Internal):
     patience : int or None
         Stop when so many epochs were not better. None never stops.
     tolerance : float
-        Standard errors of the best accuracy by which an epoch may be worse and still be as good.
+        Standard errors of the best accuracy by which an epoch may be worse and still be as good,
+        as it may be by one row.
         If positive, the last epoch is kept if it is as good as the best one, and `patience`
         counts epochs in a row that are not.
     """
@@ -53,19 +54,18 @@ class BestEpoch(Internal):
             self._weights = {k: v.clone() for k, v in net.module_.state_dict().items()}
             self._n_worse = 0
             return
-        slack = self.tolerance * self._standard_error(dataset_valid)
+        slack = self._slack(len(dataset_valid)) if self.tolerance else 0.0
         worse = not slack or score < self.best_score_ - slack - margin
         self._n_worse = self._n_worse + 1 if worse else 0
         if self.patience is not None and self._n_worse >= self.patience:
             net.stop_ = True
 
-    def _standard_error(self, rows) -> float:
-        """Compute that of the best accuracy, one right and one wrong row added."""
+    def _slack(self, n_rows: int) -> float:
+        """By how much an accuracy may be lower, at least one row."""
         if self.monitor == "loss":
             return 0.0
-        n_rows = len(rows) + 2
-        share = (self.best_score_ * len(rows) + 1) / n_rows
-        return (share * (1 - share) / n_rows) ** 0.5
+        error = (self.best_score_ * (1 - self.best_score_) / n_rows) ** 0.5
+        return max(self.tolerance * error, 1 / n_rows)
 
     def on_train_end(self, net, **kwargs):
         """Go back to the best epoch, unless the last one is as good."""
