@@ -45,7 +45,7 @@ _OF_A_TRAINING = ("_recorder", "_data", "_seen", "_trained_on")
 # decay would not shrink, but move them, and odds have a long way to go.
 _NO_WEIGHTS = {"log_beta": 1, "log_odds": 10}
 # By how many standard errors of its accuracy early_stopping="auto" takes an epoch for as good.
-_TOLERANCE = 0.5
+_TOLERANCE = 1.0
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
