@@ -134,7 +134,7 @@ module : callable, torch.nn.Module or None, default=None
 # What early_stopping="auto" does besides.
 AUTO = {
     "classifier": """, unless `record_dynamics`. It prefers the last epoch
-    to the best one if its accuracy is lower by half a standard error at most, and stops when
+    to the best one if its accuracy is lower by one standard error at most, and stops when
     `n_iter_no_change` epochs in a row were worse than that""",
     "regressor": "",
 }
