@@ -60,6 +60,8 @@ class BaseNeuralEstimator(NestedParams, SavesParams, PredictsByNet, BaseEstimato
     _net_class = BaseNet
     # Losses by name.
     _criteria: dict = {}
+    # Whether something besides the network is learned whenever a loss is computed.
+    _learns_per_batch = False
     # early_stopping="auto" holds rows out where there are more than this.
     _many_rows = 10_000
 
@@ -472,17 +474,24 @@ class BaseNeuralEstimator(NestedParams, SavesParams, PredictsByNet, BaseEstimato
         device_type = net.device.partition(":")[0]
         kind = _PRECISIONS.get(self.mixed_precision)
         needs_scaler = kind is torch.float16 and device_type == "cuda"
+        closure = needs_closure(net.optimizer_)
+        if closure and (self._learns_per_batch or needs_scaler):
+            what = "mixed_precision='float16'" if needs_scaler else type(self).__name__
+            raise ValueError(
+                f"optimizer={type(net.optimizer_).__name__} computes the loss of a batch several"
+                f" times per step, which {what} cannot do: use another optimiser."
+            )
         net.configure(
             n_epochs=n_epochs,
             device_type=device_type,
             mixed_precision=kind,
             scaler=torch.amp.GradScaler(device_type) if needs_scaler else None,
-            needs_closure=needs_closure(net.optimizer_),
+            needs_closure=closure,
             input_scale=spread(parts[0]) if self.consistency else None,
         )
         callbacks = [] if net.option("average") is None else [net.option("average")]
         callbacks += self._own_callbacks(data)
-        if parts[1] is not None and self.early_stopping is not False:
+        if parts[1] is not None and self.early_stopping:
             tolerance = _TOLERANCE if self.early_stopping == "auto" else 0.0
             best = BestEpoch(self.validation_score, self.n_iter_no_change, tolerance)
             callbacks.append(best)

@@ -82,6 +82,8 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
         names = ("mixup", "label_smoothing", "consistency", "mixed_precision")
         return names if self.rescale else ()
 
+    _learns_per_batch = True
+
     _parameter_constraints: dict = {
         **BaseNeuralClassifier._parameter_constraints,
         "rescale": ["boolean"],

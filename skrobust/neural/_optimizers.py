@@ -76,6 +76,7 @@ def optimizer_options(
 
 def needs_closure(optimizer) -> bool:
     """Whether a step of an optimiser computes the loss by itself, as that of L-BFGS does."""
+    optimizer = getattr(optimizer, "optimizer", optimizer)  # accelerate's is around it
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     return closure is not None and closure.default is closure.empty
 

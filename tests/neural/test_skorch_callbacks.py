@@ -233,6 +233,14 @@ def test_lbfgs_equals_that_of_skorch(rows):
     assert decayed.module_.weight.norm() < 0.5 * ours.module_.weight.norm()
 
 
+@pytest.mark.parametrize("method", [ELRClassifier, MetaRescaledClassifier, SOPClassifier])
+def test_methods_that_learn_with_each_loss_refuse_lbfgs(method, rows):
+    model = method(optimizer=torch.optim.LBFGS, max_epochs=1)
+    with pytest.raises(ValueError, match=f"LBFGS computes .* which {method.__name__} cannot do"):
+        model.fit(rows[0], rows[1])
+    assert not hasattr(model, "net_")
+
+
 def test_checkpoints_are_saved_and_loaded_as_by_skorch(rows, tmp_path):
     folders = {who: str(tmp_path / who) for who in ("ours", "theirs")}
 
