@@ -1,0 +1,121 @@
+"""Columns that an earlier audit or review wrote, and columns that look like verified labels."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from skrobust._cli._labels import Labels, MissingLabels, is_unchecked, match_classes
+from skrobust._cli._words import MISSING_VALUES
+
+ADDED = ("label_quality", "is_flagged", "corrected_label")
+VERIFIED = "verified_label"
+# Share of the filled cells that must be what the name promises.
+NEARLY_ALL = 0.95
+_OWN = re.compile(
+    r"(label_quality|is_flagged|suggested_label|corrected_label|verified_label)(?:[^a-z].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_FLAGS = frozenset(
+    ("true", "false", "0", "1", "0.0", "1.0", "yes", "no", "wahr", "falsch", "vrai", "faux")
+    + ("verdadero", "falso", "vero", "t", "f")
+)
+_CHECKED_WORDS = frozenset(
+    ("checked", "check", "verified", "verify", "reviewed", "review", "corrected", "correction")
+    + ("confirmed", "audited", "relabel", "relabeled", "relabelled", "gold", "truth", "fixed")
+    + ("fix", "validated", "adjudicated", "true", "geprueft", "geprüft")
+)
+
+
+def own_kind(name: str) -> str | None:
+    """Return which of our columns a name belongs to, with or without a suffix; None if to none."""
+    match = _OWN.fullmatch(name.strip())
+    return match.group(1).lower() if match else None
+
+
+def _filled_words(table, name: str) -> tuple[list, np.ndarray, int]:
+    """Return the distinct cells of a column that are filled, their counts, and the filled rows."""
+    cells = table.strings(name)
+    words, counts = np.unique(cells.astype(str), return_counts=True)
+    filled = np.array([word.strip().casefold() not in MISSING_VALUES for word in words], bool)
+    return words[filled].tolist(), counts[filled], int(counts[filled].sum())
+
+
+def fits(kind: str, table, name: str, labels: Labels) -> bool:
+    """Whether a column holds what an audit would have written under its name."""
+    words, counts, n_filled = _filled_words(table, name)
+    if not n_filled:
+        return True
+    if kind == "label_quality":
+        text = pd.Series(words, dtype=object).str.strip().str.replace(",", ".", regex=False)
+        values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        good = (values >= 0) & (values <= 1)
+    elif kind == "is_flagged":
+        good = np.array([word.strip().casefold() in _FLAGS for word in words])
+    else:
+        known = match_classes(words, labels.classes)
+        good = np.array([word in known for word in words])
+    return bool(counts[good].sum() >= NEARLY_ALL * n_filled)
+
+
+def find_own(table, labels: Labels, excluded: set) -> tuple[dict, list]:
+    """Find the columns that an earlier audit wrote.
+
+    Parameters
+    ----------
+    table : TextTable or ParquetTable
+        The table.
+    labels : Labels
+        Its labels.
+    excluded : set of str
+        Columns with a role that the user gave them.
+
+    Returns
+    -------
+    own : dict of str to str
+        Columns, and which of ours each is.
+    doubtful : list of str
+        Columns whose name is ours and whose content is not.
+    """
+    own, doubtful = {}, []
+    for name in table.names:
+        kind = own_kind(name)
+        if kind is None or name in excluded:
+            continue
+        if fits(kind, table, name, labels):
+            own[name] = kind
+        else:
+            doubtful.append(name)
+    return own, doubtful
+
+
+def looks_verified(name: str, table, labels: Labels, missing: MissingLabels) -> bool:
+    """Whether a column looks like labels that somebody checked: few, and all classes.
+
+    The name must speak of checking unless the classes are words, which no measurement shares.
+    """
+    cells = table.strings(name)
+    words, counts = np.unique(cells.astype(str), return_counts=True)
+    filled = np.array([not is_unchecked(word, missing) for word in words], bool)
+    n_filled = int(counts[filled].sum())
+    if not n_filled or n_filled > len(cells) / 2:
+        return False
+    words = words[filled].tolist()
+    known = match_classes(words, labels.classes)
+    if any(word not in known for word in words):
+        return False
+    if set(re.split(r"[^\w]+|_", name.casefold())) & _CHECKED_WORDS:
+        return True
+    simple = {"true", "false", "yes", "no", "y", "n", "t", "f", "ja", "nein"}
+    return all(word[:1].isalpha() and word.casefold() not in simple for word in labels.classes)
+
+
+def free_names(columns: list, names: tuple = ADDED) -> tuple:
+    """Return the names to write, with one suffix for all if any is taken."""
+    suffix, number = "", 1
+    while any(name + suffix in columns for name in names):
+        number += 1
+        suffix = f"_{number}"
+    return tuple(name + suffix for name in names)
