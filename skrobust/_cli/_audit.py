@@ -16,6 +16,37 @@ from skrobust._cli._source import Source, check_out, find_column
 MAX_FLAG_RATE = 0.5
 
 
+@dataclasses.dataclass
+class Input:
+    """A table that was read, ready for a fit.
+
+    Attributes
+    ----------
+    table : TextTable or ParquetTable
+        The table.
+    labels : Labels
+        Given labels.
+    verified : Verified or None
+        Labels that a reviewer checked.
+    reading : Reading
+        How the columns were read.
+    removed : list of str
+        Columns of an earlier audit, which are replaced.
+    names : tuple of str
+        The columns to write.
+    notes : list of str
+        What the user should know.
+    """
+
+    table: object
+    labels: object
+    verified: object
+    reading: object
+    removed: list
+    names: tuple
+    notes: list
+
+
 def run(options, report) -> str | None:
     """Audit a table; all that can be wrong with the input is found before any fit.
 
@@ -31,15 +62,46 @@ def run(options, report) -> str | None:
     written : str or None
         The file that was written.
     """
+    found = read_input(options)
+    from skrobust._cli._findings import print_findings, print_input
+    from skrobust._cli._table import Added
+
+    table, labels, names = found.table, found.labels, found.names
+    print_input(report, found)
+    if report.error is not None and options.out is None:
+        return None  # nobody gets to see the findings
+    detector, rows, notes = fit(options, found)
+    result = Result.of(detector, rows, found, notes)
+    written, failure = None, None
+    if options.out is not None:
+        added = Added(names, result.quality, result.flagged, result.corrected_rows(labels))
+        try:
+            with phase(f"writing {one_line(options.out, 60)}"):
+                table.write(options.out, found.removed, labels.name, added)
+            written = one_line(options.out, 200)
+        except CommandError as error:
+            failure = error  # the findings are printed all the same
+    print_findings(report, found, result, options.top)
+    if failure is not None:
+        raise failure
+    if written is not None:
+        report.line(
+            f"\nWrote {written}: all {table.n_rows} rows, with the columns {', '.join(names)}."
+        )
+        if found.removed:
+            report.line(f"  in place of those of an earlier audit: {_listed(found.removed)}")
+    return written
+
+
+def read_input(options) -> Input:
+    """Read the table and decide what each of its columns is."""
     source = _check(options)
     with phase("loading libraries"):
         require("pandas", "skrub")
     # These import pandas, which the line above has found.
-    from skrobust._cli._columns import read_columns
-    from skrobust._cli._findings import print_findings, print_input
     from skrobust._cli._labels import MissingLabels, read_labels, read_verified
     from skrobust._cli._own import VERIFIED, find_own, free_names
-    from skrobust._cli._table import Added, read_table
+    from skrobust._cli._table import read_table
 
     with phase(f"reading {one_line(source.title, 60)}"):
         table = read_table(source)
@@ -49,7 +111,7 @@ def run(options, report) -> str | None:
         own, doubtful = find_own(table, labels, named)
         earlier = [name for name, kind in own.items() if kind == VERIFIED]
         verified = read_verified([*earlier, *options.verified], table, labels, missing)
-        reading = _read_features(read_columns, options, table, labels, own, missing)
+        reading = _read_features(options, table, labels, own, missing)
     removed = [name for name, kind in own.items() if kind != VERIFIED]
     names = free_names([name for name in table.names if name not in removed])
     notes = [*table.notes, *labels.notes, *(verified.notes if verified else []), *reading.notes]
@@ -58,30 +120,7 @@ def run(options, report) -> str | None:
             f"{_listed(doubtful)}: named like a column of an earlier audit but of other content,"
             " and so a feature"
         )
-    print_input(report, options, table, labels, verified, reading, removed, notes)
-    if report.error is not None and options.out is None:
-        return None  # there is nobody to work for
-    detector = _fit(options, table, labels, verified, reading)
-    result = Result.of(detector, labels, verified)
-    written, failure = None, None
-    if options.out is not None:
-        added = Added(names, result.quality, result.flagged, result.corrected_rows(labels))
-        try:
-            with phase(f"writing {one_line(options.out, 60)}"):
-                table.write(options.out, removed, options.label, added)
-            written = one_line(options.out, 200)
-        except CommandError as error:
-            failure = error  # the findings are printed all the same
-    print_findings(report, options, table, labels, reading, result)
-    if failure is not None:
-        raise failure
-    if written is not None:
-        report.line(
-            f"\nWrote {written}: all {table.n_rows} rows, with the columns {', '.join(names)}."
-        )
-        if removed:
-            report.line(f"  in place of those of an earlier audit: {_listed(removed)}")
-    return written
+    return Input(table, labels, verified, reading, removed, names, notes)
 
 
 def _listed(names: list) -> str:
@@ -133,9 +172,9 @@ def _check(options) -> Source:
     return source
 
 
-def _read_features(read_columns, options, table, labels, own, missing):
+def _read_features(options, table, labels, own, missing):
     """Read the columns that may be features, and note the part of the others."""
-    from skrobust._cli._columns import Column
+    from skrobust._cli._columns import Column, read_columns
     from skrobust._cli._own import looks_verified
 
     forced = _forced(options)
@@ -217,9 +256,9 @@ class Result:
     given: np.ndarray
 
     @classmethod
-    def of(cls, fitted, labels, verified) -> Result:
-        """Read a fitted detector, whose rows are those that hold data."""
-        detector, rows, notes = fitted
+    def of(cls, detector, rows: np.ndarray, found: Input, notes: list) -> Result:
+        """Read a detector that was fitted on some rows of a table."""
+        labels, verified = found.labels, found.verified
         n_rows = len(labels.codes)
         code_of = {word: code for code, word in enumerate(labels.classes)}
 
@@ -356,11 +395,22 @@ def _specific_transformers(columns, random_state) -> list:
     return found
 
 
-def _fit(options, table, labels, verified, reading) -> tuple:
-    """Make the features and fit the detector on the rows that hold data."""
+def fit(options, found: Input) -> tuple:
+    """Make the features and fit the detector on the rows that hold data.
+
+    Returns
+    -------
+    detector : LabelErrorDetector
+        The fitted detector.
+    rows : ndarray of int
+        The rows of the table that it was fitted on.
+    notes : list of str
+        Warnings that concern the labels.
+    """
     from skrobust._cli._columns import feature_frame
     from skrobust.evidence._progress import report_progress
 
+    table, labels, verified, reading = found.table, found.labels, found.verified, found.reading
     rows = np.delete(np.arange(table.n_rows), labels.total_rows)
     given = labels.spelled(labels.codes[rows])
     checked = None

@@ -270,9 +270,9 @@ def _as_number(name, column, parsed: Parsed, counts, role, is_index) -> Column |
     # One row of totals must not turn a short column into text.
     headed = sum(count for word, count in zip(words, counts) if is_total(word))
     mostly = mostly or n_numbers >= NUMBER_SHARE * (n_filled - headed) > 0
-    if role != "number":
-        if not (mostly or few_words) or _are_codes(words[is_number], counts[is_number]):
-            return None
+    usual = (mostly or few_words) and not _are_codes(words[is_number], counts[is_number])
+    if not usual and role != "number":
+        return None
     odd = {word: int(n) for word, n, good in zip(words, counts, is_number) if not good}
     odd |= _gap_words(column)
     values = np.clip(raw.values, -LARGEST_NUMBER, LARGEST_NUMBER)

@@ -11,8 +11,9 @@ MAX_COLUMNS_SHOWN = 40
 MAX_WORDS_SHOWN = 4
 
 
-def print_input(report, options, table, labels, verified, reading, removed, notes) -> None:
+def print_input(report, found) -> None:
     """Print what was read: rows, labels, columns, and what the user should know about them."""
+    table, labels, reading, notes = found.table, found.labels, found.reading, found.notes
     n_missing = int((labels.codes < 0).sum()) - len(labels.total_rows)
     n_labelled = int((labels.codes >= 0).sum())
     report.line(
@@ -89,8 +90,9 @@ def _names(names, limit=12) -> str:
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def print_findings(report, options, table, labels, reading, result) -> None:
+def print_findings(report, found, result, top: int) -> None:
     """Print how many labels look wrong, of which classes, and which rows to look at first."""
+    labels = found.labels
     n_labelled, n_flagged = int(result.labelled.sum()), int(result.flagged.sum())
     report.line(f"Estimated share of wrong labels: {percent(result.noise_rate)}")
     report.line(
@@ -105,7 +107,7 @@ def print_findings(report, options, table, labels, reading, result) -> None:
         report.line(f"Note: {note}")
     report.line()
     report.line(_class_table(labels, result))
-    _print_rows(report, options, table, labels, reading, result)
+    _print_rows(report, found, result, top)
     missing = ~result.labelled
     missing[labels.total_rows] = False
     if missing.any():
@@ -145,11 +147,12 @@ def _class_table(labels, result) -> str:
     return f"{shown}\n  and {len(rows) - len(order)} classes with fewer flagged rows"
 
 
-def _print_rows(report, options, table, labels, reading, result) -> None:
+def _print_rows(report, found, result, top: int) -> None:
     """List the rows to look at first; those that a reviewer has checked are settled."""
+    table, labels, reading = found.table, found.labels, found.reading
     open_rows = result.labelled & ~result.verified & ~np.isnan(result.quality)
     candidates = np.flatnonzero(open_rows)
-    order = candidates[np.argsort(result.quality[candidates], kind="stable")][: options.top]
+    order = candidates[np.argsort(result.quality[candidates], kind="stable")][:top]
     if not order.size:
         return
     identifiers = reading.of_role("identifier")

@@ -12,8 +12,8 @@ NEARLY_UNIQUE = 0.95
 SURE_NAMES = frozenset({"id", "ids", "uuid", "guid", "rowid", "pk", "oid"})
 # Only as the last word of a name: "order no", but not "no of orders".
 LIKELY_NAMES = frozenset(
-    ("key", "index", "idx", "hash", "no", "nr", "num", "number", "ref", "reference", "code")
-    + ("serial", "row", "record", "md5", "sha1", "sha256", "token", "barcode", "isbn", "sku")
+    "key index idx hash no nr num number ref reference code serial row record md5 sha1 sha256"
+    " token barcode isbn sku".split()
 )
 TIME_NAMES = frozenset(
     ("time", "date", "day", "stamp", "timestamp", "epoch", "at", "ts", "year", "month", "week")
@@ -58,10 +58,8 @@ def number_is_identifier(name: str, values: np.ndarray, *, is_index: bool = Fals
         return ""
     if is_index or _UNNAMED.fullmatch(name.strip()):
         return "a column without a name in which all values differ"
-    if len(present) == len(values) and distinct[0] in (0, 1):
-        if distinct[-1] - distinct[0] == len(values) - 1:
-            return f"counts the rows from {distinct[0]:.0f}"
-    return ""
+    is_count = distinct[0] in (0, 1) and distinct[-1] - distinct[0] == len(values) - 1
+    return f"counts the rows from {distinct[0]:.0f}" if is_count else ""
 
 
 def _are_day_numbers(values: np.ndarray) -> bool:

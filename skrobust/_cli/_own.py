@@ -19,13 +19,11 @@ _OWN = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FLAGS = frozenset(
-    ("true", "false", "0", "1", "0.0", "1.0", "yes", "no", "wahr", "falsch", "vrai", "faux")
-    + ("verdadero", "falso", "vero", "t", "f")
+    "true false 0 1 0.0 1.0 yes no t f wahr falsch vrai faux verdadero falso vero".split()
 )
 _CHECKED_WORDS = frozenset(
-    ("checked", "check", "verified", "verify", "reviewed", "review", "corrected", "correction")
-    + ("confirmed", "audited", "relabel", "relabeled", "relabelled", "gold", "truth", "fixed")
-    + ("fix", "validated", "adjudicated", "true", "geprueft", "geprüft")
+    "checked check verified verify reviewed review corrected correction confirmed audited relabel"
+    " relabeled relabelled gold truth true fixed fix validated adjudicated geprüft".split()
 )
 
 

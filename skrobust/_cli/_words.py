@@ -7,25 +7,24 @@ import re
 # In a column of labels: what pandas reads as missing, and the error values of spreadsheets.
 # "none", "-" and "?" may be classes and are not among them.
 MISSING_LABELS = frozenset(
-    ("NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NaT", "<NA>", "None", "NULL", "null")
-    + ("#N/A", "#N/A N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")
-    + ("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "(null)", "\\N")
-)
+    "NA N/A n/a NaN nan -NaN -nan NaT <NA> None NULL null (null) \\N #N/A #NA #DIV/0! #VALUE! #REF!"
+    " #NAME? #NUM! #NULL! 1.#IND -1.#IND 1.#QNAN -1.#QNAN".split()
+) | {"#N/A N/A"}
 # Spellings that often mark the absence of a label, which the user alone can know.
 LIKELY_MARKERS = frozenset(
-    ("?", "??", "-", "--", "---", ".", "*", "-1", "-9", "-99", "-999", "99", "999", "none")
-    + ("unknown", "unlabeled", "unlabelled", "unsure", "missing", "tbd", "todo", "n.a.", "k.a.")
+    "? ?? - -- --- . * -1 -9 -99 -999 99 999 none unknown unlabeled unlabelled unsure missing tbd"
+    " todo n.a. k.a.".split()
 )
 # In a column of features, whatever the case.
-MISSING_VALUES = frozenset(
-    {word.casefold() for word in MISSING_LABELS}
-    | {"", "-", "--", "---", "–", "—", "?", "??", ".", "..", "...", "…", "*", "n.a.", "n. a."}
-    | {"k.a.", "k. a.", "nil", "not available", "not applicable"}
+MISSING_VALUES = (
+    frozenset(word.casefold() for word in MISSING_LABELS)
+    | frozenset("- -- --- – — ? ?? . .. ... … * n.a. k.a. nil".split())
+    | {"", "n. a.", "k. a.", "not available", "not applicable"}
 )
 TOTALS = frozenset(
-    ("total", "totals", "grand total", "subtotal", "sum", "sums", "summe", "gesamt", "total:")
-    + ("gesamtsumme", "insgesamt", "somme", "suma", "totale", "totaal", "итого", "合计", "总计")
-)
+    "total totals subtotal sum sums summe gesamt gesamtsumme insgesamt somme suma totale totaal"
+    " итого 合计 总计".split()
+) | {"grand total"}
 
 
 def is_total(text: str) -> bool:
