@@ -209,7 +209,7 @@ def _read_words(name, column: _Words, marks: Marks, role: str | None, table):
         column_read = _as_number(name, column, parsed, counts, role, is_index)
         if column_read is not None:
             return column_read, parsed.ambiguous
-        why = _mixed_units(parsed, counts)
+        why = _mixed_units(parsed, counts) or _partly_numbers(parsed, counts)
         dates = parse_dates(stripped, day_first=marks.default == COMMA)
         if dates is not None:
             odd = {word: int(n) for word, n, day in zip(words, counts, dates) if np.isnat(day)}
@@ -292,7 +292,7 @@ def _as_number(name, column, parsed: Parsed, counts, role, is_index) -> Column |
             details.append(f"{', '.join(map(repr, sorted(converted)))} converted")
         bare = sum(int(n) for u, n, good in zip(parsed.units, counts, is_number) if good and not u)
         if bare and unit != CLOCK:
-            details.append(f"{bare} without a unit")
+            details.append(f"{bare} without a unit, read as {unit}")
     return Column(name, "number", "; ".join(details), spread, odd)
 
 
@@ -323,6 +323,16 @@ def _mixed_units(parsed: Parsed, counts) -> str:
         return ""
     shown = ", ".join(unit or "none" for unit, _ in units.most_common(4))
     return f"numbers of units that cannot be compared ({shown}); see --as-number"
+
+
+def _partly_numbers(parsed: Parsed, counts) -> str:
+    """Note that at least half of the cells of a column are numbers, though it is read as text."""
+    is_number = ~np.isnan(parsed.values)
+    bare = np.array([not unit for unit in parsed.units]) & is_number
+    if counts[bare].sum() < WORDS_SHARE * counts.sum() or is_number.all():
+        return ""
+    share = counts[bare].sum() / counts.sum()
+    return f"{share:.0%} of the cells are numbers; see --as-number"
 
 
 def _read_typed(name, cells, role, table, skipped) -> Column:

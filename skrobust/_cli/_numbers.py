@@ -14,6 +14,8 @@ from skrobust._cli._units import CLOCK, common_unit, currency_symbol
 
 # Distinct cells of a column that take part in the decision on the decimal mark.
 SAMPLE = 2000
+# No number with its unit is longer than this; it bounds the time that a cell can take.
+LONGEST = 60
 POINT, COMMA = ".", ","
 GROUPING_MARKS = (",", ".", "'", " ")
 
@@ -57,7 +59,7 @@ _CELL = re.compile(
       (?P<body>\d(?:[\d.,' ]*[\d.,])?|[.,]\d+)
       (?P<exponent>[eE][-+]?\d{{1,3}}(?!\w)|\ ?[x×·*]\ ?10\^[-+]?\d{{1,3}})?
     )
-    \s*(?P<after>(?:[%‰°"″{_SYMBOLS}\u00b5Ω]|[^\W\d_])[^\n;|()]{{0,14}})?
+    \s*(?P<after>(?:[%‰°"″{_SYMBOLS}\u00b5Ω]|(?!x\d)[^\W\d_])[^\n;|()]{{0,14}})?
     \s*(?P<close>\))?
     (?P<trailing>-)?
     """,
@@ -131,6 +133,8 @@ class Parsed:
 def split_cell(text: str) -> tuple[str, str, float, str] | None:
     """Split a cell into digits with marks, exponent, sign and unit; None if it is no number."""
     text = text.translate(_TRANSLATION).strip()
+    if len(text) > LONGEST:
+        return None
     if not text.isascii():
         text = "".join(_plain_digit(char) for char in text)
     text = text.removeprefix("'")

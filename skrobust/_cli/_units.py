@@ -80,6 +80,8 @@ _MULTIPLES = {
 }
 _LETTER_MULTIPLES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _TEMPERATURES = {"°c": (1.0, 0.0), "°f": (5 / 9, -160 / 9), "k": (1.0, -273.15)}
+# Two spellings among these that differ in capitals are two units: milli and mega.
+_CAPITALS_TELL = frozenset("m M mW MW mHz MHz mV MV mA MA mPa MPa mJ MJ mm Mm mg Mg".split())
 _CURRENCY_SIGNS = frozenset("$¢£¤¥₩€₹₽₺₪₫₴₦฿")
 _CURRENCY_CODES = frozenset(
     "CHF CNY RMB AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN TRY RUB UAH BRL MXN ARS CLP COP ZAR"
@@ -155,16 +157,11 @@ def _same_kind(units: list[str], main: str) -> dict | None:
             names = folded.get(lower[unit], [])
             if unit.rstrip(".") in kind:
                 found[unit] = kind[unit.rstrip(".")]
-            elif len(names) == 1:
+            elif len(names) == 1 and unit != "M":  # a million, not a metre
                 found[unit] = kind[names[0]]
         if len(found) == len(units):
             return {unit: (found[unit] / found[main], 0.0) for unit in units}
     return None
-
-
-def _differ_in_prefix(one: str, other: str) -> bool:
-    """Whether two spellings differ as milli and mega do."""
-    return {one[:1], other[:1]} == {"m", "M"} and len(one) > 1
 
 
 def common_unit(counts: dict[str, int]) -> tuple[str | None, dict[str, tuple[float, float]]]:
@@ -198,13 +195,16 @@ def common_unit(counts: dict[str, int]) -> tuple[str | None, dict[str, tuple[flo
     alike = {
         unit: (1.0, 0.0)
         for unit in units
-        if unit.casefold() == main.casefold() and not _differ_in_prefix(unit, main)
+        if unit == main
+        or (unit.casefold() == main.casefold() and not {unit, main} <= _CAPITALS_TELL)
     }
     if len(alike) == len(units):
         return main, {**plain, **alike}
     factors = _same_kind(units, main)
     if factors is not None:
         # A bare number beside several sizes of unit could be any of them.
+        if set(factors) <= set(_KINDS["ordinal"]):
+            return "", {**factors, **plain}
         one_size = all(factor == (1.0, 0.0) for factor in factors.values())
         return main, {**factors, **plain} if one_size else factors
     total, n_bare = sum(counts.values()), counts.get("", 0)

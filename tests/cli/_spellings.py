@@ -54,7 +54,11 @@ class Spelling:
 def spellings(draw):
     """Strategy: spellings that mean the same table."""
     decimal = draw(st.sampled_from([".", ","]))
-    marks = [mark for mark in ("", ",", ".", " ", "\u2009", "\u202f", "\u00a0", "'", "’") if mark != decimal]
+    marks = [
+        mark
+        for mark in ("", ",", ".", " ", "\u2009", "\u202f", "\u00a0", "'", "’")
+        if mark != decimal
+    ]
     kind = draw(st.sampled_from(["csv", "csv.gz", "parquet"]))
     sep = draw(st.sampled_from([",", ";", "\t", "|"]))
     spelling = Spelling(
@@ -62,11 +66,15 @@ def spellings(draw):
         sep=sep,
         decimal=decimal,
         thousands=draw(st.sampled_from(marks)),
-        currency=draw(st.sampled_from(["{}", "${}", "€{}", "{} €", "{}€", "EUR {}", "{} USD", "£ {}"])),
+        currency=draw(
+            st.sampled_from(["{}", "${}", "€{}", "{} €", "{}€", "EUR {}", "{} USD", "£ {}"])
+        ),
         unit=draw(st.sampled_from(["{}", "{}kg", "{} kg", "{}\u00a0kg", "{} KG"])),
         percent=draw(st.sampled_from(["{}", "{}%", "{} %"])),
         minus=draw(st.sampled_from(["-{}", "−{}", "({})", "{}-", "–{}"])),
-        missing=draw(st.sampled_from(["", "NA", "n/a", "-", "?", "#DIV/0!", "null", "None", "NaN", "--"])),
+        missing=draw(
+            st.sampled_from(["", "NA", "n/a", "-", "?", "#DIV/0!", "null", "None", "NaN", "--"])
+        ),
         encoding=draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "iso8859-2"])),
         newline=draw(st.sampled_from(["\n", "\r\n"])),
         top=draw(st.sampled_from(["", "sep", "Sales report 2024"])),

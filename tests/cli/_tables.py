@@ -33,9 +33,7 @@ def audit(path, *arguments, label="label"):
 
 def read(path, *arguments, label="label"):
     """Read a table as the command does, without a fit."""
-    options = make_parser().parse_args(
-        ["audit", str(path), "--label", label, *map(str, arguments)]
-    )
+    options = make_parser().parse_args(["audit", str(path), "--label", label, *map(str, arguments)])
     return read_input(options)
 
 
