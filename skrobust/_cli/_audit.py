@@ -210,7 +210,7 @@ def _read_features(options, table, labels, own, missing):
     )
     if not reading.features:
         raise CommandError(
-            f"{table.source.title!r} has no column to judge the labels by: besides the label, every"
+            f"{table.source.title!r} has no column that can be a feature: besides the label, every"
             " column is left out (see --keep)"
         )
     return reading
@@ -279,7 +279,7 @@ class Result:
             quality=np.where(labelled, quality, np.nan),
             flagged=spread(np.asarray(detector.label_errors_, dtype=bool), False) & labelled,
             suggested=codes(detector.suggested_labels_),
-            corrected=_corrected(detector, codes, labelled),
+            corrected=_corrected(detector, codes, labels.codes, labelled),
             noise_rate=float(detector.noise_rate_),
             verified=checked >= 0,
             refuted=(checked >= 0) & labelled & (checked != labels.codes),
@@ -308,12 +308,13 @@ class Result:
             )
 
 
-def _corrected(detector, codes, labelled):
+def _corrected(detector, codes, given, labelled):
     if hasattr(detector, "corrected_labels_"):
         return codes(detector.corrected_labels_)
-    flagged = np.asarray(detector.label_errors_)
-    given = codes(np.where(flagged, None, detector.suggested_labels_))
-    return np.where(labelled, given, codes(detector.suggested_labels_))
+    keep = codes(np.where(detector.label_errors_, "", None)) < -1
+    suggested = codes(detector.suggested_labels_)
+    flagged = codes(np.where(detector.label_errors_, detector.suggested_labels_, None)) >= 0
+    return np.where(labelled & ~flagged & ~keep, given, suggested)
 
 
 def make_detector(kind, columns=(), *, n_jobs=None, random_state=0):

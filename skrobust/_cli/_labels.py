@@ -209,6 +209,8 @@ def _note_words(labels: Labels, missing: MissingLabels, table) -> None:
         odd_number = (negative or text in ("99", "999")) and others == len(classes) - 1
         if negative and classes != [word] and {"1"} == set(classes) - {word}:
             odd_number = False  # -1 and 1 are the two classes of many data sets
+        if missing.keep_na and text in MISSING_LABELS:
+            continue
         if text.casefold() in LIKELY_MARKERS and (not _WHOLE.fullmatch(text) or odd_number):
             labels.notes.append(
                 f"{one_line(word)!r} in {labels.name!r} ({counts[code]} rows) is read as a class;"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pandas")
 
-from skrobust._cli._numbers import (  # noqa: E402
+from skrobust._cli._numbers import (
     Marks,
     convert_units,
     find_marks,
@@ -15,7 +15,7 @@ from skrobust._cli._numbers import (  # noqa: E402
     split_cell,
     vote,
 )
-from skrobust._cli._units import common_unit  # noqa: E402
+from skrobust._cli._units import common_unit
 
 POINT, COMMA = Marks(default="."), Marks(default=",")
 

@@ -8,8 +8,8 @@ pytest.importorskip("pandas")
 pytest.importorskip("skrub")
 pytest.importorskip("pyarrow")
 
-from tests.cli._spellings import plain_values, spellings, write_spelled  # noqa: E402
-from tests.cli._tables import read, roles, values  # noqa: E402
+from tests.cli._spellings import plain_values, spellings, write_spelled
+from tests.cli._tables import read, roles, values
 
 
 @given(spelling=spellings())
