@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-pd = pytest.importorskip("pandas")
+pytest.importorskip("pandas")
 pytest.importorskip("skrub")
+
+import pandas as pd
 
 from skrobust._cli._audit import fit, make_detector
 from skrobust._cli._columns import Column, feature_frame
@@ -117,11 +119,11 @@ def test_share_of_numbers(tmp_path):
 
 
 def test_a_total_does_not_turn_a_short_column_into_text(tmp_path):
-    found, notes = read_cells(tmp_path, ["5", "7", "8", "Total"])
+    found, _ = read_cells(tmp_path, ["5", "7", "8", "Total"])
     assert (found.role, found.odd) == ("number", {"Total": 1})
 
 
-def test_the_report_names_units_and_odd_cells(tmp_path, capsys):
+def test_the_report_names_units_and_odd_cells(quick_fit, tmp_path, capsys):
     n_rows = 60
     table = small_table(n_rows)
     columns = {
@@ -130,20 +132,20 @@ def test_the_report_names_units_and_odd_cells(tmp_path, capsys):
         "label": table["label"],
     }
     path = write_columns(tmp_path / "table.csv", columns)
-    assert audit(path, "--estimator", "forest") == 0
+    assert audit(path) == 0
     printed = capsys.readouterr().out
     assert "size    number   in cm" in printed
     assert "z       number   3 cells made missing: '?' 3" in printed
 
 
-def test_wide_tables_are_summed_up(tmp_path, capsys):
+def test_wide_tables_are_summed_up(quick_fit, tmp_path, capsys):
     table = small_table()
     rng = np.random.default_rng(0)
     more = {f"f{i}": rng.normal(size=60) for i in range(60)}
     table = pd.concat([table, pd.DataFrame(more)], axis=1)
     path = tmp_path / "table.csv"
     table.to_csv(path, index=False)
-    assert audit(path, "--estimator", "forest") == 0
+    assert audit(path) == 0
     assert "and 62 more: 62 number" in capsys.readouterr().out
 
 

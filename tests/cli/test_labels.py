@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-pd = pytest.importorskip("pandas")
+pytest.importorskip("pandas")
 pytest.importorskip("skrub")
+
+import pandas as pd
 
 from skrobust._cli._common import CommandError
 from tests.cli._tables import audit, read, strings, write_columns
@@ -98,7 +100,7 @@ def test_abstain_markers_are_pointed_out(tmp_path):
 
 
 @pytest.mark.parametrize("label", ["", "Total"])
-def test_a_row_of_totals_is_left_out(tmp_path, label):
+def test_a_row_of_totals_is_left_out(quick_fit, tmp_path, label):
     path = table_of(tmp_path, ["a", "b"] * 20 + [label], name=["n"] * 40 + ["Total"])
     found = read(path)
     assert found.labels.classes == ["a", "b"]
