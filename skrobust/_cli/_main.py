@@ -47,6 +47,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message):
         raise CommandError(f"{message} (try: {self.prog} --help)")
 
+    def _print_message(self, message, file=None):
+        # The base class passes over errors.
+        if message and file is not None:
+            file.write(message)
+
 
 def _integer(text: str) -> int:
     try:
@@ -197,7 +202,7 @@ def main(argv=None) -> int:
     if argv is None:
         fill_standard_streams()
     report = Report()
-    written = None
+    written, options = None, None
     try:
         options = make_parser().parse_args(argv)
         # Imported here, so that --help and --version answer at once.
@@ -222,7 +227,7 @@ def main(argv=None) -> int:
         complain("skrobust: error: there is not enough memory for this table")
         return 2
     except OSError as error:
-        if options.command == "audit":
+        if options is not None and options.command == "audit":
             complain(f"skrobust: error: {' '.join(str(error).split())}")
             return 2
         # The other commands print by themselves.

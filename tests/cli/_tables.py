@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -72,3 +73,21 @@ def strings(path, sep=","):
 def pandas_metadata(arrow):
     """Return what pandas noted in the schema of an Arrow table."""
     return json.loads(arrow.schema.metadata[b"pandas"])
+
+
+def quick_fit(options, found):
+    """Stand in for the fit: every seventh row is flagged, and gets the label of the row before."""
+    rows = np.delete(np.arange(found.table.n_rows), found.labels.total_rows)
+    given = found.labels.spelled(found.labels.codes[rows])
+    known = np.array([word is not None for word in given])
+    flagged = known & (np.arange(len(rows)) % 7 == 6)
+    filled = np.where(known, given, found.labels.classes[0])
+    suggested = np.where(flagged, np.roll(filled, 1), filled)
+    detector = SimpleNamespace(
+        label_quality_=np.where(flagged, 0.25, 0.75),
+        label_errors_=flagged,
+        suggested_labels_=suggested,
+        corrected_labels_=suggested,
+        noise_rate_=flagged.mean(),
+    )
+    return detector, rows, []

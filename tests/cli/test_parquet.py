@@ -110,7 +110,9 @@ def test_the_table_comes_back_with_three_more_columns(table, tmp_path, capsys):
     assert after["label_quality"].null_count == 1
     assert after["corrected_label"].null_count == 0
     printed = capsys.readouterr().out
-    assert "not usable (bytes, lists or records): binary, fixed, list, struct, map, nested" in printed
+    assert (
+        "not usable (bytes, lists or records): binary, fixed, list, struct, map, nested" in printed
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,9 @@ def test_the_table_comes_back_with_three_more_columns(table, tmp_path, capsys):
         pa.array(["a", "b"] * 20, type=pa.large_string()),
         pa.array([b"a", b"b"] * 20),
         pa.array([decimal.Decimal("1.00"), decimal.Decimal("2.00")] * 20),
-        pa.chunked_array([pa.array(["a", "b"] * 10).dictionary_encode(), pa.array(["b", "c"] * 10).dictionary_encode()]),
+        pa.chunked_array(
+            [pa.array(words * 10).dictionary_encode() for words in (["a", "b"], ["b", "c"])]
+        ),
     ],
     ids=str,
 )  # fmt: skip
@@ -239,7 +243,9 @@ def test_columns_that_are_no_labels(tmp_path, labels, message):
 
 
 def test_columns_that_cannot_be_a_feature_are_refused_where_they_are_named(table):
-    with pytest.raises(CommandError, match="'struct' holds struct values, which cannot be a feature"):
+    with pytest.raises(
+        CommandError, match="'struct' holds struct values, which cannot be a feature"
+    ):
         read(table, "--keep", "struct")
 
 
@@ -271,7 +277,9 @@ def test_a_damaged_file(tmp_path, capsys):
 
 def test_tables_without_rows_or_with_names_twice(tmp_path, capsys):
     path = tmp_path / "table.parquet"
-    pq.write_table(pa.table({"x": pa.array([], pa.int8()), "label": pa.array([], pa.string())}), path)
+    pq.write_table(
+        pa.table({"x": pa.array([], pa.int8()), "label": pa.array([], pa.string())}), path
+    )
     assert audit(path) == 2
     assert "no rows" in capsys.readouterr().err
     pq.write_table(pa.Table.from_arrays([pa.array([1, 2])] * 2, names=["label", "label"]), path)
