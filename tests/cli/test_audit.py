@@ -12,8 +12,9 @@ pytest.importorskip("skrub")
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
+from tests.cli._spellings import Spelling, plain_values, write_spelled
 from tests.cli._tables import audit, small_table
 
 ROOT = Path(__file__).resolve().parents[2]
