@@ -20,8 +20,9 @@ _FORMATS = (
     *("%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d.%m.%y"),
     *("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%y", "%m/%d/%y"),
     *("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d %Y"),
-    *("%B %d %Y", "%b %Y", "%B %Y", "%d. %B %Y", "%a %b %d %H:%M:%S %Y"),
+    *("%B %d %Y", "%b %Y", "%B %Y", "%d. %B %Y"),
 )
+CTIME = "%a %b %d %H:%M:%S %Y"
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f")
 
 
@@ -72,7 +73,7 @@ def _candidates(cells: list[str], day_first: bool) -> list[str]:
             formats[one], formats[two] = second, first
         one, two = formats.index("%d/%m/%y"), formats.index("%m/%d/%y")
         formats[one], formats[two] = "%m/%d/%y", "%d/%m/%y"
-    return [formats[0]] + [name + time for name in formats[1:] for time in times]
+    return [formats[0], CTIME] + [name + time for name in formats[1:] for time in times]
 
 
 _PAIRS = {

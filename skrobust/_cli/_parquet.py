@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from skrobust._cli._common import CommandError
 from skrobust._cli._source import PARQUET_SUFFIXES, Source, reason, suffix_of
-from skrobust._cli._table import Added, Cells, replace_file, write_number, write_text
+from skrobust._cli._table import Added, Cells, join_cells, replace_file, write_number, write_text
 
 
 class ParquetTable:
@@ -149,20 +149,15 @@ class ParquetTable:
         self._write_text(path, arrow, added)
 
     def _write_text(self, path: str, arrow: pa.Table, added: Added) -> None:
-        import pandas as pd
-
-        columns = {}
+        columns = []
         for number, name in enumerate(arrow.column_names):
-            values = arrow.column(number).to_pylist()
             if name == added.names[0]:
-                columns[number] = [write_number(value) for value in added.quality]
+                columns.append([write_number(value) for value in added.quality])
             else:
-                columns[number] = ["" if value is None else str(value) for value in values]
+                values = arrow.column(number).to_pylist()
+                columns.append(["" if value is None else str(value) for value in values])
         sep = "\t" if ".tsv" in suffix_of(Path(path), "--out") else ","
-        frame = pd.DataFrame(columns, dtype=object)
-        header = list(arrow.column_names)
-        text = frame.to_csv(index=False, sep=sep, header=header, lineterminator="\n")
-        write_text(path, text, "utf-8")
+        write_text(path, join_cells(list(arrow.column_names), columns, sep=sep), "utf-8")
 
 
 def _is_text(kind: pa.DataType) -> bool:

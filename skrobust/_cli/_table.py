@@ -8,6 +8,7 @@ import dataclasses
 import gzip
 import io
 import os
+import re
 import secrets
 import warnings
 from collections.abc import Callable
@@ -164,8 +165,7 @@ class TextTable:
     def write(self, path: str, removed: list[str], label: str, added: Added) -> None:
         """Write the table without some columns and with those that are added."""
         kept = [number for number, name in enumerate(self.names) if name not in removed]
-        cells = {number: self._columns[number] for number in kept}
-        quality = np.array([write_number(value) for value in added.quality])
+        quality = np.array([write_number(value) for value in added.quality], dtype=object)
         labels = self.strings(label)
         corrected = np.array([labels[row] if row >= 0 else "" for row in added.corrected], object)
         if _suffix(path) in PARQUET_SUFFIXES:
@@ -173,16 +173,14 @@ class TextTable:
             return
         header = [self.layout.header[number] for number in kept] + list(added.names)
         flagged = np.where(added.flagged, "True", "False").astype(object)
-        frame = pd.DataFrame(
-            {**cells, "quality": quality.astype(object), "flagged": flagged, "label": corrected}
-        )
+        columns = [*(self._columns[number] for number in kept), quality, flagged, corrected]
         newline = "\r\n" if self._text[: self.layout.body].endswith("\r\n") else "\n"
         sep = self.layout.sep
         if _suffix(path).startswith(".tsv"):
             sep = "\t"
         elif sep == "\t" and self.source.suffix.startswith(".tsv"):
             sep = "," if _suffix(path).startswith(".csv") else sep
-        text = frame.to_csv(index=False, sep=sep, header=header, lineterminator=newline)
+        text = join_cells(header, columns, sep=sep, newline=newline)
         write_text(path, text, self.source.encoding, with_bom=self.source.has_bom)
 
 
@@ -193,6 +191,22 @@ def _suffix(path: str | Path) -> str:
 def write_number(value: float) -> str:
     """Write a number as Python does, whatever the decimal mark of the file; nothing for NaN."""
     return "" if np.isnan(value) else repr(float(value))
+
+
+def join_cells(header: list, columns: list, *, sep: str, newline: str = "\n") -> str:
+    """Return cells as the text of a table, with the quotes that they need.
+
+    The csv module of Python before 3.13 leaves a single carriage return without quotes, which
+    splits the row for whoever reads the file.
+    """
+    special = re.compile(f'[{re.escape(sep)}"\r\n]')
+
+    def quoted(cell: str) -> str:
+        return '"' + cell.replace('"', '""') + '"' if special.search(cell) else cell
+
+    lines = [sep.join(map(quoted, header))]
+    lines += map(sep.join, zip(*(map(quoted, column) for column in columns)))
+    return newline.join([*lines, ""])
 
 
 def write_text(path: str, text: str, encoding: str, *, with_bom: bool = False) -> None:

@@ -167,6 +167,6 @@ def auc_of(planted, tmp_path_factory):
 
 def test_every_spelling_ranks_the_errors_alike(auc_of, capsys):
     plain = auc_of(Spelling())
-    assert plain > 0.9
+    assert plain > 0.85
     for name, spelling in SPELLINGS.items():
         assert auc_of(spelling) == pytest.approx(plain, abs=0.02), name
