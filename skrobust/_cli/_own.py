@@ -14,6 +14,8 @@ ADDED = ("label_quality", "is_flagged", "corrected_label")
 VERIFIED = "verified_label"
 # Share of the filled cells that must be what the name promises.
 NEARLY_ALL = 0.95
+# So many cells are looked at first, which is enough for most columns.
+FIRST = 100
 _OWN = re.compile(
     r"(label_quality|is_flagged|suggested_label|corrected_label|verified_label)(?:[^a-z].*)?",
     re.IGNORECASE | re.DOTALL,
@@ -33,17 +35,17 @@ def own_kind(name: str) -> str | None:
     return match.group(1).lower() if match else None
 
 
-def _filled_words(table, name: str) -> tuple[list, np.ndarray, int]:
-    """Return the distinct cells of a column that are filled, their counts, and the filled rows."""
-    cells = table.strings(name)
-    words, counts = np.unique(cells.astype(str), return_counts=True)
-    filled = np.array([word.strip().casefold() not in MISSING_VALUES for word in words], bool)
-    return words[filled].tolist(), counts[filled], int(counts[filled].sum())
+def _filled_words(cells: np.ndarray) -> tuple[list, np.ndarray]:
+    """Return the distinct cells that are filled, and their counts."""
+    counts = pd.Series(cells, dtype=object).value_counts()
+    filled = [word.strip().casefold() not in MISSING_VALUES for word in counts.index]
+    return counts.index[filled].tolist(), counts.to_numpy()[filled]
 
 
 def fits(kind: str, table, name: str, labels: Labels) -> bool:
     """Whether a column holds what an audit would have written under its name."""
-    words, counts, n_filled = _filled_words(table, name)
+    words, counts = _filled_words(table.strings(name))
+    n_filled = counts.sum()
     if not n_filled:
         return True
     if kind == "label_quality":
@@ -94,15 +96,21 @@ def looks_verified(name: str, table, labels: Labels, missing: MissingLabels) -> 
 
     The name must speak of checking unless the classes are words, which no measurement shares.
     """
-    cells = table.strings(name)
-    words, counts = np.unique(cells.astype(str), return_counts=True)
-    filled = np.array([not is_unchecked(word, missing) for word in words], bool)
-    n_filled = int(counts[filled].sum())
-    if not n_filled or n_filled > len(cells) / 2:
+    if not table.may_hold_labels(name):
         return False
-    words = words[filled].tolist()
-    known = match_classes(words, labels.classes)
-    if any(word not in known for word in words):
+    cells = table.strings(name)
+    for word in dict.fromkeys(cells[:FIRST].tolist()):
+        if not is_unchecked(word, missing) and not match_classes([word], labels.classes):
+            return False
+    counts = pd.Series(cells, dtype=object).value_counts()
+    n_filled = 0
+    for word, count in counts.items():
+        if is_unchecked(word, missing):
+            continue
+        n_filled += count
+        if n_filled > table.n_rows / 2 or not match_classes([word], labels.classes):
+            return False
+    if not n_filled:
         return False
     if set(re.split(r"[^\w]+|_", name.casefold())) & _CHECKED_WORDS:
         return True

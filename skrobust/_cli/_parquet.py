@@ -127,6 +127,15 @@ class ParquetTable:
             dtype=object,
         )
 
+    def may_hold_labels(self, name: str) -> bool:
+        """Whether the type of a column does not rule out that it holds labels checked in part."""
+        column = self._column(name)
+        kind = column.type
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if is_number or pa.types.is_boolean(kind):
+            return column.null_count >= self.n_rows / 2
+        return _is_text(kind)
+
     def row(self, number: int) -> list[str]:
         """Return the text of a row."""
         row = self.arrow.slice(number, 1)

@@ -130,6 +130,10 @@ class TextTable:
         """Return the values of a column."""
         return Cells("text", self.strings(name))
 
+    def may_hold_labels(self, name: str) -> bool:
+        """Whether the type of a column does not rule out that it holds labels."""
+        return True
+
     def row(self, number: int) -> list[str]:
         """Return the cells of a row."""
         return [column[number] for column in self._columns]
