@@ -1,4 +1,4 @@
-"""``skrobust audit``: the labels of a table that look wrong."""
+"""``skrobust audit``: probably wrong labels of a table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Input:
     names : tuple of str
         The columns to write.
     notes : list of str
-        What the user should know.
+        Notes for the report.
     """
 
     table: object
@@ -69,7 +69,7 @@ def run(options, report) -> str | None:
     table, labels, names = found.table, found.labels, found.names
     print_input(report, found)
     if report.error is not None and options.out is None:
-        return None  # nobody gets to see the findings
+        return None  # there is no place for the findings
     detector, rows, notes = fit(options, found)
     result = Result.of(detector, rows, found, notes)
     written, failure = None, None
@@ -162,7 +162,7 @@ def _check(options) -> Source:
         names = [find_column(name, source, option) for name in getattr(options, role)]
         for name in names:
             other = owner.setdefault(name, option)
-            # --keep beside --as-text says one thing twice.
+            # --keep is redundant beside --as-text.
             if other == option or (option == "--keep" and other.startswith("--as-")):
                 continue
             if other.startswith("--"):
@@ -227,7 +227,7 @@ class Result:
     quality : ndarray of shape (n_rows,)
         NaN where there is no label, or nothing to compare it with.
     flagged : ndarray of shape (n_rows,), bool
-        Labels that look wrong.
+        Labels that are probably wrong.
     suggested : ndarray of shape (n_rows,), int
         Most probable class besides, or instead of, the given label; -1 where there is none.
     corrected : ndarray of shape (n_rows,), int
@@ -438,7 +438,7 @@ def fit(options, found: Input) -> tuple:
 
 
 def _notes_of(caught) -> list[str]:
-    """Return the warnings that speak of labels; those of the libraries below are not for users."""
+    """Return the warnings about labels; those of other libraries do not concern the user."""
     from skrobust.utils import LabelNoiseWarning
 
     notes = []

@@ -31,6 +31,7 @@ WORDS_SHARE = 0.5
 MIN_DISTINCT_NUMBERS = 20
 MAX_OTHER_WORDS = 3
 MAX_CATEGORIES = 40
+MAX_NAMED = 6
 LARGEST_NUMBER = 1e18
 # Models compute in float32, which holds whole numbers up to here.
 EXACT_IN_FLOAT32 = 2.0**24
@@ -49,7 +50,7 @@ class Column:
         "number", "category", "text" or "date" for features; "identifier", "constant", "empty",
         "unusable" and others for columns that are left out.
     detail : str
-        Unit, rule, or what else is to be known.
+        Unit, rule, or other remark.
     values : ndarray of shape (n_rows,) or None
         The feature.
     odd : dict of str to int
@@ -80,7 +81,7 @@ class Reading:
     columns : list of Column
         In the order of the table, without the labels.
     notes : list of str
-        What the user should know.
+        Notes for the report.
     """
 
     columns: list
@@ -166,10 +167,11 @@ def read_columns(table, names: list, forced: dict, *, decimal=None, thousands=No
             votes[name] = vote(filled[::step][:SAMPLE], counts[::step][:SAMPLE])
     sep = None if table.source.layout is None else table.source.layout.sep
     marks = find_marks(votes.values(), decimal=decimal, thousands=thousands, sep=sep)
-    n_comma = sum(
-        found[COMMA] > found["."] and sum(found.values()) > 2 * found["other"]
-        for found in votes.values()
-    )
+    with_commas = [
+        one_line(name)
+        for name, found in votes.items()
+        if found[COMMA] > found["."] and sum(found.values()) > 2 * found["other"]
+    ]
     reading = Reading([], [])
     doubtful = []
     for name in names:
@@ -186,11 +188,13 @@ def read_columns(table, names: list, forced: dict, *, decimal=None, thousands=No
         name, example = doubtful[0]
         kind = "a decimal" if marks.default in example else "a thousands"
         reading.notes.append(
-            f"{one_line(example)!r} in {one_line(name)!r} was read with {kind} mark; nothing else"
-            " in the table tells (see --decimal and --thousands)"
+            f"{one_line(example)!r} in {one_line(name)!r} was read with {kind} mark, which no"
+            " other cell of the table decides (see --decimal and --thousands)"
         )
-    if marks.default == COMMA and n_comma and not marks.is_given:
-        reading.notes.append(f"decimal comma found in {n_comma} columns (see --decimal)")
+    if with_commas and not marks.is_given:
+        shown = ", ".join(map(repr, with_commas[:MAX_NAMED]))
+        more = f" and {len(with_commas) - MAX_NAMED} more" if len(with_commas) > MAX_NAMED else ""
+        reading.notes.append(f"decimal commas in {shown}{more} (see --decimal)")
     return reading
 
 
@@ -311,7 +315,7 @@ def _are_codes(words, counts) -> bool:
 
 
 def _mixed_units(parsed: Parsed, counts) -> str:
-    """Say why numbers with units are not read as numbers, "" if that is not the case."""
+    """Return why numbers with units are read as text, "" if the column holds none."""
     is_number = ~np.isnan(parsed.values)
     if counts[is_number].sum() < NUMBER_SHARE * counts.sum():
         return ""
@@ -389,7 +393,7 @@ def feature_frame(columns: list[Column], rows: np.ndarray | None = None) -> pd.D
                 values = values - np.median(finite)
             frame[column.name] = values
         elif column.role == "category":
-            # Categories that look like numbers stay categories.
+            # skrub would convert text such as "00100" to numbers, but no categories.
             frame[column.name] = pd.Categorical(pd.Series(values, dtype=object))
         else:
             frame[column.name] = values

@@ -12,7 +12,7 @@ MAX_WORDS_SHOWN = 4
 
 
 def print_input(report, found) -> None:
-    """Print what was read: rows, labels, columns, and what the user should know about them."""
+    """Print what was read: rows, labels, columns, and notes."""
     table, labels, reading, notes = found.table, found.labels, found.reading, found.notes
     n_missing = int((labels.codes < 0).sum()) - len(labels.total_rows)
     n_labelled = int((labels.codes >= 0).sum())
@@ -91,7 +91,7 @@ def _names(names, limit=12) -> str:
 
 
 def print_findings(report, found, result, top: int) -> None:
-    """Print how many labels look wrong, of which classes, and which rows to look at first."""
+    """Print how many labels are flagged, of which classes, and the most suspicious rows."""
     labels = found.labels
     n_labelled, n_flagged = int(result.labelled.sum()), int(result.flagged.sum())
     report.line(f"Estimated share of wrong labels: {percent(result.noise_rate)}")
@@ -148,7 +148,7 @@ def _class_table(labels, result) -> str:
 
 
 def _print_rows(report, found, result, top: int) -> None:
-    """List the rows to look at first; those that a reviewer has checked are settled."""
+    """List the most suspicious rows that no reviewer has checked."""
     table, labels, reading = found.table, found.labels, found.reading
     open_rows = result.labelled & ~result.verified & ~np.isnan(result.quality)
     candidates = np.flatnonzero(open_rows)

@@ -27,7 +27,7 @@ def name_words(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
 
 
-def _name_speaks(name: str) -> tuple[bool, bool, bool]:
+def _kinds_of_name(name: str) -> tuple[bool, bool, bool]:
     """Return whether a name is that of an identifier for sure, likely, or of a time."""
     words = name_words(name)
     sure = bool(SURE_NAMES & set(words))
@@ -43,7 +43,7 @@ def number_is_identifier(name: str, values: np.ndarray, *, is_index: bool = Fals
     present = values[~np.isnan(values)]
     if not len(present) or (present != np.round(present)).any():
         return ""
-    sure, likely, is_time = _name_speaks(name)
+    sure, likely, is_time = _kinds_of_name(name)
     distinct = np.unique(present)
     ratio = len(distinct) / len(present)
     if is_time or _are_day_numbers(present):
@@ -84,7 +84,7 @@ def text_is_identifier(name: str, words: np.ndarray, n_filled: int, *, is_index=
     is_index : bool, default=False
         Whether the column was the index of a frame.
     """
-    sure, likely, _ = _name_speaks(name)
+    sure, likely, _ = _kinds_of_name(name)
     ratio = len(words) / n_filled
     if n_filled < MIN_ROWS and not sure:
         return ""

@@ -38,7 +38,7 @@ class Labels:
     total_rows : ndarray of int
         Rows at the end that hold totals, not data.
     notes : list of str
-        What the user should know about the labels.
+        Notes for the report.
     """
 
     name: str
@@ -96,7 +96,7 @@ def _natural_key(word: str) -> tuple:
 
 
 def read_labels(name: str, table, missing: MissingLabels, option: str = "--label") -> Labels:
-    """Read the column of labels, or say why it is none."""
+    """Read the column of labels; raise a CommandError if it holds no classes."""
     cells = table.label_cells(name, option)
     total_rows = _total_rows(table, cells)
     numbers, words = pd.factorize(pd.Series(cells, dtype=object), use_na_sentinel=True)
@@ -245,11 +245,11 @@ class Verified:
     Attributes
     ----------
     codes : ndarray of shape (n_rows,), int
-        Class of each row, -1 where nobody looked.
+        Class of each row, -1 where a row was not checked.
     names : list of str
         The columns it was read from; the last one counts where they differ.
     notes : list of str
-        What the user should know.
+        Notes for the report.
     """
 
     codes: np.ndarray
@@ -273,6 +273,8 @@ def read_verified(names: list, table, labels: Labels, missing: MissingLabels) ->
             )
         merged = np.where(codes >= 0, codes, merged)
     merged[labels.total_rows] = -1
+    if (merged < 0).all():
+        notes.append(f"no row is verified in {', '.join(repr(one_line(name)) for name in names)}")
     return Verified(merged, list(names), notes)
 
 
@@ -310,6 +312,6 @@ def _verified_codes(name, table, labels: Labels, missing: MissingLabels) -> tupl
 
 
 def is_unchecked(word: str, missing: MissingLabels) -> bool:
-    """Whether a cell of a column of verified labels means that nobody looked."""
+    """Whether a cell of a column of verified labels means that the row was not checked."""
     text = word.strip()
     return word in missing or text in MISSING_LABELS or text in {"-", "--", "?", "."}

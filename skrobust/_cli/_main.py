@@ -16,7 +16,7 @@ how columns are read:
   Cells that are no numbers become missing, and the report counts them. Currencies, units,
   percent, thousands marks (comma, point, blank, apostrophe), (3.20) for -3.20, <0.1 for 0.1
   and h:min are understood; units of one kind (g and kg) are converted. Whether a comma or a
-  point is the decimal mark is found from all columns, unless --decimal or --thousands say.
+  point is the decimal mark is found from all columns, unless --decimal or --thousands is given.
   Whole numbers of one length with leading zeros are codes. Text with at most 40 different
   values is a category, longer lists are text. Cells such as NA, N/A, null, None, nan, -, ?
   and #DIV/0! are missing.
@@ -36,7 +36,7 @@ how labels are read:
 exit status:
   0    the work was done, and the file of --out is written
   1    the report could not be printed, and there is no --out
-  2    an argument, the table or the file of --out is wrong; one line on stderr says how
+  2    an argument, the table or the file of --out is wrong; one line on stderr describes it
   130  interrupted
 """
 
@@ -97,8 +97,9 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_audit(commands) -> None:
     audit = commands.add_parser(
         "audit",
-        help="find the labels of a table that look wrong",
-        description="Find the labels of a table that look wrong, and estimate the right ones.",
+        help="find the labels of a table that are probably wrong",
+        description="Find the labels of a table that are probably wrong, and estimate the right"
+        " ones.",
         epilog=READING,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -127,8 +128,8 @@ def _add_audit(commands) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="columns of labels checked by a reviewer, empty where nobody looked; a later one"
-        " takes precedence, and a column verified_label is used without being named",
+        help="columns of labels checked by a reviewer, empty for rows that were not checked; a"
+        " later one takes precedence, and a column verified_label is used without being named",
     )
     for name, help_text in (
         ("--drop", "columns to leave out, for example those that are copies of the label"),
@@ -205,7 +206,7 @@ def main(argv=None) -> int:
     written, options = None, None
     try:
         options = make_parser().parse_args(argv)
-        # Imported here, so that --help and --version answer at once.
+        # Imported here, so that --help and --version take no time.
         if options.command == "audit":
             from skrobust._cli._audit import run
 

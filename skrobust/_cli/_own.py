@@ -14,7 +14,7 @@ ADDED = ("label_quality", "is_flagged", "corrected_label")
 VERIFIED = "verified_label"
 # Share of the filled cells that must be what the name promises.
 NEARLY_ALL = 0.95
-# So many cells are looked at first, which is enough for most columns.
+# So many cells are compared first, which settles most columns.
 FIRST = 100
 _OWN = re.compile(
     r"(label_quality|is_flagged|suggested_label|corrected_label|verified_label)(?:[^a-z].*)?",
@@ -92,9 +92,10 @@ def find_own(table, labels: Labels, excluded: set) -> tuple[dict, list]:
 
 
 def looks_verified(name: str, table, labels: Labels, missing: MissingLabels) -> bool:
-    """Whether a column looks like labels that somebody checked: few, and all classes.
+    """Whether a column resembles verified labels: mostly empty, and all cells are classes.
 
-    The name must speak of checking unless the classes are words, which no measurement shares.
+    Unless the classes are words, which no measurement shares, the name must contain a word such
+    as "checked".
     """
     if not table.may_hold_labels(name):
         return False

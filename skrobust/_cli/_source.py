@@ -29,7 +29,7 @@ SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon":
 STDIN = "-"
 HEAD_BYTES = 1 << 20
 HEAD_RECORDS = 50
-# A header is looked for among so many first records.
+# The header is searched among so many first records.
 MAX_TITLES = 20
 _SEP_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
 _BOMS = {
@@ -41,7 +41,7 @@ _BOMS = {
 
 
 def suffix_of(path: Path, name: str) -> str:
-    """Return the suffix that says of what kind a file is."""
+    """Return the suffix, which gives the kind of a file."""
     lower = path.name.lower()
     for suffix in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES):
         if lower.endswith(suffix):
@@ -61,7 +61,7 @@ def suffix_of(path: Path, name: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Return what an error of the system or of a library says, on one line."""
+    """Return the message of an error of the system or of a library on one line."""
     return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
@@ -76,7 +76,7 @@ class Layout:
     header : list of str
         Names as written; "" where a column has none.
     names : list of str
-        Unique names to speak of columns: "column 3" for the third if it has no name.
+        Unique names of the columns: "column 3" for the third if it has no name.
     body : int
         Index of the first character below the header.
     header_line : int
@@ -108,7 +108,7 @@ class Source:
     skip_lines : int
         Lines above the header, as given by the user.
     label : str
-        Column of labels, which tells the header from lines above it.
+        Column of labels, which distinguishes the header from lines above it.
 
     Attributes
     ----------
@@ -409,7 +409,7 @@ def _unique_names(header: list, title: str) -> list[str]:
 
 
 def find_column(name: str, source: Source, option: str) -> str:
-    """Return the column that an option names, or name the ones that look like it."""
+    """Return the column that an option names, or raise with the names that resemble it."""
     columns = source.names
     if name in columns:
         return name

@@ -214,7 +214,7 @@ def join_cells(header: list, columns: list, *, sep: str, newline: str = "\n") ->
 
 
 def write_text(path: str, text: str, encoding: str, *, with_bom: bool = False) -> None:
-    """Write text to a file, compressed if its suffix says so."""
+    """Write text to a file, compressed if its suffix is .gz."""
 
     def write(temporary: Path) -> None:
         content = text.encode(encoding)

@@ -150,7 +150,7 @@ def _same_kind(units: list[str], main: str) -> dict | None:
     for kind in _KINDS.values():
         folded = {}
         for name in kind:
-            # Where only capitals tell two units apart (mW, MW), the spelling is taken as it is.
+            # Units that differ only in capitals (mW, MW) must be spelled exactly.
             folded.setdefault(name.casefold(), []).append(name)
         found = {}
         for unit in units:

@@ -10,7 +10,7 @@ MISSING_LABELS = frozenset(
     "NA N/A n/a NaN nan -NaN -nan NaT <NA> None NULL null (null) \\N #N/A #NA #DIV/0! #VALUE! #REF!"
     " #NAME? #NUM! #NULL! 1.#IND -1.#IND 1.#QNAN -1.#QNAN".split()
 ) | {"#N/A N/A"}
-# Spellings that often mark the absence of a label, which the user alone can know.
+# Spellings that often mark the absence of a label; only the user can decide.
 LIKELY_MARKERS = frozenset(
     "? ?? - -- --- . * -1 -9 -99 -999 99 999 none unknown unlabeled unlabelled unsure missing tbd"
     " todo n.a. k.a.".split()

@@ -1,8 +1,6 @@
 """``skrobust audit``: what it finds, and what it prints."""
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -109,16 +107,6 @@ def test_class_of_one_row_and_top(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "one row only, which nothing can be compared with: maybe" in printed
     assert "the header is line 1, 3 shown" in printed
-
-
-def test_as_a_program(tmp_path):
-    path = tmp_path / "small.csv"
-    small_table().to_csv(path, index=False)
-    command = [sys.executable, "-m", "skrobust._cli", "audit", str(path), "--label", "label"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert "Most suspicious rows" in done.stdout
 
 
 SPELLINGS = {

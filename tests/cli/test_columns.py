@@ -224,7 +224,7 @@ def test_no_dates(cells):
 
 
 def test_a_day_above_the_twelfth_beyond_the_sample_decides():
-    cells = [f"0{1 + i % 9}/0{1 + i % 9}/{1000 + i}" for i in range(1000)]
+    cells = [f"0{1 + i % 9}/0{1 + i // 9 % 9}/{1900 + i // 81}" for i in range(1000)]
     cells[501] = "25/01/2024"
     found = parse_dates(np.array(cells, dtype=object))
     assert found[501] == np.datetime64("2024-01-25")
@@ -252,3 +252,30 @@ def test_a_leading_column_that_counts_is_dropped_before_the_fit(tmp_path):
     detector, rows, _ = fit(options, found)
     assert detector.n_features_in_ == 2
     assert len(rows) == len(table)
+
+
+def test_a_mark_that_nothing_decides_is_noted(tmp_path):
+    column = [f"{i},{i + 100}" for i in range(101, 101 + N)]
+    labels = {"x": column, "label": ["yes", "no"] * (N // 2)}
+    path = write_columns(tmp_path / "table.csv", labels)
+    found = read(path)
+    assert values(found, "x")[0] == 101_201
+    assert "'101,201' in 'x' was read with a thousands mark" in found.notes[0]
+    for option in (["--decimal", ","], ["--thousands", "."], ["--decimal", "comma"]):
+        found = read(path, *option)
+        assert values(found, "x")[0] == 101.201
+        assert found.notes == []
+    path = write_columns(tmp_path / "table.csv", labels, sep=";")
+    found = read(path)
+    assert values(found, "x")[0] == 101.201
+    assert "was read with a decimal mark" in found.notes[0]
+
+
+def test_decimal_commas_that_were_found_are_noted(tmp_path):
+    column = [f"{i},5" for i in range(N)]
+    found, notes = read_cells(tmp_path, column)
+    assert found.role == "number"
+    assert notes == ["decimal commas in 'x' (see --decimal)"]
+    table = {"x": column, "y": column[::-1], "label": ["yes", "no"] * (N // 2)}
+    found = read(write_columns(tmp_path / "table.csv", table))
+    assert found.notes == ["decimal commas in 'x', 'y' (see --decimal)"]

@@ -205,3 +205,9 @@ def test_a_class_that_is_mostly_flagged_is_noted_in_the_words_of_the_command(tmp
     assert "of the rows labelled 'rare' are flagged" in printed
     assert "--verified" in printed
     assert "max_flag_rate" not in printed
+
+
+def test_a_verified_column_without_labels_is_noted(tmp_path):
+    path = table_of(tmp_path, ["a", "b"] * 10, checked=["", "?"] * 10)
+    found = read(path, "--verified", "checked")
+    assert found.notes == ["no row is verified in 'checked'"]

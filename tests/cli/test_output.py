@@ -80,10 +80,13 @@ def test_a_closed_pipe_without_a_file(table):
     assert shell(table, "| true") == (0, "", "")
 
 
-def test_a_closed_pipe_of_the_whole_command(table, tmp_path):
+def test_a_closed_pipe_of_the_whole_program(table, tmp_path):
     out = tmp_path / "out.csv"
-    arguments = ["--estimator", "forest", "--out", out]
-    assert shell(table, "| true", *arguments, program=WHOLE) == (0, "", "")
+    command = f'"{sys.executable}" -m skrobust._cli audit "{table}" --label label'
+    code = f'{command} --estimator forest --out "{out}" | head -n 1; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{table}: 60 rows, 3 columns\n"
     assert len(strings(out)) == 60
 
 
