@@ -175,7 +175,7 @@ def _check(options) -> Source:
 def _read_features(options, table, labels, own, missing):
     """Read the columns that may be features, and note the part of the others."""
     from skrobust._cli._columns import Column, read_columns
-    from skrobust._cli._own import looks_verified
+    from skrobust._cli._own import relation_to_labels
 
     forced = _forced(options)
     taken = {options.label, *options.verified}
@@ -186,15 +186,19 @@ def _read_features(options, table, labels, own, missing):
     left_out |= {name: Column(name, "as asked", "--drop") for name in options.drop}
     for name in options.verified:
         left_out[name] = Column(name, "verified labels", "--verified")
+    copies = []
     for name in table.names:
         if name in taken or name in left_out or name in forced:
             continue
-        if looks_verified(name, table, labels, missing):
+        relation = relation_to_labels(name, table, labels, missing)
+        if relation == "verified":
             left_out[name] = Column(
                 name,
                 "looks like verified labels",
                 f"use --verified {one_line(name)}, or --keep for a feature",
             )
+        elif relation == "copy":
+            copies.append(name)
     names = [name for name in table.names if name not in left_out and name != options.label]
     reading = read_columns(
         table,
@@ -208,6 +212,11 @@ def _read_features(options, table, labels, own, missing):
     reading.columns = sorted(
         [*reading.columns, *left_out.values()], key=lambda column: place[column.name]
     )
+    if copies:
+        reading.notes.append(
+            f"{_listed(copies)}: classes that nearly always agree with the labels; use --drop if"
+            " this is a copy of them, or --verified if a reviewer wrote it"
+        )
     if not reading.features:
         raise CommandError(
             f"{table.source.title!r} has no column that can be a feature: besides the label, every"

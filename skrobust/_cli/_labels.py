@@ -16,7 +16,7 @@ from skrobust._cli._words import LIKELY_MARKERS, MISSING_LABELS, is_total, norma
 FREQUENT = 0.01
 MAX_NAMED = 5
 _DECIMAL = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?")
-_WHOLE = re.compile(r"[-+]?\d+")
+_WHOLE = re.compile(r"[-+]?\d{1,40}")
 
 
 @dataclasses.dataclass
@@ -101,14 +101,16 @@ def read_labels(name: str, table, missing: MissingLabels, option: str = "--label
     total_rows = _total_rows(table, cells)
     numbers, words = pd.factorize(pd.Series(cells, dtype=object), use_na_sentinel=True)
     counts = np.bincount(numbers[numbers >= 0], minlength=len(words))
-    in_totals = np.zeros(len(cells), dtype=bool)
-    in_totals[total_rows] = True
+    # The word of a row of totals is no class.
+    counts_of_data = counts - np.bincount(
+        numbers[total_rows][numbers[total_rows] >= 0], minlength=len(words)
+    )
     word_of_class, read_as_missing = {}, {}
     for number, word in enumerate(words):
         if word in missing:
             if word.strip():
                 read_as_missing[word] = int(counts[number])
-        elif not in_totals[numbers == number].all() if len(total_rows) else True:
+        elif counts_of_data[number]:
             word_of_class[word] = number
     classes = sorted(word_of_class, key=_natural_key)
     code_of_word = np.full(len(words) + 1, -1)
@@ -125,7 +127,8 @@ def read_labels(name: str, table, missing: MissingLabels, option: str = "--label
                 " --keep-na"
             )
     _check_classes(name, classes, codes, option, hint)
-    first_rows = np.array([np.argmax(codes == code) for code in range(len(classes))])
+    _, first_rows = np.unique(codes, return_index=True)
+    first_rows = first_rows[-len(classes) :]
     labels = Labels(name, codes, classes, first_rows, read_as_missing, total_rows, [])
     _note_words(labels, missing, table)
     return labels
@@ -157,6 +160,9 @@ def _check_classes(name: str, classes: list, codes: np.ndarray, option: str, hin
 
 
 def _is_whole(word: str) -> bool:
+    """Whether a number has no fraction."""
+    if word.strip().lstrip("+-").isdigit():
+        return True
     number = _number(word.strip())
     return abs(number) != float("inf") and number == int(number)
 

@@ -91,32 +91,53 @@ def find_own(table, labels: Labels, excluded: set) -> tuple[dict, list]:
     return own, doubtful
 
 
-def looks_verified(name: str, table, labels: Labels, missing: MissingLabels) -> bool:
-    """Whether a column resembles verified labels: mostly empty, and all cells are classes.
+def relation_to_labels(name: str, table, labels: Labels, missing: MissingLabels) -> str:
+    """Return what a column of classes is to the labels.
 
-    Unless the classes are words, which no measurement shares, the name must contain a word such
-    as "checked".
+    Parameters
+    ----------
+    name : str
+        The column.
+    table : TextTable or ParquetTable
+        The table.
+    labels : Labels
+        Its labels.
+    missing : MissingLabels
+        Which cells mean that there is no label.
+
+    Returns
+    -------
+    relation : {"verified", "copy", ""}
+        "verified" for a column that resembles verified labels: all its cells are classes, it is
+        mostly empty, and its name contains a word such as "checked"; one of the latter two is
+        enough if the classes are words, which no measurement shares. "copy" for another column
+        of classes that nearly always agree with the labels.
     """
     if not table.may_hold_labels(name):
-        return False
+        return ""
     cells = table.strings(name)
     for word in dict.fromkeys(cells[:FIRST].tolist()):
         if not is_unchecked(word, missing) and not match_classes([word], labels.classes):
-            return False
-    counts = pd.Series(cells, dtype=object).value_counts()
-    n_filled = 0
-    for word, count in counts.items():
-        if is_unchecked(word, missing):
-            continue
-        n_filled += count
-        if n_filled > table.n_rows / 2 or not match_classes([word], labels.classes):
-            return False
-    if not n_filled:
-        return False
-    if set(re.split(r"[^\w]+|_", name.casefold())) & _CHECKED_WORDS:
-        return True
+            return ""
+    numbers, words = pd.factorize(pd.Series(cells, dtype=object))
+    filled = [word for word in words if not is_unchecked(word, missing)]
+    found = match_classes(filled, labels.classes)
+    if not filled or len(found) < len(filled):
+        return ""
+    codes = np.array([found.get(word, -1) for word in words] + [-1])[numbers]
+    n_filled = int((codes >= 0).sum())
+    is_sparse = n_filled <= len(cells) / 2
+    is_named = bool(set(re.split(r"[^\w]+|_", name.casefold())) & _CHECKED_WORDS)
     simple = {"true", "false", "yes", "no", "y", "n", "t", "f", "ja", "nein"}
-    return all(word[:1].isalpha() and word.casefold() not in simple for word in labels.classes)
+    are_words = all(word[:1].isalpha() and word.casefold() not in simple for word in labels.classes)
+    if (is_sparse and is_named) or (are_words and (is_sparse or is_named)):
+        return "verified"
+    compared = (codes >= 0) & (labels.codes >= 0)
+    agree = (codes == labels.codes)[compared]
+    is_copy = (
+        not is_sparse and len(set(codes[compared].tolist())) > 1 and agree.mean() >= NEARLY_ALL
+    )
+    return "copy" if is_copy else ""
 
 
 def free_names(columns: list, names: tuple = ADDED) -> tuple:

@@ -128,13 +128,10 @@ class ParquetTable:
         )
 
     def may_hold_labels(self, name: str) -> bool:
-        """Whether the type of a column does not rule out that it holds labels checked in part."""
-        column = self._column(name)
-        kind = column.type
+        """Whether the type of a column does not rule out that it holds labels."""
+        kind = self._column(name).type
         is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        if is_number or pa.types.is_boolean(kind):
-            return column.null_count >= self.n_rows / 2
-        return _is_text(kind)
+        return is_number or pa.types.is_boolean(kind) or _is_text(kind)
 
     def row(self, number: int) -> list[str]:
         """Return the text of a row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 # In a column of labels: what pandas reads as missing, and the error values of spreadsheets.
 # "none", "-" and "?" may be classes and are not among them.
@@ -34,6 +35,6 @@ def is_total(text: str) -> bool:
 
 def normal_form(text: str) -> str:
     """Return what spellings of one word share: no case, blanks, leading zeros, ".0" at the end."""
-    text = re.sub(r"\s+", "", text).casefold()
+    text = re.sub(r"\s+", "", unicodedata.normalize("NFKC", text)).casefold()
     text = re.sub(r"(?<![\d.,])0+(?=\d)", "", text)
     return re.sub(r"^([-+]?\d+)[.,]0+$", r"\1", text)

@@ -31,7 +31,8 @@ def test_labels_are_as_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "spellings", [("yes", "Yes"), ("yes", "yes "), ("1", "01"), ("1", "1.0"), ("a b", "ab")]
+    "spellings",
+    [("yes", "Yes"), ("yes", "yes "), ("1", "01"), ("1", "1.0"), ("a b", "ab"), ("é", "e\u0301")],
 )
 def test_labels_that_are_nearly_alike_are_noted(tmp_path, spellings):
     one, other = spellings
@@ -211,3 +212,9 @@ def test_a_verified_column_without_labels_is_noted(tmp_path):
     path = table_of(tmp_path, ["a", "b"] * 10, checked=["", "?"] * 10)
     found = read(path, "--verified", "checked")
     assert found.notes == ["no row is verified in 'checked'"]
+
+
+def test_long_digits_are_labels(tmp_path):
+    words = ["1" * 5000, "2" * 41, "3"]
+    labels, _ = labels_of(tmp_path, words * 3)
+    assert set(labels.classes) == set(words)

@@ -149,3 +149,27 @@ def test_sparse_columns_that_are_no_labels_are_features(tmp_path):
     columns["reviewed_by_me"] = columns.pop("children")
     path = write_columns(tmp_path / "table.csv", columns)
     assert roles(read(path))["reviewed_by_me"] == "looks like verified labels"
+
+
+def test_columns_of_classes_beside_the_labels(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = rng.choice(["cat", "dog"], 60).tolist()
+    near = ["dog", *labels[1:]]
+    x = [f"{value:.3f}" for value in rng.normal(size=60)]
+    other = rng.choice(["cat", "dog"], 60).tolist()
+    columns = {"x": x, "true_label": near, "old": near, "neighbour": other, "label": labels}
+    found = read(write_columns(tmp_path / "table.csv", columns))
+    assert roles(found) == {
+        "x": "number",
+        "true_label": "looks like verified labels",
+        "old": "category",
+        "neighbour": "category",
+    }
+    assert len(found.notes) == 1
+    assert found.notes[0].startswith("'old': classes that nearly always agree with the labels")
+    # Of labels that are numbers, a filled column may well be a measurement.
+    swap = {"cat": "0", "dog": "1"}
+    columns = {name: [swap.get(cell, cell) for cell in cells] for name, cells in columns.items()}
+    found = read(write_columns(tmp_path / "table.csv", columns))
+    assert roles(found)["true_label"] == "number"
+    assert "'true_label', 'old': classes that nearly always agree" in found.notes[0]
