@@ -73,8 +73,6 @@ class MissingLabels:
 
     def __contains__(self, cell: str) -> bool:
         text = cell.strip()
-        if not text or (not self.keep_na and text in MISSING_LABELS):
-            return True
         if text in self.markers:
             self.seen.add(text)
             return True
@@ -82,7 +80,7 @@ class MissingLabels:
         if number is not None and number in self._numbers:
             self.seen.update(m for m in self.markers if _number(m) == number)
             return True
-        return False
+        return not text or (not self.keep_na and text in MISSING_LABELS)
 
 
 def _number(text: str) -> float | None:
@@ -207,17 +205,8 @@ def _note_words(labels: Labels, missing: MissingLabels, table) -> None:
                 "labels that differ only by case, blanks or leading zeros, each a class of its"
                 f" own: {', '.join(spellings)}"
             )
-    usual = {word for word in classes if _WHOLE.fullmatch(word) and int(word) >= 0}
     for code, word in enumerate(classes):
-        text = word.strip()
-        negative = text.startswith("-") and _WHOLE.fullmatch(text)
-        others = len(usual - {word})
-        odd_number = (negative or text in ("99", "999")) and others == len(classes) - 1
-        if negative and classes != [word] and {"1"} == set(classes) - {word}:
-            odd_number = False  # -1 and 1 are the two classes of many data sets
-        if missing.keep_na and text in MISSING_LABELS:
-            continue
-        if text.casefold() in LIKELY_MARKERS and (not _WHOLE.fullmatch(text) or odd_number):
+        if may_mark_absence(word, classes) and not (missing.keep_na and word in MISSING_LABELS):
             labels.notes.append(
                 f"{one_line(word)!r} in {labels.name!r} ({counts[code]} rows) is read as a class;"
                 f" if it means that there is no label, use --missing-label {one_line(word)}"
@@ -225,6 +214,17 @@ def _note_words(labels: Labels, missing: MissingLabels, table) -> None:
     if len(labels.total_rows):
         kind, (row,) = table.row_names(labels.total_rows)
         labels.notes.append(f"{kind} {row} holds totals and is left out")
+
+
+def may_mark_absence(word: str, classes: list) -> bool:
+    """Whether a class may be a marker: -1 among whole numbers from 0 on, "?", "unknown"."""
+    if word.strip().casefold() not in LIKELY_MARKERS:
+        return False
+    if not _WHOLE.fullmatch(word.strip()):
+        return True
+    others = [other for other in classes if other != word]
+    # -1 and 1 are the two classes of many data sets.
+    return others != ["1"] and all(_WHOLE.fullmatch(o) and int(o) >= 0 for o in others)
 
 
 def match_classes(words: list, classes: list) -> dict:
