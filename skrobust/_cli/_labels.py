@@ -217,14 +217,17 @@ def _note_words(labels: Labels, missing: MissingLabels, table) -> None:
 
 
 def may_mark_absence(word: str, classes: list) -> bool:
-    """Whether a class may be a marker: -1 among whole numbers from 0 on, "?", "unknown"."""
+    """Whether a class may be a marker: "?", "unknown", -1 or 99 among small whole numbers."""
     if word.strip().casefold() not in LIKELY_MARKERS:
         return False
     if not _WHOLE.fullmatch(word.strip()):
         return True
     others = [other for other in classes if other != word]
-    # -1 and 1 are the two classes of many data sets.
-    return others != ["1"] and all(_WHOLE.fullmatch(o) and int(o) >= 0 for o in others)
+    if not all(_WHOLE.fullmatch(other) for other in others):
+        return False
+    # -1 and 1 are the two classes of many data sets; 99 is odd beside numbers of one digit.
+    numbers = [int(other) for other in others]
+    return min(numbers) >= 0 and numbers != [1] and (int(word) < 0 or max(numbers) < 20)
 
 
 def match_classes(words: list, classes: list) -> dict:

@@ -95,6 +95,8 @@ def test_a_marker_is_no_class_and_never_suggested(tmp_path, written, marker):
 def test_abstain_markers_are_pointed_out(tmp_path):
     assert "--missing-label -1" in labels_of(tmp_path, ["0", "1", "-1"] * 4)[1]
     assert "--missing-label" not in labels_of(tmp_path, ["1", "-1"] * 4)[1]
+    assert "--missing-label 99" in labels_of(tmp_path, ["1", "2", "99"] * 4)[1]
+    assert "--missing-label" not in labels_of(tmp_path, ["97", "98", "99"] * 4)[1]
     notes = labels_of(tmp_path, ["0", "1"] * 4, "--missing-label", "7")[1]
     assert notes == "--missing-label '7' never occurs"
     assert labels_of(tmp_path, ["0", "1", "NA"] * 4, "--missing-label", "NA")[1] == ""

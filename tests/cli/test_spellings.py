@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 pytest.importorskip("pandas")
 pytest.importorskip("skrub")
@@ -13,7 +13,6 @@ from tests.cli._tables import read, roles, values
 
 
 @given(spelling=spellings())
-@settings(max_examples=100)
 def test_every_spelling_gives_the_same_features(spelling, tmp_path_factory):
     table = plain_values()
     path, options = write_spelled(tmp_path_factory.mktemp("spelled"), spelling, table)
