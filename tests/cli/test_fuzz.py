@@ -21,8 +21,7 @@ def fuzz_audit():
 
 
 def test_generated_cases(fuzz_audit, seed):
-    # Fewer than 40, the first of which would use the real detector.
-    found = fuzz_audit.fuzz(seed, cases=39)
+    found = fuzz_audit.fuzz(seed, cases=40, real_every=None)
     assert not found["failures"]
     assert found["written"] >= 1
     assert found["refused"] >= 1
@@ -32,7 +31,7 @@ def test_the_fuzz_sees_failures(fuzz_audit, tmp_path, monkeypatch):
     from skrobust._cli import _table
 
     case = ("table.csv", b"x,label\n" + b"1.5,a\n2.5,b\n" * 9, [], "out.csv")
-    assert fuzz_audit.run_case(tmp_path, case, real=False) == ("written", "")
+    assert fuzz_audit.run_case(tmp_path, case) == ("written", "")
     # A row that is not written is lost output.
     join = _table.join_cells
     monkeypatch.setattr(
@@ -40,13 +39,13 @@ def test_the_fuzz_sees_failures(fuzz_audit, tmp_path, monkeypatch):
         "join_cells",
         lambda header, columns, **kw: join(header, [c[1:] for c in columns], **kw),
     )
-    assert fuzz_audit.run_case(tmp_path, case, real=False) == ("FAILED", "17 rows of 18 written")
+    assert fuzz_audit.run_case(tmp_path, case) == ("FAILED", "17 rows of 18 written")
 
     def fail(*args, **kwargs):
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(_table, "join_cells", fail)
-    kind, why = fuzz_audit.run_case(tmp_path, case, real=False)
+    kind, why = fuzz_audit.run_case(tmp_path, case)
     assert kind == "FAILED"
     assert "out of luck" in why
 
