@@ -10,7 +10,7 @@ import pandas as pd
 
 from skrobust._cli._common import CommandError, one_line
 from skrobust._cli._dates import parse_dates
-from skrobust._cli._identifiers import number_is_identifier, text_is_identifier
+from skrobust._cli._identifiers import UNIQUE_CODES, number_is_identifier, text_is_identifier
 from skrobust._cli._numbers import (
     COMMA,
     SAMPLE,
@@ -221,9 +221,9 @@ def _read_words(name, column: _Words, marks: Marks, role: str | None, table):
             return Column(name, "date", "", values, {**odd, **_gap_words(column)}), None
     else:
         why = ""
-    if role is None and not why:
+    if role is None:
         rule = text_is_identifier(name, stripped, n_filled, is_index=is_index)
-        if rule:
+        if rule and (not why or rule != UNIQUE_CODES):
             return Column(name, "identifier", rule), None
     few = len(set(stripped)) <= MAX_CATEGORIES
     kind = role if role in ("text", "category") else ("category" if few else "text")

@@ -9,6 +9,7 @@ import numpy as np
 # Below this many rows, values that all differ prove nothing.
 MIN_ROWS = 20
 NEARLY_UNIQUE = 0.95
+UNIQUE_CODES = "codes without blanks, nearly all different"
 SURE_NAMES = frozenset({"id", "ids", "uuid", "guid", "rowid", "pk", "oid"})
 # Only as the last word of a name: "order no", but not "no of orders".
 LIKELY_NAMES = frozenset(
@@ -100,5 +101,5 @@ def text_is_identifier(name: str, words: np.ndarray, n_filled: int, *, is_index=
         return "the index of a data frame, in which nearly all values differ"
     codes = [bool(re.search(r"\d|@", word)) and "://" not in word for word in words]
     if np.mean(codes) > 0.9:
-        return "codes without blanks, nearly all different"
+        return UNIQUE_CODES
     return ""

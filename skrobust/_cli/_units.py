@@ -185,6 +185,8 @@ def common_unit(counts: dict[str, int]) -> tuple[str | None, dict[str, tuple[flo
         return "", plain
     main = max(units, key=counts.__getitem__)
     multiples = _same_multiples(units)
+    if units == [CLOCK]:
+        return CLOCK, {CLOCK: (1.0, 0.0)}
     if len(units) == 1:
         # A bare number has the unit of the others, unless that is a multiple: 950 beside 1.2k.
         if multiples is not None and counts.get(""):

@@ -54,15 +54,13 @@ def test_numbers_that_are_no_identifiers(tmp_path, name, column):
         ("hex", [f"{value:08x}-1" for value in SHUFFLED], "codes without blanks"),
         ("mail", [f"{chr(97 + i % 26)}{i}@b.org" for i in range(N)], "codes without blanks"),
         ("sku", [f"A{value}" for value in SHUFFLED], "its name"),
+        ("id", [f"{value}{'AB'[value % 2]}" for value in SHUFFLED], "its name"),
     ],
 )
 def test_identifiers(tmp_path, name, column, rule):
-    found, _ = read_cells(tmp_path, column, name=name or "column 1") if name else (None, None)
-    if found is None:
-        table = {"": column, "z": cells("{}.5"), "label": ["yes", "no"] * (N // 2)}
-        path = write_columns(tmp_path / "table.csv", table)
-        found = read(path).reading.columns[0]
-        assert found.name == "column 1"
+    table = {name: column, "z": cells("{}.5"), "label": ["yes", "no"] * (N // 2)}
+    found = read(write_columns(tmp_path / "table.csv", table)).reading.columns[0]
+    assert found.name == (name or "column 1")
     assert found.role == "identifier"
     assert rule in found.detail
 

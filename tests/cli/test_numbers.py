@@ -174,6 +174,10 @@ def test_a_bare_number_beside_two_sizes_of_a_unit_is_odd():
     np.testing.assert_equal(parse(["500 g", "2 kg", "7", "1 g"])[0], [500, 2000, np.nan, 1])
 
 
+def test_a_bare_number_beside_times_of_day_is_odd():
+    np.testing.assert_equal(parse(["1:30", "2:00", "7"])[0], [5400, 7200, np.nan])
+
+
 def test_a_rare_unit_is_odd():
     assert common_unit({"kg": 95, "pcs": 5}) == ("kg", {"": (1.0, 0.0), "kg": (1.0, 0.0)})
     assert common_unit({"": 95, "A": 3, "B": 2}) == ("", {"": (1.0, 0.0)})
