@@ -107,7 +107,7 @@ def read_input(options) -> Input:
         table = read_table(source)
         missing = MissingLabels(keep_na=options.keep_na, markers=options.missing_label)
         labels = read_labels(options.label, table, missing)
-        named = {options.label, *options.verified, *options.drop, *_forced(options)}
+        named = {options.label, *options.verified, *_forced(options)}
         own, doubtful = find_own(table, labels, named)
         earlier = [name for name, kind in own.items() if kind == VERIFIED]
         verified = read_verified([*earlier, *options.verified], table, labels, missing)

@@ -72,6 +72,23 @@ def test_names_with_a_suffix(reviewed, tmp_path, suffix):
     assert found.names == tuple(ADDED)
 
 
+def test_own_columns_that_are_dropped_are_replaced_as_well(reviewed, tmp_path):
+    path = tmp_path / "reviewed.csv"
+    reviewed.to_csv(path, index=False)
+    found = read(path, "--drop", "label_quality")
+    assert found.names == tuple(ADDED)
+    assert found.removed == ADDED
+
+
+def test_own_columns_that_are_kept_are_features(reviewed, tmp_path):
+    path = tmp_path / "reviewed.csv"
+    reviewed.to_csv(path, index=False)
+    found = read(path, "--keep", "label_quality")
+    assert roles(found)["label_quality"] == "number"
+    assert found.removed == ["is_flagged", "corrected_label"]
+    assert found.names == tuple(f"{name}_2" for name in ADDED)
+
+
 def test_decimal_commas_of_a_spreadsheet(reviewed, tmp_path):
     table = reviewed.copy()
     table["label_quality"] = table["label_quality"].str.replace(".", ",")
