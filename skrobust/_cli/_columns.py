@@ -209,7 +209,7 @@ def _read_words(name, column: _Words, marks: Marks, role: str | None, table):
         return Column(name, "constant", f"always {one_line(stripped[0])!r}"), None
     is_index = name in table.index_names
     if role in (None, "keep", "number"):
-        parsed = parse_numbers(stripped, counts, marks)
+        parsed = parse_numbers(stripped, counts, marks, thorough=role == "number")
         column_read = _as_number(name, column, parsed, counts, role, is_index)
         if column_read is not None:
             return column_read, parsed.ambiguous

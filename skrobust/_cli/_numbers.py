@@ -65,6 +65,7 @@ _CELL = re.compile(
     """,
     re.VERBOSE,
 )
+_CLOCK_HINT = re.compile(r"\d:\d\d")
 _PRICE_DASH = re.compile(r"(?<=\d)[.,]-{1,2}(?=\D*$)")
 
 
@@ -267,7 +268,9 @@ def find_marks(votes: Iterable[dict], *, decimal=None, thousands=None, sep=None)
     return Marks(None, None, False, default)
 
 
-def parse_numbers(cells: np.ndarray, counts: np.ndarray, marks: Marks) -> Parsed:
+def parse_numbers(
+    cells: np.ndarray, counts: np.ndarray, marks: Marks, *, thorough: bool = False
+) -> Parsed:
     """Read the distinct cells of a column as numbers with units.
 
     Parameters
@@ -278,6 +281,8 @@ def parse_numbers(cells: np.ndarray, counts: np.ndarray, marks: Marks) -> Parsed
         How often each occurs.
     marks : Marks
         How numbers are written.
+    thorough : bool, default=False
+        Whether to read all cells even if hardly a number is among the first ones.
     """
     step = max(1, len(cells) // SAMPLE)
     found = vote(cells[::step][:SAMPLE], counts[::step][:SAMPLE])
@@ -294,10 +299,9 @@ def parse_numbers(cells: np.ndarray, counts: np.ndarray, marks: Marks) -> Parsed
             )
     values = np.full(len(cells), np.nan)
     units = [""] * len(cells)
-    if found["other"] > 4 * sum(found[key] for key in (POINT, COMMA, "?", "")) and not any(
-        CLOCK_HINT.search(cell) for cell in cells[:5]
-    ):
-        # Hardly a number in the sample: not worth the time on the rest.
+    n_numbers = sum(found[key] for key in (POINT, COMMA, "?", ""))
+    has_clocks = any(_CLOCK_HINT.search(cell) for cell in cells[:5])
+    if found["other"] > 4 * n_numbers and not (has_clocks or thorough):
         return Parsed(values, units)
     values, plain = _parse_plain(cells, decimal)
     for number in np.flatnonzero(~plain):
@@ -306,9 +310,6 @@ def parse_numbers(cells: np.ndarray, counts: np.ndarray, marks: Marks) -> Parsed
         if split is not None:
             units[number] = split[3]
     return Parsed(values, units, ambiguous)
-
-
-CLOCK_HINT = re.compile(r"\d:\d\d")
 
 
 def _parse_plain(cells: np.ndarray, decimal: str) -> tuple[np.ndarray, np.ndarray]:

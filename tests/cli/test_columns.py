@@ -239,6 +239,15 @@ def test_no_number_in_a_column_that_is_to_be_one(tmp_path):
         read_cells(tmp_path, ["a", "b", "c", "d"], "--as-number", "x")
 
 
+def test_few_numbers_in_a_column_that_is_to_be_one(tmp_path):
+    column = [f"word{i}" for i in range(N)]
+    column[5] = "7.5"
+    assert read_cells(tmp_path, column)[0].role == "identifier"
+    found, _ = read_cells(tmp_path, column, "--as-number", "x")
+    assert found.role == "number"
+    assert np.flatnonzero(found.values == 7.5).tolist() == [5]
+
+
 def test_a_leading_column_that_counts_is_dropped_before_the_fit(tmp_path):
     """The order of rows often follows the label: a count of rows would give it away."""
     table = small_table().sort_values("label")
