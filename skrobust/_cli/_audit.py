@@ -288,7 +288,7 @@ class Result:
             quality=np.where(labelled, quality, np.nan),
             flagged=spread(np.asarray(detector.label_errors_, dtype=bool), False) & labelled,
             suggested=codes(detector.suggested_labels_),
-            corrected=_corrected(detector, codes, labels.codes, labelled),
+            corrected=_corrected(detector, codes, labels.codes),
             noise_rate=float(detector.noise_rate_),
             verified=checked >= 0,
             refuted=(checked >= 0) & labelled & (checked != labels.codes),
@@ -317,13 +317,13 @@ class Result:
             )
 
 
-def _corrected(detector, codes, given, labelled):
+def _corrected(detector, codes, given: np.ndarray) -> np.ndarray:
+    """Return the corrected labels; those that are suggested for flags where it has no others."""
     if hasattr(detector, "corrected_labels_"):
         return codes(detector.corrected_labels_)
-    keep = codes(np.where(detector.label_errors_, "", None)) < -1
     suggested = codes(detector.suggested_labels_)
     flagged = codes(np.where(detector.label_errors_, detector.suggested_labels_, None)) >= 0
-    return np.where(labelled & ~flagged & ~keep, given, suggested)
+    return np.where(flagged | (given < 0), suggested, given)
 
 
 def make_detector(kind, columns=(), *, n_jobs=None, random_state=0):
