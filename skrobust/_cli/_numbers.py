@@ -70,14 +70,14 @@ _PRICE_DASH = re.compile(r"(?<=\d)[.,]-{1,2}(?=\D*$)")
 
 
 def _grouped(mark: str) -> str:
-    """Return the pattern of a whole number in groups of three."""
+    """Return the pattern of a whole number in groups of three; telephone numbers begin with 0."""
     mark = re.escape(mark)
-    return rf"\d{{1,3}}(?:{mark}\d{{3}})+"
+    return rf"[1-9]\d{{0,2}}(?:{mark}\d{{3}})+"
 
 
 _GROUPS = {mark: _grouped(mark) for mark in GROUPING_MARKS}
 # Lakh and crore: 12,34,567.
-_GROUPS[COMMA] += r"|\d{1,2}(?:,\d{2})+,\d{3}"
+_GROUPS[COMMA] += r"|[1-9]\d?(?:,\d{2})+,\d{3}"
 _WITH_DECIMALS = {
     (group, mark): re.compile(rf"(?:{pattern}){re.escape(mark)}\d*")
     for group, pattern in _GROUPS.items()
