@@ -3,6 +3,7 @@
 import numpy as np
 
 from skrobust._base import Judgement
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._quality import QUALITY_METHODS, score_rows
 from skrobust.detection._rules import RULES, fit_rule
@@ -68,6 +69,9 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable label: mostly the given one, but another one in every flagged row and
         in some that the rule does not flag. The verified label where there is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -159,7 +163,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
 
         predictions = most_probable(proba, self._order)
         alternatives = most_probable(proba, self._order, without=given)
-        return Judgement(
+        judgement = Judgement(
             quality_of(data.codes),
             errors,
             np.where(judged, predictions, data.best_codes),
@@ -169,6 +173,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
             quality_of,
             pred_proba=proba,
         )
+        return add_corrections(judgement, data, given, proba, self._order)
 
     def _apply_rule(self, data, given, proba) -> np.ndarray:
         """Fit the rule to the rows that count and that nobody verified, and flag all rows."""

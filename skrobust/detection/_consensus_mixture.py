@@ -82,6 +82,9 @@ class ConsensusMixture(LabelErrorDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The label that is most probable on average over the views, another than the given one in
         every flagged row. The verified label where there is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -353,7 +356,8 @@ class _View(ProbaDetector):
         set_missing_random_states(model, random_state)
         weight, fit_params = self._route(model, data)
         y = data.classes[np.maximum(data.best_codes, 0)]
-        folds = make_folds(self.cv, data.X, y, data.best_codes, data.used, data.groups)
+        known = data.used, data.groups, data.sample_weight
+        folds = make_folds(self.cv, data.X, y, data.best_codes, *known)
         observed = observe(
             functools.partial(_look, classes=data.classes),
             model,

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from skrobust._base import Judgement
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._density_models import DENSITIES, ClassDensities
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._rules import fit_rule
@@ -80,6 +81,9 @@ class DensityDetector(ProbaDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable label; in flagged rows, of the others. The verified label where there
         is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -198,7 +202,8 @@ class DensityDetector(ProbaDetector):
     def _gather_from(self, estimator, data, used) -> tuple[Evidence, list]:
         """Fit densities to some rows, and judge all, each without its fold."""
         y = data.classes[np.maximum(data.best_codes, 0)]
-        folds = make_folds(self.cv, data.X, y, data.best_codes, used, data.groups)
+        known = used, data.groups, data.sample_weight
+        folds = make_folds(self.cv, data.X, y, data.best_codes, *known)
         evidence = gather_out_of_fold(
             estimator,
             data.X,
@@ -291,7 +296,7 @@ class DensityDetector(ProbaDetector):
         def quality_of(codes):
             return np.where(judged, given_proba(np.maximum(codes, 0), proba), np.nan)
 
-        return Judgement(
+        judgement = Judgement(
             quality_of(data.codes),
             errors,
             np.where(judged, most_probable(proba, order), data.best_codes),
@@ -301,6 +306,7 @@ class DensityDetector(ProbaDetector):
             # Trimming looks at labels, but hardly at that of a single row.
             quality_of,
         )
+        return add_corrections(judgement, data, given, proba, order)
 
     def _judge_new(self, X, codes):
         proba = self._predict_mean(X)

@@ -8,6 +8,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import KernelDensity, NearestNeighbors
 
+from skrobust.evidence._copies import row_ids
 from skrobust.evidence._neighbors import read_numbers
 from skrobust.evidence._scaling import ColumnScaler
 from skrobust.utils._rows import row_hashes
@@ -15,6 +16,8 @@ from skrobust.utils._rows import row_hashes
 DENSITIES = ("gaussian_mixture", "kde", "neighbors")
 
 _MAX_COMPONENTS = 3
+# Balls are not smaller than this.
+_LEAST_RADIUS = 1e-3
 # Units per component of a mixture.
 _UNITS_PER_COMPONENT = 50
 _EM_STEPS = 50
@@ -64,7 +67,10 @@ class ClassDensities(ClassifierMixin, BaseEstimator):
         """
         self.classes_, codes = np.unique(y, return_inverse=True)
         weight = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight)
-        _, first, unit = np.unique(row_hashes(X), return_index=True, return_inverse=True)
+        hashes = row_hashes(X)
+        _, first, unit = np.unique(hashes, return_index=True, return_inverse=True)
+        distinct = np.unique(row_ids(hashes, codes, sample_weight), return_index=True)[1]
+        n_distinct = np.bincount(codes[distinct], minlength=len(self.classes_))
         table = read_numbers(X)[first]
         mass = np.bincount(unit, weight)
         # Sparse tables are not centred.
@@ -80,8 +86,8 @@ class ClassDensities(ClassifierMixin, BaseEstimator):
         for k in range(n_classes):
             own = np.asarray(by_class[:, [k]].todense()).ravel()
             held = own > 0
-            # On the scale of counts, so that the number of units is what it seems.
-            own = own[held] * (held.sum() / own[held].sum())
+            # On the scale of counts of rows, where copies are one.
+            own = own[held] * (max(n_distinct[k], held.sum()) / own[held].sum())
             make = {"kde": _Kernels, "neighbors": _Balls}.get(self.density, _Mixture)
             self.densities_.append(make(rows[held], own, self.random_state))
         return self
@@ -227,10 +233,15 @@ class _Balls:
     """One over the volume of the ball that holds the nearest rows."""
 
     def __init__(self, rows, mass, random_state):
-        self.n_neighbors = min(10, len(rows))
-        self.search = NearestNeighbors(n_neighbors=self.n_neighbors).fit(rows)
-        self.log_share = np.log(self.n_neighbors / len(rows))
+        self.search = NearestNeighbors(n_neighbors=min(10, len(rows))).fit(rows)
+        self.mass, self.total = mass, mass.sum()
 
     def log(self, rows) -> np.ndarray:
-        radius = np.maximum(self.search.kneighbors(rows)[0].mean(axis=1), 1e-3)
-        return self.log_share - rows.shape[1] * np.log(radius)
+        distances, nearest = self.search.kneighbors(rows)
+        mass = self.mass[nearest]
+        before = np.cumsum(mass, axis=1) - mass
+        counted = np.clip(10 - before, 0, mass)
+        radius = np.maximum((counted * distances).sum(axis=1) / counted.sum(axis=1), _LEAST_RADIUS)
+        # Where many rows have the value itself, they are what a density can count.
+        held = np.maximum(counted.sum(axis=1), (mass * (distances <= _LEAST_RADIUS)).sum(axis=1))
+        return np.log(held / self.total) - rows.shape[1] * np.log(radius)

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from skrobust._base import Judgement
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._mixture_1d import fit_mixture, weighted_quantile
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._rules import fit_rule
@@ -95,6 +96,9 @@ class EnergyDetector(ProbaDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable label, another than the given one in every flagged row. Of little worth
         in an open-set row. The verified label where there is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -190,7 +194,7 @@ class EnergyDetector(ProbaDetector):
         errors = self._rule.flag(given, proba) | (self.open_set_ & (given >= 0))
         predictions = most_probable(proba, self._order)
         alternatives = most_probable(proba, self._order, without=given)
-        return Judgement(
+        judgement = Judgement(
             quality_of(data.codes),
             errors,
             np.where(judged, predictions, data.best_codes),
@@ -198,6 +202,7 @@ class EnergyDetector(ProbaDetector):
             quality_of=quality_of,
             features=np.where(judged, self._ordinary(energy), 0.5)[:, None],
         )
+        return add_corrections(judgement, data, given, proba, self._order)
 
     def _gather_energies(self, data):
         """Fit fold by fold; return energies, log-probabilities, and which rows were judged."""
@@ -214,7 +219,8 @@ class EnergyDetector(ProbaDetector):
                 " that there are no logits to look at."
             )
         y = data.classes[np.maximum(data.best_codes, 0)]
-        folds = make_folds(self.cv, data.X, y, data.best_codes, data.used, data.groups)
+        known = data.used, data.groups, data.sample_weight
+        folds = make_folds(self.cv, data.X, y, data.best_codes, *known)
         model = clone(self._get_estimator())
         set_missing_random_states(model, random_state)
         weight, fit_params = self._route(model, data)

@@ -10,7 +10,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skrobust._base import Judgement, LabelErrorDetector
-from skrobust.detection._channel_judge import fit_judge, place_cut
+from skrobust.detection._channel_judge import fit_judge
 from skrobust.detection._companions import COMPANIONS, has_preprocessing, pipeline_companions
 from skrobust.detection._confident_learning import ConfidentLearning
 from skrobust.detection._ensemble_members import NEIGHBORS, default_members, same_container
@@ -110,16 +110,29 @@ class EnsembleDetector(LabelErrorDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable true label; another than the given one in every flagged row.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The most probable true label when the given one is part of what is known: in some of the
-        flagged rows this is still the given one, though doubtful.
-    correction_proba_ : ndarray of shape (n_samples,)
-        How probable that label is.
+        The labels after correction. A flagged label is replaced only if another one is more
+        probable even if there is as little noise as the data leave plausible, the lower end of
+        `noise_rate_interval_`. The given label of all other rows, and the prediction for rows
+        without a label.
+    posterior_labels_ : ndarray of shape (n_samples,)
+        The most probable true label under the estimated noise, the given label being part of what
+        is known. Bolder than `corrected_labels_`: for training, not for a file.
+    posterior_proba_ : ndarray of shape (n_samples,)
+        Estimated probability of these labels.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
         Rows that are kept.
     noise_rate_ : float
         Estimated share of wrong labels.
+    noise_rate_interval_ : tuple of float
+        Interval of that share: from what the disagreement among certain rows leaves plausible to
+        what it is if every disagreement with the prediction is an error. Noise of a pattern that
+        models learn, such as labels made by a rule, is not in it.
+    reliability_ : {"good", "limited", "cannot tell"}
+        Whether wrong labels can be told apart from overlap of the classes.
+    reliability_reason_ : str
+        What that rests on, in words and numbers.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated probability of each given label (columns) for each true class (rows).
     weights_ : ndarray of shape (n_estimators,)
@@ -352,8 +365,7 @@ class EnsembleDetector(LabelErrorDetector):
                 break
             again.append(said)
             self._later_rounds.append(models)
-            true_proba, right = judge.look(proba, again, n_jobs=self.n_jobs)
-            judge = place_cut(judge, data, given, true_proba, right)
+            judge, true_proba, right = fit_judge(data, given, proba, again, n_jobs=self.n_jobs)
         self._judge_ = judge
         table = right if self.quality_method == "right_proba" else proba
 
@@ -371,6 +383,7 @@ class EnsembleDetector(LabelErrorDetector):
         else:
             errors = self._apply_rule(data, given, proba, thresholds, order)
         posterior = judge.channel.class_proba(true_proba, given)
+        careful = judge.careful_proba(proba, again, given, n_jobs=self.n_jobs)
         alternatives = most_probable(true_proba, order, without=given)
         alternatives = np.where(judged, alternatives, data.best_codes)
         others = 1 - np.where(given >= 0, given_proba(np.maximum(given, 0), true_proba), 0.0)
@@ -380,11 +393,13 @@ class EnsembleDetector(LabelErrorDetector):
             errors,
             np.where(judged, most_probable(true_proba, order), data.best_codes),
             alternatives,
-            joint=_joint(data, given, judge.channel, true_proba),
+            joint=_joint(data, given, judge, true_proba),
             quality_of=quality_of,
             pred_proba=proba,
-            corrections=np.where(judged, most_probable(posterior, order), data.best_codes),
-            correction_proba=np.where(judged, posterior.max(axis=1), 1.0),
+            posterior_labels=np.where(judged, most_probable(posterior, order), data.best_codes),
+            posterior_proba=np.where(judged, posterior.max(axis=1), 1.0),
+            corrections=np.where(judged, most_probable(careful, order), data.best_codes),
+            level=judge.level,
             alternative_proba=np.clip(alternative / np.maximum(others, 1e-12), 0, 1),
         )
 
@@ -470,7 +485,8 @@ def _hidden(data, given, judge, true_proba, right) -> np.ndarray:
     flagged = judge.flag(true_proba, given, quality) & data.used & (data.verified < 0)
     if not flagged.any():
         return flagged
-    units = row_units(data.X, data.groups)
+    labels = np.where(data.used, data.best_codes, -1)
+    units = row_units(data.X, labels, data.groups, data.sample_weight)
     hidden = flagged.copy()
     for k in np.unique(given[flagged]):
         rows = data.used & (data.best_codes == k)
@@ -483,14 +499,23 @@ def _hidden(data, given, judge, true_proba, right) -> np.ndarray:
     return hidden
 
 
-def _joint(data, given, channel, true_proba) -> np.ndarray:
-    """Expected mass of rows by given label (rows) and true class (columns)."""
+def _joint(data, given, judge, true_proba) -> np.ndarray:
+    """Expected weight of rows by given label (rows) and true class (columns)."""
     rows = np.flatnonzero(data.used & (data.verified < 0) & (given >= 0))
-    expected = channel.class_proba(true_proba[rows], given[rows])
+    expected = judge.channel.class_proba(true_proba[rows], given[rows])
     if data.sample_weight is not None:
         expected *= data.sample_weight[rows, None]
     n_classes = len(data.classes)
     joint = np.zeros((n_classes, n_classes))
     for k in range(n_classes):
         joint[k] = expected[given[rows] == k].sum(axis=0)
+    # Of what is expected of single rows, more or less is wrong than of all of them.
+    total, right = joint.sum(axis=1), joint.diagonal().copy()
+    wrong = total.sum() - right.sum()
+    if wrong > 0:
+        np.fill_diagonal(joint, 0)
+        joint *= np.minimum(
+            judge.level.rate * total.sum() / wrong, total / np.maximum(joint.sum(axis=1), 1e-300)
+        )[:, None]
+        np.fill_diagonal(joint, total - joint.sum(axis=1))
     return joint

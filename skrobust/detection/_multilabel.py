@@ -105,6 +105,8 @@ class MultilabelDetector(TargetDetector):
         The given entries with the flagged ones turned round, missing ones filled in with what is
         more probable, and verified ones as verified. Integers, or floats with NaN where nothing
         is known.
+    corrected_labels_ : ndarray of shape (n_samples, n_labels)
+        The labels after correction; the same as `suggested_labels_`.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for rows with a flagged entry or without any entry.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -300,6 +302,7 @@ class MultilabelDetector(TargetDetector):
         self.keep_weight_ = np.where(self.label_errors_ | ~given, 0.0, weight)
         self.sample_indices_ = np.flatnonzero(~self.label_errors_ & given)
         self.suggested_labels_ = _suggest(data, proba, self.entry_errors_)
+        self.corrected_labels_ = self.suggested_labels_.copy()
         if answer.noise_rate is not None:
             self.noise_rate_ = answer.noise_rate
             return

@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skrobust._base import Judgement
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._neighbor_detector import (
     DETECTOR_METRICS,
     DETECTOR_SCALES,
@@ -105,6 +106,9 @@ class NegativeClassDetector(ProbaDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The class that both witnesses together find most likely; in flagged rows, of the others.
         The verified label where there is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -228,7 +232,7 @@ class NegativeClassDetector(ProbaDetector):
         proba = self._gather(data).pred_proba.astype(np.float64, copy=False)
         graph = neighborhood.graph
         class_mass = units.class_mass(data)
-        shares = vote_shares(graph, class_mass)[units.of_row]
+        shares = units.per_row(vote_shares(graph, class_mass))
         judged = ~np.isnan(proba[:, 0]) & judged_rows(data, units, graph)
         proba[~judged] = 1 / len(data.classes)
         witness = (proba + shares) / 2
@@ -253,7 +257,7 @@ class NegativeClassDetector(ProbaDetector):
         joint = fit_rule("predicted_neq_given", counted, witness, weight=data.sample_weight)[0]
         joint = joint.joint if self.check_positives else _only_row(joint.joint, negative)
         order = np.argsort(-class_mass_of(counted, len(data.classes), data.sample_weight))
-        return Judgement(
+        judgement = Judgement(
             quality,
             errors,
             np.where(judged, most_probable(witness, order), data.best_codes),
@@ -262,6 +266,7 @@ class NegativeClassDetector(ProbaDetector):
             0.5 if extrinsic else None,
             quality_of,
         )
+        return add_corrections(judgement, data, given, witness, order)
 
     def _find_negative(self, data) -> int:
         """Work out the code of the negative class."""

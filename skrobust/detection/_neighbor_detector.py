@@ -36,6 +36,11 @@ def judged_rows(data, units, graph) -> np.ndarray:
     """
     judged = (np.diff(graph.indptr) > 0)[units.of_row]
     used = np.flatnonzero(data.used)
-    lone = lone_class_rows(units.owner[units.of_row[used]], data.best_codes[used])
-    judged[used[lone]] = False
+    unit, label = units.of_row[used], data.best_codes[used]
+    if units.parts is not None:
+        entries = units.parts.share.tocoo()
+        held = units.parts.label[entries.row] >= 0
+        unit, label = entries.col[held], units.parts.label[entries.row[held]]
+    lone = label[lone_class_rows(units.owner[unit], label)]
+    judged[used[np.isin(data.best_codes[used], lone)]] = False
     return judged

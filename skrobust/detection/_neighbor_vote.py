@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 
 from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._knn_shapley import MAX_NEIGHBORS, ShapleyValues
 from skrobust.detection._neighbor_detector import (
     DETECTOR_METRICS,
@@ -104,6 +105,9 @@ class NeighborVote(LabelErrorDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The class with most votes; in flagged rows, of the others. The verified label where there
         is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -217,7 +221,7 @@ class NeighborVote(LabelErrorDetector):
         unit_shares = mean_shares(
             graph, class_mass, self.n_neighbors_, n_rounds=self.n_rounds, random_state=random_state
         )
-        shares = unit_shares[units.of_row]
+        shares = units.per_row(unit_shares)
         given = np.where(judged, data.codes, -1)
         joint = None
         if self.method == "rank":
@@ -238,7 +242,7 @@ class NeighborVote(LabelErrorDetector):
             cut = 0.5
             errors = judged & (quality < cut)
         order = self._order
-        return Judgement(
+        judgement = Judgement(
             quality,
             errors,
             np.where(judged, most_probable(shares, order), data.best_codes),
@@ -247,6 +251,7 @@ class NeighborVote(LabelErrorDetector):
             cut,
             quality_of,
         )
+        return add_corrections(judgement, data, given, shares, order)
 
     def gather_proba(self, data) -> np.ndarray:
         """Gather shares of votes only, for a detector that looks at several opinions."""
@@ -255,13 +260,14 @@ class NeighborVote(LabelErrorDetector):
             self, data, n_rounds=self.n_rounds, random_state=random_state
         )
         class_mass = units.class_mass(data)
-        shares = mean_shares(
+        unit_shares = mean_shares(
             neighborhood.graph,
             class_mass,
             self.n_neighbors_,
             n_rounds=self.n_rounds,
             random_state=random_state,
-        )[units.of_row]
+        )
+        shares = units.per_row(unit_shares)
         shares[~judged_rows(data, units, neighborhood.graph)] = np.nan
         self._keep(neighborhood, class_mass)
         return shares

@@ -100,6 +100,8 @@ class ResidualDetector(TargetDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The prediction where the target is flagged or missing, else the target; the verified one
         where there is one. NaN where nothing is known.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The targets after correction; the same as `suggested_labels_`.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged rows and those without a target.
     sample_indices_ : ndarray of shape (n_kept,)

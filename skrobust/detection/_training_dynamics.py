@@ -12,6 +12,7 @@ from sklearn.utils import assert_all_finite
 from skrobust._base import Judgement
 from skrobust.detection._dynamics_statistics import STATISTICS, DynamicsWatcher, quality_from
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
+from skrobust.evidence._copies import row_ids
 from skrobust.evidence._folds import make_folds
 from skrobust.evidence._observed import observe, one_fold
 from skrobust.evidence._staged import (
@@ -118,6 +119,9 @@ class TrainingDynamics(ProbaDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The label that is most probable on average over the stages: mostly the given one, but
         another one in every flagged row. The verified label where there is one.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The labels after correction: the suggested label of flagged rows, the given label of all
+        others, and the prediction for rows without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -286,7 +290,8 @@ class TrainingDynamics(ProbaDetector):
         train_codes = data.best_codes if codes is None else codes
         given = data.codes if codes is None else codes
         classes = data.classes if classes is None else classes
-        hashes = row_hashes(data.X)
+        trained = np.where(data.used, train_codes, -1)
+        hashes = row_ids(row_hashes(data.X), trained, data.sample_weight)
         folds = self._folds(data, train_codes, classes, hashes)
         estimators = []
         for _ in range(self.n_repeats):
@@ -331,7 +336,8 @@ class TrainingDynamics(ProbaDetector):
         if self._in_sample(data):
             return one_fold(hashes, codes, data.used)
         y = classes[np.maximum(codes, 0)]
-        return make_folds(self.cv, data.X, y, codes, data.used, data.groups)
+        known = data.used, data.groups, data.sample_weight
+        return make_folds(self.cv, data.X, y, codes, *known)
 
     def _quality(self, statistics) -> np.ndarray:
         if self.statistic not in statistics:
@@ -359,7 +365,9 @@ class TrainingDynamics(ProbaDetector):
             return self.dynamics_["aum"] < 0
         # Equal rows share a fate, and rows that nobody learns from have no part in the draw.
         used = np.flatnonzero(data.used)
-        unit = np.unique(row_hashes(data.X)[used], return_inverse=True)[1]
+        trained = np.where(data.used, data.best_codes, -1)
+        ids = row_ids(row_hashes(data.X), trained, data.sample_weight)
+        unit = np.unique(ids[used], return_inverse=True)[1]
         n_units = unit.max() + 1
         n_fake = max(1, n_units // (self._n_classes + 1))
         fake = np.zeros(data.n_samples, dtype=bool)

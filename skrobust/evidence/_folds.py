@@ -1,4 +1,4 @@
-"""Folds for label-error detection: equal rows stay together, rare classes are not tested."""
+"""Folds for label-error detection: copies stay together, rare classes are not tested."""
 
 from collections.abc import Iterable
 
@@ -12,6 +12,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import indexable
 
+from skrobust.evidence._copies import common_rows, label_salts, row_counts, row_ids
 from skrobust.utils._rows import row_hashes
 from skrobust.utils._sklearn import safe_indexing
 
@@ -19,23 +20,32 @@ from skrobust.utils._sklearn import safe_indexing
 _MANY_UNITS = 100
 
 
-def row_units(X, groups=None) -> np.ndarray:
+def row_units(X, labels, groups=None, sample_weight=None) -> np.ndarray:
     """Number the units that must not be split between training and test rows.
 
     Parameters
     ----------
     X : array-like of length n_samples
-        Input of any kind. Equal rows make a unit: the label of one copy would give away the
-        label of the other.
+        Input of any kind. Copies make a unit: the label of one would give away the label of the
+        other. Rows of a value that many share, as in tables of a few categories, do not.
+    labels : ndarray of shape (n_samples,)
+        Label of each row, as an integer; -1 for none.
     groups : ndarray of shape (n_samples,), dtype intp, default=None
         Rows of one group belong to one unit as well.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights; whole numbers count as so many equal rows.
 
     Returns
     -------
     units : ndarray of shape (n_samples,), dtype intp
         Number of each row's unit.
     """
-    units = np.unique(row_hashes(X), return_inverse=True)[1]
+    return _join_groups(row_ids(row_hashes(X), labels, sample_weight), groups)
+
+
+def _join_groups(ids, groups) -> np.ndarray:
+    """Number the connected components of rows with equal ids or in one group."""
+    units = np.unique(ids, return_inverse=True)[1]
     if groups is None:
         return units
     n_units, n_groups = units.max() + 1, groups.max() + 1
@@ -88,7 +98,9 @@ def _count_units(units: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.bincount(np.unique(units * n_classes + codes) % n_classes, minlength=n_classes)
 
 
-def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.ndarray]]:
+def make_folds(
+    cv, X, y, codes, used, groups=None, sample_weight=None
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Split rows into training and test rows.
 
     Parameters
@@ -97,7 +109,9 @@ def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.
         As of :func:`sklearn.model_selection.check_cv`. For a number, folds are stratified, keep
         the units of :func:`row_units` whole, and become fewer where the smallest class that has
         at least two units has fewer; rows of a class with one unit are in every training fold.
-        Splitters see the used rows only. Indices count all rows.
+        The rows of a common value are split, stratified by label; one that has a whole weight of
+        at least the number of folds is in all of them, for training and for testing, as so many
+        equal rows would be. Splitters see the used rows only. Indices count all rows.
     X : array-like of length n_samples
         Input.
     y : ndarray of shape (n_samples,)
@@ -108,6 +122,8 @@ def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.
         Rows that may be trained on. Others are in no fold.
     groups : array-like of shape (n_samples,), default=None
         Groups of rows, for the splitter.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights; whole numbers count as so many equal rows.
 
     Returns
     -------
@@ -128,7 +144,9 @@ def make_folds(cv, X, y, codes, used, groups=None) -> list[tuple[np.ndarray, np.
     if cv is None or isinstance(cv, (int, np.integer)):
         if cv is not None and cv < 2:
             raise ValueError(f"cv={cv!r} must be at least 2 folds.")
-        splits = _split_units(5 if cv is None else int(cv), X_used, codes[rows], groups_used)
+        n_splits = 5 if cv is None else int(cv)
+        weight = None if sample_weight is None else sample_weight[rows]
+        splits = _split_units(n_splits, X_used, codes[rows], groups_used, weight)
     else:
         splitter = check_cv(cv, y[rows], classifier=True)
         splits = list(splitter.split(X_used, y[rows], groups_used))
@@ -153,29 +171,46 @@ def _refuse_empty(folds, cv):
     return folds
 
 
-def _split_units(n_splits, X, codes, groups):
+def _split_units(n_splits, X, codes, groups, weight):
     """Split rows into stratified folds that keep units whole."""
-    units = row_units(X, groups)
+    hashes = row_hashes(X)
+    common = common_rows(hashes, codes, weight)
+    ids = row_ids(hashes, codes, weight) if common.any() else hashes
+    units = _join_groups(ids, groups)
     lone = lone_class_rows(units, codes)
-    testable = np.flatnonzero(~lone)
-    _, first, inverse = np.unique(units[testable], return_index=True, return_inverse=True)
-    per_class = _count_units(inverse, codes[testable])
+    testable = ~lone
+    per_class = _count_units(units[testable], codes[testable])
     n_splits = max(2, min(n_splits, per_class[per_class > 1].min()))
+    fold = np.full(len(codes), -1, dtype=np.intp)
+    whole = np.flatnonzero(testable & ~common if groups is None else testable)
+    if len(whole):
+        fold[whole] = _place_units(units[whole], codes[whole], n_splits, groups is None)
+    heavy = np.zeros(len(codes), dtype=bool)
+    if groups is None and common.any():
+        rows = np.flatnonzero(testable & common)
+        salt = label_salts(hashes, codes, weight)[codes[rows]]
+        # Label by label and value by value, so that each fold gets its part of every one.
+        fold[rows[np.lexsort((hashes[rows], salt))]] = np.arange(len(rows)) % n_splits
+        heavy = common & testable & (row_counts(hashes, codes, weight) >= n_splits)
+    for k in range(n_splits):
+        test = np.flatnonzero((fold == k) | heavy)
+        if len(test):
+            yield np.flatnonzero((testable & (fold != k)) | lone | heavy), test
+
+
+def _place_units(units, codes, n_splits, alike) -> np.ndarray:
+    """Return the fold of each row, equal for rows of one unit."""
+    _, first, inverse = np.unique(units, return_index=True, return_inverse=True)
     largest = np.bincount(inverse).max()
-    if groups is None or largest * n_splits * _MANY_UNITS <= len(testable):
+    if alike or largest * n_splits * _MANY_UNITS <= len(units):
         # Where every unit is a small part of a fold, stratify by the first row of each and let
         # the others follow: balancing units of different sizes takes long and gains little.
-        fold = _deal(codes[testable][first], first, n_splits)[inverse]
-    else:
-        fold = np.empty(len(testable), dtype=np.intp)
-        splitter = StratifiedGroupKFold(n_splits)
-        for k, (_, test) in enumerate(splitter.split(testable, codes[testable], inverse)):
-            fold[test] = k
-    everywhere = np.flatnonzero(lone)
-    for k in range(n_splits):
-        test = testable[fold == k]
-        if len(test):
-            yield np.sort(np.concatenate([testable[fold != k], everywhere])), test
+        return _deal(codes[first], first, n_splits)[inverse]
+    fold = np.empty(len(units), dtype=np.intp)
+    splitter = StratifiedGroupKFold(n_splits)
+    for k, (_, test) in enumerate(splitter.split(units, codes, inverse)):
+        fold[test] = k
+    return fold
 
 
 def _deal(labels: np.ndarray, position: np.ndarray, n_splits: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import assert_all_finite, indexable
 
+from skrobust.evidence._copies import RowParts, common_rows, divide_rows
 from skrobust.evidence._folds import row_units
 from skrobust.evidence._neighbor_index import (
     ALGORITHMS,
@@ -17,7 +18,7 @@ from skrobust.evidence._scaling import ColumnScaler
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._data import check_groups
 from skrobust.utils._random import private_random_state
-from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
+from skrobust.utils._rows import as_numbers, check_numeric, mix_words, row_hashes
 from skrobust.utils._sklearn import num_samples, safe_indexing
 
 ADVICE = (
@@ -25,6 +26,8 @@ ADVICE = (
     " hands X on to a classifier, such as ConfidentLearning(estimator=a Pipeline that encodes X)."
 )
 
+# Units of a common value, at most: more than there are neighbours.
+_MOST_PARTS = 50
 # A sparse table of so few columns is made dense, like one that came so.
 _FEW_COLUMNS = 100
 
@@ -193,10 +196,12 @@ def read_numbers(X, dtype=(np.float64, np.float32)):
 class Units:
     """Distinct rows, in an order that depends on their content alone.
 
+    A value that many rows share is several units, each with a part of the rows of every label.
+
     Attributes
     ----------
     of_row : ndarray of shape (n_samples,), dtype intp
-        Unit of each row.
+        Unit of each row, or one of them.
     first : ndarray of shape (n_units,), dtype intp
         A row of each unit.
     owner : ndarray of shape (n_units,), dtype intp
@@ -204,12 +209,15 @@ class Units:
     mass : ndarray of shape (n_units,)
         Weight of the rows of each unit that are learned from; 1 on average over units that have
         any, so that the scale of weights does not matter.
+    parts : RowParts, default=None
+        The parts of rows that are the units, where rows with equal content are merged.
     """
 
     of_row: np.ndarray
     first: np.ndarray
     owner: np.ndarray
     mass: np.ndarray
+    parts: RowParts | None = None
 
     @property
     def voters(self) -> np.ndarray:
@@ -231,12 +239,21 @@ class Units:
         """
         rows = np.flatnonzero(data.used)
         weight = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight[rows]
-        shape = len(self.first), len(data.classes)
-        mass = sparse.csr_matrix((weight, (self.of_row[rows], data.best_codes[rows])), shape=shape)
+        unit = self.of_row if self.parts is None else self.parts.pair_of_row
+        n_units, n_classes = len(self.first), len(data.classes)
+        shape = n_units if self.parts is None else len(self.parts.label), n_classes
+        mass = sparse.csr_matrix((weight, (unit[rows], data.best_codes[rows])), shape=shape)
         mass.sum_duplicates()
-        total = np.bincount(self.of_row[rows], weights=weight, minlength=shape[0])
+        if self.parts is not None:
+            mass = (self.parts.share.T @ mass).tocsr()
+            mass.sort_indices()
+        total = np.asarray(mass.sum(axis=1)).ravel()
         mass.data /= total[total > 0].mean()
         return mass
+
+    def per_row(self, values: np.ndarray) -> np.ndarray:
+        """Turn one value, or row of values, per unit into one per row."""
+        return values[self.of_row] if self.parts is None else self.parts.per_row(values)
 
 
 def make_units(data, *, merge: bool = True) -> Units:
@@ -255,17 +272,26 @@ def make_units(data, *, merge: bool = True) -> Units:
     units : Units
         In the order of the hashes of their content.
     """
-    if merge:
-        _, first, unit = np.unique(row_hashes(data.X), return_index=True, return_inverse=True)
-        owner = np.arange(len(first))
-        if data.groups is not None:
-            owner = row_units(data.X, data.groups)[first]
-    else:
-        first = unit = np.arange(data.n_samples)
-        owner = first if data.groups is None else data.groups
     weight = data.used if data.sample_weight is None else data.sample_weight * data.used
-    mass = np.bincount(unit, weights=weight, minlength=len(first))
-    return Units(unit, first, owner, mass / mass[mass > 0].mean())
+    if not merge:
+        rows = np.arange(data.n_samples)
+        owner = rows if data.groups is None else data.groups
+        return Units(rows, rows, owner, weight / weight[weight > 0].mean())
+    labels = np.where(data.used, data.best_codes, -1)
+    hashes = row_hashes(data.X)
+    if data.groups is None:
+        parts = divide_rows(hashes, labels, data.sample_weight, n_parts=_MOST_PARTS)
+        owner = np.arange(len(parts.first))
+    else:
+        # The rows of a common value are divided by their groups.
+        common = common_rows(hashes, labels, data.sample_weight)
+        of_group = mix_words(hashes ^ mix_words(data.groups.astype(np.uint64) + np.uint64(1)))
+        hashes = np.where(common, of_group, hashes)
+        parts = divide_rows(hashes, labels, data.sample_weight, n_parts=1)
+        owner = row_units(data.X, labels, data.groups, data.sample_weight)[parts.first]
+    pair_mass = np.bincount(parts.pair_of_row, weights=weight)
+    mass = parts.share.T @ pair_mass
+    return Units(parts.of_row, parts.first, owner, mass / mass[mass > 0].mean(), parts)
 
 
 class Neighborhood:

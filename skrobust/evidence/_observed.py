@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.parallel import delayed
 
+from skrobust.evidence._copies import row_ids
 from skrobust.evidence._folds import lone_class_rows
 from skrobust.evidence._progress import track
 from skrobust.utils._parallel import stream
@@ -129,7 +130,7 @@ def observe(
     folds : list of (train, test)
         Row numbers.
     hashes : ndarray of shape (n_samples,), default=None
-        Of the rows, if they are known.
+        Of the rows, if they are known: equal for rows that must stay together.
     given : ndarray of shape (n_samples,), default=None
         Given labels, if they are not `codes`.
     sample_weight : ndarray of shape (n_samples,), default=None
@@ -151,7 +152,8 @@ def observe(
     n_samples = num_samples(X)
     given = codes if given is None else given
     weigh = sample_weight is not None or (not routing_enabled() and _takes_weights(estimators[0]))
-    hashes = row_hashes(X) if hashes is None else hashes
+    if hashes is None:
+        hashes = row_ids(row_hashes(X), np.where(used, codes, -1), sample_weight)
     extra = np.flatnonzero(~used)
 
     about = (X, classes, hashes, codes, sample_weight, fit_params, weigh, even)

@@ -8,6 +8,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.utils import assert_all_finite, check_random_state, compute_sample_weight, indexable
 from sklearn.utils.parallel import delayed
 
+from skrobust.evidence._copies import divide_rows
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import lone_class_rows
 from skrobust.evidence._out_of_fold import predict_columns
@@ -28,6 +29,8 @@ from skrobust.utils._sklearn import (
 # enough to sum up.
 _TREES_PER_TASK = 25
 _LEAST_TASKS = 4
+# Entries of the bootstrap for each pair of a common value and a label, at most.
+_MOST_ENTRIES = 100
 # These very classes: one derived from them may well draw its rows in another way.
 _FORESTS = (ExtraTreesClassifier, RandomForestClassifier)
 
@@ -62,11 +65,13 @@ def out_of_bag_proba(
 ) -> np.ndarray:
     """Predict class probabilities of each row by the trees of a forest that did not draw it.
 
-    One fit instead of the five of cross-validation. Equal rows count as one: a row is out of the
-    bag of a tree if no copy of it was drawn. They are merged before the fit, in an order that
+    One fit instead of the five of cross-validation. Copies of a row count as one: a row is out of
+    the bag of a tree if no copy of it was drawn. They are merged before the fit, in an order that
     depends on their content alone, so that neither the order of rows nor writing a row twice
-    instead of giving it weight two changes the result. Weights count inside the trees; they do
-    not make a row more likely to be drawn, or heavy rows would hardly be out of any bag.
+    instead of giving it weight two changes the result. A value that many rows share, as in tables
+    of a few categories, is not a copy: its rows are drawn one by one. Weights count inside the
+    trees; they do not make a row more likely to be drawn, or heavy rows would hardly be out of
+    any bag.
 
     .. versionadded:: 0.1
 
@@ -194,22 +199,25 @@ def gather_out_of_bag(
     forest = _check_forest(estimator, n_jobs, random_state)
     rows = np.flatnonzero(used)
     hashes = row_hashes(X)[rows]
-    _, first, unit = np.unique(hashes, return_index=True, return_inverse=True)
-    lone = lone_class_rows(unit, codes[rows])
-    # Equal rows with equal labels are one entry of the bootstrap, weighing their sum. Units are
-    # in the order of their hashes, and entries in that of units and labels.
-    keys = unit * len(classes) + codes[rows]
-    keys, entry_first, entry = np.unique(keys, return_index=True, return_inverse=True)
-    entry_unit = keys // len(classes)
     weight = None if sample_weight is None else sample_weight[rows]
-    entry_weight = np.bincount(entry, weights=weight).astype(np.float64)
-    present, labels = np.unique(codes[rows[entry_first]], return_inverse=True)
+    # Copies with equal labels are one entry of the bootstrap, weighing their sum; of a common
+    # value, there are as many entries of each label as it has rows, up to a hundred. Entries are
+    # in the order of their content.
+    parts = divide_rows(hashes, codes[rows], weight, n_parts=_MOST_ENTRIES, by_label=True)
+    pair_weight = np.bincount(parts.pair_of_row, weights=weight).astype(np.float64)
+    entries = parts.share.tocoo()
+    order = np.lexsort((parts.label[entries.row], entries.col))
+    entry_unit, entry_pair = entries.col[order], entries.row[order]
+    entry_weight = pair_weight[entry_pair] * entries.data[order]
+    alone = lone_class_rows(entry_unit, parts.label[entry_pair])
+    lone = np.isin(codes[rows], parts.label[entry_pair[alone]])
+    present, labels = np.unique(parts.label[entry_pair], return_inverse=True)
     class_weight = forest.class_weight
     if isinstance(class_weight, dict):
         class_weight = {k: class_weight.get(classes.tolist()[c], 1) for k, c in enumerate(present)}
     grown, proba = _grow_and_judge(
         forest,
-        as_numbers(safe_indexing(X, rows[first]), np.float32),
+        as_numbers(safe_indexing(X, rows[parts.first]), np.float32),
         entry_unit,
         labels,
         len(present),
@@ -221,7 +229,7 @@ def gather_out_of_bag(
         proba_present, proba = proba, np.zeros((len(proba), len(classes)))
         proba[:, present] = proba_present
     pred_proba = np.empty((num_samples(X), len(classes)))
-    pred_proba[rows] = proba[unit]
+    pred_proba[rows] = parts.per_row(proba)
     pred_proba[rows[lone]] = np.nan
     others = np.flatnonzero(~used)
     if len(others):

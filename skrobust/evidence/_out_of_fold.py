@@ -5,6 +5,7 @@ from sklearn.base import clone
 from sklearn.utils import indexable
 from sklearn.utils.parallel import delayed
 
+from skrobust.evidence._copies import average_common
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import make_folds
 from skrobust.evidence._progress import track
@@ -12,6 +13,7 @@ from skrobust.utils._data import check_groups, check_two_classes
 from skrobust.utils._labels import encode_labels, encode_labels_like
 from skrobust.utils._parallel import stream
 from skrobust.utils._random import private_random_state, set_missing_random_states
+from skrobust.utils._rows import row_hashes
 from skrobust.utils._sklearn import check_sample_weight, num_samples, safe_indexing
 from skrobust.utils._weights import index_fit_params, weight_fit_params
 
@@ -160,7 +162,7 @@ def gather_out_of_fold(
     n_samples = num_samples(X)
     y = classes[np.maximum(codes, 0)]
     in_folds = used if hidden is None else used | hidden
-    folds = make_folds(cv, X, y, codes, in_folds, groups)
+    folds = make_folds(cv, X, y, codes, in_folds, groups, sample_weight)
     if hidden is not None:
         folds = [(_without_hidden(train, codes, hidden), test) for train, test in folds]
     extra = np.flatnonzero(~in_folds)
@@ -188,6 +190,10 @@ def gather_out_of_fold(
     tested = (counts > 0) & ~unseen
     np.divide(sums, counts[:, None], out=sums, where=tested[:, None])
     sums[~tested] = np.nan
+    if groups is None and (cv is None or isinstance(cv, (int, np.integer))):
+        # Equal rows of a category differ in nothing but the fold that they happen to be in.
+        labels = np.where(in_folds, codes, -1)
+        average_common(sums, row_hashes(X), labels, sample_weight)
     return Evidence(sums, estimators, classes)
 
 

@@ -10,6 +10,7 @@ from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.parallel import delayed
 
+from skrobust.evidence._copies import divide_rows
 from skrobust.evidence._folds import make_folds, row_units
 from skrobust.evidence._progress import track
 from skrobust.utils._parallel import stream
@@ -20,6 +21,8 @@ from skrobust.utils._weights import index_fit_params, weight_fit_params
 
 # Trees judged in one task: enough tasks to share between threads, few enough to sum up.
 _TREES_PER_TASK = 25
+# Entries of the bootstrap for each pair of a common value and a target, at most.
+_MOST_ENTRIES = 100
 # These very classes: one derived from them may well draw its rows in another way.
 _FORESTS = (ExtraTreesRegressor, RandomForestRegressor)
 # Units this many times smaller than a fold are dealt without regard to their sizes.
@@ -112,26 +115,27 @@ def gather_values_out_of_bag(
     if n_jobs is not None:
         forest.set_params(n_jobs=n_jobs)
     rows = np.flatnonzero(used)
-    _, first, unit = np.unique(row_hashes(X)[rows], return_index=True, return_inverse=True)
-    check_two_units(len(first))
-    # Equal rows with equal targets are one entry of the bootstrap, weighing their sum.
-    keys = y if keys is None else keys
-    order = np.lexsort((keys[rows], unit))
-    sorted_unit, sorted_keys = unit[order], keys[rows][order]
-    new = np.ones(len(rows), dtype=bool)
-    new[1:] = (np.diff(sorted_unit) > 0) | (np.diff(sorted_keys) > 0)
-    entry = np.cumsum(new) - 1
-    weight = None if sample_weight is None else sample_weight[rows][order]
+    weight = None if sample_weight is None else sample_weight[rows]
+    labels = np.unique((y if keys is None else keys)[rows], return_inverse=True)[1]
+    # Copies with equal targets are one entry of the bootstrap, weighing their sum.
+    parts = divide_rows(row_hashes(X)[rows], labels, weight, n_parts=_MOST_ENTRIES, by_label=True)
+    check_two_units(len(parts.first))
+    target = np.empty(len(parts.label))
+    target[parts.pair_of_row] = y[rows]
+    pair_weight = np.bincount(parts.pair_of_row, weights=weight).astype(np.float64)
+    entries = parts.share.tocoo()
+    order = np.lexsort((parts.label[entries.row], entries.col))
+    entry_pair = entries.row[order]
     trees, mean, spread = _grow_and_judge(
         forest,
-        as_numbers(safe_indexing(X, rows[first]), np.float32),
-        sorted_unit[new],
-        y[rows][order][new],
-        np.bincount(entry, weights=weight).astype(np.float64),
+        as_numbers(safe_indexing(X, rows[parts.first]), np.float32),
+        entries.col[order],
+        target[entry_pair],
+        pair_weight[entry_pair] * entries.data[order],
     )
     model = TreeMean(trees)
     predictions, spreads = np.empty(num_samples(X)), np.empty(num_samples(X))
-    predictions[rows], spreads[rows] = mean[unit], spread[unit]
+    predictions[rows], spreads[rows] = parts.per_row(mean), parts.per_row(spread)
     others = np.flatnonzero(~used)
     if len(others):
         predictions[others], spreads[others] = model.predict_with_spread(safe_indexing(X, others))
@@ -248,7 +252,7 @@ def make_value_folds(cv, X, y, used, groups=None, *, sample_weight=None, random_
     Parameters
     ----------
     cv : int, splitter, iterable of (train, test), or None
-        For a number, units of equal rows and of groups are dealt in an order that depends on
+        For a number, units of copies and of groups are dealt in an order that depends on
         their content, not on their place: sorted tables need no shuffling, and permuting rows
         permutes the folds. Otherwise as of :func:`skrobust.evidence._folds.make_folds`.
     X : array-like of length n_samples
@@ -275,8 +279,9 @@ def make_value_folds(cv, X, y, used, groups=None, *, sample_weight=None, random_
         raise ValueError(f"cv={cv!r} must be at least 2 folds.")
     rows = np.flatnonzero(used)
     X_used = X if used.all() else safe_indexing(X, rows)
-    units = row_units(X_used, None if groups is None else groups[rows])
     weight = None if sample_weight is None else sample_weight[rows]
+    targets = np.unique(y[rows], return_inverse=True)[1]
+    units = row_units(X_used, targets, None if groups is None else groups[rows], weight)
     sizes = np.bincount(units, weights=weight).astype(np.float64)
     check_two_units(len(sizes))
     n_folds = min(5 if cv is None else int(cv), len(sizes))

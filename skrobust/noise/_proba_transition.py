@@ -150,8 +150,9 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         """Draw rows again and again, and see how much the transition varies."""
         random_state = private_random_state(self.random_state)
         rows = np.flatnonzero((evidence.given >= 0) | (evidence.verified >= 0))
-        # Equal rows come and go together: they are not as many witnesses.
-        units = row_units(data.X)[rows]
+        # Copies of a row come and go together: they are not independent.
+        labels = np.where(data.used, data.best_codes, -1)
+        units = row_units(data.X, labels, None, data.sample_weight)[rows]
         units = np.unique(units, return_inverse=True)[1]
         n_units = int(units.max()) + 1
         weight = np.zeros(data.n_samples)

@@ -65,6 +65,12 @@ def check_detector_attributes(estimator) -> None:
         assert set(suggested) <= {"ant", "bee", "cow"}, "suggested_labels_ holds other labels."
         same = suggested == labels
         assert not same[errors].any(), "suggested_labels_ repeats a label that is flagged."
+        corrected = fitted.corrected_labels_
+        changed = corrected != labels
+        assert not changed[clear].any(), "corrected_labels_ changes a label that is not flagged."
+        np.testing.assert_array_equal(
+            corrected[~given], suggested[~given], "corrected_labels_ of rows without a label."
+        )
 
 
 def check_finds_planted_errors(estimator) -> None:

@@ -141,6 +141,7 @@ def check_target_attributes(estimator) -> None:
     assert suggested.shape == y.shape, f"suggested_labels_ has shape {suggested.shape}."
     clear = given & ~errors
     np.testing.assert_array_equal(suggested[clear], y[clear], "Suggestions where nothing is wrong")
+    np.testing.assert_array_equal(judge.corrected_labels_, suggested, "corrected_labels_")
     changed = (suggested != y).reshape(len(y), -1).any(axis=1)
     assert changed[errors].all(), "suggested_labels_ repeats what is flagged."
 

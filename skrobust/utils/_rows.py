@@ -134,7 +134,7 @@ def row_hashes(X) -> np.ndarray:
             if values.dtype.kind in "fiub":
                 hashes += _hash_numbers(values, _salt(j))
             else:
-                hashes += _mix(_hash_objects(column.to_list()) ^ _salt(j))
+                hashes += mix_words(_hash_objects(column.to_list()) ^ _salt(j))
         return hashes
     array = _numeric_array(X)
     if array is not None and array.ndim >= 1:
@@ -142,7 +142,7 @@ def row_hashes(X) -> np.ndarray:
     return _hash_objects(X)
 
 
-def _mix(words: np.ndarray) -> np.ndarray:
+def mix_words(words: np.ndarray) -> np.ndarray:
     """Scramble 64-bit words (the finaliser of splitmix64)."""
     words = words ^ (words >> np.uint64(30))
     words *= np.uint64(0xBF58476D1CE4E5B9)
@@ -155,14 +155,14 @@ def _mix(words: np.ndarray) -> np.ndarray:
 def _salt(columns) -> np.ndarray:
     """Tell columns apart, so that swapped values hash differently."""
     numbers = np.asarray(columns, dtype=np.uint64) + np.uint64(1)
-    return _mix(np.atleast_1d(numbers) * np.uint64(0x9E3779B97F4A7C15))
+    return mix_words(np.atleast_1d(numbers) * np.uint64(0x9E3779B97F4A7C15))
 
 
 def _hash_numbers(values: np.ndarray, salt: np.ndarray) -> np.ndarray:
     """Hash numbers by value: of whatever type, and such that zeros add nothing to a sum."""
     values = np.where(values == 0, 0.0, values).astype(np.float64, copy=False)
     values[np.isnan(values)] = np.nan  # there are many bit patterns of NaN
-    words = _mix(values.view(np.uint64) ^ salt)
+    words = mix_words(values.view(np.uint64) ^ salt)
     words[values == 0] = 0
     return words
 

@@ -46,7 +46,8 @@ def held_out_hits(
     """
     labels = data.classes[data.best_codes]
     codes = data.best_codes
-    folds = make_folds(_N_FOLDS, data.X, labels, codes, data.used, data.groups)
+    known = data.used, data.groups, data.sample_weight
+    folds = make_folds(_N_FOLDS, data.X, labels, codes, *known)
     calls = (
         delayed(_predict)(estimator, data, way, train, test, fit_params, needs_weight)
         for way in ways

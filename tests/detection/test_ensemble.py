@@ -543,7 +543,7 @@ def test_corrected_labels(noisy):
     with_gaps = given.astype(float)
     with_gaps[10:20] = np.nan
     detector = EnsembleDetector(list(MODELS)).fit(X, with_gaps, verified_labels=verified)
-    corrected, proba = detector.corrected_labels_, detector.correction_proba_
+    corrected, proba = detector.corrected_labels_, detector.posterior_proba_
     assert_array_equal(corrected[:8], y[:8])
     assert_array_equal(proba[:8], 1)
     assert (proba >= 1 / 3).all()
@@ -551,12 +551,16 @@ def test_corrected_labels(noisy):
     assert (proba[20:] < 1).all()
     assert (corrected[10:20] == y[10:20]).mean() > 0.5
     rest = np.arange(len(y)) >= 20
-    assert (corrected == y)[rest].mean() > (given == y)[rest].mean() + 0.03
-    # The surer, the more often right.
+    assert (corrected == y)[rest].mean() > (given == y)[rest].mean()
+    assert_array_equal(
+        corrected[rest & ~detector.label_errors_], given[rest & ~detector.label_errors_]
+    )
+    # Under the estimated noise, more is changed, and the more certain, the more often right.
+    bold = detector.posterior_labels_
+    assert (bold == y)[rest].mean() > (given == y)[rest].mean() + 0.03
+    assert (bold != given)[rest].sum() >= (corrected != given)[rest].sum()
     sure = proba > np.median(proba[rest])
-    assert (corrected == y)[rest & sure].mean() > (corrected == y)[rest & ~sure].mean()
-    kept = rest & ~detector.label_errors_ & sure
-    assert_array_equal(corrected[kept], given[kept])
+    assert (bold == y)[rest & sure].mean() > (bold == y)[rest & ~sure].mean()
 
 
 class Grouped(GaussianNB):
@@ -613,7 +617,7 @@ def test_verdicts_decide_about_corrected_labels(seed):
     detector = EnsembleDetector(list(MODELS), max_flag_rate=None).fit(
         X, given, verified_labels=verified
     )
-    quality, corrected = detector.label_quality_, detector.corrected_labels_
+    quality, corrected = detector.label_quality_, detector.posterior_labels_
     assert_array_equal(corrected[~np.isnan(verified)], y[~np.isnan(verified)])
     rest = np.isnan(verified)
     assert_array_equal(corrected[rest & (quality > 0.5)], given[rest & (quality > 0.5)])
@@ -621,5 +625,7 @@ def test_verdicts_decide_about_corrected_labels(seed):
     assert (corrected[low] != given[low]).all()
     assert_array_equal(corrected[low], detector.suggested_labels_[low])
     kept = rest & (corrected == given)
-    assert_allclose(detector.correction_proba_[kept], quality[kept])
+    assert_allclose(detector.posterior_proba_[kept], quality[kept])
+    flags = rest & detector.label_errors_
+    assert_array_equal(detector.corrected_labels_[flags], corrected[flags])
     assert (corrected == y)[rest].mean() > (given == y)[rest].mean()

@@ -45,7 +45,7 @@ def test_equal_rows_share_a_fold(data):
     np.testing.assert_array_equal(proba[:40], proba[200:])
     folds = make_folds(5, X, y, y, np.ones(240, dtype=bool))
     for train, test in folds:
-        assert not set(row_units(X)[train]) & set(row_units(X)[test])
+        assert not set(row_units(X, y)[train]) & set(row_units(X, y)[test])
     tested = np.sort(np.concatenate([test for _, test in folds]))
     np.testing.assert_array_equal(tested, np.arange(240))
 
