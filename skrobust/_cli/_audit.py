@@ -288,7 +288,7 @@ class Result:
             quality=np.where(labelled, quality, np.nan),
             flagged=spread(np.asarray(detector.label_errors_, dtype=bool), False) & labelled,
             suggested=codes(detector.suggested_labels_),
-            corrected=_corrected(detector, codes, labels.codes),
+            corrected=codes(detector.corrected_labels_),
             noise_rate=float(detector.noise_rate_),
             verified=checked >= 0,
             refuted=(checked >= 0) & labelled & (checked != labels.codes),
@@ -315,15 +315,6 @@ class Result:
                 f" {one_line(labels.classes[code])!r} are flagged. A class may look wrong because"
                 " it is rare: check some of these rows and name them with --verified"
             )
-
-
-def _corrected(detector, codes, given: np.ndarray) -> np.ndarray:
-    """Return the corrected labels; those that are suggested for flags where it has no others."""
-    if hasattr(detector, "corrected_labels_"):
-        return codes(detector.corrected_labels_)
-    suggested = codes(detector.suggested_labels_)
-    flagged = codes(np.where(detector.label_errors_, detector.suggested_labels_, None)) >= 0
-    return np.where(flagged | (given < 0), suggested, given)
 
 
 def make_detector(kind, columns=(), *, n_jobs=None, random_state=0):
