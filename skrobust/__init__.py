@@ -16,6 +16,7 @@ _SUBPACKAGES = (
     "detection",
     "evidence",
     "linear_model",
+    "model_selection",
     "neural",
     "noise",
     "utils",

@@ -6,15 +6,15 @@ rest, from missing labels to weights of zero, is the same for all.
 
 import dataclasses
 import warnings
-from collections.abc import Callable
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import indexable
+from sklearn.utils import check_consistent_length, indexable
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust._noise_level import NARROW_INTERVAL, NoiseLevel
+from skrobust._judgement import Judgement
+from skrobust._noise_level import NARROW_INTERVAL
 from skrobust._threshold import (
     Answer,
     LabelQualityThreshold,
@@ -23,8 +23,11 @@ from skrobust._threshold import (
     overall_noise_rate,
 )
 from skrobust.utils._data import LabelledData, check_labelled_data, heed_verdicts
+from skrobust.utils._detector_report import DetectorReport
+from skrobust.utils._judgement import check_judgement, class_cuts, class_fractions
 from skrobust.utils._labels import decode_labels, encode_labels_like
 from skrobust.utils._masses import lowest_mass_cut
+from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import (
     Features,
@@ -39,63 +42,6 @@ from skrobust.utils._warnings import LabelNoiseWarning
 _SUGGESTIONS = ("suggested_labels_", "corrected_labels_", "posterior_labels_", "posterior_proba_")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Judgement:
-    """What a detector's method says about labelled rows, before the rules that all share.
-
-    Attributes
-    ----------
-    quality : ndarray of shape (n_samples,)
-        How likely each label is right, in [0, 1]; NaN where the method cannot say.
-    errors : ndarray of shape (n_samples,) of bool
-        Rows that the method's own rule flags.
-    predictions : ndarray of shape (n_samples,), dtype intp, or None
-        The most probable class of each row; -1 for no idea.
-    alternatives : ndarray of shape (n_samples,), dtype intp, or None
-        The most probable class that is not the given one; -1 for no idea.
-    joint : ndarray of shape (n_classes, n_classes) or None
-        Estimated mass of rows per given (rows) and true (columns) class.
-    cut : float or None
-        The cut of `quality` that made `errors`, if there is just one.
-    quality_of : callable or None
-        Takes labels, as an array of codes, or of numeric targets, of shape (n_samples,), and
-        returns the quality that the rows would have with them. None where that needs another
-        fit, because the label of a row takes part in the evidence about itself.
-    features : ndarray of shape (n_samples, n_features) or None
-        What else is known that may tell wrong labels from right ones, for those who learn it
-        from verified rows. Finite; columns must not depend on the names of classes.
-    pred_proba : ndarray of shape (n_samples, n_classes) or None
-        Out-of-sample probabilities that the method looked at, none NaN.
-    posterior_labels : ndarray of shape (n_samples,), dtype intp, or None
-        The most probable class of each row, the given label being part of what is known, and so
-        often the given one in spite of a flag.
-    posterior_proba : ndarray of shape (n_samples,) or None
-        Probability of each of these.
-    corrections : ndarray of shape (n_samples,), dtype intp, or None
-        The most probable class of each row, the given label being part of what is known, if there
-        is as little label noise as the data leave plausible.
-    level : NoiseLevel or None
-        Share of wrong labels, and how well it is known.
-    alternative_proba : ndarray of shape (n_samples,) or None
-        How probable each of `alternatives` is if the given label is wrong.
-    """
-
-    quality: np.ndarray
-    errors: np.ndarray
-    predictions: np.ndarray | None = None
-    alternatives: np.ndarray | None = None
-    joint: np.ndarray | None = None
-    cut: float | None = None
-    quality_of: Callable[[np.ndarray], np.ndarray] | None = None
-    features: np.ndarray | None = None
-    pred_proba: np.ndarray | None = None
-    posterior_labels: np.ndarray | None = None
-    posterior_proba: np.ndarray | None = None
-    corrections: np.ndarray | None = None
-    alternative_proba: np.ndarray | None = None
-    level: NoiseLevel | None = None
-
-
 class _NeedsLabels(BaseEstimator):
     """An estimator that cannot do without labels."""
 
@@ -106,7 +52,7 @@ class _NeedsLabels(BaseEstimator):
         return tags
 
 
-class LabelErrorDetector(_NeedsLabels):
+class LabelErrorDetector(DetectorReport, _NeedsLabels):
     """Base class of all detectors of label errors.
 
     A subclass writes ``_judge(data)``, which takes a validated
@@ -127,7 +73,7 @@ class LabelErrorDetector(_NeedsLabels):
 
     _parameter_constraints: dict = {
         "threshold": [None, Interval(Real, 0, 1, closed="both"), LabelQualityThreshold],
-        "flag_fraction": [None, Interval(Real, 0, 1, closed="left")],
+        "flag_fraction": [None, Interval(Real, 0, 1, closed="left"), dict],
         "max_flag_rate": [None, Interval(Real, 0, 1, closed="both")],
     }
 
@@ -143,10 +89,10 @@ class LabelErrorDetector(_NeedsLabels):
             Given labels: text, integers, bools, whole floats. None, NaN and blank text are
             missing labels, which are never fitted on and get a suggestion.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. Where they agree with
-            `y`, the row is trusted: never flagged, quality 1. Where they do not, it is a known
-            error: flagged, quality 0, with the verified label as the suggestion. Models learn
-            from verified labels.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. Where they agree with `y`, the row is trusted: never flagged,
+            quality 1. Where they do not, it is a known error: flagged, quality 0, with the verified
+            label as the suggestion. Models learn from verified labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, used in every fit and count. An integer weight counts as so many equal
             rows; rows of weight zero are not learned from.
@@ -168,10 +114,14 @@ class LabelErrorDetector(_NeedsLabels):
         data = check_labelled_data(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
+        if isinstance(self.flag_fraction, dict):
+            class_fractions(self.flag_fraction, data.classes)  # may say no, before any work
         features = Features(data.X)
         judgement = self._judge(data)
+        check_judgement(judgement, data.n_samples, len(data.classes), type(self).__name__)
         features.record(self)
         self._conclude(data, judgement)
+        self._remember_rows(y, decode_labels(data.codes, data.classes))
         return self
 
     def _judge(self, data: LabelledData) -> Judgement:
@@ -199,7 +149,7 @@ class LabelErrorDetector(_NeedsLabels):
         self.keep_weight_ = np.where(errors | (data.codes < 0), 0.0, weight)
         self.threshold_ = answer.cut
         self.sample_indices_ = np.flatnonzero(~errors & (data.codes >= 0))
-        self._set_noise(data, judgement.joint, errors)
+        self._set_noise(data, judgement, errors)
         self._set_noise_rate(data, judgement.level, answer, open_question)
 
     def _set_suggestions(self, data, judgement, quality, errors) -> None:
@@ -279,7 +229,8 @@ class LabelErrorDetector(_NeedsLabels):
 
     def _flag(self, data, judgement, quality, open_question) -> Answer:
         """Flag rows by the method's own rule or by what the user asked for instead."""
-        vars(self).pop("fitted_threshold_", None)
+        for name in ("fitted_threshold_", "class_thresholds_"):
+            vars(self).pop(name, None)
         if isinstance(self.threshold, LabelQualityThreshold):
             self.fitted_threshold_ = clone(self.threshold)
             answer = self.fitted_threshold_.select(
@@ -291,6 +242,13 @@ class LabelErrorDetector(_NeedsLabels):
         if self.flag_fraction is not None:
             counted = open_question if data.sample_weight is None else open_question & data.used
             weight = None if data.sample_weight is None else data.sample_weight[counted]
+            if isinstance(self.flag_fraction, dict):
+                fractions = class_fractions(self.flag_fraction, data.classes)
+                self.class_thresholds_ = class_cuts(
+                    fractions, quality[counted], data.codes[counted], weight
+                )
+                cuts = self.class_thresholds_[np.maximum(data.codes, 0)]
+                return Answer(open_question & (quality < cuts), None)
             mass = self.flag_fraction * data.mass(counted)
             cut = lowest_mass_cut(quality[counted], mass, weight)
             # The cut itself is flagged, so that the threshold lies just above it.
@@ -328,9 +286,12 @@ class LabelErrorDetector(_NeedsLabels):
                 stacklevel=5,
             )
 
-    def _set_noise(self, data, joint, errors) -> None:
+    def _set_noise(self, data, judgement, errors) -> None:
         """Estimate how much is wrong, counting what is known exactly."""
-        labelled = data.codes >= 0
+        joint, labelled = judgement.joint, data.codes >= 0
+        overwritten = _look_overwritten(data, judgement)
+        if overwritten:
+            warn_of_overwritten(data)
         vars(self).pop("transition_matrix_", None)
         if joint is None:
             self.noise_rate_ = data.mass(errors) / max(data.mass(labelled), 1e-300)
@@ -340,9 +301,11 @@ class LabelErrorDetector(_NeedsLabels):
         weight = None if data.sample_weight is None else data.sample_weight[checked]
         n_classes = len(data.classes)
         pairs = data.codes[checked] * n_classes + data.verified[checked]
-        joint += np.bincount(pairs, weights=weight, minlength=n_classes**2).reshape(joint.shape)
-        total = joint.sum()
-        self.noise_rate_ = float(1 - np.trace(joint) / total) if total > 0 else 0.0
+        known = np.bincount(pairs, weights=weight, minlength=n_classes**2).reshape(joint.shape)
+        total = joint.sum() + known.sum()
+        right = np.trace(joint) + np.trace(known)
+        self.noise_rate_ = float(1 - right / total) if total > 0 else 0.0
+        joint += 0 if overwritten else known
         true_mass = joint.sum(axis=0)
         transition = np.eye(n_classes)
         seen = true_mass > 0
@@ -455,11 +418,35 @@ class LabelErrorDetector(_NeedsLabels):
         quality = np.array(quality, dtype=np.float64)
         if hasattr(self, "_verdicts"):
             quality = judge_new_by_verdicts(self._verdicts, X, quality, codes)
+        if hasattr(self, "class_thresholds_"):
+            flagged = quality < self.class_thresholds_[np.maximum(codes, 0)]
+            return np.where(codes < 0, np.nan, quality), flagged & (codes >= 0)
         threshold = getattr(self, "fitted_threshold_", None)
         return judge_new_labels(threshold, self.threshold_, quality, codes, errors)
 
+    def _other_labels(self, y) -> np.ndarray:
+        """Another label than the given one for each row, of all others in turn."""
+        codes, n_classes = encode_labels_like(y, self.classes_, name="y"), len(self.classes_)
+        other = (codes + 1 + np.arange(len(codes)) % (n_classes - 1)) % n_classes
+        return decode_labels(np.where(codes >= 0, other, -1), self.classes_)
+
+    def _is_wrong(self, y, true_labels) -> tuple[np.ndarray, np.ndarray]:
+        """Rows whose label is wrong, and rows of which that is known."""
+        codes = encode_labels_like(y, self.classes_, name="y")
+        truth = encode_labels_like(true_labels, self.classes_, name="true_labels")
+        check_consistent_length(codes, truth)
+        return codes != truth, (codes >= 0) & (truth >= 0)
+
     def _judge_new(self, X, codes):
         raise TypeError(f"{type(self).__name__} cannot judge rows that were not in fit.")
+
+
+def _look_overwritten(data: LabelledData, judgement: Judgement) -> bool:
+    """Whether labels of verified rows were overwritten, by the method's own flags and quality."""
+    others = data.used & data.given & ~data.checked
+    rate = data.mass(others & judgement.errors) / max(data.mass(others), 1e-300)
+    quality = np.asarray(judgement.quality, dtype=np.float64)
+    return labels_look_overwritten(data, -quality, rate)
 
 
 def _keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarray) -> None:
@@ -495,8 +482,9 @@ class Reweighter(_NeedsLabels):
         y : array-like of shape (n_samples,)
             Given labels, some perhaps missing.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. A row that has one is
-            weighed with that label: train on it, and not on the one in `y`.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. A row that has one is weighed with that label: train on it, and
+            not on the one in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights that the rows had before.
 
@@ -548,7 +536,8 @@ class TransitionEstimator(_NeedsLabels):
         y : array-like of shape (n_samples,)
             Given labels, some perhaps missing.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
 

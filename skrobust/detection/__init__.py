@@ -12,6 +12,12 @@ from skrobust.detection._mixture_threshold import MixtureThreshold
 from skrobust.detection._multilabel import MultilabelDetector
 from skrobust.detection._negative_class import NegativeClassDetector
 from skrobust.detection._neighbor_vote import NeighborVote
+from skrobust.detection._prediction_functions import (
+    find_multilabel_errors,
+    find_target_errors,
+    multilabel_quality_scores,
+    target_quality_scores,
+)
 from skrobust.detection._quality import label_quality_scores
 from skrobust.detection._residual import ResidualDetector
 from skrobust.detection._rules import find_label_errors
@@ -36,7 +42,11 @@ __all__ = [
     "confident_joint",
     "confident_thresholds",
     "find_label_errors",
+    "find_multilabel_errors",
+    "find_target_errors",
     "fine_scores",
     "knn_shapley_scores",
     "label_quality_scores",
+    "multilabel_quality_scores",
+    "target_quality_scores",
 ]

@@ -1,15 +1,18 @@
 """Confident learning: which labels contradict a model that has not seen them?"""
 
+from numbers import Integral
+
 import numpy as np
 
 from skrobust._base import Judgement
+from skrobust.detection._class_limits import ClassLimits
 from skrobust.detection._corrections import add_corrections
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._quality import QUALITY_METHODS, score_rows
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.utils._aliases import AliasedParams, accept_alias
-from skrobust.utils._sklearn import StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions
 
 
 class ConfidentLearning(AliasedParams, ProbaDetector):
@@ -40,6 +43,16 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
             default="self_confidence"
         What ``label_quality_`` is; see :func:`label_quality_scores`. The name `score` is taken
         as well; it is not the main one because ``score`` is a method elsewhere.
+    n_per_class : dict or array-like of shape (n_classes,), default=None
+        Number of rows given each class that the "prune" rules and "both" flag at most, by label or
+        in the order of ``classes_``; see :func:`find_label_errors`.
+    min_per_class : int, default=1
+        Number of rows of each given class that are taken to be right, at least, by the same rules.
+    confident_joint : array-like of shape (n_classes, n_classes), default=None
+        Mass of rows by given (rows) and true (columns) class from elsewhere; see
+        :func:`find_label_errors`.
+    confident_thresholds : array-like of shape (n_classes,), default=None
+        Confident thresholds from elsewhere. None is the mean self-confidence.
     cv : int, splitter or iterable of (train, test), default=5
         Folds of the out-of-fold probabilities. For a number, folds are stratified, equal rows
         and rows of one group share a fold, and folds become fewer where a class is small. Not
@@ -47,8 +60,9 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
     threshold : float or threshold object, default=None
         Flag the rows whose quality is below this, instead of by `rule`; or let an object choose,
         such as :class:`DecoyThreshold`.
-    flag_fraction : float, default=None
-        Flag this share of the rows, those of the lowest quality, instead of by `rule`.
+    flag_fraction : float or dict, default=None
+        Flag this share of the rows, those of the lowest quality, instead of by `rule`. A dict has
+        such shares by label, of the rows given each, and no other class is flagged.
     max_flag_rate : float, default=0.8
         Warn when more than this share of a class is flagged. None never warns.
     store_estimators : bool, default=False
@@ -119,6 +133,10 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
         **ProbaDetector._parameter_constraints,
         "rule": [StrOptions(set(RULES))],
         "quality_method": [StrOptions(set(QUALITY_METHODS))],
+        "n_per_class": [None, dict, "array-like"],
+        "min_per_class": [Interval(Integral, 1, None, closed="left")],
+        "confident_joint": [None, "array-like"],
+        "confident_thresholds": [None, "array-like"],
     }
 
     _param_aliases: dict = {"score": "quality_method"}
@@ -130,6 +148,10 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
         *,
         rule="prune_by_noise_rate",
         quality_method="self_confidence",
+        n_per_class=None,
+        min_per_class=1,
+        confident_joint=None,
+        confident_thresholds=None,
         cv=5,
         threshold=None,
         flag_fraction=None,
@@ -141,6 +163,10 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
         self.estimator = estimator
         self.rule = rule
         self.quality_method = quality_method
+        self.n_per_class = n_per_class
+        self.min_per_class = min_per_class
+        self.confident_joint = confident_joint
+        self.confident_thresholds = confident_thresholds
         self.cv = cv
         self.threshold = threshold
         self.flag_fraction = flag_fraction
@@ -150,6 +176,14 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
         self.random_state = random_state
 
     def _judge(self, data) -> Judgement:
+        self._limits = ClassLimits.check(
+            self.rule,
+            data.classes,
+            self.n_per_class,
+            self.min_per_class,
+            self.confident_joint,
+            self.confident_thresholds,
+        )
         proba = self._gather(data).pred_proba
         judged = ~np.isnan(proba[:, 0])
         # Rows without evidence take no part, so that what stands there does not matter.
@@ -175,10 +209,20 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
         )
         return add_corrections(judgement, data, given, proba, self._order)
 
+    def gather_proba(self, data) -> np.ndarray:
+        """Gather out-of-sample probabilities only, for a detector that looks at several."""
+        return self._gather(data).pred_proba
+
+    def predict_proba_of(self, X, classes) -> np.ndarray:
+        """Predict the probabilities of new rows by the models that were kept."""
+        return self._predict_mean(X, classes)
+
     def _apply_rule(self, data, given, proba) -> np.ndarray:
         """Fit the rule to the rows that count and that nobody verified, and flag all rows."""
         best = np.where(data.used & (given >= 0), data.best_codes, -1)
-        thresholds = mean_self_confidence(best, proba, data.sample_weight)
+        thresholds = self._limits.thresholds
+        if thresholds is None:
+            thresholds = mean_self_confidence(best, proba, data.sample_weight)
         unverified = np.where(data.used & (data.verified < 0), given, -1)
         # Classes go by their thresholds wherever a tie must be broken: not by their names.
         self._order = np.argsort(thresholds, kind="stable")
@@ -189,6 +233,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
             weight=data.sample_weight,
             thresholds=thresholds,
             order=self._order,
+            limits=self._limits,
         )
         self.confident_joint_ = self._cuts.joint
         others = np.flatnonzero((given >= 0) & (unverified < 0))

@@ -50,8 +50,9 @@ class ConsensusMixture(LabelErrorDetector):
     threshold : float or threshold object, default=None
         Flag the rows whose quality is below this, instead of by consensus; or let an object
         choose, such as :class:`MixtureThreshold`.
-    flag_fraction : float, default=None
-        Flag this share of the rows, those of the lowest quality, instead of by consensus.
+    flag_fraction : float or dict, default=None
+        Flag this share of the rows, those of the lowest quality, instead of by consensus. A dict
+        has such shares by label, of the rows given each, and no other class is flagged.
     max_flag_rate : float, default=0.8
         Warn when more than this share of a class is flagged. None never warns.
     store_estimators : bool, default=False

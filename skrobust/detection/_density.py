@@ -60,8 +60,9 @@ class DensityDetector(ProbaDetector):
     threshold : float or threshold object, default=None
         Flag the rows whose quality is below this, instead of by the confident joint; or let an
         object choose, such as :class:`DecoyThreshold`.
-    flag_fraction : float, default=None
-        Flag this share of the rows, those of the lowest quality, instead.
+    flag_fraction : float or dict, default=None
+        Flag this share of the rows, those of the lowest quality, instead. A dict has such shares by
+        label, of the rows given each, and no other class is flagged.
     max_flag_rate : float, default=0.8
         Warn when more than this share of a class is flagged. None never warns.
     store_estimators : bool, default=False

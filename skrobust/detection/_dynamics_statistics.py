@@ -7,11 +7,12 @@ summed probabilities are kept.
 import copy
 
 import numpy as np
+from scipy.special import expit
 
 from skrobust.evidence._staged import align_columns
 from skrobust.utils._blocks import for_each_block
 
-STATISTICS = ("aum", "el2n", "grand", "forgetting", "mean_loss", "oscillation")
+STATISTICS = ("aum", "aum_logits", "el2n", "grand", "forgetting", "mean_loss", "oscillation")
 _FLOOR = 1e-12
 
 
@@ -30,9 +31,14 @@ class DynamicsWatcher:
         Whether these are the very rows that the model is trained on, in the same order.
     wants_norms : bool
         Whether the length of the features of the last layer is wanted.
+    n_early : int, default=None
+        The area under the margin of so many stages, the first ones, is "early_aum".
     """
 
-    def __init__(self, X, codes, classes, *, in_sample=False, wants_norms=False):
+    def __init__(
+        self, X, codes, classes, *, in_sample=False, wants_norms=False, n_early: int | None = None
+    ):
+        self.n_early = n_early
         self.X, self.in_sample, self.wants_norms = X, in_sample, wants_norms
         self._classes, self._codes = classes, np.maximum(codes, 0)
         self._state: dict = {"n_stages": 0}
@@ -65,10 +71,22 @@ class DynamicsWatcher:
         n_classes, n_rows = len(self._classes), len(self._codes)
         state = self._state
         if not state["n_stages"]:
-            names = ("margin", "el2n", "loss", "grand", "mean", "squares", "moved", "forgotten")
+            names = (
+                "margin",
+                "logits",
+                "el2n",
+                "loss",
+                "grand",
+                "mean",
+                "squares",
+                "moved",
+                "forgotten",
+            )
             state.update({name: np.zeros(n_rows) for name in names})
             state.update({name: np.zeros(n_rows, dtype=bool) for name in ("correct", "ever")})
             state.update({name: np.zeros((n_classes, n_rows)) for name in ("proba", "last")})
+        if state["n_stages"] == self.n_early:
+            state["early"] = state["margin"] / self.n_early
         state["n_stages"] += 1
         if norms is not None:
             state["norms"] = state.get("norms", 0.0) + norms
@@ -99,7 +117,11 @@ class DynamicsWatcher:
             np.subtract(logs, last, out=last)
             state["moved"][rows] += np.einsum("kn,kn->n", proba, last)
         last[...] = logs
-        state["loss"][rows] -= logs.reshape(-1).take(at)
+        own_log = logs.reshape(-1).take(at)
+        state["loss"][rows] -= own_log
+        # Logarithms of probabilities differ by as much as the logits of a softmax do.
+        logs.reshape(-1)[at] = -np.inf
+        state["logits"][rows] += own_log - logs.max(axis=0)
         state["proba"][:, rows] += proba
         own = flat.take(at)
         flat[at] = -1.0
@@ -135,9 +157,9 @@ class DynamicsWatcher:
         Returns
         -------
         statistics : dict of str to ndarray
-            Of shape (n_samples,): "aum", "el2n", "forgetting", "mean_loss", "oscillation",
-            "confidence", "variability", and with norms "grand" and "norms"; and "mean_proba" of
-            shape (n_samples, n_classes).
+            Of shape (n_samples,): "aum", "aum_logits", "el2n", "forgetting", "mean_loss",
+            "oscillation", "confidence", "variability", with norms "grand" and "norms", and
+            "early_aum" if it is wanted; and "mean_proba" of shape (n_samples, n_classes).
         """
         state = self._state
         if "taken" in state:
@@ -147,6 +169,7 @@ class DynamicsWatcher:
             raise ValueError("The training went through no stage, so that there is none to see.")
         statistics = {
             "aum": state["margin"] / n_stages,
+            "aum_logits": state["logits"] / n_stages,
             "el2n": state["el2n"] / n_stages,
             "forgetting": np.where(state["ever"], state["forgotten"], np.inf),
             "mean_loss": state["loss"] / n_stages,
@@ -155,6 +178,8 @@ class DynamicsWatcher:
             "variability": np.sqrt(state["squares"] / n_stages),
             "mean_proba": state["proba"].T / n_stages,
         }
+        if self.n_early is not None:
+            statistics["early_aum"] = state.get("early", statistics["aum"])
         if "norms" in state:
             statistics["grand"] = state["grand"] / n_stages
             statistics["norms"] = state["norms"] / n_stages
@@ -182,6 +207,8 @@ def quality_from(statistic: str, values: np.ndarray, scale=1.0, confidence=1.0) 
     """
     if statistic == "aum":
         quality = (values + 1) / 2
+    elif statistic == "aum_logits":
+        quality = expit(values)
     elif statistic == "el2n":
         quality = 1 - values / np.sqrt(2)
     elif statistic == "grand":

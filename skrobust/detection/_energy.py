@@ -32,6 +32,11 @@ _SMALLEST = 1e-6
 _FAR, _TAIL = 3.0, 0.95
 # What more than this share of the rows has in common is not strange.
 _MOST = 0.3
+# A row so many times as far above the median as the end of the ordinary rows is of no class.
+_NOWHERE = 3.0
+
+# Flagged labels have a quality below this, and all others none below.
+_CUT = 0.5
 
 
 class EnergyDetector(ProbaDetector):
@@ -67,8 +72,9 @@ class EnergyDetector(ProbaDetector):
     threshold : float or threshold object, default=None
         Flag the rows whose quality is below this, instead of by the two rules; or let an object
         choose, such as :class:`MixtureThreshold`.
-    flag_fraction : float, default=None
-        Flag this share of the rows, those of the lowest quality, instead of by the two rules.
+    flag_fraction : float or dict, default=None
+        Flag this share of the rows, those of the lowest quality, instead of by the two rules. A
+        dict has such shares by label, of the rows given each, and no other class is flagged.
     max_flag_rate : float, default=0.8
         Warn when more than this share of a class is flagged. None never warns.
     store_estimators : bool, default=False
@@ -83,8 +89,9 @@ class EnergyDetector(ProbaDetector):
     ----------
     label_quality_ : ndarray of shape (n_samples,)
         How likely each label is right, in [0, 1]: the probability of the label, times how
-        ordinary the energy of the row is. NaN where the label is missing, or is the only one of
-        its class.
+        ordinary the energy of the row is, mapped to the range below 0.5 for rows that one of the
+        two rules flags, and to the range from 0.5 on for all others. NaN where the label is
+        missing, or is the only one of its class.
     label_errors_ : ndarray of shape (n_samples,) of bool
         Rows in `open_set_`, and rows whose label the probabilities contradict, by the rule of
         :class:`ConfidentLearning`.
@@ -92,7 +99,8 @@ class EnergyDetector(ProbaDetector):
         Energy of each row. NaN where no model could judge it.
     open_set_ : ndarray of shape (n_samples,) of bool
         Rows that are probably of no class: those of the upper hump of the energies, where they
-        have two humps.
+        have two humps; elsewhere those whose energy is three times as far above the median as
+        the end of the ordinary ones.
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable label, another than the given one in every flagged row. Of little worth
         in an open-set row. The verified label where there is one.
@@ -106,7 +114,7 @@ class EnergyDetector(ProbaDetector):
     noise_rate_ : float
         Share of flagged labels.
     threshold_ : float or None
-        The cut of ``label_quality_``, if one was asked for.
+        The cut of ``label_quality_``: 0.5, unless another one was asked for.
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     estimators_ : list of classifiers
@@ -185,13 +193,14 @@ class EnergyDetector(ProbaDetector):
         proba[~judged] = 1 / len(data.classes)
         given = np.where(judged, data.codes, -1)
 
-        def quality_of(codes):
-            own = proba[np.arange(len(codes)), np.maximum(codes, 0)]
-            return np.where(judged, own * self._ordinary(energy), np.nan)
-
         self.open_set_ = judged & (energy > self._open_cut)
         self._fit_rule(data, given, proba)
-        errors = self._rule.flag(given, proba) | (self.open_set_ & (given >= 0))
+
+        def quality_of(codes):
+            quality, _ = self._grade(np.where(judged, codes, -1), proba, energy)
+            return np.where(judged, quality, np.nan)
+
+        errors = self._grade(given, proba, energy)[1]
         predictions = most_probable(proba, self._order)
         alternatives = most_probable(proba, self._order, without=given)
         judgement = Judgement(
@@ -199,6 +208,7 @@ class EnergyDetector(ProbaDetector):
             errors,
             np.where(judged, predictions, data.best_codes),
             np.where(judged, alternatives, data.best_codes),
+            cut=_CUT,
             quality_of=quality_of,
             features=np.where(judged, self._ordinary(energy), 0.5)[:, None],
         )
@@ -253,7 +263,7 @@ class EnergyDetector(ProbaDetector):
         spread = 1.4826 * weighted_quantile(np.abs(energy - center), 0.5, weight)
         # Energies often end at that of a model which knows nothing, not far above the others.
         self._soft_cut = min(center + _FAR * spread, weighted_quantile(energy, _TAIL, weight))
-        self._open_cut = np.inf
+        self._open_cut = center + _NOWHERE * (self._soft_cut - center)
         mixture = fit_mixture(energy, weight)
         if mixture is not None and mixture.is_bimodal:
             cut = mixture.cut(0.5)
@@ -265,6 +275,13 @@ class EnergyDetector(ProbaDetector):
     def _ordinary(self, energy) -> np.ndarray:
         """Say in [0, 1] how ordinary energies are."""
         return expit((self._soft_cut - energy) / self._width)
+
+    def _grade(self, codes, proba, energy) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the quality of labels, and flag those that one of the two rules contradicts."""
+        quality = proba[np.arange(len(codes)), np.maximum(codes, 0)] * self._ordinary(energy)
+        flagged = (self._rule.flag(codes, proba) | (energy > self._open_cut)) & (codes >= 0)
+        low = np.minimum(quality / 2, np.nextafter(_CUT, 0))
+        return np.where(flagged, low, (1 + quality) / 2), flagged
 
     def _fit_rule(self, data, given, proba) -> None:
         """Fit the rule that tells which labels probabilities contradict, to the ordinary rows."""
@@ -294,8 +311,7 @@ class EnergyDetector(ProbaDetector):
             energy = energy + seen["energy"] / len(self.estimators_)
             log_proba = log_proba + seen["log_proba"] / len(self.estimators_)
         proba = np.exp(log_softmax(log_proba, axis=1))
-        quality = proba[np.arange(len(codes)), np.maximum(codes, 0)] * self._ordinary(energy)
-        return quality, self._rule.flag(codes, proba) | (energy > self._open_cut)
+        return self._grade(codes, proba, energy)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

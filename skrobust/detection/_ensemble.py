@@ -6,6 +6,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
@@ -17,9 +18,10 @@ from skrobust.detection._ensemble_members import NEIGHBORS, default_members, sam
 from skrobust.detection._neighbor_vote import NeighborVote
 from skrobust.detection._proba_detector import most_probable
 from skrobust.detection._rules import RULES, fit_rule
-from skrobust.evidence._folds import row_units
+from skrobust.evidence._folds import FoldsByContent, row_units
 from skrobust.evidence._opinion_pool import pool_weights
 from skrobust.evidence._out_of_fold import check_predicts_proba
+from skrobust.evidence._progress import step
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._random import draw_seed, private_random_state
@@ -29,6 +31,8 @@ from skrobust.utils._weights import weight_fit_params
 
 _OWN_RULE = "decoys"
 _LEAST_WEIGHT = 1e-9
+# Models with less weight than this in the first round are not fitted again.
+_WORTH_ANOTHER_FIT = 0.01
 # What is known of one round, and needed to judge new rows.
 _OF_A_ROUND = ("estimators_", "weights_")
 
@@ -66,8 +70,10 @@ class EnsembleDetector(LabelErrorDetector):
         "companions" stands for several unlike models, each in the place of the last step of the
         first pipeline in the list: neighbours, a linear model, and forests where what reaches
         them is dense. None
-        needs a table of numbers and takes extremely randomised trees and random forests of
-        several degrees of smoothness, neighbours, and logistic regression; with more than
+        needs numeric features and takes extremely randomised trees and random forests of
+        several degrees of smoothness, neighbours, and logistic regression; with at least 64 dense
+        columns, as of images and embeddings, also quadratic logistic regression, kernel logistic
+        regression and quadratic discriminant analysis on principal components; with more than
         100 000 rows or missing values the forests only.
     weights : {"likelihood", "uniform"} or array-like of shape (n_estimators,), \
             default="likelihood"
@@ -83,13 +89,16 @@ class EnsembleDetector(LabelErrorDetector):
     n_rounds : int, default=2
         How many times evidence is gathered. In the second round and later the models do not
         learn from the labels that were flagged before, of each class at most half, and what they
-        say is pooled with what the noise leaves of the first round. 1 takes half the time.
+        say is pooled with what the noise leaves of the first round. Models with a weight below
+        0.01 in the first round are left out. 1 takes about half the time.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds of models that are not judged out of bag.
+        Folds of models that are not judged out of bag. For a number, folds are stratified and
+        depend on the content of rows, not on their order, and each round has others.
     threshold : float or threshold object, default=None
         Flag the rows whose quality is below this, instead of by `rule`.
-    flag_fraction : float, default=None
-        Flag this share of the rows, those of the lowest quality, instead of by `rule`.
+    flag_fraction : float or dict, default=None
+        Flag this share of the rows, those of the lowest quality, instead of by `rule`. A dict has
+        such shares by label, of the rows given each, and no other class is flagged.
     max_flag_rate : float, default=0.8
         Warn when more than this share of a class is flagged. None never warns.
     store_estimators : bool, default=False
@@ -327,11 +336,13 @@ class EnsembleDetector(LabelErrorDetector):
 
     def _listed_cv(self):
         """Hold folds in a list: every model needs them, and an iterator gives them once."""
+        if self.cv is None or isinstance(self.cv, Integral):
+            return FoldsByContent(5 if self.cv is None else self.cv)
         listed = isinstance(self.cv, Iterable) and not hasattr(self.cv, "split")
         return list(self.cv) if listed else self.cv
 
-    def _gather(self, data, cv) -> tuple[np.ndarray, np.ndarray]:
-        """Gather the mixture, and which rows it can judge."""
+    def _gather(self, data, cv, chosen=None, number=1) -> tuple[np.ndarray, np.ndarray]:
+        """Gather the mixture of a round, of some models or all, and which rows it can judge."""
         self._check_members(data)
         self._mostly_zero = None
         if self.estimators is None:
@@ -344,8 +355,14 @@ class EnsembleDetector(LabelErrorDetector):
             data = dataclasses.replace(data, X=X)
         judges = self._judges(data, cv)
         fixed = self._fixed_weights(len(judges))
-        # Single precision: what models say is not known that well, and several matrices are held.
-        opinions = [judge.gather_proba(data).astype(np.float32) for judge in judges]
+        if chosen is not None:
+            judges = [judges[j] for j in chosen]
+            fixed = None if fixed is None else fixed[chosen] / fixed[chosen].sum()
+        opinions = []
+        for place, judge in enumerate(judges, 1):
+            with step(f"{_model_name(judge)}, round {number}", place, len(judges)):
+                # Single precision: predictions are no more precise, and several are held.
+                opinions.append(judge.gather_proba(data).astype(np.float32))
         if self.store_estimators:
             self.estimators_ = judges
         return self._mix(data, opinions, fixed)
@@ -356,11 +373,13 @@ class EnsembleDetector(LabelErrorDetector):
         given = np.where(judged, data.codes, -1)
         judge, true_proba, right = fit_judge(data, given, proba, n_jobs=self.n_jobs)
         self._later_rounds, again = [], []
-        for _ in range(1, self.n_rounds):
+        for number in range(1, self.n_rounds):
             hidden = _hidden(data, given, judge, true_proba, right)
             if not hidden.any():  # the models would say the same again
                 break
-            said, models = self._gather_without(hidden, data, cv)
+            if isinstance(cv, FoldsByContent):
+                cv = FoldsByContent(cv, number)  # errors that stem from the folds average out
+            said, models = self._gather_without(hidden, data, cv, number + 1)
             if np.array_equal(said[judged], proba[judged]):  # frozen models learn from nobody
                 break
             again.append(said)
@@ -403,13 +422,15 @@ class EnsembleDetector(LabelErrorDetector):
             alternative_proba=np.clip(alternative / np.maximum(others, 1e-12), 0, 1),
         )
 
-    def _gather_without(self, hidden, data, cv) -> tuple[np.ndarray, dict]:
+    def _gather_without(self, hidden, data, cv, number) -> tuple[np.ndarray, dict]:
         """Gather from models that do not learn from some labels; NaN where there is nothing.
 
         Returns the mixture, and the models that it is made of.
         """
         first = {key: value for key, value in vars(self).items() if key in _OF_A_ROUND}
-        proba, judged = self._gather(dataclasses.replace(data, hidden=hidden), cv)
+        chosen = np.flatnonzero(self.weights_ >= min(_WORTH_ANOTHER_FIT, self.weights_.max()))
+        data = dataclasses.replace(data, hidden=hidden)
+        proba, judged = self._gather(data, cv, chosen, number)
         later = {key: vars(self).get(key) for key in _OF_A_ROUND}
         vars(self).update(first)
         proba[~judged] = np.nan
@@ -477,6 +498,13 @@ class EnsembleDetector(LabelErrorDetector):
             for weight, judge in zip(one_round["weights_"], one_round["estimators_"], strict=True)
             if weight > 0
         )
+
+
+def _model_name(judge) -> str:
+    """Name the model of a detector for a display of progress."""
+    model = getattr(judge, "estimator", judge)
+    model = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    return type(model).__name__
 
 
 def _hidden(data, given, judge, true_proba, right) -> np.ndarray:

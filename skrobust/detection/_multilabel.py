@@ -217,10 +217,10 @@ class MultilabelDetector(TargetDetector):
             1 where a row is given a label, 0 where it is not. None and NaN are missing entries,
             which are never fitted on and get a suggestion.
         verified_labels : array-like of shape (n_samples, n_labels), default=None
-            Entries as checked by a person, missing where nobody looked. Where they agree with
-            `y`, the entry is trusted: never flagged, quality 1. Where they do not, it is a known
-            error: flagged, quality 0, with the verified entry as the suggestion. Models learn
-            from verified entries.
+            Entries as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. Where they agree with `y`, the entry is trusted: never flagged,
+            quality 1. Where they do not, it is a known error: flagged, quality 0, with the verified
+            entry as the suggestion. Models learn from verified entries.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, used in every fit and count. An integer weight counts as so many equal
             rows; rows of weight zero are not learned from.
@@ -243,6 +243,7 @@ class MultilabelDetector(TargetDetector):
         if self.store_estimators:
             self.estimators_ = evidence.estimators
         self._conclude(data, evidence.pred_proba)
+        self._remember_rows(y, np.where(data.given, data.codes, np.nan))
         return self
 
     def _gather(self, data):

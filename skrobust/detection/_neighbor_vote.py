@@ -58,10 +58,10 @@ class NeighborVote(LabelErrorDetector):
     scale : {"auto", "rank", "standard"} or None, default="auto"
         What becomes of the columns first: "rank" replaces values by the share of rows with lower
         ones, "standard" makes mean 0 and standard deviation 1, None takes columns as they are.
-        If `metric` is "auto" too, either Euclidean distances of ranks or cosine distances of the
-        columns as they are, whichever neighbours foretell the given labels better; for sparse
-        tables of more than 100 columns, the latter. Otherwise None goes with the cosine distance
-        and "rank" with the others.
+        If `metric` is "auto" too, Euclidean distances of ranks, or cosine or Euclidean distances
+        of the columns as they are, whichever neighbours predict the given labels best; for sparse
+        matrices of more than 100 columns, cosine distances. Otherwise None goes with the cosine
+        distance and "rank" with the others.
     method : {"vote", "rank", "shapley"}, default="vote"
         What is flagged, and by which quality:
 
@@ -84,8 +84,9 @@ class NeighborVote(LabelErrorDetector):
     threshold : float or threshold object, default=None
         Flag the rows whose quality is below this, instead of by `method`; or let an object
         choose, such as :class:`DecoyThreshold`.
-    flag_fraction : float, default=None
-        Flag this share of the rows, those of the lowest quality, instead of by `method`.
+    flag_fraction : float or dict, default=None
+        Flag this share of the rows, those of the lowest quality, instead of by `method`. A dict has
+        such shares by label, of the rows given each, and no other class is flagged.
     max_flag_rate : float, default=0.8
         Warn when more than this share of a class is flagged. None never warns.
     store_estimators : bool, default=False

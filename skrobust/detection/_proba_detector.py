@@ -26,29 +26,21 @@ class ProbaDetector(ProbaSource, LabelErrorDetector):
         """Gather the evidence: one fit of a forest, or one fit per fold."""
         return self._keep_models(self._gather_evidence(data))
 
-    def gather_proba(self, data) -> np.ndarray:
-        """Gather out-of-sample probabilities only, for a detector that looks at several."""
-        return self._gather(data).pred_proba
-
-    def predict_proba_of(self, X, classes) -> np.ndarray:
-        """Predict the probabilities of new rows by the models that were kept."""
-        self.classes_ = classes
-        return self._predict_mean(X)
-
     def _keep_models(self, evidence: Evidence) -> Evidence:
         vars(self).pop("estimators_", None)
         if self.store_estimators:
             self.estimators_ = evidence.estimators
         return evidence
 
-    def _predict_mean(self, X) -> np.ndarray:
+    def _predict_mean(self, X, classes=None) -> np.ndarray:
         """Predict the probabilities of new rows by the models that were kept."""
+        classes = self.classes_ if classes is None else classes
         if not hasattr(self, "estimators_"):
             raise AttributeError(
                 "The models that judge new rows were not kept: fit with store_estimators=True."
             )
         models = self.estimators_
-        return sum(predict_columns(model, X, self.classes_) for model in models) / len(models)
+        return sum(predict_columns(model, X, classes) for model in models) / len(models)
 
 
 def most_probable(pred_proba, order=None, *, without=None) -> np.ndarray:

@@ -4,8 +4,7 @@ import numpy as np
 
 from skrobust.noise._confident_joint import FEW_CLASSES, SLACK, given_proba
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._labels import codes_for_columns
-from skrobust.utils._proba import as_proba, check_block
+from skrobust.utils._proba import check_block, match_proba
 
 QUALITY_METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 _METHODS = (*QUALITY_METHODS, "margin")
@@ -74,9 +73,7 @@ def label_quality_scores(
     """
     if method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, _METHODS))}, got {method!r}.")
-    pred_proba = as_proba(pred_proba)
-    codes = codes_for_columns(y, pred_proba.shape[1], classes=classes)
-    as_proba(pred_proba, len(codes))
+    codes, pred_proba = match_proba(y, pred_proba, classes=classes)
 
     def check(start: int, stop: int) -> None:
         block = np.asarray(pred_proba[start:stop])

@@ -63,8 +63,8 @@ class ResidualDetector(TargetDetector):
     rule : {"mixture", "refit"}, default="mixture"
         How many targets are flagged.
 
-        - "mixture": those whose standardised residual is more likely to belong to the wider of
-          two normal distributions that are fitted to all of them.
+        - "mixture": those whose standardised residual belongs with a probability of at least a
+          quarter to the wider of two normal distributions that are fitted to all of them.
         - "refit": the share on a grid from 0 to .2 whose removal improves the out-of-sample R²
           of a model most, measured over all rows. Needs a dozen rounds of fits, and flags much
           of a data set that has no errors.
@@ -223,10 +223,10 @@ class ResidualDetector(TargetDetector):
             Given targets. None and NaN are missing targets, which are never fitted on and get a
             suggestion.
         verified_labels : array-like of shape (n_samples,), default=None
-            Targets as checked by a person, NaN where nobody looked. Where they agree with `y`,
-            up to rounding, the row is trusted: never flagged, quality 1. Where they do not, it
-            is a known error: flagged, quality 0, with the verified target as the suggestion.
-            Models learn from verified targets.
+            Targets as checked by a person, NaN where nobody looked; `y` stays as it was given, not
+            overwritten by them. Where they agree with `y`, up to rounding, the row is trusted:
+            never flagged, quality 1. Where they do not, it is a known error: flagged, quality 0,
+            with the verified target as the suggestion. Models learn from verified targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, used in every fit and count. An integer weight counts as so many equal
             rows; rows of weight zero are not learned from.
@@ -247,6 +247,7 @@ class ResidualDetector(TargetDetector):
         evidence, cut = self._judge(data, models)
         features.record(self)
         self._conclude(data, evidence, cut)
+        self._remember_rows(y, data.y)
         return self
 
     def _make_models(self, data):

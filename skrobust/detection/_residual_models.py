@@ -11,7 +11,7 @@ from skrobust.evidence._values import (
     make_value_folds,
 )
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._rows import is_numeric
+from skrobust.utils._rows import is_plain_numeric
 
 _TREES_FOR_NOISE = 100
 
@@ -66,7 +66,7 @@ class FoldModels:
     ):
         self.estimator, self.data, self.n_jobs = estimator, data, n_jobs
         self.fit_params, self.weight = fit_params, weight
-        self.smooth = is_numeric(data.X)
+        self.smooth = is_plain_numeric(data.X)
         self.noise = default_regression_forest(random_state=draw_seed(random_state))
         self.noise.set_params(n_estimators=_TREES_FOR_NOISE)
         rows = (data.X, data.best, data.used, data.groups)

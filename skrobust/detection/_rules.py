@@ -6,11 +6,13 @@ fate, in whatever order they come, and a row of weight two is treated as two equ
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from joblib import effective_n_jobs
 
-from skrobust.detection._quality import score_rows
+from skrobust.detection._class_limits import ClassLimits
+from skrobust.detection._quality import QUALITY_METHODS, score_rows
 from skrobust.noise._confident_joint import (
     SLACK,
     calibrate_joint,
@@ -21,9 +23,8 @@ from skrobust.noise._confident_joint import (
     mean_self_confidence,
 )
 from skrobust.utils._blocks import for_each_block, in_threads
-from skrobust.utils._labels import codes_for_columns
 from skrobust.utils._masses import MASS_SLACK, lowest_mass_cut, top_mass_cut
-from skrobust.utils._proba import as_proba
+from skrobust.utils._proba import column_classes, match_proba
 from skrobust.utils._sklearn import check_sample_weight
 
 RULES = (
@@ -44,7 +45,18 @@ _POSITIVE = 4 * SLACK
 
 
 def find_label_errors(
-    y, pred_proba, *, rule="prune_by_noise_rate", classes=None, sample_weight=None, n_jobs=None
+    y,
+    pred_proba,
+    *,
+    rule="prune_by_noise_rate",
+    classes=None,
+    sample_weight=None,
+    n_per_class=None,
+    min_per_class=1,
+    confident_joint=None,
+    confident_thresholds=None,
+    rank_by=None,
+    n_jobs=None,
 ) -> np.ndarray:
     """Find the rows whose given label is probably wrong.
 
@@ -58,7 +70,8 @@ def find_label_errors(
     y : array-like of shape (n_samples,)
         Given labels: column numbers, or labels whose sorted distinct values are the columns.
     pred_proba : array-like of shape (n_samples, n_classes)
-        Out-of-sample probabilities, read block by block. Memory maps are welcome.
+        Out-of-sample probabilities, read block by block. Memory maps are welcome. Columns of a
+        data frame are matched with the labels by name.
     rule : {"prune_by_noise_rate", "prune_by_class", "both", "confident_learning", \
             "low_self_confidence", "low_normalized_margin", "predicted_neq_given"}, \
             default="prune_by_noise_rate"
@@ -79,12 +92,27 @@ def find_label_errors(
         The label of each column. None works it out from `y`.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows. An integer weight counts as so many equal rows.
+    n_per_class : dict or array-like of shape (n_classes,), default=None
+        Number of rows given each class that the "prune" rules and "both" flag at most, instead of
+        the number that the joint counts: by label, where other classes keep theirs, or in the
+        order of the columns.
+    min_per_class : int, default=1
+        Number of rows of each given class that are taken to be right, at least, by the same rules.
+    confident_joint : array-like of shape (n_classes, n_classes), default=None
+        Mass of rows by given (rows) and true (columns) class from elsewhere, which is calibrated
+        to the given labels. Used by the "prune" rules and "both".
+    confident_thresholds : array-like of shape (n_classes,), default=None
+        Probability from which on a row counts for each class, from elsewhere. None is the mean
+        self-confidence; see :func:`~skrobust.noise.confident_thresholds`.
+    rank_by : {"self_confidence", "normalized_margin", "confidence_weighted_entropy"}, default=None
+        If not None, row numbers are returned instead of a mask: those of the flagged rows, the
+        lowest quality by this method first.
     n_jobs : int, default=None
         Number of threads.
 
     Returns
     -------
-    label_errors : ndarray of shape (n_samples,) of bool
+    label_errors : ndarray of shape (n_samples,) of bool, or of shape (n_flagged,), dtype intp
         True where the label is probably wrong. Rows that tie at a cut are all flagged, if at
         least half of them would be, or none.
 
@@ -115,11 +143,25 @@ def find_label_errors(
     array([False, False,  True, False, False, False])
     """
     check_rule(rule)
-    pred_proba = as_proba(pred_proba)
-    codes = codes_for_columns(y, pred_proba.shape[1], classes=classes)
-    as_proba(pred_proba, len(codes))
+    if rank_by is not None and rank_by not in QUALITY_METHODS:
+        names = ", ".join(map(repr, QUALITY_METHODS))
+        raise ValueError(f"rank_by must be None or one of {names}, got {rank_by!r}.")
+    given = pred_proba
+    codes, pred_proba = match_proba(y, pred_proba, classes=classes)
     weight = None if sample_weight is None else check_sample_weight(sample_weight, codes)
-    return fit_rule(rule, codes, pred_proba, weight=weight, n_jobs=n_jobs)[1]
+    by_label = isinstance(n_per_class, Mapping)
+    classes = column_classes(y, given, classes) if by_label else np.arange(pred_proba.shape[1])
+    limits = ClassLimits.check(
+        rule, classes, n_per_class, min_per_class, confident_joint, confident_thresholds
+    )
+    errors = fit_rule(rule, codes, pred_proba, weight=weight, limits=limits, n_jobs=n_jobs)[1]
+    if rank_by is None:
+        return errors
+    rows = np.flatnonzero(errors)
+    if not len(rows):
+        return rows
+    quality = score_rows(rank_by, codes[rows], np.asarray(pred_proba[rows]), n_jobs=n_jobs)
+    return rows[np.argsort(quality, kind="stable")]
 
 
 def check_rule(rule) -> None:
@@ -206,6 +248,7 @@ def fit_rule(
     thresholds: np.ndarray | None = None,
     order: np.ndarray | None = None,
     joint: np.ndarray | None = None,
+    limits: ClassLimits | None = None,
     n_jobs: int | None = None,
 ) -> tuple[RuleCuts, np.ndarray]:
     """Fit a rule and flag the rows it was fitted to.
@@ -226,6 +269,8 @@ def fit_rule(
         Order of classes in which ties are resolved when counts are rounded.
     joint : ndarray of shape (n_classes, n_classes), default=None
         Mass of rows by given (rows) and true (columns) class, if it comes from elsewhere.
+    limits : ClassLimits, default=None
+        What the user wants of each class.
     n_jobs : int, default=None
         Number of threads.
 
@@ -237,6 +282,8 @@ def fit_rule(
         The rows flagged.
     """
     n_classes = pred_proba.shape[1]
+    limits = ClassLimits() if limits is None else limits
+    thresholds = limits.thresholds if thresholds is None else thresholds
     own = given_proba(codes, pred_proba)
     masses = class_mass(codes, n_classes, weight)
     if thresholds is None:
@@ -244,7 +291,9 @@ def fit_rule(
     guesses, disagrees = confident_guesses(
         codes, pred_proba, thresholds, disagreements=True, own=own, n_jobs=n_jobs
     )
-    if joint is None:
+    if joint is None and limits.joint is not None:
+        joint = calibrate_joint(limits.joint, masses, order=order)
+    elif joint is None:
         joint = calibrate_joint(count_joint(codes, guesses, n_classes, weight), masses, order=order)
     else:
         joint = joint * (masses / np.maximum(joint.sum(axis=1), 1e-300))[:, None]
@@ -253,14 +302,14 @@ def fit_rule(
         return cuts, disagrees
     if rule in ("prune_by_class", "both", "prune_by_noise_rate"):
         del guesses
-        counts = _keep_one_right(joint, masses)
+        counts = limits.counts_to_flag(joint, masses)
         flagged = disagrees.copy()
         if rule != "prune_by_noise_rate":
-            confidence = _confidence_cuts(codes, own, masses, counts, weight)
+            confidence = _confidence_cuts(codes, own, masses, counts, weight, limits.least)
             cuts = dataclasses.replace(cuts, confidence=confidence)
             flagged &= own <= confidence[codes]
         if rule != "prune_by_class":
-            pairs = _PairCuts(codes, pred_proba, own, weight, counts, masses)
+            pairs = _PairCuts(codes, pred_proba, own, weight, counts, masses, limits.least)
             flagged &= pairs.fit(disagrees, n_jobs)
             cuts = dataclasses.replace(cuts, margin=pairs.cuts)
         return cuts, flagged
@@ -276,20 +325,6 @@ def fit_rule(
     return dataclasses.replace(cuts, score=float(cut)), flagged & (codes >= 0)
 
 
-def _keep_one_right(joint: np.ndarray, masses: np.ndarray) -> np.ndarray:
-    """Let the joint leave at least one right row in each given class."""
-    diagonal = np.maximum(joint.diagonal(), 1)
-    missing = diagonal - joint.diagonal()
-    counts = np.maximum(joint, 0)
-    for k in np.flatnonzero(missing):
-        n_others = max(np.count_nonzero(joint[k]) - 1.0, 1.0)
-        row = np.maximum(joint[k] - missing[k] / n_others, 0)
-        # Whole rows can be removed only in whole numbers: what is left of a fraction stays.
-        counts[k] = np.floor(row) if masses.dtype.kind == "i" else row
-    np.fill_diagonal(counts, diagonal)
-    return counts
-
-
 def _sort_by_class(codes: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Order rows by class; also return where each class begins, and the end of the last."""
     # Sorting 16-bit integers is a radix sort, linear in the number of rows.
@@ -299,10 +334,10 @@ def _sort_by_class(codes: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.nd
     return order, n_unused + np.concatenate([[0], np.cumsum(counts)])
 
 
-def _confidence_cuts(codes, own, masses, counts, weight) -> np.ndarray:
+def _confidence_cuts(codes, own, masses, counts, weight, least) -> np.ndarray:
     cuts = np.full(len(masses), -np.inf, dtype=own.dtype)
     order, edges = _sort_by_class(codes, len(masses))
-    for k in np.flatnonzero(masses > 1):
+    for k in np.flatnonzero(masses > least):
         rows = order[edges[k] : edges[k + 1]]
         wanted = masses[k] - counts[k, k]
         cuts[k] = lowest_mass_cut(own[rows], wanted, None if weight is None else weight[rows])
@@ -318,13 +353,13 @@ class _PairCuts:
     it has not, among all rows of the given class.
     """
 
-    def __init__(self, codes, pred_proba, own, weight, counts, masses):
+    def __init__(self, codes, pred_proba, own, weight, counts, masses, least):
         self.codes, self.own, self.weight = codes, own, weight
         self.n_classes = len(masses)
         self.entries = np.asarray(pred_proba).reshape(-1)
         wanted = counts > 0
         np.fill_diagonal(wanted, False)
-        wanted[masses <= 1] = False
+        wanted[masses <= least] = False
         self.given, self.other = np.divmod(np.flatnonzero(wanted), self.n_classes)
         self.wanted = counts[self.given, self.other]
         self.cuts = np.full(counts.shape, np.inf, dtype=pred_proba.dtype)

@@ -9,6 +9,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust._threshold import Answer, LabelQualityThreshold, overall_noise_rate
+from skrobust.utils._detector_report import DetectorReport
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._sklearn import (
     HasMethods,
@@ -20,7 +21,7 @@ from skrobust.utils._sklearn import (
 from skrobust.utils._weights import weight_fit_params
 
 
-class TargetDetector(BaseEstimator):
+class TargetDetector(DetectorReport, BaseEstimator):
     """Base class of detectors of wrong targets that are no classes.
 
     A subclass writes ``fit``, ``_get_estimator()``, ``_check_new_targets(y)`` and
@@ -213,6 +214,27 @@ class TargetDetector(BaseEstimator):
             In [0, 1]; NaN where nothing is given.
         """
         return self._judge_targets(X, y)[0]
+
+    def _other_labels(self, y) -> np.ndarray:
+        """The target of another row for each row."""
+        y = np.array(self._check_new_targets(y), dtype=np.float64)
+        if y.ndim > 1:
+            return np.where(np.isnan(y) | (y < 0), np.nan, 1 - y)
+        known = np.flatnonzero(~np.isnan(y))
+        y[known] = y[np.random.default_rng(0).permutation(known)]
+        return y
+
+    def _is_wrong(self, y, true_labels) -> tuple[np.ndarray, np.ndarray]:
+        """Rows with a wrong target, and rows of which that is known."""
+        y, truth = (
+            np.array(self._check_new_targets(v), dtype=np.float64) for v in (y, true_labels)
+        )
+        if y.shape != truth.shape:
+            raise ValueError(f"true_labels must have the shape {y.shape} of y, got {truth.shape}.")
+        if y.ndim > 1:
+            both = (y >= 0) & (truth >= 0)
+            return (both & (y != truth)).any(axis=1), both.any(axis=1)
+        return ~np.isclose(y, truth), ~np.isnan(y) & ~np.isnan(truth)
 
     def _judge_targets(self, X, y):
         check_is_fitted(self)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from numbers import Integral
 
 import numpy as np
@@ -33,6 +34,8 @@ RULES = ("negative_margin", "fake_class")
 # Share of the rows with a made-up label that lie below the cut of "fake_class".
 _FAKE_SHARE = 0.9
 _STAGES, _SLOW_STAGES = 15, 45
+# Statistics that are negative where another class is ahead.
+_MARGINS = ("aum", "aum_logits")
 
 
 class TrainingDynamics(ProbaDetector):
@@ -61,6 +64,9 @@ class TrainingDynamics(ProbaDetector):
 
         - "aum": the area under the margin, the mean of p[y] - max of the other p, which is
           mapped from [-1, 1] to [0, 1];
+        - "aum_logits": the same of logits, as it was published: the mean of log p[y] - max of the
+          other log p, which for a softmax or a logistic function is the difference of the logits,
+          mapped by a logistic function. Late stages count for more than with probabilities;
         - "el2n": the mean length of the error p - onehot(y), of at most ``sqrt(2)``;
         - "grand": the mean length of the gradient with respect to the last layer, which is that
           error times the length of its input. Needs a linear last layer;
@@ -78,9 +84,12 @@ class TrainingDynamics(ProbaDetector):
           label of a made-up class, which no model can learn. Takes a second training. Better
           where few labels are wrong, worse where many are.
     n_stages : int, default=None
-        How many stages are looked at, the first ones. Late stages know single rows by heart. A
-        learner with ``partial_fit`` makes so many passes, of which the first ones and then ever
-        fewer are looked at. None is 15, or all 45 of the default model, which learns slowly.
+        How many stages are looked at, the first ones. A learner with ``partial_fit`` makes so many
+        passes, of which the first ones and then ever fewer are looked at. None is 15 passes, or
+        all stages of a model that keeps them, as boosting and forests do. Late stages know single
+        rows by heart, so that margins rise for wrong labels too: how many labels the rule
+        "negative_margin" flags is told by the first 15 stages then, except for the default model,
+        which learns slowly.
     n_repeats : int, default=1
         How many trainings with different seeds to take the mean of. A model that depends on no
         seed, or has its own, gains nothing from more than one.
@@ -92,8 +101,9 @@ class TrainingDynamics(ProbaDetector):
     threshold : float or threshold object, default=None
         Flag the rows whose quality is below this, instead of by `rule`; or let an object choose,
         such as :class:`MixtureThreshold`.
-    flag_fraction : float, default=None
-        Flag this share of the rows, those of the lowest quality, instead of by `rule`.
+    flag_fraction : float or dict, default=None
+        Flag this share of the rows, those of the lowest quality, instead of by `rule`. A dict has
+        such shares by label, of the rows given each, and no other class is flagged.
     max_flag_rate : float, default=0.8
         Warn when more than this share of a class is flagged. None never warns.
     store_estimators : bool, default=False
@@ -113,9 +123,9 @@ class TrainingDynamics(ProbaDetector):
     label_errors_ : ndarray of shape (n_samples,) of bool
         Rows whose label is probably wrong.
     dynamics_ : dict of str to ndarray of shape (n_samples,)
-        All statistics: "aum", "el2n", "forgetting", "mean_loss", "oscillation", "grand" where it
-        is asked for, and those of a data map: "confidence" and "variability", the mean and the
-        standard deviation of p[y].
+        All statistics: "aum", "aum_logits", "el2n", "forgetting", "mean_loss", "oscillation",
+        "grand" where it is asked for, and those of a data map: "confidence" and "variability", the
+        mean and the standard deviation of p[y].
     suggested_labels_ : ndarray of shape (n_samples,)
         The label that is most probable on average over the stages: mostly the given one, but
         another one in every flagged row. The verified label where there is one.
@@ -223,12 +233,23 @@ class TrainingDynamics(ProbaDetector):
 
     def _get_estimator(self):
         """The model whose training is watched."""
-        return _default_model(self._n_stages()) if self.estimator is None else self.estimator
+        return (
+            _default_model(self.n_stages or _SLOW_STAGES)
+            if self.estimator is None
+            else self.estimator
+        )
 
-    def _n_stages(self) -> int:
+    def _n_stages(self) -> int | None:
+        """Number of stages to look at; None is all."""
         if self.n_stages is not None:
             return self.n_stages
-        return _SLOW_STAGES if self.estimator is None else _STAGES
+        if self.estimator is None:
+            return _SLOW_STAGES
+        return None if has_stages(self.estimator) else _STAGES
+
+    def _n_early(self) -> int | None:
+        """Number of stages that tell how many labels to flag; None is all that are looked at."""
+        return _STAGES if self._n_stages() is None else None
 
     @property
     def _exact_evidence(self) -> bool:
@@ -247,6 +268,7 @@ class TrainingDynamics(ProbaDetector):
             norms = values.pop("norms")
             known = ~np.isnan(norms)
             self._scale = float(np.average(norms[known], weights=used[known]))
+        early = values.pop("early_aum", values["aum"])
         hidden = ~judged | (data.codes < 0)
         self.dynamics_ = {name: np.where(hidden, np.nan, v) for name, v in values.items()}
         quality = self._quality(self.dynamics_)
@@ -257,7 +279,8 @@ class TrainingDynamics(ProbaDetector):
         )
         predictions = most_probable(proba, order)
         alternatives = most_probable(proba, order, without=given)
-        errors = self._flag_rows(data, quality, random_state)
+        early = np.where(hidden, np.nan, early)
+        errors = self._flag_rows(data, quality, early, random_state)
         best = np.where(errors, alternatives, given)
         counted = data.used & (given >= 0) & (data.verified < 0)
         joint = np.zeros((len(data.classes), len(data.classes)))
@@ -306,6 +329,7 @@ class TrainingDynamics(ProbaDetector):
             in_sample=self._in_sample(data),
             wants_norms=self.statistic == "grand",
             n_stages=self._n_stages(),
+            n_early=self._n_early(),
             rename=self.estimator is None,
         )
         observed = observe(
@@ -358,11 +382,14 @@ class TrainingDynamics(ProbaDetector):
         ]
         return np.nan_to_num(np.column_stack(columns), nan=0.5)
 
-    def _flag_rows(self, data, quality, random_state) -> np.ndarray:
+    def _flag_rows(self, data, quality, early, random_state) -> np.ndarray:
         """Flag rows by `rule`, and remember the cut of the quality if there is one."""
-        self._own_cut = 0.5 if self.statistic == "aum" else None
+        is_margin = self.statistic in _MARGINS
+        self._own_cut = 0.5 if is_margin else None
         if self.rule == "negative_margin":
-            return self.dynamics_["aum"] < 0
+            if is_margin and not np.array_equal(early, self.dynamics_["aum"], equal_nan=True):
+                self._own_cut = self._as_many_as(data, quality, early < 0)
+            return quality < self._own_cut if is_margin else early < 0
         # Equal rows share a fate, and rows that nobody learns from have no part in the draw.
         used = np.flatnonzero(data.used)
         trained = np.where(data.used, data.best_codes, -1)
@@ -390,6 +417,14 @@ class TrainingDynamics(ProbaDetector):
         self._own_cut = 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
         return quality < self._own_cut
 
+    def _as_many_as(self, data, quality, flagged) -> float:
+        """Find the cut of the quality below which no more lies than is flagged."""
+        counted = data.used & ~np.isnan(quality) & (data.verified < 0)
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        mass = weight[counted & flagged].sum()
+        cut = lowest_mass_cut(quality[counted], mass, weight[counted])
+        return 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
+
     def _judge_new(self, X, codes):
         if not hasattr(self, "estimators_"):
             raise AttributeError(
@@ -398,9 +433,11 @@ class TrainingDynamics(ProbaDetector):
         seen: dict = {}
         wants_norms = self.statistic == "grand"
         for model in self.estimators_:
-            watcher = DynamicsWatcher(X, codes, self.classes_, wants_norms=wants_norms)
+            watcher = DynamicsWatcher(
+                X, codes, self.classes_, wants_norms=wants_norms, n_early=self._n_early()
+            )
             if has_stages(model):
-                for _, proba in zip(range(self._n_stages()), staged_proba(model, X)):
+                for proba in itertools.islice(staged_proba(model, X), self._n_stages()):
                     watcher.add(proba, model.classes_)
             else:
                 norms = _norms_of(model, X) if wants_norms else None
@@ -410,7 +447,7 @@ class TrainingDynamics(ProbaDetector):
         quality = self._quality(seen)
         if self._own_cut is not None:
             return quality, quality < self._own_cut
-        return quality, seen["aum"] < 0
+        return quality, seen.get("early_aum", seen["aum"]) < 0
 
 
 def _default_model(n_stages) -> HistGradientBoostingClassifier:
@@ -426,7 +463,18 @@ def _default_model(n_stages) -> HistGradientBoostingClassifier:
 
 
 def _look(
-    model, training, X, watched, *, given, classes, in_sample, wants_norms, n_stages, rename
+    model,
+    training,
+    X,
+    watched,
+    *,
+    given,
+    classes,
+    in_sample,
+    wants_norms,
+    n_stages,
+    n_early,
+    rename,
 ) -> dict:
     """Train a model and return what was seen of the rows `watched`."""
     codes, y = given, training.y
@@ -442,10 +490,17 @@ def _look(
     same = same and (codes[watched] == codes[training.rows][place]).all()
     if same:
         watcher = DynamicsWatcher(
-            training.X, codes[training.rows], columns, in_sample=True, wants_norms=wants_norms
+            training.X,
+            codes[training.rows],
+            columns,
+            in_sample=True,
+            wants_norms=wants_norms,
+            n_early=n_early,
         )
     else:
-        watcher = DynamicsWatcher(X, codes[watched], columns, wants_norms=wants_norms)
+        watcher = DynamicsWatcher(
+            X, codes[watched], columns, wants_norms=wants_norms, n_early=n_early
+        )
     watch_training(
         model,
         training.X,

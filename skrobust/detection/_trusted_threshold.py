@@ -270,7 +270,8 @@ def _check_verdicts(right, source) -> None:
         kind = "right" if right.all() else "wrong"
         raise ValueError(
             f"TrustedThreshold learns from labels found right and found wrong, and by {source} all"
-            f" {len(right)} verified labels are {kind}: verify more rows drawn at random."
+            f" {len(right)} verified labels are {kind}: verify more rows drawn at random, and pass"
+            " y as it was given, not overwritten by the verified labels."
         )
 
 

@@ -21,8 +21,8 @@ DETECTOR_SCALES = ("auto", "rank", "standard")
 
 # Units that are looked at to choose between ways to measure distance.
 _TRIAL_UNITS = 5000
-# The two that are chosen from: columns of many kinds, and embeddings.
-_CANDIDATES = (("euclidean", "rank"), ("cosine", None))
+# For columns of many kinds, for embeddings, and for columns of one kind, such as coordinates.
+_CANDIDATES = (("euclidean", "rank"), ("cosine", None), ("euclidean", None))
 
 
 def find_neighborhood(
@@ -150,4 +150,5 @@ def _try(estimator, data, units, X, n_neighbors) -> tuple[str, str | None]:
         )
         losses.append(mean_log_loss(vote_shares(found.graph, class_mass), class_mass))
     # Equal but for rounding, as where no neighbour is in sight, is equal.
-    return _CANDIDATES[int(losses[1] < losses[0] - 1e-9)]
+    best = min(losses) + 1e-9
+    return next(c for c, loss in zip(_CANDIDATES, losses, strict=True) if loss <= best)

@@ -8,12 +8,12 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.utils import assert_all_finite, check_random_state
-from sklearn.utils.parallel import delayed
 
 from skrobust.evidence._copies import divide_rows
 from skrobust.evidence._folds import make_folds, row_units
 from skrobust.evidence._progress import track
-from skrobust.utils._parallel import stream
+from skrobust.utils._parallel import delayed, stream
+from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import draw_seed
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import num_samples, safe_indexing, validate_params_of
@@ -380,10 +380,8 @@ def predict_values(estimator, X) -> np.ndarray:
     predictions : ndarray of shape (n_samples,)
         As float64.
     """
-    values = np.asarray(estimator.predict(X))
+    values = np.asarray(predict_column(estimator, X))
     name = type(estimator).__name__
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
     if values.shape != (num_samples(X),) or values.dtype.kind not in "fiub":
         raise ValueError(
             f"{name}.predict returned {values.dtype} of shape {values.shape} for"

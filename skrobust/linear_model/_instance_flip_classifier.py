@@ -175,7 +175,8 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
         y : array-like of shape (n_samples,)
             Given labels of two classes. Rows whose label is None, NaN or blank are left out.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights. An integer weight counts as so many equal rows.
 

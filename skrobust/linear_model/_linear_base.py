@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skrobust.linear_model._channel_loss import linear_scores, with_first_class
 from skrobust.utils._data import check_labelled_data
+from skrobust.utils._scoring import LabelledScore
 from skrobust.utils._sklearn import Interval
 
 _DTYPES = (np.float64, np.float32)
@@ -19,7 +20,7 @@ _DTYPES = (np.float64, np.float32)
 _FLAT = 1e-5
 
 
-class NoisyLinearClassifier(ClassifierMixin, BaseEstimator):
+class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
     """Base class of linear models of true classes that are fitted to given labels.
 
     A subclass sets ``classes_``, ``coef_`` and ``intercept_`` in ``fit``; with two classes, these

@@ -35,6 +35,7 @@ from skrobust.neural.layers import HiddenNoise
 from skrobust.neural.modules import MLP
 from skrobust.utils._data import LabelledData, check_labelled_data
 from skrobust.utils._random import draw_seed, private_random_state
+from skrobust.utils._scoring import LabelledScore
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context, validate_params_of
 
 CRITERIA = {
@@ -62,7 +63,7 @@ _NO_WEIGHTS = {"log_beta": 1, "log_odds": 10}
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
+class BaseNeuralClassifier(PredictsByNet, LabelledScore, ClassifierMixin, BaseEstimator):
     """Base class of classifiers that have a skorch net.
 
     A subclass overrides as few as possible of :meth:`_build_module`, :meth:`_build_criterion`,
@@ -246,8 +247,8 @@ class BaseNeuralClassifier(PredictsByNet, ClassifierMixin, BaseEstimator):
             out only where X is a data set that has them: as its `targets`, or in its items, all of
             which are read then before the training.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. They are trained on
-            instead of those in `y`.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are trained on instead of those in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights. Those of a batch multiply its losses.
         target_proba : array-like of shape (n_samples, n_classes), default=None

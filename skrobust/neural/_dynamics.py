@@ -28,7 +28,7 @@ class DynamicsRecorder(Callback):
 
     def _start(self, device) -> None:
         n, k = self.n_samples, self.n_classes
-        sums = ("seen", "margin", "el2n", "loss", "mean", "squares", "moved", "forgotten")
+        sums = ("seen", "margin", "logits", "el2n", "loss", "mean", "squares", "moved", "forgotten")
         self._state = {name: torch.zeros(n, device=device, dtype=torch.float32) for name in sums}
         for name in ("correct", "ever"):
             self._state[name] = torch.zeros(n, device=device, dtype=torch.bool)
@@ -60,6 +60,8 @@ class DynamicsRecorder(Callback):
         correct = own >= other
         state["seen"][rows] = seen
         state["margin"][rows] += own - other
+        best_log = logs.scatter(1, codes[:, None], -torch.inf).max(dim=1).values
+        state["logits"][rows] += logs.gather(1, codes[:, None])[:, 0] - best_log
         state["el2n"][rows] += distance
         state["loss"][rows] -= logs.gather(1, codes[:, None])[:, 0]
         state["moved"][rows] += torch.where(seen > 1, moved, torch.zeros_like(moved))
@@ -77,7 +79,7 @@ class DynamicsRecorder(Callback):
         Returns
         -------
         statistics : dict of str to ndarray
-            "aum", "el2n", "forgetting", "mean_loss", "oscillation", "confidence" and
+            "aum", "aum_logits", "el2n", "forgetting", "mean_loss", "oscillation", "confidence" and
             "variability" of shape (n_samples,), and "mean_proba" of shape (n_samples, n_classes).
         """
         if self._state is None:
@@ -88,6 +90,7 @@ class DynamicsRecorder(Callback):
         forgotten = np.where(np.isnan(seen), np.nan, np.where(ever, state["forgotten"], np.inf))
         return {
             "aum": state["margin"] / seen,
+            "aum_logits": state["logits"] / seen,
             "el2n": state["el2n"] / seen,
             "forgetting": forgotten,
             "mean_loss": state["loss"] / seen,

@@ -72,7 +72,8 @@ class FeatureTuneTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         y : array-like of shape (n_samples,)
             Given labels.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._labels import MISSING, codes_for_columns
-from skrobust.utils._proba import as_proba, check_block
+from skrobust.utils._labels import MISSING
+from skrobust.utils._proba import check_block, match_proba
 from skrobust.utils._sklearn import check_sample_weight
 
 SLACK = 1e-6
@@ -132,9 +132,7 @@ def confident_joint(
 
 
 def _check(y, pred_proba, classes, sample_weight):
-    pred_proba = as_proba(pred_proba)
-    codes = codes_for_columns(y, pred_proba.shape[1], classes=classes)
-    as_proba(pred_proba, len(codes))
+    codes, pred_proba = match_proba(y, pred_proba, classes=classes)
     weight = None if sample_weight is None else check_sample_weight(sample_weight, codes)
     return codes, pred_proba, weight
 

@@ -21,6 +21,7 @@ from skrobust.noise._consensus_moments import (
     solve_consensus,
 )
 from skrobust.noise._known_pairs import check_counted, known_pairs
+from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._warnings import LabelNoiseWarning
@@ -52,10 +53,10 @@ class NeighborTransition(TransitionEstimator):
     scale : {"auto", "rank", "standard"} or None, default="auto"
         What becomes of the columns first: "rank" replaces values by the share of rows with lower
         ones, "standard" makes mean 0 and standard deviation 1, None takes columns as they are.
-        If `metric` is "auto" too, either Euclidean distances of ranks or cosine distances of the
-        columns as they are, whichever neighbours foretell the given labels better; for sparse
-        tables of more than 100 columns, the latter. Otherwise None goes with the cosine distance
-        and "rank" with the others.
+        If `metric` is "auto" too, Euclidean distances of ranks, or cosine or Euclidean distances
+        of the columns as they are, whichever neighbours predict the given labels best; for sparse
+        matrices of more than 100 columns, cosine distances. Otherwise None goes with the cosine
+        distance and "rank" with the others.
     algorithm : {"auto", "exact", "approximate"}, default="auto"
         How to search for neighbours. "approximate" needs pynndescent, which
         ``pip install "skrobust[ann]"`` brings. "auto" is exact up to 100 000 distinct rows.
@@ -196,6 +197,10 @@ class NeighborTransition(TransitionEstimator):
             consensus, n_starts=self.n_starts, random_state=random_state
         )
         known = known_pairs(data)
+        surprise = neighbor_disagreement(given, units, neighborhood.graph)
+        if labels_look_overwritten(data, surprise, 1 - prior @ transition.diagonal()):
+            warn_of_overwritten(data)
+            known = np.zeros_like(known)
         if known.any():
             known /= data.mass(given.used)
             _, prior, transition = _refine(consensus, prior, transition, known)
@@ -220,6 +225,16 @@ class NeighborTransition(TransitionEstimator):
             samples.append(align_classes(*sample, transition)[1])
         tail = (1 - _CONFIDENCE) / 2
         return np.quantile(samples, [tail, 1 - tail], axis=0)
+
+
+def neighbor_disagreement(data, units, graph) -> np.ndarray:
+    """Whether the nearest other row has another given label; NaN where there is none."""
+    label = np.asarray(units.class_mass(data).argmax(axis=1)).ravel()
+    some = np.flatnonzero(np.diff(graph.indptr))
+    nearest = np.full(graph.shape[0], -1)
+    nearest[some] = label[graph.indices[graph.indptr[some]]]
+    nearest = nearest[units.of_row]
+    return np.where((nearest < 0) | (data.codes < 0), np.nan, nearest != data.codes)
 
 
 def _refine(consensus, prior, transition, known):

@@ -25,7 +25,12 @@ from skrobust.noise._channel import count_labels
 from skrobust.noise._consensus_moments import MAX_CLASSES, count_consensus, solve_consensus
 from skrobust.noise._flip import draw_labels, replace_labels
 from skrobust.noise._known_pairs import check_counted
-from skrobust.noise._neighbor_transition import LabelTriples, label_triples, warn_of_ambiguity
+from skrobust.noise._neighbor_transition import (
+    LabelTriples,
+    label_triples,
+    neighbor_disagreement,
+    warn_of_ambiguity,
+)
 from skrobust.noise._region_transitions import (
     TripleTable,
     fit_path,
@@ -37,6 +42,7 @@ from skrobust.noise._region_transitions import (
 from skrobust.noise._regions import REGIONS, find_regions
 from skrobust.noise._repeated_labels import encode_repeated_labels, repeated_triples
 from skrobust.utils._labels import encode_labels_like, missing_labels
+from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import (
     Interval,
@@ -243,8 +249,9 @@ class NoiseSimulator(TransitionEstimator):
             annotators, or by the same one again. Missing where a row was not; all labels are of
             the classes of `y`.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. These rows should not have
-            been chosen because their labels look wrong.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. These rows should not have been chosen because their labels
+            look wrong.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
 
@@ -289,6 +296,11 @@ class NoiseSimulator(TransitionEstimator):
             count_consensus(counts), n_starts=self.n_starts, random_state=rng
         )
         start = in_all_regions(*_without_zeros(prior, transition), 1)
+        if rows.neighborhood is not None:
+            surprise = neighbor_disagreement(given, rows.units, rows.neighborhood.graph)
+            if labels_look_overwritten(data, surprise, 1 - prior @ transition.diagonal()):
+                warn_of_overwritten(data)
+                data = dataclasses.replace(data, verified=given.verified)
         known = rows.known_pairs(data)
         all_rows = np.zeros(num_samples(whole.X), dtype=np.intp)
         everywhere = _fit(whole, all_rows, start, np.inf, known(all_rows, 1))

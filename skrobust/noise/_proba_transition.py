@@ -12,6 +12,7 @@ from skrobust.noise._channel import count_labels
 from skrobust.noise._confident_joint import class_mass
 from skrobust.noise._known_pairs import check_counted
 from skrobust.noise._shrinkage import shrink_counts, solve_prior
+from skrobust.utils._overwritten import label_surprise, labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval
 
@@ -77,6 +78,19 @@ class LabelEvidence:
         """Mass of verified rows by true class (rows) and given label (columns)."""
         return count_labels(self.verified, self.verified_given, self.n_classes, self.weight)
 
+    def known_mass(self) -> np.ndarray:
+        """Mass of verified rows by true class, of those that tell how labels go wrong if any do."""
+        known = self.known()
+        if known.any():
+            return known.sum(axis=1)
+        return np.asarray(class_mass(self.verified, self.n_classes, self.weight), dtype=float)
+
+    def surprise(self) -> np.ndarray:
+        """How improbable each given label is; NaN where there are no probabilities."""
+        codes = np.where(self.verified >= 0, self.verified_given, self.judged)
+        has_proba = np.ptp(self.pred_proba, axis=1) > 0
+        return label_surprise(np.where(has_proba, codes, -1), self.pred_proba)
+
     def shrink(self, counts, guesses, *, shares=None) -> np.ndarray:
         """Estimate, or draw, a transition: see :func:`shrink_counts`."""
         return shrink_counts(counts, guesses, shares=shares, random_state=self.random_state)
@@ -104,15 +118,23 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         check_counted(class_mass(counted, n_classes, None) > 0, data.classes, "counts")
         evidence = self._look(data)
         measured = self._measure(evidence)
+        masses = np.asarray(class_mass(evidence.given, n_classes, evidence.weight), dtype=float)
+        prior = measured.prior
+        if masses.any():
+            prior = solve_prior(measured.transition, masses) if prior is None else prior
+            noise_rate = 1 - prior @ measured.transition.diagonal()
+            if labels_look_overwritten(data, evidence.surprise(), noise_rate):
+                warn_of_overwritten(data)
+                nothing = np.full(data.n_samples, -1)
+                evidence = dataclasses.replace(evidence, verified_given=nothing)
         vars(self).update(measured.attributes)
         known = evidence.known()
         transition = self._learn_known(evidence, known, measured.transition)
-        masses = np.asarray(class_mass(evidence.given, n_classes, evidence.weight), dtype=float)
         if masses.any():
             prior = measured.prior
             prior = solve_prior(transition, masses) if prior is None else prior
             masses = masses.sum() * prior
-        masses = masses + known.sum(axis=1)
+        masses = masses + evidence.known_mass()
         vars(self).pop("transition_interval_", None)
         if self.n_bootstrap:
             self.transition_interval_ = self._interval(data, evidence)

@@ -10,7 +10,7 @@ from skrobust.noise._transitions import check_transition
 from skrobust.utils._cached_fit import fit_judge, say_all
 from skrobust.utils._data import LabelledData
 from skrobust.utils._random import draw_seed, is_integer_seed, private_random_state
-from skrobust.utils._rows import is_numeric
+from skrobust.utils._rows import is_plain_numeric
 
 TRANSITION_CONSTRAINTS = ["array-like", TransitionEstimator, None]
 """What the parameter may be, for `_parameter_constraints`."""
@@ -111,7 +111,7 @@ def default_transition(X=None, estimator=None) -> TransitionEstimator:
     transition : AnchorTransition
         Not fitted.
     """
-    if estimator is None or X is None or is_numeric(X):
+    if estimator is None or X is None or is_plain_numeric(X):
         return AnchorTransition()
     return AnchorTransition(clone(estimator))
 

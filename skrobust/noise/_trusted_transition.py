@@ -155,6 +155,8 @@ class TrustedTransition(ProbaTransition):
         return Measured(transition, attributes=attributes)
 
     def _learn_known(self, evidence, known, transition):
+        if not known.any():  # only verified rows of which the given label is not known
+            return transition
         symmetric = symmetric_guess(known)
         # A class without verified rows has the rest of its guess only.
         gold = self._gold_mass(evidence) + symmetric

@@ -6,7 +6,8 @@ import functools
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d, indexable
 
-from skrobust.utils._labels import MISSING, encode_labels, encode_labels_like
+from skrobust.utils._columns import check_exact, check_index, explicit_index, split_column
+from skrobust.utils._labels import MISSING, encode_labels, encode_verified
 from skrobust.utils._sklearn import check_sample_weight, num_samples
 
 
@@ -108,6 +109,9 @@ def check_labelled_data(
     data : LabelledData
         The same, validated.
     """
+    check_rows_match(
+        y, X=X, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+    )
     codes, classes = encode_labels(y)
     (X,) = indexable(X)
     check_consistent_length(X, codes)
@@ -123,11 +127,23 @@ def check_labelled_data(
     if verified_labels is None:
         verified = np.full(len(codes), MISSING, dtype=np.intp)
     else:
-        verified = encode_labels_like(verified_labels, classes, name="verified_labels")
+        verified = encode_verified(verified_labels, classes)
         check_consistent_length(codes, verified)
     data = LabelledData(X, codes, classes, verified, weight, groups)
     check_two_classes(classes[np.unique(data.best_codes[data.used])])
     return data
+
+
+def check_rows_match(y, *, X=None, **columns) -> None:
+    """Refuse series and frames whose index is that of y in another order.
+
+    X that was shuffled and y that never had an index of its own are taken by position, as
+    scikit-learn takes them.
+    """
+    if explicit_index(y) is not None:
+        check_index(y, X, "X")
+    for name, column in columns.items():
+        check_index(y, column, name)
 
 
 def heed_verdicts(data, quality: np.ndarray, errors: np.ndarray) -> tuple:
@@ -189,19 +205,21 @@ def number_groups(groups, n_samples: int, *, name: str = "groups") -> tuple[np.n
     labels : list of length n_groups
         What the groups were called.
     """
-    if not hasattr(groups, "shape"):
-        if isinstance(groups, str) or not hasattr(groups, "__len__"):
-            raise TypeError(f"{name} must be an array of one entry per row, got {groups!r}.")
+    if isinstance(groups, str) or not (hasattr(groups, "shape") or hasattr(groups, "__len__")):
+        raise TypeError(f"{name} must be an array of one entry per row, got {groups!r}.")
+    if isinstance(groups, (list, tuple)):  # of tuples, perhaps
         column = np.empty(len(groups), dtype=object)
         column[:] = list(groups)
         groups = column
-    values = column_or_1d(groups).tolist()
+    values, missing = split_column(groups, name)
+    check_exact(values[~missing], name)
+    values = column_or_1d(values).tolist()
     if len(values) != n_samples:
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: {name} has"
             f" {len(values)} entries for {n_samples} rows."
         )
-    if any(value is None or value != value for value in values):
+    if missing.any():
         raise ValueError(f"{name} has missing entries: give each such row a group of its own.")
     labels: dict = {}
     numbers = [labels.setdefault(value, len(labels)) for value in values]

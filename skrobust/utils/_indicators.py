@@ -6,7 +6,8 @@ import functools
 import numpy as np
 from scipy import sparse
 
-from skrobust.utils._data import LabelledData, check_groups
+from skrobust.utils._columns import number_matrix
+from skrobust.utils._data import LabelledData, check_groups, check_rows_match
 from skrobust.utils._labels import MISSING
 from skrobust.utils._sklearn import check_sample_weight
 from skrobust.utils._targets import as_floats, check_rows
@@ -123,6 +124,9 @@ def check_indicator_data(
     data : IndicatorData
         The same, validated.
     """
+    check_rows_match(
+        y, X=X, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+    )
     codes = check_indicators(y)
     X = check_rows(X, codes)
     groups = check_groups(groups, len(codes))
@@ -172,7 +176,7 @@ def check_indicators(y, *, name: str = "y") -> np.ndarray:
     """
     if y is None:
         raise ValueError(f"requires {name} to be passed, but the target {name} is None")
-    values = np.asarray(y.toarray() if sparse.issparse(y) else y)
+    values = np.asarray(y.toarray() if sparse.issparse(y) else number_matrix(y, name))
     if values.dtype.kind == "c":
         raise ValueError(f"Complex data not supported\n{name} holds complex numbers.")
     if values.ndim != 2 or values.shape[1] == 0:

@@ -4,42 +4,29 @@ import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from skrobust.utils._columns import check_exact, split_column
+
 MISSING = -1
 """The code of a missing label."""
 
 
-def _is_missing(value) -> bool:
-    """Whether a single object stands for a missing label: None, NaN, NaT, NA, or blank text."""
-    if value is None:
-        return True
-    if isinstance(value, str):
-        return not value.strip()
-    if isinstance(value, (float, np.floating)):
-        return bool(np.isnan(value))
-    return type(value).__name__ in ("NAType", "NaTType")
+_ADVICE = "convert them to text, integers or numpy.datetime64 first"
 
 
-def _as_column(y, name: str) -> np.ndarray:
+def _as_column(y, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Labels as a column, with the mask of the missing ones, blank text among them."""
     if y is None:
         raise ValueError(f"requires {name} to be passed, but the target {name} is None")
-    array = y if isinstance(y, np.ndarray) else _to_numpy(y, name)
-    if array.ndim == 2 and array.shape[1] > 1:
+    values, missing = split_column(y, name)
+    if values.ndim == 2 and values.shape[1] > 1:
         raise ValueError(
-            f"{name} should be a 1d array of labels, got an array of shape {array.shape} instead."
+            f"{name} should be a 1d array of labels, got an array of shape {values.shape} instead."
         )
-    return column_or_1d(array, warn=True)
-
-
-def _to_numpy(y, name: str) -> np.ndarray:
-    if hasattr(y, "toarray"):
-        raise TypeError(
-            f"A sparse matrix was passed as {name}, but dense data is required. Use"
-            f" {name}.toarray() to convert it to a dense array."
-        )
-    if isinstance(y, (list, tuple)) and any(_is_missing(value) for value in y):
-        # NumPy would turn [1, None] into objects but ["a", nan] into text that reads "nan".
-        return np.asarray([None if _is_missing(value) else value for value in y], dtype=object)
-    return np.asarray(y)
+    values, missing = column_or_1d(values, warn=True), missing.ravel()
+    if values.dtype.kind in "OU":
+        blank = (isinstance(value, str) and not value.strip() for value in values)
+        missing = missing | np.fromiter(blank, dtype=bool, count=len(values))
+    return values, missing
 
 
 def missing_labels(y, *, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
@@ -66,51 +53,72 @@ def missing_labels(y, *, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
     TypeError
         If labels of different kinds, such as text and numbers, are mixed.
     """
-    values = _as_column(y, name)
+    values, missing = _as_column(y, name)
     kind = values.dtype.kind
     if kind == "c":
         raise ValueError(f"Complex data not supported\n{name} holds complex numbers.")
-    if kind == "f":
-        missing = np.isnan(values)
-        if np.isinf(values).any():
+    if kind == "O":
+        values = _unbox(values, missing, name)
+    elif kind in "SV":
+        what = "bytes" if kind == "S" else f"structured entries ({values.dtype})"
+        raise TypeError(f"Unknown label type: {name} holds {what}; {_ADVICE}.")
+    if values.dtype.kind == "f":
+        given = values[~missing]
+        if np.isinf(given).any():
             raise ValueError(f"{name} contains infinity, which is no label.")
-    elif kind in "OUT":
-        missing = np.fromiter((_is_missing(v) for v in values), dtype=bool, count=len(values))
-        if kind != "U":
-            values = _unbox(values, missing, name)
-    else:
-        missing = np.zeros(len(values), dtype=bool)
-    if len(values) and not missing.all():
-        given = values if not missing.any() else values[~missing]
-        # A cheap look first: the full check sorts, and integers and text are labels anyway.
-        if given.dtype.kind == "f" and np.array_equal(given, np.trunc(given)):
-            pass
-        elif given.dtype.kind not in "iubUO":
+        if np.array_equal(given, np.trunc(given)):
+            check_exact(given, name)
+        else:
             check_classification_targets(given)
     return values, missing
 
 
 def _unbox(values: np.ndarray, missing: np.ndarray, name: str) -> np.ndarray:
     """Turn an object array of labels of one kind into an array that sorts."""
-    kinds = {
-        "text" if isinstance(v, str) else "number" if np.isscalar(v) else type(v).__name__
-        for v in values[~missing]
-    }
-    if len(kinds) > 1:
+    present = values[~missing].tolist()
+    types = set(map(type, present))
+    kinds = {kind: _kind_of(kind) for kind in types}
+    if len(set(kinds.values())) > 1:
         raise TypeError(
-            f"{name} mixes labels of different kinds ({', '.join(sorted(kinds))}); convert them to"
-            " one kind first."
+            f"{name} mixes labels of different kinds ({', '.join(sorted(set(kinds.values())))});"
+            " convert them to one kind first."
         )
-    if kinds == {"number"}:
-        plain = np.asarray(values[~missing].tolist())
-        unboxed = np.zeros(len(values), dtype=plain.dtype)
-        unboxed[~missing] = plain
-        if unboxed.dtype.kind == "f" and np.isinf(unboxed).any():
-            raise ValueError(f"{name} contains infinity, which is no label.")
-        return unboxed
-    if kinds and kinds != {"text"}:
-        raise ValueError(f"Unknown label type: {name} holds objects of type {kinds.pop()}.")
-    return values
+    kind = next(iter(kinds.values()), "text")
+    if kind == "text":
+        return values
+    if kind == "bytes":
+        raise TypeError(f"Unknown label type: {name} holds bytes; {_ADVICE}.")
+    if kind == "Decimal":
+        if any(value != value.to_integral_value() for value in present):
+            raise ValueError(
+                f"Unknown label type: {name} holds Decimal numbers with a fraction, which are"
+                " no classes."
+            )
+        present = list(map(int, present))
+    elif kind not in ("number", "numpy.datetime64", "numpy.timedelta64"):
+        raise ValueError(f"Unknown label type: {name} holds objects of type {kind}; {_ADVICE}.")
+    plain = np.asarray(present)
+    whole = all(isinstance(value, (int, np.integer)) for value in present)
+    if plain.dtype.kind not in "biufmM" or (whole and plain.dtype.kind == "f"):
+        raise ValueError(
+            f"{name} holds integers that do not fit into 64 bits: convert the labels to text first."
+        )
+    unboxed = np.zeros(len(values), dtype=plain.dtype)
+    unboxed[~missing] = plain
+    return unboxed
+
+
+def _kind_of(cls: type) -> str:
+    """Kind of the labels of one Python or NumPy type."""
+    if issubclass(cls, str):
+        return "text"
+    if issubclass(cls, bytes):
+        return "bytes"
+    if issubclass(cls, (np.datetime64, np.timedelta64)):
+        return f"numpy.{cls.__name__}"
+    if issubclass(cls, (bool, int, float, complex, np.number, np.bool_)):
+        return "number"
+    return cls.__name__
 
 
 def encode_labels(y, *, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
@@ -146,6 +154,9 @@ def encode_labels_like(y, classes: np.ndarray, *, name: str) -> np.ndarray:
     """
     values, missing = missing_labels(y, name=name)
     own, inverse = np.unique(values[~missing], return_inverse=True)
+    if own.dtype.kind in "mM" and own.dtype.kind == classes.dtype.kind:
+        unit = np.promote_types(own.dtype, classes.dtype)  # days and nanoseconds do compare
+        own, classes = own.astype(unit), classes.astype(unit)
     position = {label: i for i, label in enumerate(classes.tolist())}
     unknown = [label for label in own.tolist() if label not in position]
     if unknown:
@@ -156,6 +167,37 @@ def encode_labels_like(y, classes: np.ndarray, *, name: str) -> np.ndarray:
     codes = np.full(len(values), MISSING, dtype=np.intp)
     codes[~missing] = np.array([position[label] for label in own.tolist()], dtype=np.intp)[inverse]
     return codes
+
+
+def encode_verified(verified_labels, classes: np.ndarray) -> np.ndarray:
+    """Encode labels as checked by a person with the codes of known classes.
+
+    Raises
+    ------
+    ValueError
+        If a label is none of `classes`.
+    TypeError
+        If `verified_labels` is a mask, which says that rows were checked and not what they are.
+    """
+    refuse_mask(verified_labels, classes.dtype.kind == "b")
+    return encode_labels_like(verified_labels, classes, name="verified_labels")
+
+
+def refuse_mask(verified_labels, labels_are_bool: bool = False) -> None:
+    """Refuse True and False in place of verified labels, unless the labels are such."""
+    if labels_are_bool:
+        return
+    values, missing = _as_column(verified_labels, "verified_labels")
+    present = values[~missing]
+    is_bool = present.dtype.kind == "b" or (
+        present.dtype.kind == "O" and all(isinstance(v, (bool, np.bool_)) for v in present)
+    )
+    if is_bool and len(present):
+        raise TypeError(
+            "verified_labels holds True and False, which are no labels of y. Pass the label of each"
+            " checked row and None for all others; where `mask` marks rows whose label in y is"
+            " right, that is numpy.where(mask, y, None)."
+        )
 
 
 def decode_labels(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -175,9 +217,18 @@ def decode_labels(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """
     labels = classes[np.maximum(codes, 0)]
     if (codes < 0).any():
-        labels = labels.astype(object)
+        labels = as_objects(labels)
         labels[codes < 0] = None
     return labels
+
+
+def as_objects(labels: np.ndarray) -> np.ndarray:
+    """Labels as an array of objects, into which None can be put."""
+    if labels.dtype.kind not in "mM":
+        return labels.astype(object)
+    objects = np.empty(len(labels), dtype=object)  # astype would turn nanoseconds into integers
+    objects[:] = list(labels)
+    return objects
 
 
 def codes_for_columns(y, n_columns: int, *, classes=None) -> np.ndarray:

@@ -1,6 +1,10 @@
 """Matrices of predicted probabilities: how they come in, and what is refused."""
 
+import narwhals.stable.v1 as nw
 import numpy as np
+
+from skrobust.utils._columns import check_index, frame_columns, number_matrix
+from skrobust.utils._labels import codes_for_columns, encode_labels
 
 SUM_TOLERANCE = 1e-3
 """How far the sum of a row may be from 1; float16 scores are rounded to about this."""
@@ -24,7 +28,8 @@ def as_proba(pred_proba, n_samples: int | None = None) -> np.ndarray:
     pred_proba : ndarray of shape (n_samples, n_classes)
         Of the floating-point type that came in; anything else becomes float64.
     """
-    array = pred_proba if isinstance(pred_proba, np.ndarray) else np.asarray(pred_proba)
+    array = number_matrix(pred_proba, "pred_proba")
+    array = array if isinstance(array, np.ndarray) else np.asarray(array)
     if array.dtype == np.float16 or array.dtype.kind != "f":
         if array.dtype.kind not in "fiub":
             raise ValueError(f"pred_proba must be numbers, got an array of {array.dtype}.")
@@ -46,6 +51,114 @@ def as_proba(pred_proba, n_samples: int | None = None) -> np.ndarray:
             f"y and pred_proba must have the same number of rows, got {n_samples} and {len(array)}."
         )
     return array
+
+
+def match_proba(y, pred_proba, *, classes=None) -> tuple[np.ndarray, np.ndarray]:
+    """Match labels with the rows and columns of a matrix of probabilities.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, none missing.
+    pred_proba : array-like or DataFrame of shape (n_samples, n_classes)
+        Probabilities. Columns of a data frame that have names are matched by name.
+    classes : array-like of shape (n_classes,), default=None
+        The label of each column, for a data frame in any order.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,), of an integer type
+        Column of each label.
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Probabilities, the columns in the order of `classes`, or sorted by their names.
+    """
+    check_index(y, pred_proba, "pred_proba")
+    names = column_names(pred_proba)
+    proba = as_proba(pred_proba)
+    if names is not None:
+        if classes is None:
+            classes = _classes_of_names(y, names)
+        proba = proba[:, order_of_columns(names, classes)]
+    codes = codes_for_columns(y, proba.shape[1], classes=classes)
+    as_proba(proba, len(codes))
+    return codes, proba
+
+
+def column_classes(y, pred_proba, classes=None) -> np.ndarray:
+    """The label that each column of probabilities stands for, as :func:`match_proba` orders them.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels.
+    pred_proba : array-like or DataFrame of shape (n_samples, n_classes)
+        Probabilities.
+    classes : array-like of shape (n_classes,), default=None
+        What is known of it.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        Labels; integers from 0 on where labels are column numbers.
+    """
+    if classes is not None:
+        return np.asarray(classes)
+    names = column_names(pred_proba)
+    if names is not None:
+        return _classes_of_names(y, names)
+    distinct, n_columns = encode_labels(y)[1], np.shape(pred_proba)[1]
+    return distinct if len(distinct) == n_columns else np.arange(n_columns)
+
+
+def column_names(frame) -> list | None:
+    """Names of the columns of a data frame; None where they just count the columns."""
+    if frame_columns(frame) is None:
+        return None
+    if hasattr(frame, "iloc"):
+        names = list(frame.columns)
+        counted = type(frame.columns).__name__ == "RangeIndex" and names == [*range(len(names))]
+    else:  # polars names the columns of an array so
+        names = list(nw.from_native(frame).columns)
+        counted = names == [f"column_{i}" for i in range(len(names))]
+    return None if counted else names
+
+
+def _classes_of_names(y, names) -> np.ndarray:
+    """The classes that columns are named after, sorted: those of y, and perhaps more."""
+    _, classes = encode_labels(y)
+    label_of = {**{str(label): label for label in classes.tolist()}}
+    label_of.update({label: label for label in classes.tolist()})
+    labels = [label_of.get(name, name) for name in names]
+    if not set(classes.tolist()) <= set(labels):
+        raise _other_names(names, classes)
+    try:
+        return encode_labels(labels, name="the columns of pred_proba")[1]
+    except TypeError:
+        raise _other_names(names, classes) from None
+
+
+def order_of_columns(names, classes) -> np.ndarray:
+    """Position of the column of each class, by name, or by the text of the name."""
+    labels = np.asarray(classes).tolist()
+    place = {name: i for i, name in enumerate(names)}
+    if set(labels) != set(place):
+        place = {str(name): i for name, i in place.items()}
+        labels = list(map(str, labels))
+    if set(labels) != set(place) or len(place) != len(names):
+        raise _other_names(names, np.asarray(classes))
+    return np.array([place[label] for label in labels], dtype=np.intp)
+
+
+def _other_names(names, classes) -> ValueError:
+    shown = [
+        ", ".join(map(repr, some[:5])) + (", ..." if len(some) > 5 else "")
+        for some in (list(names), classes.tolist())
+    ]
+    return ValueError(
+        f"The columns of pred_proba are named {shown[0]}, but the classes are {shown[1]}. Name each"
+        " column after its class, or pass pred_proba.to_numpy() with the columns in sorted order"
+        " of the classes."
+    )
 
 
 def check_block(row_sums: np.ndarray, smallest: float, start: int) -> None:

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skrobust.utils._blocks import for_each_block
+from skrobust.utils._columns import number_column
 from skrobust.utils._sklearn import num_samples
 
 
@@ -18,11 +19,35 @@ def is_numeric(X) -> bool:
         return X.dtype.kind in "fiub"
     frame = _as_frame(X)
     if frame is not None:
-        return all(d.is_numeric() or d == nw.Boolean for d in frame.schema.values())
+        sparse_kinds = _sparse_kinds(X)
+        return all(
+            d.is_numeric() or d == nw.Boolean or kind in "fiub"
+            for d, kind in zip(frame.schema.values(), sparse_kinds, strict=True)
+        )
     if isinstance(X, np.ndarray) and X.dtype.kind != "O":
         return X.ndim == 2 and X.dtype.kind in "fiub"
     array = _numeric_array(X)
     return array is not None and array.ndim == 2
+
+
+def _sparse_kinds(frame) -> list[str]:
+    """Kind of the NumPy type inside each sparse column of a pandas frame, "-" for all others."""
+    n_columns = frame.shape[1]
+    if not hasattr(frame, "iloc"):
+        return ["-"] * n_columns
+    inner = [getattr(dtype, "subtype", None) for dtype in frame.dtypes]
+    return [
+        dtype.kind if isinstance(dtype, np.dtype) and hasattr(outer, "fill_value") else "-"
+        for dtype, outer in zip(inner, frame.dtypes, strict=True)
+    ]
+
+
+def _without_sparse_columns(frame):
+    """A pandas frame, its sparse columns made dense unless it is a sparse matrix as a whole."""
+    kinds = _sparse_kinds(frame)
+    if set(kinds) == {"-"} or ("-" not in kinds and all(d.fill_value == 0 for d in frame.dtypes)):
+        return frame
+    return np.stack([number_column(frame.iloc[:, j], "X") for j in range(len(kinds))], axis=1)
 
 
 def check_numeric(X, advice: str) -> None:
@@ -64,8 +89,14 @@ def as_numbers(X, dtype):
     X : {ndarray, sparse matrix} of shape (n_samples, n_features)
         C-contiguous, or CSR with 32-bit indices.
     """
+    if sparse.issparse(X):
+        X = _with_small_indices(X)
+    elif isinstance(X, np.ma.MaskedArray):
+        X = X.astype(np.float64).filled(np.nan)
+    elif hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2:
+        X = _without_sparse_columns(X)
     X = check_array(
-        _with_small_indices(X) if sparse.issparse(X) else X,
+        X,
         accept_sparse="csr",
         accept_large_sparse=False,
         dtype=dtype,
@@ -76,6 +107,14 @@ def as_numbers(X, dtype):
     if sparse.issparse(X):
         X.indices, X.indptr = X.indices.astype(np.intc), X.indptr.astype(np.intc)
     return X
+
+
+def is_plain_numeric(X) -> bool:
+    """Whether X is a table of numbers that are finite or missing, as detectors of ours need."""
+    if not is_numeric(X):
+        return False
+    values = as_numbers(X, np.float64)
+    return not np.isinf(values.data if sparse.issparse(values) else values).any()
 
 
 def _with_small_indices(X):
@@ -127,6 +166,9 @@ def row_hashes(X) -> np.ndarray:
     if sparse.issparse(X):
         return _hash_sparse(X)
     frame = _as_frame(X)
+    if frame is not None and set(_sparse_kinds(X)) != {"-"} and is_numeric(X):
+        numbers = as_numbers(X, np.float64)
+        return _hash_sparse(numbers) if sparse.issparse(numbers) else _hash_dense(numbers)
     if frame is not None:
         hashes = np.zeros(len(frame), dtype=np.uint64)
         for j, column in enumerate(frame.iter_columns()):

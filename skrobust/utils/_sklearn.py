@@ -22,6 +22,8 @@ from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
+from skrobust.utils._columns import complete_column
+
 __all__ = [
     "Features",
     "HasMethods",
@@ -44,6 +46,7 @@ num_samples = _num_samples
 
 def check_sample_weight(sample_weight, X) -> np.ndarray:
     """Validate weights as float64 of shape (n_samples,), none negative, not all zero."""
+    sample_weight = complete_column(sample_weight, "sample_weight")
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not np.any(weight > 0):
         raise ValueError("sample_weight has no positive entry: at least one row must count.")

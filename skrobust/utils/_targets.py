@@ -6,7 +6,9 @@ import functools
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d, indexable
 
-from skrobust.utils._data import check_groups
+from skrobust.utils._columns import split_column
+from skrobust.utils._data import check_groups, check_rows_match
+from skrobust.utils._labels import refuse_mask
 from skrobust.utils._sklearn import check_sample_weight, num_samples
 
 
@@ -96,6 +98,9 @@ def check_target_data(X, y, *, verified_labels=None, sample_weight=None, groups=
     data : TargetData
         The same, validated.
     """
+    check_rows_match(
+        y, X=X, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+    )
     y = check_targets(y)
     X = check_rows(X, y)
     groups = check_groups(groups, len(y))
@@ -103,6 +108,7 @@ def check_target_data(X, y, *, verified_labels=None, sample_weight=None, groups=
     if verified_labels is None:
         verified = np.full(len(y), np.nan)
     else:
+        refuse_mask(verified_labels)
         verified = check_targets(verified_labels, name="verified_labels")
         check_consistent_length(y, verified)
     data = TargetData(X, y, verified, weight, groups)
@@ -152,18 +158,16 @@ def check_targets(y, *, name: str = "y") -> np.ndarray:
     """
     if y is None:
         raise ValueError(f"requires {name} to be passed, but the target {name} is None")
-    if hasattr(y, "toarray"):
-        raise TypeError(
-            f"A sparse matrix was passed as {name}, but dense data is required. Use"
-            f" {name}.toarray() to convert it to a dense array."
-        )
-    values = np.asarray(y)
+    values, missing = split_column(y, name)
     if values.ndim == 2 and values.shape[1] > 1:
         raise ValueError(
             f"{name} should be a 1d array of targets, got an array of shape {values.shape} instead."
         )
-    values = column_or_1d(values, warn=True)
+    values, missing = column_or_1d(values, warn=True), missing.ravel()
+    if values.dtype.kind == "O":
+        values = np.where(missing, None, values)
     values = as_floats(values, name)
+    values[missing] = np.nan
     if np.isinf(values).any():
         raise ValueError(f"{name} contains infinity, which is no target.")
     return values

@@ -14,8 +14,7 @@ from skrobust.noise._fit_channel import fit_channel
 from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._labels import codes_for_columns
-from skrobust.utils._proba import as_proba, check_block
+from skrobust.utils._proba import check_block, match_proba
 from skrobust.utils._warnings import LabelNoiseWarning
 
 # Measured on tables with planted errors: with fewer steps the channel is not undone enough for
@@ -215,9 +214,7 @@ def importance_weights(y, pred_proba, transition, *, classes=None, n_jobs=None) 
     >>> np.round(weight, 1)
     array([1.2, 0. , 1. ])
     """
-    pred_proba = as_proba(pred_proba)
-    codes = codes_for_columns(y, pred_proba.shape[1], classes=classes)
-    pred_proba = as_proba(pred_proba, len(codes))
+    codes, pred_proba = match_proba(y, pred_proba, classes=classes)
     matrix = check_transition(transition, pred_proba.shape[1])
     check_usable(
         matrix, np.arange(len(matrix)) if classes is None else np.asarray(classes), "invertible"

@@ -8,7 +8,6 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.evidence._out_of_fold import (
@@ -18,8 +17,10 @@ from skrobust.evidence._out_of_fold import (
 )
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._masses import MASS_SLACK
-from skrobust.utils._parallel import stream
+from skrobust.utils._parallel import delayed, stream
+from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import private_random_state, set_missing_random_states
+from skrobust.utils._scoring import LabelledScore
 from skrobust.utils._sklearn import (
     Features,
     HasMethods,
@@ -33,7 +34,7 @@ from skrobust.utils._weights import fit_rows
 from skrobust.wrappers._wrapper_base import ModelsWrapper, estimator_has, given_or
 
 
-class CascadeClassifier(ClassifierMixin, ModelsWrapper):
+class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
     """Ask an accurate, slow classifier only about the rows that a fast one is unsure of.
 
     Both are trained on all rows. In predictions, the fast one answers unless its uncertainty is
@@ -171,8 +172,8 @@ class CascadeClassifier(ClassifierMixin, ModelsWrapper):
         y : array-like of shape (n_samples,)
             Given labels. Rows whose label is None, NaN or blank are not trained on.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. They are trained on
-            instead of those in `y`.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are trained on instead of those in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights for every fit and for the share of rows. An integer weight counts as so many
             equal rows.
@@ -295,7 +296,7 @@ class CascadeClassifier(ClassifierMixin, ModelsWrapper):
         X, proba, called = self._ask(X)
         labels = self.classes_[proba.argmax(axis=1)]
         if len(called):
-            labels[called] = self.accurate_estimator_.predict(safe_indexing(X, called))
+            labels[called] = predict_column(self.accurate_estimator_, safe_indexing(X, called))
         return labels
 
     @available_if(estimator_has("predict_proba", "accurate_estimator"))

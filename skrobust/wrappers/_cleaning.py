@@ -10,6 +10,7 @@ from skrobust.utils._sklearn import fit_context
 from skrobust.utils._weights import takes_weight
 from skrobust.wrappers._cleaning_base import BaseCleaning
 from skrobust.wrappers._default_detector import default_detector
+from skrobust.wrappers._given_evidence import given_detector
 from skrobust.wrappers._held_out import held_out_hits
 from skrobust.wrappers._wrapper_base import ClassifierWrapper, requested_weight
 
@@ -146,7 +147,18 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         return self._configure(detector)
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None, **params):
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        verified_labels=None,
+        sample_weight=None,
+        groups=None,
+        label_errors=None,
+        pred_proba=None,
+        **params,
+    ):
         """Find the wrong labels, deal with them and train the classifier.
 
         Parameters
@@ -157,12 +169,20 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         y : array-like of shape (n_samples,)
             Given labels. Rows whose label is None, NaN or blank are not trained on.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. They are trained on
-            instead of those in `y`.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are trained on instead of those in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights for every fit. An integer weight counts as so many equal rows.
         groups : array-like of shape (n_samples,), default=None
             Rows of one group never judge one another.
+        label_errors : array-like of shape (n_samples,) of bool, default=None
+            Mask of the wrong labels, found elsewhere: `detector` is not fitted then. Enough for
+            ``action="drop"``.
+        pred_proba : array-like or DataFrame of shape (n_samples, n_classes), default=None
+            Out-of-sample probabilities of the classes, computed elsewhere: `detector` is not
+            fitted then. :class:`~skrobust.detection.ConfidentLearning` finds the wrong labels by
+            them, set like `detector` if that is one too, unless `label_errors` names them. Columns
+            are the classes in sorted order; those of a data frame are matched by name.
         **params : dict
             More metadata for the classifier, where metadata routing is enabled.
 
@@ -174,7 +194,18 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         data = check_labelled_data(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
-        self._fit(data, y, verified_labels, params)
+        detector = None
+        if label_errors is not None or pred_proba is not None:
+            detector = given_detector(
+                self.detector, data, y, label_errors, pred_proba, self.action
+            ).fit(
+                data.X,
+                y,
+                verified_labels=verified_labels,
+                sample_weight=sample_weight,
+                groups=groups,
+            )
+        self._fit(data, y, verified_labels, params, detector)
         self.classes_ = self.estimator_.classes_
         return self
 

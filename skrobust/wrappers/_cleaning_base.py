@@ -59,7 +59,7 @@ class BaseCleaning(BaseWrapper):
         """Hand the parameters that were given to this wrapper on to a detector."""
         return hand_on(detector, cv=self.cv, random_state=self.random_state)
 
-    def _fit(self, data, y, verified_labels, params):
+    def _fit(self, data, y, verified_labels, params, detector=None):
         """Find the errors, deal with them and train the model.
 
         Parameters
@@ -70,6 +70,8 @@ class BaseCleaning(BaseWrapper):
             The same as they came, for the detector.
         params : dict
             More metadata.
+        detector : detector, default=None
+            Fitted one; None fits that of this wrapper.
 
         Returns
         -------
@@ -82,7 +84,8 @@ class BaseCleaning(BaseWrapper):
         needs_weight = self.action == "reweight"
         fit_params = self._route(estimator, data, params, needs_weight=needs_weight)
         needs_weight = needs_weight or self._may_weigh(estimator, data, fit_params)
-        detector = self._find_errors(data, y, verified_labels)
+        if detector is None:
+            detector = self._find_errors(data, y, verified_labels)
         cleaned = self._clean(data, detector, needs_weight)
         cleaned = self._confirm(estimator, data, cleaned, fit_params, detector, needs_weight)
         rows, targets, weight = cleaned

@@ -5,13 +5,14 @@ from sklearn.base import RegressorMixin, clone
 from sklearn.linear_model import Ridge
 
 from skrobust.detection import ResidualDetector
-from skrobust.utils._rows import is_numeric
+from skrobust.utils._rows import is_plain_numeric
+from skrobust.utils._scoring import TargetScore
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._targets import check_target_data, check_targets
 from skrobust.wrappers._cleaning_base import BaseCleaning
 
 
-class CleaningRegressor(RegressorMixin, BaseCleaning):
+class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
     """Find the wrong targets, deal with them, and train a regressor on the result.
 
     .. versionadded:: 0.1
@@ -95,7 +96,7 @@ class CleaningRegressor(RegressorMixin, BaseCleaning):
         """Make the detector to fit, with the parameters that were given to this wrapper."""
         if self.detector is not None:
             detector = clone(self.detector)
-        elif is_numeric(X):
+        elif is_plain_numeric(X):
             detector = ResidualDetector()
         else:
             detector = ResidualDetector(clone(self._get_estimator()))
@@ -113,8 +114,8 @@ class CleaningRegressor(RegressorMixin, BaseCleaning):
         y : array-like of shape (n_samples,)
             Given targets. Rows whose target is None or NaN are not trained on.
         verified_labels : array-like of shape (n_samples,), default=None
-            Targets as checked by a person, missing where nobody looked. They are trained on
-            instead of those in `y`.
+            Targets as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are trained on instead of those in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights for every fit. An integer weight counts as so many equal rows.
         groups : array-like of shape (n_samples,), default=None

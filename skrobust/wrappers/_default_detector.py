@@ -4,7 +4,7 @@ from sklearn.base import clone
 
 from skrobust.detection import EnsembleDetector
 from skrobust.detection._companions import COMPANIONS, has_preprocessing
-from skrobust.utils._rows import is_numeric
+from skrobust.utils._rows import is_plain_numeric
 
 
 def default_detector(X, estimator) -> EnsembleDetector:
@@ -20,10 +20,11 @@ def default_detector(X, estimator) -> EnsembleDetector:
     Returns
     -------
     detector : EnsembleDetector
-        Not fitted. Where X is a table of numbers, with models of its own, and otherwise with
-        `estimator` and, if that is a pipeline, unlike models behind its first steps.
+        Not fitted. Where X is a table of numbers, none of them infinite, with models of its own,
+        and otherwise with `estimator` and, if that is a pipeline, diverse models behind its first
+        steps.
     """
-    if is_numeric(X):
+    if is_plain_numeric(X):
         return EnsembleDetector()
     together = [COMPANIONS] if has_preprocessing(estimator) else []
     return EnsembleDetector([clone(estimator), *together])

@@ -2,10 +2,10 @@
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.parallel import delayed
 
 from skrobust.evidence._folds import make_folds
-from skrobust.utils._parallel import stream
+from skrobust.utils._parallel import delayed, stream
+from skrobust.utils._predictions import predict_column
 from skrobust.utils._sklearn import safe_indexing
 from skrobust.wrappers._wrapper_base import fit_rows
 
@@ -85,4 +85,4 @@ def _predict(estimator, data, way, train, test, fit_params, needs_weight) -> np.
         fit_params,
         needs_weight=needs_weight,
     )
-    return model.predict(safe_indexing(data.X, test))
+    return np.asarray(predict_column(model, safe_indexing(data.X, test)))

@@ -20,7 +20,8 @@ from skrobust.noise._resolve import (
 )
 from skrobust.utils._cached_fit import fit_judge, say_all
 from skrobust.utils._data import check_labelled_data
-from skrobust.utils._rows import is_numeric
+from skrobust.utils._predictions import predict_column
+from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import (
     Features,
     HasMethods,
@@ -268,7 +269,8 @@ default=None
         y : array-like of shape (n_samples,)
             Given labels. Rows whose label is None, NaN or blank are not trained on.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. They are taken for true.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are taken for true.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights for every fit. An integer weight counts as so many equal rows.
         **params : dict
@@ -317,7 +319,7 @@ default=None
     def _fit_weighed(self, estimator, data, fit_params) -> None:
         """Train on rows weighed by how likely their labels are right, against being given."""
         evidence = self.evidence
-        if evidence is None and not is_numeric(data.X):
+        if evidence is None and not is_plain_numeric(data.X):
             evidence = self._get_estimator()
         reweighter = ImportanceReweighter(
             self.transition,
@@ -423,7 +425,7 @@ default=None
         """
         check_is_fitted(self)
         if self.method != "posterior":
-            return self.estimator_.predict(X)
+            return predict_column(self.estimator_, X)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     @available_if(estimator_has("predict_proba"))

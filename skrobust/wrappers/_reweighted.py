@@ -139,8 +139,8 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         y : array-like of shape (n_samples,)
             Given labels. Rows whose label is None, NaN or blank are not trained on.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. They are trained on
-            instead of those in `y`.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are trained on instead of those in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights for every fit. An integer weight counts as so many equal rows.
         **params : dict

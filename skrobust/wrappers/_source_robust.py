@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skrobust.evidence._out_of_fold import predict_columns
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import encode_labels_like
+from skrobust.utils._predictions import predict_column
 from skrobust.utils._sklearn import fit_context
 from skrobust.wrappers._aggregation import aggregate_sources
 from skrobust.wrappers._source_robust_base import BaseSourceRobust
@@ -155,8 +156,8 @@ default="nna_median"
             which nothing can be compared with; a :class:`LabelNoiseWarning
             <skrobust.utils.LabelNoiseWarning>` says so.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked. They are trained on
-            instead of those in `y`.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are trained on instead of those in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights for every fit. An integer weight counts as so many equal rows.
         **params : dict
@@ -200,7 +201,7 @@ default="nna_median"
         if hasattr(estimator, "predict_proba"):
             return predict_columns(estimator, X, self.classes_)
         name = f"{type(estimator).__name__}.predict(X)"
-        votes = encode_labels_like(estimator.predict(X), self.classes_, name=name)
+        votes = encode_labels_like(predict_column(estimator, X), self.classes_, name=name)
         return np.eye(len(self.classes_))[votes]
 
     def _aggregate(self, X) -> np.ndarray:

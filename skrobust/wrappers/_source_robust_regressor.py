@@ -4,13 +4,14 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import Ridge
 
+from skrobust.utils._scoring import TargetScore
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._targets import check_target_data
 from skrobust.wrappers._aggregation import aggregate_sources
 from skrobust.wrappers._source_robust_base import BaseSourceRobust
 
 
-class SourceRobustRegressor(RegressorMixin, BaseSourceRobust):
+class SourceRobustRegressor(TargetScore, RegressorMixin, BaseSourceRobust):
     """Train a regressor on targets from several sources, some of which may be arbitrarily wrong.
 
     Sources are sensors, sites, batches: whatever a target comes from. One regressor is trained
@@ -125,8 +126,8 @@ default="nna_median"
             source, which nothing can be compared with; a :class:`LabelNoiseWarning
             <skrobust.utils.LabelNoiseWarning>` says so.
         verified_labels : array-like of shape (n_samples,), default=None
-            Targets as checked by a person, missing where nobody looked. They are trained on
-            instead of those in `y`.
+            Targets as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them. They are trained on instead of those in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights for every fit. An integer weight counts as so many equal rows.
         **params : dict

@@ -180,7 +180,8 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
             Given labels. Rows whose label is None, NaN or blank are learned from as the teacher
             labels them.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked.
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights for every fit. An integer weight counts as so many equal rows.
         **params : dict

@@ -33,6 +33,9 @@ def _naive(proba, codes, norms):
         error = np.linalg.norm(p - np.eye(n_classes)[y], axis=1)
         correct = p[:, y] >= others
         result["aum"][i] = (p[:, y] - others).mean()
+        logs = np.log(p)
+        best_log = np.delete(logs, y, axis=1).max(axis=1)
+        result["aum_logits"][i] = (logs[:, y] - best_log).mean()
         result["el2n"][i] = error.mean()
         result["grand"][i] = (error * norms[:, i]).mean()
         result["mean_loss"][i] = -np.log(p[:, y]).mean()
@@ -84,11 +87,14 @@ def test_canonical_cases():
 
 def test_qualities_are_monotone_and_in_bounds():
     for name in STATISTICS:
-        low, high = {"aum": (-1, 1), "el2n": (0, np.sqrt(2))}.get(name, (0, 50))
+        low, high = {"aum": (-1, 1), "aum_logits": (-9, 9), "el2n": (0, np.sqrt(2))}.get(
+            name, (0, 50)
+        )
         quality = quality_from(name, np.linspace(low, high, 20), 2.0)
         assert quality.min() >= 0, name
         assert quality.max() <= 1, name
-        assert (np.diff(quality) * (1 if name == "aum" else -1) >= 0).all(), name
+        sign = 1 if name.startswith("aum") else -1
+        assert (np.diff(quality) * sign >= 0).all(), name
     assert quality_from("forgetting", np.array([np.inf]))[0] == 0
     assert quality_from("aum", np.array([1.0]))[0] == 1
     assert quality_from("el2n", np.array([np.sqrt(2)]))[0] == 0

@@ -12,7 +12,13 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from skrobust.detection import ConfidentLearning, EnergyDetector
+from skrobust.detection import (
+    ConfidentLearning,
+    DensityDetector,
+    EnergyDetector,
+    NegativeClassDetector,
+    TrainingDynamics,
+)
 from skrobust.detection._energy import logits_of
 from skrobust.utils._checks_common import make_rows, rank_auc
 
@@ -99,3 +105,25 @@ def test_bad_input(open_set):
         EnergyDetector(temperature=0).fit(X, y)
     with pytest.raises(TypeError, match="KNeighborsRegressor has none of predict_joint_log_proba"):
         EnergyDetector(KNeighborsRegressor()).fit(X, y)
+
+
+def test_flags_and_quality_are_in_one_order(open_set):
+    X, y, _, _ = open_set
+    for model in (None, GaussianNB()):
+        detector = EnergyDetector(model, store_estimators=True, max_flag_rate=None, random_state=0)
+        detector.fit(X, y)
+        assert detector.label_errors_.any()
+        assert detector.threshold_ == 0.5
+        np.testing.assert_array_equal(detector.label_errors_, detector.label_quality_ < 0.5)
+        np.testing.assert_array_equal(detector.detect(X, y), detector.score_labels(X, y) < 0.5)
+
+
+def test_only_detectors_that_look_at_probabilities_hand_them_on():
+    for cls in (EnergyDetector, DensityDetector, TrainingDynamics, NegativeClassDetector):
+        assert not hasattr(cls, "gather_proba")
+        assert not hasattr(cls, "predict_proba_of")
+    X, y, _ = make_rows(120, noise=0.1, seed=0)
+    detector = ConfidentLearning(GaussianNB(), store_estimators=True).fit(X, y)
+    classes = np.append(detector.classes_, 9)
+    assert detector.predict_proba_of(X, classes).shape == (120, 4)
+    np.testing.assert_array_equal(detector.classes_, np.unique(y))

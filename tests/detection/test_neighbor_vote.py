@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from scipy import sparse
+from sklearn.datasets import make_blobs
 from sklearn.neighbors import KNeighborsTransformer
 from sklearn.pipeline import make_pipeline
 
@@ -166,3 +168,17 @@ def test_image_features_with_errors_of_people(data_dir):
     detector = NeighborVote().fit(X, y)
     assert detector.metric_ == "cosine"
     assert rank_auc(-detector.label_quality_, y != truth) > 0.8
+
+
+def test_plain_distances_are_chosen_where_they_predict_best():
+    X, truth = make_blobs(1000, centers=5, random_state=1, cluster_std=0.5)
+    y = truth.copy()
+    rows = np.random.default_rng(0).choice(1000, 5, replace=False)
+    y[rows] = (y[rows] + 1) % 5
+    detector = NeighborVote(random_state=0).fit(X, y)
+    assert (detector.metric_, detector.scale_) == ("euclidean", None)
+    assert_array_equal(np.flatnonzero(detector.label_errors_), np.sort(rows))
+    # A column on a scale of its own must not decide alone.
+    stretched = np.column_stack([X, np.random.default_rng(1).normal(scale=1000, size=1000)])
+    detector = NeighborVote(random_state=0).fit(stretched, y)
+    assert (detector.metric_, detector.scale_) == ("euclidean", "rank")

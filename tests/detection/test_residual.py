@@ -286,3 +286,21 @@ def test_tags_follow_the_estimator():
     assert get_tags(ResidualDetector()).input_tags.sparse
     assert not get_tags(ResidualDetector(Ridge())).input_tags.allow_nan
     assert get_tags(ResidualDetector()).target_tags.required
+
+
+def test_finds_nine_of_ten_errors_in_linear_data():
+    # Recipe of the tests of cleanlab: three uniform features, a tenth of the targets far off.
+    rng = np.random.RandomState(1)
+    X, coefficients = rng.random_sample((200, 3)), rng.uniform(-1, 1, 3)
+    truth = X @ coefficients
+    y = truth + 0.2 * rng.normal(size=200)
+    extra = 5 * rng.normal(size=20)
+    y[rng.choice(200, 20)] += extra
+    wrong = np.zeros(200, dtype=bool)
+    wrong[np.argsort(np.abs(y - truth))[-20:]] = True
+    detector = ResidualDetector(LinearRegression(), random_state=0).fit(X, y)
+    assert detector.label_errors_[wrong].mean() >= 0.9
+    assert f1_score(wrong, detector.label_errors_) > 0.9
+    noise = 0.2 * rng.normal(size=200)
+    clean = ResidualDetector(LinearRegression(), random_state=0).fit(X, truth + noise)
+    assert clean.label_errors_.mean() < 0.05

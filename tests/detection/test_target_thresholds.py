@@ -155,7 +155,7 @@ def test_decoys_among_numbers_know_how_good_the_list_is(kind):
         )
     assert np.abs(np.mean(gaps, axis=0)).max() < 0.3
     assert abs(np.mean(gaps, axis=0)[0]) < 0.1
-    assert np.mean(ours) > np.mean(own) + (0.1 if kind == "exchanged" else -0.05)
+    assert np.mean(ours) > np.mean(own) + (0.03 if kind == "exchanged" else -0.05)
 
 
 def test_decoys_leave_right_numbers_alone():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.datasets import make_classification
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -22,6 +23,7 @@ from skrobust.detection._dynamics_statistics import STATISTICS, DynamicsWatcher
 from skrobust.evidence import staged_proba
 from skrobust.evidence._staged import watch_training
 from skrobust.noise import flip_labels, symmetric_transition
+from skrobust.utils._checks_common import rank_auc
 from skrobust.utils._rows import row_hashes
 
 
@@ -238,11 +240,37 @@ def test_fake_class_flags_by_a_cut(noisy):
         assert detector.label_errors_[~flipped].mean() < 0.2
 
 
-def test_early_stages_of_the_model_that_is_given(noisy):
+def test_all_stages_of_the_model_that_is_given(noisy):
     X, _, y, _ = noisy
-    model = HistGradientBoostingClassifier(max_iter=30, early_stopping=False)
+    model = HistGradientBoostingClassifier(max_iter=60, early_stopping=False)
     detector = TrainingDynamics(model, store_estimators=True).fit(X, y)
-    assert detector.estimators_[0].n_iter_ == 30
+    assert detector.estimators_[0].n_iter_ == 60
     assert not hasattr(model, "classes_")
+    every = _statistics(detector.estimators_[0], X, y, 60)["aum"]
+    np.testing.assert_allclose(detector.dynamics_["aum"], every, atol=1e-6)
+    # Late stages have learned wrong labels: the first ones tell how many there are.
     early = _statistics(detector.estimators_[0], X, y, 15)["aum"]
-    np.testing.assert_allclose(detector.dynamics_["aum"], early, atol=1e-6)
+    n_early = (early < 0).sum()
+    assert 0.8 * n_early < detector.label_errors_.sum() <= n_early
+    assert (every < 0).sum() < 0.5 * n_early
+    flagged = detector.label_quality_ < detector.threshold_
+    np.testing.assert_array_equal(flagged, detector.label_errors_)
+    np.testing.assert_array_equal(detector.detect(X, y), detector.label_errors_)
+    first = TrainingDynamics(model, n_stages=15).fit(X, y)
+    np.testing.assert_allclose(first.dynamics_["aum"], early, atol=1e-6)
+    assert first.threshold_ == 0.5
+
+
+def test_margins_of_logits(noisy):
+    X, _, y, planted = noisy
+    model = HistGradientBoostingClassifier(max_iter=10, early_stopping=False)
+    detector = TrainingDynamics(model, statistic="aum_logits", store_estimators=True).fit(X, y)
+    scores = np.stack(list(detector.estimators_[0].staged_decision_function(X)))
+    codes = np.searchsorted(detector.classes_, y)
+    own = scores[:, np.arange(len(y)), codes]
+    scores[:, np.arange(len(y)), codes] = -np.inf
+    expected = (own - scores.max(axis=2)).mean(axis=0)
+    np.testing.assert_allclose(detector.dynamics_["aum_logits"], expected, atol=1e-6)
+    np.testing.assert_allclose(detector.label_quality_, expit(expected), atol=1e-6)
+    np.testing.assert_array_equal(detector.label_errors_, expected < 0)
+    assert rank_auc(-detector.label_quality_, planted) > 0.9

@@ -1,0 +1,273 @@
+"""Wrong targets and wrong entries, for predictions that were computed elsewhere."""
+
+import numpy as np
+
+from skrobust.detection._multilabel import AGGREGATES, aggregate_quality
+from skrobust.detection._residual_rules import mixture_cut
+from skrobust.detection._rules import check_rule, fit_rule
+from skrobust.detection._target_detector import weighted_median
+from skrobust.utils._columns import check_index, number_matrix
+from skrobust.utils._indicators import check_indicators
+from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._targets import check_targets
+
+# Residuals this small, as a share of the spread of all targets, are rounding.
+_ROUNDING = 1e-6
+
+
+def _standardised(y, y_pred, uncertainty, sample_weight):
+    """Absolute residuals in units of their uncertainty, of the rows that have a target."""
+    for name, column in (
+        ("y_pred", y_pred),
+        ("uncertainty", uncertainty),
+        ("sample_weight", sample_weight),
+    ):
+        check_index(y, column, name)
+    y = check_targets(y)
+    predictions = check_targets(y_pred, name="y_pred")
+    if predictions.shape != y.shape:
+        raise ValueError(
+            f"y_pred must have one prediction per target, {len(y)}, got {len(predictions)}."
+        )
+    if np.isnan(predictions).any():
+        raise ValueError(f"y_pred is NaN in row {int(np.isnan(predictions).argmax())}.")
+    given = ~np.isnan(y)
+    if not given.any():
+        raise ValueError("y has no target: all are missing.")
+    size = np.abs(y - predictions)
+    if uncertainty is not None:
+        scale = check_targets(uncertainty, name="uncertainty")
+        if scale.shape != y.shape or not (scale > 0).all():
+            raise ValueError(
+                f"uncertainty must hold {len(y)} positive numbers, one for each target."
+            )
+        size = size / scale
+    weight = None if sample_weight is None else check_sample_weight(sample_weight, y)[given]
+    tiny = _ROUNDING * (np.std(y[given]) if uncertainty is None else 1.0)
+    unit = max(weighted_median(size[given], weight), tiny, 1e-300)
+    return size / unit, given, weight
+
+
+def target_quality_scores(y, y_pred, *, uncertainty=None, sample_weight=None) -> np.ndarray:
+    """Score how likely numeric targets are right, by out-of-sample predictions.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Given targets; NaN where missing.
+    y_pred : array-like of shape (n_samples,)
+        Out-of-sample predictions.
+    uncertainty : array-like of shape (n_samples,), default=None
+        Size that the residual of a right target is expected to have in each row; None is equal
+        in all rows.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    quality : ndarray of shape (n_samples,)
+        exp(-z) in [0, 1], where z is the absolute residual over its uncertainty, as a multiple of
+        the median; NaN where the target is missing.
+
+    See Also
+    --------
+    find_target_errors : Which targets are wrong.
+    ResidualDetector : The detector that gathers predictions and uncertainty as well.
+
+    References
+    ----------
+    Zhou, Mueller, Kumar, Wang and Lei (2023). Detecting errors in numerical data via any
+    regression model. arXiv:2305.16583.
+
+    Examples
+    --------
+    >>> from skrobust.detection import target_quality_scores
+    >>> quality = target_quality_scores([1.0, 2.0, 9.0, 4.0], [1.1, 2.1, 3.1, 4.1])
+    >>> int(quality.argmin())
+    2
+    """
+    scores, _, _ = _standardised(y, y_pred, uncertainty, sample_weight)
+    return np.exp(-scores)
+
+
+def find_target_errors(y, y_pred, *, uncertainty=None, sample_weight=None) -> np.ndarray:
+    """Find the rows whose numeric target is probably wrong, by out-of-sample predictions.
+
+    Two normal distributions around zero, a narrow and a wide one, are fitted to the residuals; a
+    target is flagged where the probability of the wide one is at least a quarter.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Given targets; NaN where missing.
+    y_pred : array-like of shape (n_samples,)
+        Out-of-sample predictions.
+    uncertainty : array-like of shape (n_samples,), default=None
+        Size that the residual of a right target is expected to have in each row; None is equal
+        in all rows.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    target_errors : ndarray of shape (n_samples,) of bool
+        True where the target is probably wrong.
+
+    See Also
+    --------
+    target_quality_scores : How likely each target is right.
+    ResidualDetector : The detector that gathers predictions and uncertainty as well.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrobust.detection import find_target_errors
+    >>> rng = np.random.default_rng(0)
+    >>> y_pred = rng.uniform(size=200)
+    >>> y = y_pred + rng.normal(scale=0.1, size=200)
+    >>> y[:5] += 3
+    >>> errors = find_target_errors(y, y_pred)
+    >>> bool(errors[:5].all()), bool(errors[5:].mean() < 0.02)
+    (True, True)
+    """
+    scores, given, weight = _standardised(y, y_pred, uncertainty, sample_weight)
+    errors = np.zeros(len(scores), dtype=bool)
+    errors[given] = scores[given] > mixture_cut(scores[given], weight)
+    return errors
+
+
+def _entries(y, pred_proba):
+    """Indicators and the probabilities that they are 1, validated."""
+    check_index(y, pred_proba, "pred_proba")
+    columns, names = getattr(y, "columns", None), getattr(pred_proba, "columns", None)
+    if columns is not None and names is not None and list(columns) != list(names):
+        if sorted(map(str, columns)) != sorted(map(str, names)):
+            raise ValueError(
+                f"pred_proba has the columns {list(names)}, but y has {list(columns)}."
+            )
+        pred_proba = pred_proba[list(columns)]
+    codes = check_indicators(y)
+    proba = np.asarray(number_matrix(pred_proba, "pred_proba"))
+    if proba.shape != codes.shape:
+        raise ValueError(
+            f"pred_proba must have the shape {codes.shape} of y, the probability of each label of"
+            f" each row, got {proba.shape}."
+        )
+    proba = proba.astype(np.float64)
+    if not ((proba >= 0) & (proba <= 1)).all():
+        raise ValueError("pred_proba must lie in [0, 1] and hold no NaN.")
+    return codes, proba
+
+
+def multilabel_quality_scores(
+    y, pred_proba, *, aggregate="ema", alpha=0.8, entries=False
+) -> np.ndarray:
+    """Score how likely the labels of rows that have several are right.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+        Given indicators: 0, 1, or missing.
+    pred_proba : array-like or DataFrame of shape (n_samples, n_labels)
+        Out-of-sample probability that each row has each label. Rows need not sum to 1.
+    aggregate : {"ema", "min", "mean"}, default="ema"
+        How the scores of the entries of a row become one: an exponential moving average from the
+        best to the worst, the worst, or the mean.
+    alpha : float, default=0.8
+        Share of the next worse entry in the moving average, in [0, 1].
+    entries : bool, default=False
+        Whether to return the scores of entries instead of rows.
+
+    Returns
+    -------
+    quality : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        In [0, 1]; NaN where nothing is given.
+
+    See Also
+    --------
+    find_multilabel_errors : Which entries are wrong.
+    MultilabelDetector : The detector that gathers the probabilities as well.
+
+    References
+    ----------
+    Thyagarajan, Snorrason, Northcutt and Mueller (2022). Identifying incorrect annotations in
+    multi-label classification data. arXiv:2211.13895.
+
+    Examples
+    --------
+    >>> from skrobust.detection import multilabel_quality_scores
+    >>> y, pred_proba = [[1, 0], [1, 1]], [[0.9, 0.2], [0.8, 0.1]]
+    >>> multilabel_quality_scores(y, pred_proba, aggregate="min").tolist()
+    [0.8, 0.1]
+    """
+    if aggregate not in AGGREGATES:
+        raise ValueError(
+            f"aggregate must be one of {', '.join(map(repr, AGGREGATES))}, got {aggregate!r}."
+        )
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must be in [0, 1], got {alpha!r}.")
+    codes, proba = _entries(y, pred_proba)
+    quality = np.where(codes == 1, proba, np.where(codes == 0, 1 - proba, np.nan))
+    return quality if entries else aggregate_quality(quality, aggregate, alpha)
+
+
+def find_multilabel_errors(
+    y, pred_proba, *, rule="confident_learning", sample_weight=None
+) -> np.ndarray:
+    """Find the entries of an indicator matrix that are probably wrong.
+
+    Each label is a question of two classes, to which :func:`find_label_errors` is applied. Labels
+    that all rows have, or none, are not flagged.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+        Given indicators: 0, 1, or missing.
+    pred_proba : array-like or DataFrame of shape (n_samples, n_labels)
+        Out-of-sample probability that each row has each label. Rows need not sum to 1.
+    rule : str, default="confident_learning"
+        Which entries to flag; see :func:`find_label_errors`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    entry_errors : ndarray of shape (n_samples, n_labels) of bool
+        True where an entry is probably wrong; ``entry_errors.any(axis=1)`` are the rows.
+
+    See Also
+    --------
+    multilabel_quality_scores : How likely the labels of each row are right.
+    MultilabelDetector : The detector that gathers the probabilities as well.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrobust.detection import find_multilabel_errors
+    >>> proba = np.random.default_rng(0).beta(0.2, 0.2, size=(200, 2))
+    >>> y = (proba > 0.5).astype(int)
+    >>> sure = np.flatnonzero(proba[:, 0] > 0.99)[0]
+    >>> y[sure, 0] = 0
+    >>> np.argwhere(find_multilabel_errors(y, proba)).tolist() == [[sure, 0]]
+    True
+    """
+    check_rule(rule)
+    codes, proba = _entries(y, pred_proba)
+    weight = None if sample_weight is None else check_sample_weight(sample_weight, codes[:, 0])
+    errors = np.zeros(codes.shape, dtype=bool)
+    for k in range(codes.shape[1]):
+        given = np.flatnonzero(codes[:, k] >= 0)
+        if not len(given) or not np.ptp(codes[given, k]):
+            continue
+        both = np.column_stack([1 - proba[given, k], proba[given, k]])
+        mass = None if weight is None else weight[given]
+        errors[given, k] = fit_rule(rule, codes[given, k], both, weight=mass)[1]
+    return errors

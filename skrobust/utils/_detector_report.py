@@ -1,0 +1,106 @@
+"""What fitted detectors report about rows: a data frame, and how well they rank wrong labels."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+
+def _keeps_models(detector) -> bool:
+    if not getattr(detector, "store_estimators", True):
+        raise AttributeError(
+            f"{type(detector).__name__} scores rows that were not in fit by the models that it"
+            " kept: set store_estimators=True."
+        )
+    return True
+
+
+class DetectorReport:
+    """Mixin of detectors: ``to_frame`` and ``score``.
+
+    ``fit`` calls ``_remember_rows(y, given)``. For ``score``, the class has ``score_labels(X, y)``,
+    ``_other_labels(y)``, labels that are wrong for sure or nearly so, and ``_is_wrong(y, truth)``.
+    """
+
+    def _remember_rows(self, y, given: np.ndarray) -> None:
+        """Keep what the rows are called and labelled, for the data frame."""
+        index = getattr(y, "index", None)
+        self._row_index = index if callable(getattr(index, "equals", None)) else None
+        columns = getattr(y, "columns", None)
+        self._label_names = None if columns is None else list(columns)
+        self._given_labels = given
+
+    def to_frame(self):
+        """Summarise the rows of ``fit`` in a pandas data frame.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            One row per row of ``fit``, with the index of `y` if that has one, and the columns
+            "given_label", "label_quality", "is_flagged", and "suggested_label" and
+            "corrected_label" where the detector has them. Where rows have several labels, these
+            are columns for each of them, such as "given_label_0".
+        """
+        check_is_fitted(self, "label_quality_")
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError(
+                'to_frame needs pandas, which pip install "skrobust[report]" brings.'
+            ) from error
+        columns = {
+            **self._label_columns("given_label", self._given_labels),
+            "label_quality": self.label_quality_,
+            "is_flagged": self.label_errors_,
+        }
+        for name in ("suggested_label", "corrected_label"):
+            if hasattr(self, f"{name}s_"):
+                columns.update(self._label_columns(name, getattr(self, f"{name}s_")))
+        return pd.DataFrame(columns, index=self._row_index)
+
+    def _label_columns(self, name: str, labels: np.ndarray) -> dict:
+        if labels.ndim == 1:
+            return {name: labels}
+        names = self._label_names or range(labels.shape[1])
+        return {f"{name}_{label}": labels[:, j] for j, label in enumerate(names)}
+
+    @available_if(_keeps_models)
+    def score(self, X, y, true_labels=None) -> float:
+        """Score how well wrong labels of rows that were not in ``fit`` are ranked.
+
+        Needs ``store_estimators=True``. A search over parameters maximises it.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of shape (n_samples,)
+            Given labels.
+        true_labels : array-like of shape (n_samples,), default=None
+            True labels, missing where they are not known.
+
+        Returns
+        -------
+        score : float
+            The average precision of the ranking by ``score_labels``, of the rows whose true label
+            is known. Without true labels, the probability that a given label has a higher quality
+            than a label drawn from the others: the area under the ROC curve, which is the lower
+            the more given labels are wrong, but the higher the better the ranking.
+        """
+        quality = self.score_labels(X, y)
+        if true_labels is None:
+            others = self.score_labels(X, self._other_labels(y))
+            both = ~np.isnan(quality) & ~np.isnan(others)
+            if not both.any():
+                raise ValueError("No row of y has a label: there is nothing to score.")
+            values = np.concatenate([quality[both], others[both]])
+            return float(roc_auc_score(np.repeat([1, 0], both.sum()), values))
+        wrong, known = self._is_wrong(y, true_labels)
+        known = known & ~np.isnan(quality)
+        if not wrong[known].any():
+            raise ValueError(
+                "true_labels and y are equal in all rows: there are no wrong labels to find."
+            )
+        return float(average_precision_score(wrong[known], 1 - quality[known]))

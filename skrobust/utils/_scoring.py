@@ -1,0 +1,86 @@
+"""Scores of rows of which some have no label."""
+
+import numpy as np
+
+from skrobust.utils._labels import missing_labels
+from skrobust.utils._sklearn import safe_indexing
+from skrobust.utils._targets import check_targets
+
+
+def labelled_rows(X, values: np.ndarray, missing: np.ndarray, sample_weight, name: str = "label"):
+    """Take the rows that have a label, or refuse if none has one.
+
+    Parameters
+    ----------
+    X : array-like of length n_samples
+        Input.
+    values : ndarray of shape (n_samples,)
+        Labels or targets.
+    missing : ndarray of shape (n_samples,) of bool
+        Rows without one.
+    sample_weight : array-like of shape (n_samples,) or None
+        Weights.
+    name : str
+        What the rows lack, for the message.
+
+    Returns
+    -------
+    X, values, sample_weight : the same, of the other rows
+    """
+    if not missing.any():
+        return X, values, sample_weight
+    if missing.all():
+        raise ValueError(f"No row of y has a {name}: there is nothing to score.")
+    rows = np.flatnonzero(~missing)
+    weight = None if sample_weight is None else safe_indexing(sample_weight, rows)
+    return safe_indexing(X, rows), values[rows], weight
+
+
+class LabelledScore:
+    """Mixin that stands before ``ClassifierMixin``: rows without a label are not scored."""
+
+    def score(self, X, y, sample_weight=None):
+        """Compute the accuracy on the rows that have a label.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of shape (n_samples,)
+            True labels; rows where they are missing are left out.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+            Share of the labels that are predicted.
+        """
+        values, missing = missing_labels(y)
+        X, values, weight = labelled_rows(X, values, missing, sample_weight)
+        return super().score(X, values, sample_weight=weight)
+
+
+class TargetScore:
+    """Mixin that stands before ``RegressorMixin``: rows without a target are not scored."""
+
+    def score(self, X, y, sample_weight=None):
+        """Compute the coefficient of determination on the rows that have a target.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of shape (n_samples,)
+            True targets; rows where they are missing are left out.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+            R² of the predictions.
+        """
+        values = check_targets(y)
+        X, values, weight = labelled_rows(X, values, np.isnan(values), sample_weight, "target")
+        return super().score(X, values, sample_weight=weight)
