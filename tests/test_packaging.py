@@ -17,7 +17,7 @@ CORE = {"numpy", "scipy", "scikit-learn", "joblib", "narwhals", "threadpoolctl"}
 EXTRAS = {
     "neural": {"torch", "skorch"},
     "accelerate": {"accelerate"},
-    "report": {"matplotlib", "jinja2", "skrub", "pandas", "tqdm"},
+    "report": {"matplotlib", "jinja2", "skrub", "pandas", "pyarrow", "tqdm"},
     "ann": {"pynndescent"},
     "tune": {"optuna"},
     "dask": {"distributed"},
@@ -104,6 +104,12 @@ def test_metadata(metadata):
         "BSD-3-Clause AND CC-BY-SA-3.0 AND CC-BY-4.0 AND Apache-2.0"
     )
     assert metadata.get_payload().startswith("# ")
+
+
+def test_project_urls(metadata):
+    urls = dict(entry.split(", ") for entry in metadata.get_all("Project-URL"))
+    assert set(urls) == {"Homepage", "Repository", "Issues", "Changelog"}
+    assert all(url.startswith("https://github.com/skrobust/skrobust") for url in urls.values())
 
 
 def test_licence_files(metadata):

@@ -1,103 +1,334 @@
-"""``skrobust audit``: which labels of a table look wrong?"""
+"""``skrobust audit``: probably wrong labels of a table."""
 
 from __future__ import annotations
 
-import sys
+import dataclasses
+import re
 import warnings
 
 import numpy as np
 
-from skrobust._cli._common import (
-    CommandError,
-    format_table,
-    one_line,
-    percent,
-    require,
-    show_progress,
-)
+from skrobust._cli._common import CommandError, one_line, percent, require, show_progress
+from skrobust._cli._output import phase
+from skrobust._cli._source import Source, check_out, find_column
 
-MAX_CLASSES_SHOWN = 30
-ADDED = ("label_quality", "is_flagged", "suggested_label")
+# A class of which a larger share is flagged is pointed out.
+MAX_FLAG_RATE = 0.5
 
 
-def run(options):
-    """Audit a table: everything that can be wrong with the input is found before any fit."""
-    require("pandas", "skrub")
-    # These import pandas, which the line above has found.
-    from skrobust._cli._columns import choose_features, read_labels, read_verified
-    from skrobust._cli._table import check_out, free_names, read_table, write_table
-
-    if options.out is not None:
-        check_out(options.out, options.table)
-    table = read_table(options.table, encoding=options.encoding, sep=options.sep)
-    labels = read_labels(options.label, table)
-    verified = None
-    if options.verified is not None:
-        verified = read_verified(options.verified, table, labels)
-    features = choose_features(
-        table,
-        label=options.label,
-        verified=options.verified,
-        drop=options.drop,
-        keep=options.keep,
-    )
-
-    _print_input(options, table, labels, features)
-    detector = _fit(options, table, labels, verified, features)
-    result = _Result(detector, labels, verified)
-    _print_findings(options, table, labels, features, result)
-    if options.out is not None:
-        names = free_names(list(table.typed.columns), ADDED)
-        write_table(options.out, table, dict(zip(names, _added_columns(table, labels, result))))
-        print(
-            f"\nWrote {one_line(options.out, 200)}: all {len(table.typed)} rows, with the columns"
-            f" {', '.join(names)}."
-        )
-
-
-class _Result:
-    """What the detector says, in codes of classes.
+@dataclasses.dataclass
+class Input:
+    """A table that was read, ready for a fit.
 
     Attributes
     ----------
-    quality : ndarray of shape (n_rows,)
-        NaN where there is no label, or nothing to judge it by.
-    flagged : ndarray of shape (n_rows,), bool
-    suggested : ndarray of shape (n_rows,), int
-        Class, -1 where there is no suggestion.
-    noise_rate : float
+    table : TextTable or ParquetTable
+        The table.
+    labels : Labels
+        Given labels.
+    verified : Verified or None
+        Labels that a reviewer checked.
+    reading : Reading
+        How the columns were read.
+    removed : list of str
+        Columns of an earlier audit, which are replaced.
+    names : tuple of str
+        The columns to write.
+    notes : list of str
+        Notes for the report.
     """
 
-    def __init__(self, detector, labels, verified):
-        self.labelled = labels.codes >= 0
-        quality = np.asarray(detector.label_quality_, dtype=float)
-        self.quality = np.where(self.labelled, quality, np.nan)
-        self.flagged = np.asarray(detector.label_errors_, dtype=bool) & self.labelled
-        suggested = np.asarray(detector.suggested_labels_, dtype=object)
-        self.suggested = np.array([_code(label) for label in suggested])
-        self.noise_rate = float(detector.noise_rate_)
-        self.verified = np.zeros(len(quality), bool) if verified is None else verified >= 0
-        self.refuted = self.verified & self.labelled
-        if verified is not None:
-            self.refuted &= verified != labels.codes
+    table: object
+    labels: object
+    verified: object
+    reading: object
+    removed: list
+    names: tuple
+    notes: list
 
 
-def _code(label):
-    """Return a suggestion as a class number; -1 for none, however the detector writes that."""
-    if label is None or label != label:
-        return -1
-    return int(label)
+def run(options, report) -> str | None:
+    """Audit a table; all that can be wrong with the input is found before any fit.
+
+    Parameters
+    ----------
+    options : Namespace
+        The arguments.
+    report : Report
+        Where to print.
+
+    Returns
+    -------
+    written : str or None
+        The file that was written.
+    """
+    found = read_input(options)
+    from skrobust._cli._findings import print_findings, print_input
+    from skrobust._cli._table import Added
+
+    table, labels, names = found.table, found.labels, found.names
+    print_input(report, found)
+    if report.error is not None and options.out is None:
+        return None  # there is no place for the findings
+    detector, rows, notes = fit(options, found)
+    result = Result.of(detector, rows, found, notes)
+    written, failure = None, None
+    if options.out is not None:
+        added = Added(names, result.quality, result.flagged, result.corrected_rows(labels))
+        try:
+            with phase(f"writing {one_line(options.out, 60)}"):
+                table.write(options.out, found.removed, labels.name, added)
+            written = one_line(options.out, 200)
+        except CommandError as error:
+            failure = error  # the findings are printed all the same
+    print_findings(report, found, result, options.top)
+    if failure is not None:
+        raise failure
+    if written is not None:
+        report.line(
+            f"\nWrote {written}: all {table.n_rows} rows, with the columns {', '.join(names)}."
+        )
+        if found.removed:
+            report.line(f"  in place of those of an earlier audit: {_listed(found.removed)}")
+    return written
 
 
-def make_detector(kind, *, n_jobs=None, random_state=0):
+def read_input(options) -> Input:
+    """Read the table and decide what each of its columns is."""
+    source = _check(options)
+    with phase("loading libraries"):
+        require("pandas", "skrub")
+    # These import pandas, which the line above has found.
+    from skrobust._cli._labels import MissingLabels, read_labels, read_verified
+    from skrobust._cli._own import VERIFIED, find_own, free_names
+    from skrobust._cli._table import read_table
+
+    with phase(f"reading {one_line(source.title, 60)}"):
+        table = read_table(source)
+        missing = MissingLabels(keep_na=options.keep_na, markers=options.missing_label)
+        labels = read_labels(options.label, table, missing)
+        named = {options.label, *options.verified, *_forced(options)}
+        own, doubtful = find_own(table, labels, named)
+        earlier = [name for name, kind in own.items() if kind == VERIFIED]
+        verified = read_verified([*earlier, *options.verified], table, labels, missing)
+        reading = _read_features(options, table, labels, own, missing)
+    removed = [name for name, kind in own.items() if kind != VERIFIED]
+    names = free_names([name for name in table.names if name not in removed])
+    notes = [*table.notes, *labels.notes, *(verified.notes if verified else []), *reading.notes]
+    if doubtful:
+        notes.append(
+            f"{_listed(doubtful)}: named like a column of an earlier audit but of other content,"
+            " and so a feature"
+        )
+    return Input(table, labels, verified, reading, removed, names, notes)
+
+
+def _listed(names: list) -> str:
+    return ", ".join(repr(one_line(name)) for name in names)
+
+
+def _forced(options) -> dict:
+    """Return the roles of columns that the user named."""
+    forced = {}
+    for names, role in (
+        (options.keep, "keep"),
+        (options.as_number, "number"),
+        (options.as_text, "text"),
+        (options.as_category, "category"),
+    ):
+        for name in names:
+            forced[name] = role
+    return forced
+
+
+def _check(options) -> Source:
+    """Check the arguments against each other and against the header of the table."""
+    if options.decimal is not None and options.decimal == options.thousands:
+        raise CommandError(f"--decimal and --thousands are both {options.decimal!r}")
+    source = Source(
+        options.table,
+        encoding=options.encoding,
+        sep=options.sep,
+        skip_lines=options.skip_lines,
+        label=options.label,
+    )
+    if options.out is not None:
+        check_out(options.out, source)
+    options.label = find_column(options.label, source, "--label")
+    owner = {options.label: "the column of labels"}
+    roles = ("verified", "drop", "as_number", "as_text", "as_category", "keep")
+    for role in roles:
+        option = "--" + role.replace("_", "-")
+        names = [find_column(name, source, option) for name in getattr(options, role)]
+        for name in names:
+            other = owner.setdefault(name, option)
+            # --keep is redundant beside --as-text.
+            if other == option or (option == "--keep" and other.startswith("--as-")):
+                continue
+            if other.startswith("--"):
+                raise CommandError(f"{name!r} is given to both {other} and {option}")
+            raise CommandError(f"{option} {name!r} is {other}")
+        setattr(options, role, names)
+    return source
+
+
+def _read_features(options, table, labels, own, missing):
+    """Read the columns that may be features, and note the part of the others."""
+    from skrobust._cli._columns import Column, read_columns
+    from skrobust._cli._own import relation_to_labels
+
+    forced = _forced(options)
+    taken = {options.label, *options.verified}
+    left_out = {name: Column(name, "earlier audit", "replaced on writing") for name in own}
+    for name, kind in own.items():
+        if kind == "verified_label":
+            left_out[name] = Column(name, "verified labels", "of an earlier review")
+    left_out |= {name: Column(name, "as asked", "--drop") for name in options.drop}
+    for name in options.verified:
+        left_out[name] = Column(name, "verified labels", "--verified")
+    copies = []
+    for name in table.names:
+        if name in taken or name in left_out or name in forced:
+            continue
+        relation = relation_to_labels(name, table, labels, missing)
+        if relation == "verified":
+            left_out[name] = Column(
+                name,
+                "looks like verified labels",
+                f"use --verified {one_line(name)}, or --keep for a feature",
+            )
+        elif relation == "copy":
+            copies.append(name)
+    names = [name for name in table.names if name not in left_out and name != options.label]
+    reading = read_columns(
+        table,
+        names,
+        forced,
+        decimal=options.decimal,
+        thousands=options.thousands,
+        skipped=labels.total_rows,
+    )
+    place = {name: number for number, name in enumerate(table.names)}
+    reading.columns = sorted(
+        [*reading.columns, *left_out.values()], key=lambda column: place[column.name]
+    )
+    if copies:
+        reading.notes.append(
+            f"{_listed(copies)}: classes that nearly always agree with the labels; use --drop if"
+            " this is a copy of them, or --verified if a reviewer wrote it"
+        )
+    if not reading.features:
+        raise CommandError(
+            f"{table.source.title!r} has no column that can be a feature: besides the label, every"
+            " column is left out (see --keep)"
+        )
+    return reading
+
+
+@dataclasses.dataclass
+class Result:
+    """What the detector found, in numbers of classes.
+
+    Attributes
+    ----------
+    labelled : ndarray of shape (n_rows,), bool
+        Whether a row has a label.
+    quality : ndarray of shape (n_rows,)
+        NaN where there is no label, or nothing to compare it with.
+    flagged : ndarray of shape (n_rows,), bool
+        Labels that are probably wrong.
+    suggested : ndarray of shape (n_rows,), int
+        Most probable class besides, or instead of, the given label; -1 where there is none.
+    corrected : ndarray of shape (n_rows,), int
+        The given label where nothing should change, the prediction where there is no label.
+    noise_rate : float
+        Estimated share of wrong labels.
+    verified : ndarray of shape (n_rows,), bool
+        Rows that a reviewer checked.
+    refuted : ndarray of shape (n_rows,), bool
+        Those whose given label the reviewer found wrong.
+    notes : list of str
+        Warnings, in the words of the command line.
+    given : ndarray of shape (n_rows,), int
+        Given labels, -1 where there is none.
+    """
+
+    labelled: np.ndarray
+    quality: np.ndarray
+    flagged: np.ndarray
+    suggested: np.ndarray
+    corrected: np.ndarray
+    noise_rate: float
+    verified: np.ndarray
+    refuted: np.ndarray
+    notes: list
+    given: np.ndarray
+
+    @classmethod
+    def of(cls, detector, rows: np.ndarray, found: Input, notes: list) -> Result:
+        """Read a detector that was fitted on some rows of a table."""
+        labels, verified = found.labels, found.verified
+        n_rows = len(labels.codes)
+        code_of = {word: code for code, word in enumerate(labels.classes)}
+
+        def spread(values, fill):
+            full = np.full(n_rows, fill, dtype=np.asarray(values).dtype)
+            full[rows] = values
+            return full
+
+        def codes(words):
+            words = np.asarray(words, dtype=object)
+            return spread(np.array([code_of.get(word, -1) for word in words]), -1)
+
+        labelled = labels.codes >= 0
+        quality = spread(np.asarray(detector.label_quality_, dtype=float), np.nan)
+        checked = np.full(n_rows, -1) if verified is None else verified.codes
+        result = cls(
+            labelled=labelled,
+            quality=np.where(labelled, quality, np.nan),
+            flagged=spread(np.asarray(detector.label_errors_, dtype=bool), False) & labelled,
+            suggested=codes(detector.suggested_labels_),
+            corrected=codes(detector.corrected_labels_),
+            noise_rate=float(detector.noise_rate_),
+            verified=checked >= 0,
+            refuted=(checked >= 0) & labelled & (checked != labels.codes),
+            notes=notes,
+            given=labels.codes,
+        )
+        result._note_flag_rates(labels)
+        return result
+
+    def corrected_rows(self, labels) -> np.ndarray:
+        """Return a row that holds each row's corrected label: itself where nothing changes."""
+        rows = np.append(labels.first_rows, -1)[self.corrected]
+        same = self.labelled & (self.corrected == self.given)
+        return np.where(same, np.arange(len(rows)), rows)
+
+    def _note_flag_rates(self, labels) -> None:
+        """Note classes of which so many rows are flagged that the class itself is in doubt."""
+        n_classes = len(labels.classes)
+        totals = np.bincount(self.given[self.labelled], minlength=n_classes)
+        flagged = np.bincount(self.given[self.flagged], minlength=n_classes)
+        for code in np.flatnonzero(flagged > MAX_FLAG_RATE * totals):
+            self.notes.append(
+                f"{percent(flagged[code], totals[code])} of the rows labelled"
+                f" {one_line(labels.classes[code])!r} are flagged. A class may look wrong because"
+                " it is rare: check some of these rows and name them with --verified"
+            )
+
+
+def make_detector(kind, columns=(), *, n_jobs=None, random_state=0):
     """Make the detector, and what turns a table into its features.
 
     Parameters
     ----------
     kind : {"ensemble", "forest", "logistic", "boosting"}
-        What judges the labels. The first two take features that are made once, without looking
-        at any label, so that no label leaks into the judgement of its own row. The other two are
-        pipelines, fitted anew in each fold.
+        The model behind the scores. The first two take features that are made once, without
+        looking at any label, so that no label leaks into the score of its own row. The other two
+        are pipelines, fitted anew in each fold.
+
+    columns : iterable of Column, default=()
+        How the columns were read; what the user decided about them is respected.
 
     n_jobs : int, default=None
         Processes to use.
@@ -117,200 +348,104 @@ def make_detector(kind, *, n_jobs=None, random_state=0):
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from skrub import StringEncoder, TableVectorizer, tabular_pipeline
+    from skrub import TableVectorizer, tabular_pipeline
 
     from skrobust.detection import ConfidentLearning, EnsembleDetector
 
+    settings = {
+        "high_cardinality": _text_encoder(random_state),
+        "specific_transformers": _specific_transformers(columns, random_state),
+    }
+    rates = {"max_flag_rate": None, "n_jobs": n_jobs, "random_state": random_state}
     if kind in ("ensemble", "forest"):
         vectorizer = make_pipeline(
-            TableVectorizer(high_cardinality=StringEncoder(random_state=random_state)),
-            SimpleImputer(strategy="median", add_indicator=True),
+            TableVectorizer(**settings), SimpleImputer(strategy="median", add_indicator=True)
         )
-        judge = EnsembleDetector if kind == "ensemble" else ConfidentLearning
-        return judge(n_jobs=n_jobs, random_state=random_state), vectorizer
+        detector = EnsembleDetector if kind == "ensemble" else ConfidentLearning
+        return detector(**rates), vectorizer
     if kind == "logistic":
         classifier = LogisticRegression(max_iter=1000)
     else:
         classifier = HistGradientBoostingClassifier(random_state=random_state)
     pipeline = tabular_pipeline(classifier)
-    pipeline.set_params(tablevectorizer__high_cardinality=StringEncoder(random_state=random_state))
-    return ConfidentLearning(pipeline, n_jobs=n_jobs, random_state=random_state), None
+    pipeline.set_params(**{f"tablevectorizer__{name}": value for name, value in settings.items()})
+    return ConfidentLearning(pipeline, **rates), None
 
 
-def _fit(options, table, labels, verified, features):
-    """Make the features and fit the detector, with a progress bar where somebody watches."""
+def _text_encoder(random_state):
+    from skrub import StringEncoder
+
+    return StringEncoder(random_state=random_state)
+
+
+def _specific_transformers(columns, random_state) -> list:
+    """Return the encoders of columns whose role the user named against the usual one."""
+    from sklearn.preprocessing import OneHotEncoder
+
+    text = [column.name for column in columns if column.forced and column.role == "text"]
+    category = [column.name for column in columns if column.forced and column.role == "category"]
+    found = []
+    if text:
+        found.append((_text_encoder(random_state), text))
+    if category:
+        one_hot = OneHotEncoder(
+            dtype=np.float32, handle_unknown="infrequent_if_exist", max_categories=100,
+            sparse_output=False,
+        )  # fmt: skip
+        found.append((one_hot, category))
+    return found
+
+
+def fit(options, found: Input) -> tuple:
+    """Make the features and fit the detector on the rows that hold data.
+
+    Returns
+    -------
+    detector : LabelErrorDetector
+        The fitted detector.
+    rows : ndarray of int
+        The rows of the table that it was fitted on.
+    notes : list of str
+        Warnings that concern the labels.
+    """
     from skrobust._cli._columns import feature_frame
     from skrobust.evidence._progress import report_progress
 
-    X = feature_frame(table, features.used)
+    table, labels, verified, reading = found.table, found.labels, found.verified, found.reading
+    rows = np.delete(np.arange(table.n_rows), labels.total_rows)
+    given = labels.spelled(labels.codes[rows])
+    checked = None
+    if verified is not None and (verified.codes >= 0).any():
+        checked = labels.spelled(verified.codes[rows])
+    X = feature_frame(reading.features, rows)
     detector, vectorizer = make_detector(
-        options.estimator, n_jobs=options.n_jobs, random_state=options.random_state
+        options.estimator,
+        reading.features,
+        n_jobs=options.n_jobs,
+        random_state=options.random_state,
     )
     with warnings.catch_warnings(record=True) as caught, report_progress(show_progress):
         warnings.simplefilter("always")
         try:
             if vectorizer is not None:
-                for _ in show_progress(range(1), 1, "making features"):
+                with phase("making features"):
                     X = np.asarray(vectorizer.fit_transform(X), dtype=np.float32)
-            detector.fit(X, _with_gaps(labels.codes), verified_labels=_with_gaps(verified))
+            detector.fit(X, given, verified_labels=checked)
         except (ValueError, TypeError) as error:
             # Whatever the checks above let through is still the table's fault, not the user's.
-            raise CommandError(f"cannot audit {str(table.path)!r}: {error}") from error
-    _pass_on(caught)
-    return detector
+            raise CommandError(f"cannot audit {table.source.title!r}: {error}") from error
+    return detector, rows, _notes_of(caught)
 
 
-def _with_gaps(codes):
-    """Return class numbers as a detector takes them: NaN where there is none."""
-    if codes is None or (codes >= 0).all():
-        return codes
-    return np.where(codes >= 0, codes, np.nan)
-
-
-def _pass_on(caught):
-    """Print the warnings that speak of labels; those of the libraries below are not for users."""
+def _notes_of(caught) -> list[str]:
+    """Return the warnings about labels; those of other libraries do not concern the user."""
     from skrobust.utils import LabelNoiseWarning
 
-    notes = [
-        " ".join(str(warning.message).split())
-        for warning in caught
-        if issubclass(warning.category, LabelNoiseWarning)
-    ]
-    for note in dict.fromkeys(notes):
-        print(f"skrobust: note: {note}", file=sys.stderr)
-
-
-def _print_input(options, table, labels, features):
-    n_rows = len(table.typed)
-    n_missing = int((labels.codes < 0).sum())
-    print(f"{one_line(table.path, 200)}: {n_rows} rows, {table.typed.shape[1]} columns")
-    print(
-        f"Labels: column {one_line(options.label)!r}, {len(labels.classes)} classes,"
-        f" {n_rows - n_missing} rows labelled, {n_missing} without a label"
-    )
-    if labels.read_as_missing:
-        words = list(labels.read_as_missing.items())[:5]
-        shown = ", ".join(f"{one_line(word)!r} ({count})" for word, count in words)
-        print(f"  read as no label: {shown}")
-    counts = np.bincount(labels.codes[labels.codes >= 0])
-    single = [spelling for spelling, count in zip(labels.spellings, counts) if count == 1]
-    if single:
-        print(f"  one row only, which nothing can be compared with: {_names(single)}")
-    print(f"Features: {len(features.used)} columns: {_names(features.used)}")
-    for reason, names in (
-        ("identifiers", features.identifiers),
-        ("constant", features.constant),
-        ("empty", features.empty),
-        ("not usable (lists or records)", features.unusable),
-        ("as asked", options.drop),
-    ):
-        if names:
-            print(f"  left out, {reason}: {_names(names)}")
-    print(flush=True)
-
-
-def _names(names, limit=12):
-    shown = ", ".join(one_line(name) for name in names[:limit])
-    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
-
-
-def _print_findings(options, table, labels, features, result):
-    n_labelled, n_flagged = int(result.labelled.sum()), int(result.flagged.sum())
-    print(f"Estimated share of wrong labels: {percent(result.noise_rate)}")
-    print(f"Flagged: {n_flagged} of {n_labelled} labelled rows ({percent(n_flagged, n_labelled)})")
-    if options.verified is not None:
-        n_checked = int((result.verified & result.labelled).sum())
-        print(f"Verified: {n_checked} rows, the label is wrong in {int(result.refuted.sum())}")
-    print()
-    print(_class_table(labels, result))
-    _print_rows(options, table, labels, features, result)
-    missing = ~result.labelled
-    if missing.any():
-        counts = np.bincount(result.suggested[missing & (result.suggested >= 0)])
-        order = np.argsort(-counts, kind="stable")
-        shown = [f"{one_line(labels.spellings[c])} {counts[c]}" for c in order if counts[c]]
-        print(f"\n{int(missing.sum())} rows have no label; suggested: {_names(shown) or 'nothing'}")
-
-
-def _class_table(labels, result):
-    rows, n_flagged = [], []
-    for code, spelling in enumerate(labels.spellings):
-        of_class = labels.codes == code
-        flagged = of_class & result.flagged
-        quality = result.quality[of_class & ~np.isnan(result.quality)]
-        wishes = np.bincount(result.suggested[flagged & (result.suggested >= 0)])
-        count, n_rows = int(flagged.sum()), int(of_class.sum())
-        n_flagged.append(count)
-        rows.append(
-            (
-                one_line(spelling),
-                str(n_rows),
-                str(count),
-                percent(count, n_rows),
-                f"{quality.mean():.3f}" if quality.size else "-",
-                one_line(labels.spellings[wishes.argmax()]) if wishes.size else "-",
-            )
-        )
-    header = ("class", "rows", "flagged", "share", "mean quality", "most often suggested")
-    if len(rows) <= MAX_CLASSES_SHOWN:
-        return format_table(header, rows, right=(1, 2, 3, 4))
-    order = np.argsort(-np.array(n_flagged), kind="stable")[:MAX_CLASSES_SHOWN]
-    shown = format_table(header, [rows[code] for code in order], right=(1, 2, 3, 4))
-    return f"{shown}\n  and {len(rows) - len(order)} classes with fewer flagged rows"
-
-
-def _print_rows(options, table, labels, features, result):
-    """List the rows to look at first; those a person has looked at are settled."""
-    open_rows = result.labelled & ~result.verified & ~np.isnan(result.quality)
-    candidates = np.flatnonzero(open_rows)
-    order = candidates[np.argsort(result.quality[candidates], kind="stable")][: options.top]
-    if not order.size:
-        return
-    identifier = features.identifiers[0] if features.identifiers else None
-    header = ["row", "given", "suggested", "quality", "flagged"]
-    right = (0, 3)
-    if identifier is not None:
-        header.insert(1, one_line(identifier) or "unnamed")
-        right = (0, 4)
-        source = table.typed if table.raw is None else table.raw
-        identifiers = source[identifier].to_numpy(dtype=object)
-    rows = []
-    for row in order:
-        suggestion = result.suggested[row]
-        cells = [
-            str(row + 1),
-            one_line(labels.spellings[labels.codes[row]]),
-            "-"
-            if suggestion in (-1, labels.codes[row])
-            else one_line(labels.spellings[suggestion]),
-            f"{result.quality[row]:.3f}",
-            "yes" if result.flagged[row] else "",
-        ]
-        if identifier is not None:
-            cells.insert(1, one_line(identifiers[row]))
-        rows.append(cells)
-    print(f"\nMost suspicious rows (row 1 is the first below the header, {len(order)} shown):")
-    print(format_table(header, rows, right=right))
-
-
-def _added_columns(table, labels, result):
-    """Return the three columns to write, the suggestions in the type of the labels."""
-    import pandas as pd
-
-    quality = pd.array(result.quality, dtype="Float64")
-    quality[np.isnan(result.quality)] = pd.NA
-    flagged = pd.array(result.flagged, dtype="boolean")
-    if table.raw is not None:
-        names = [labels.spellings[code] if code >= 0 else None for code in result.suggested]
-        if all(
-            type(label) is int and str(label) == spelling
-            for label, spelling in zip(labels.classes, labels.spellings)
-        ):
-            # Only a Parquet file made from text sees the difference.
-            names = [None if name is None else int(name) for name in names]
-            return quality, flagged, pd.array(names, dtype="Int64")
-        return quality, flagged, pd.array(names, dtype="string")
-    names = [labels.classes[code] if code >= 0 else None for code in result.suggested]
-    kind = type(labels.classes[0])
-    dtype = {int: "Int64", bool: "boolean"}.get(kind, "string")
-    return quality, flagged, pd.array(names, dtype=dtype)
+    notes = []
+    for warning in caught:
+        if issubclass(warning.category, LabelNoiseWarning):
+            text = " ".join(str(warning.message).split())
+            # Parameters of the library are no options of the command.
+            text = re.sub(r",? (?:more|less) than `?\w+=[^ ]+?`?(?=[.,;]? |[.]?$)", "", text)
+            notes.append(text)
+    return list(dict.fromkeys(notes))

@@ -1,287 +1,284 @@
-"""Tables in files: read them without losing a character, write them whole or not at all."""
+"""Tables in files: cells as they are written, and the same file with three columns more."""
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import csv
 import dataclasses
 import gzip
 import io
 import os
+import re
 import secrets
-import sys
 import warnings
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from skrobust._cli._common import CommandError, one_line, require
-
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
-PARQUET_SUFFIXES = (".parquet", ".pq")
-SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
+from skrobust._cli._common import CommandError, one_line
+from skrobust._cli._source import PARQUET_SUFFIXES, Source, reason, records_of, suffix_of
 
 
 @dataclasses.dataclass
-class Table:
-    """A table as read.
+class Cells:
+    """Values of one column.
 
     Attributes
     ----------
-    path : Path
-        Where it came from.
-    typed : DataFrame
-        Its values with their types, in pandas' nullable types: whole numbers stay whole numbers
-        in a column with gaps.
-    raw : DataFrame or None
-        Its cells as the strings they are in a text file, None for Parquet. What goes out again
-        is this, so that "007" or "1.50" come back as they were.
-    encoding : str or None
-        Encoding of a text file.
-    sep : str or None
-        Separator of a text file.
+    kind : {"text", "number", "bool", "date", "time", "empty", "unusable"}
+        What the file stores. In a text file all columns are text.
+    values : ndarray of shape (n_rows,)
+        Strings (None where a value is null), float64 (NaN), datetime64 (NaT).
+    detail : str
+        Type of the column as the file names it, where it cannot be used.
     """
 
-    path: Path
-    typed: pd.DataFrame
-    raw: pd.DataFrame | None = None
-    encoding: str | None = None
-    sep: str | None = None
+    kind: str
+    values: np.ndarray
+    detail: str = ""
 
 
-def _suffix(path, name):
-    lower = path.name.lower()
-    for suffix in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES):
-        if lower.endswith(suffix):
-            return suffix
-    expected = ", ".join((*TEXT_SUFFIXES, *PARQUET_SUFFIXES))
-    raise CommandError(
-        f"{name} {str(path)!r} has an unsupported suffix; expected one of {expected}"
-    )
+@dataclasses.dataclass
+class Added:
+    """The columns to add to a table.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of quality, flag and corrected label.
+    quality : ndarray of shape (n_rows,), float
+        NaN where there is none.
+    flagged : ndarray of shape (n_rows,), bool
+    corrected : ndarray of shape (n_rows,), int
+        A row whose given label is the corrected label of this one; -1 for none.
+    """
+
+    names: tuple
+    quality: np.ndarray
+    flagged: np.ndarray
+    corrected: np.ndarray
 
 
-def _reason(error):
-    return getattr(error, "strerror", None) or str(error)
-
-
-def read_table(path, *, encoding=None, sep=None):
-    """Read a CSV or Parquet file, or raise a CommandError that says what is wrong with it."""
-    path = Path(path)
-    suffix = _suffix(path, "table")
-    if not path.exists():
-        raise CommandError(f"there is no file {str(path)!r}")
-    if not path.is_file():
-        raise CommandError(f"{str(path)!r} is not a file")
-    if suffix in PARQUET_SUFFIXES:
-        for name, value in (("--encoding", encoding), ("--sep", sep)):
-            if value is not None:
-                raise CommandError(f"{name} {value!r} is for text files, not for Parquet")
-        return _read_parquet(path)
-    sep = _check_separator(sep)
-    encoding = _check_encoding(encoding)
-    try:
-        content = path.read_bytes()
-        if suffix.endswith(".gz"):
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise CommandError(f"cannot read {str(path)!r}: {_reason(error)}") from error
-    return _read_text(path, _decode(path, content, encoding), encoding, sep, suffix)
-
-
-def _check_separator(sep):
-    if sep is None:
-        return None
-    known = SEPARATORS.get(sep, sep)
-    if len(known) != 1 or known in '"\r\n\0':
-        raise CommandError(
-            f"--sep {sep!r} is not a separator; expected one character, such as ',' or ';', or tab"
-        )
-    return known
-
-
-def _check_encoding(encoding):
-    if encoding is None:
-        return "utf-8"
-    try:
-        codecs.lookup(encoding)
-        "a".encode(encoding).decode(encoding)
-    except (LookupError, ValueError, TypeError, AttributeError) as error:
-        raise CommandError(
-            f"--encoding {encoding!r} is not known; expected for example utf-8, cp1252 or utf-16"
-        ) from error
-    return encoding
-
-
-def _decode(path, content, encoding):
-    try:
-        text = content.decode(encoding)
-    except UnicodeError as error:
-        where = f" at byte {error.start + 1}" if isinstance(error, UnicodeDecodeError) else ""
-        utf16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        guess = "utf-16" if utf16 else "cp1252" if encoding != "cp1252" else "latin-1"
-        raise CommandError(
-            f"{str(path)!r} cannot be decoded as {encoding}{where}; name its encoding, for example"
-            f" --encoding {guess}"
-        ) from error
-    text = text.removeprefix("\ufeff")
-    if "\0" in text:
-        raise CommandError(
-            f"{str(path)!r} is not a text table: it holds null characters when read as {encoding}"
-        )
-    return text
-
-
-def _read_text(path, text, encoding, sep, suffix):
-    if not text.strip():
-        raise CommandError(f"{str(path)!r} is empty")
-    if sep is None:
-        sep = _find_separator(text, suffix)
-    # A cell may be longer than the csv module's default limit.
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        header = next(
-            row for row in csv.reader(io.StringIO(text, newline=""), delimiter=sep) if row
-        )
-    except csv.Error as error:
-        raise CommandError(f"cannot read the header of {str(path)!r}: {error}") from error
-    for number, name in enumerate(header):
-        if name in header[:number]:
-            raise CommandError(f"{str(path)!r} has two columns named {name!r}; rename one of them")
-    settings = {"sep": sep, "index_col": False, "names": header, "header": 0}
-    try:
-        with warnings.catch_warnings():
-            # pandas only warns where rows have more cells than the header, and cuts them off.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            warnings.simplefilter("ignore", pd.errors.DtypeWarning)
-            raw = pd.read_csv(
-                io.StringIO(text, newline=""),
-                dtype=object,
-                keep_default_na=False,
-                na_filter=False,
-                **settings,
-            )
-            typed = pd.read_csv(
-                io.StringIO(text, newline=""),
-                dtype_backend="numpy_nullable",
-                low_memory=False,
-                **settings,
-            )
-    except pd.errors.ParserWarning as error:
-        raise CommandError(
-            f"cannot read {str(path)!r}: some rows have more than the {len(header)} cells of the"
-            " header; is another --sep needed?"
-        ) from error
-    except (pd.errors.ParserError, ValueError, OverflowError) as error:
-        raise CommandError(
-            f"cannot read {str(path)!r} as a table separated by {sep!r}: {error}"
-        ) from error
-    # Short rows are padded with NaN even so.
-    raw = raw.where(raw.notna(), "")
-    return _check_rows(Table(path, typed, raw, encoding, sep))
-
-
-def _find_separator(text, suffix):
-    """Choose the separator that splits the header most; quotes are not looked into."""
-    header = text.lstrip("\r\n").splitlines()[0]
-    candidates = ("\t", ",", ";", "|") if suffix.startswith(".tsv") else (",", ";", "\t", "|")
-    return max(candidates, key=header.count)
-
-
-def _read_parquet(path):
-    require_parquet()
-    try:
-        typed = pd.read_parquet(path, dtype_backend="numpy_nullable")
-    except Exception as error:  # the library raises many kinds for a damaged file
-        raise CommandError(f"cannot read {str(path)!r} as Parquet: {_reason(error)}") from error
-    if not isinstance(typed.index, pd.RangeIndex):
-        typed = typed.reset_index()
-    typed.columns = [str(name) for name in typed.columns]
-    if not typed.columns.is_unique:
-        name = typed.columns[typed.columns.duplicated()][0]
-        raise CommandError(f"{str(path)!r} has two columns named {name!r}; rename one of them")
-    return _check_rows(Table(path, typed))
-
-
-def require_parquet():
-    """Raise unless Parquet files can be read and written."""
-    try:
-        require("pyarrow")
-    except CommandError as error:
-        raise CommandError("Parquet files need pyarrow: pip install pyarrow") from error
-
-
-def _check_rows(table):
-    if not len(table.typed):
-        raise CommandError(f"{str(table.path)!r} has a header but no rows")
-    return table
-
-
-def check_out(path, source):
-    """Check, before any work, that the result can be written."""
-    path = Path(path)
-    if _suffix(path, "--out") in PARQUET_SUFFIXES:
-        require_parquet()
-    folder = path.parent
-    if not folder.is_dir():
-        raise CommandError(f"the folder {str(folder)!r} of --out does not exist")
-    if path.is_dir():
-        raise CommandError(f"--out {str(path)!r} is a folder; expected a file")
-    if path.resolve() == Path(source).resolve() or (
-        path.exists() and Path(source).exists() and path.samefile(source)
-    ):
-        raise CommandError(f"--out {str(path)!r} is the table itself; choose another file")
-    if not os.access(path.resolve().parent, os.W_OK):
-        raise CommandError(f"the folder {str(folder)!r} of --out cannot be written to")
-
-
-def free_names(columns, names):
-    """Return `names`, with one suffix for all where any is taken."""
-    suffix, number = "", 1
-    while any(name + suffix in columns for name in names):
-        number += 1
-        suffix = f"_{number}"
-    return [name + suffix for name in names]
-
-
-def write_table(path, table, added):
-    """Write the table with columns added, replacing the file at once when all is written.
+class TextTable:
+    """A text file: every cell is kept as it is written.
 
     Parameters
     ----------
-    path : str or Path
-        The file; its suffix says of what kind.
+    source : Source
+        The file.
 
-    table : Table
-        What was read.
-
-    added : dict of str to pandas array
-        The columns to add.
+    Attributes
+    ----------
+    names : list of str
+        Unique names of the columns.
+    n_rows : int
+        Number of rows.
+    notes : list of str
+        What was found beside the rows.
     """
+
+    index_names: tuple = ()
+
+    def __init__(self, source: Source):
+        self.source, self.layout = source, source.layout
+        self.names, self.notes = list(source.layout.names), list(source.layout.notes)
+        self._text = source.read_text()
+        self._columns = self._read()
+        self.n_rows = len(self._columns[0])
+        if not self.n_rows:
+            raise CommandError(f"{source.title!r} has a header but no rows")
+
+    def _read(self) -> list[np.ndarray]:
+        title, sep, width = self.source.title, self.layout.sep, len(self.names)
+        if not self._text[self.layout.body :].strip():
+            raise CommandError(f"{title!r} has a header but no rows")
+        body = io.StringIO(self._text, newline="")
+        body.seek(self.layout.body)
+        try:
+            with warnings.catch_warnings():
+                # pandas only warns where rows have more cells than the header, and drops them.
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                frame = pd.read_csv(
+                    body, sep=sep, header=None, names=range(width), index_col=False, dtype=object,
+                    keep_default_na=False, na_filter=False,
+                )  # fmt: skip
+        except pd.errors.EmptyDataError as error:
+            raise CommandError(f"{title!r} has a header but no rows") from error
+        except pd.errors.ParserWarning as error:
+            raise CommandError(
+                f"cannot read {title!r}: some rows have more than the {width} cells of the header;"
+                " is another --sep needed, or --skip-lines for a title above the header?"
+            ) from error
+        except (pd.errors.ParserError, ValueError, OverflowError) as error:
+            raise CommandError(
+                f"cannot read {title!r} as a table separated by {sep!r}: {reason(error)}"
+            ) from error
+        # Short rows are padded with NaN even so.
+        frame = frame.where(frame.notna(), "")
+        return [frame[number].to_numpy(dtype=object) for number in range(width)]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def strings(self, name: str) -> np.ndarray:
+        """Return the cells of a column as they are written."""
+        return self._columns[self.names.index(name)]
+
+    def cells(self, name: str) -> Cells:
+        """Return the values of a column."""
+        return Cells("text", self.strings(name))
+
+    def may_hold_labels(self, name: str) -> bool:
+        """Whether the type of a column does not rule out that it holds labels."""
+        return True
+
+    def row(self, number: int) -> list[str]:
+        """Return the cells of a row."""
+        return [column[number] for column in self._columns]
+
+    def label_cells(self, name: str, option: str) -> np.ndarray:
+        """Return a column of labels as strings."""
+        return self.strings(name)
+
+    def row_names(self, rows: np.ndarray) -> tuple[str, list[str]]:
+        """Name rows by their lines in the file, as far as lines are rows."""
+        lines = self._lines()
+        if lines is None:
+            return "row", [str(row + 1) for row in rows]
+        return "line", [str(lines(row)) for row in rows]
+
+    def _lines(self) -> Callable[[int], int] | None:
+        """Return what gives the line of a row, None if it cannot be told."""
+        first, body = self.layout.next_line, self.layout.body
+        simple = '"' not in self._text[body:]
+        if simple:
+            stream = io.StringIO(self._text, newline="")
+            stream.seek(body)
+            if sum(1 for _ in stream) == self.n_rows:
+                return lambda row: first + int(row)
+        try:
+            starts = [line for *_, line in records_of(self._text, self.layout.sep, body)]
+        except csv.Error:
+            return None
+        if len(starts) != self.n_rows:
+            return None
+        return lambda row: first + starts[row]
+
+    def write(self, path: str, removed: list[str], label: str, added: Added) -> None:
+        """Write the table without some columns and with those that are added."""
+        kept = [number for number, name in enumerate(self.names) if name not in removed]
+        quality = np.array([write_number(value) for value in added.quality], dtype=object)
+        labels = self.strings(label)
+        corrected = np.array([labels[row] if row >= 0 else "" for row in added.corrected], object)
+        if _suffix(path) in PARQUET_SUFFIXES:
+            _write_parquet_of_text(path, self, kept, label, added)
+            return
+        header = [self.layout.header[number] for number in kept] + list(added.names)
+        flagged = np.where(added.flagged, "True", "False").astype(object)
+        columns = [*(self._columns[number] for number in kept), quality, flagged, corrected]
+        newline = "\r\n" if self._text[: self.layout.body].endswith("\r\n") else "\n"
+        sep = self.layout.sep
+        if _suffix(path).startswith(".tsv"):
+            sep = "\t"
+        elif sep == "\t" and self.source.suffix.startswith(".tsv"):
+            sep = "," if _suffix(path).startswith(".csv") else sep
+        text = join_cells(header, columns, sep=sep, newline=newline)
+        write_text(path, text, self.source.encoding, with_bom=self.source.has_bom)
+
+
+def _suffix(path: str | Path) -> str:
+    return suffix_of(Path(path), "--out")
+
+
+def write_number(value: float) -> str:
+    """Write a number as Python does, whatever the decimal mark of the file; nothing for NaN."""
+    return "" if np.isnan(value) else repr(float(value))
+
+
+def join_cells(header: list, columns: list, *, sep: str, newline: str = "\n") -> str:
+    """Return cells as the text of a table, with the quotes that they need.
+
+    The csv module of Python before 3.13 leaves a single carriage return without quotes, which
+    splits the row for whoever reads the file.
+    """
+    special = re.compile(f'[{re.escape(sep)}"\r\n]')
+
+    def quoted(cell: str) -> str:
+        return '"' + cell.replace('"', '""') + '"' if special.search(cell) else cell
+
+    lines = [sep.join(map(quoted, header))]
+    lines += map(sep.join, zip(*(map(quoted, column) for column in columns)))
+    return newline.join([*lines, ""])
+
+
+def write_text(path: str, text: str, encoding: str, *, with_bom: bool = False) -> None:
+    """Write text to a file, compressed if its suffix is .gz."""
+
+    def write(temporary: Path) -> None:
+        content = text.encode(encoding)
+        if with_bom and not content.startswith(b"\xef\xbb\xbf"):
+            content = b"\xef\xbb\xbf" + content
+        if _suffix(path).endswith(".gz"):
+            content = gzip.compress(content)
+        temporary.write_bytes(content)
+
+    replace_file(path, write)
+
+
+def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Write a file beside another, and put it in the place of that one when all is written."""
     # A link stays a link: its target is what is replaced.
     path = Path(path).resolve()
-    suffix = _suffix(path, "--out")
-    parquet = suffix in PARQUET_SUFFIXES
-    frame = table.typed if parquet or table.raw is None else table.raw
-    extra = pd.DataFrame(added, index=frame.index)
-    frame = pd.concat([frame, extra], axis=1)
-
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
     try:
-        if parquet:
-            frame.to_parquet(temporary, index=False)
-        else:
-            sep = "\t" if suffix.startswith(".tsv") else table.sep or ","
-            text = frame.to_csv(index=False, sep=sep, lineterminator="\n")
-            encoding = table.encoding or "utf-8"
-            content = text.encode(encoding)
-            temporary.write_bytes(gzip.compress(content) if suffix.endswith(".gz") else content)
+        write(temporary)
+        if path.exists():
+            with contextlib.suppress(OSError):
+                os.chmod(temporary, path.stat().st_mode & 0o777)
         temporary.replace(path)
-    except (OSError, UnicodeError, ValueError, TypeError) as error:
-        raise CommandError(f"cannot write {one_line(path, 200)!r}: {_reason(error)}") from error
-    except ImportError as error:
-        raise CommandError(f"cannot write {one_line(path, 200)!r}: {error}") from error
+    except (OSError, UnicodeError, ValueError, TypeError, ImportError) as error:
+        raise CommandError(f"cannot write {one_line(path, 200)!r}: {reason(error)}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _write_parquet_of_text(path, table: TextTable, kept: list[int], label: str, added: Added):
+    """Write a text table as Parquet; columns of plain numbers become numbers."""
+    import pyarrow as pa
+
+    from skrobust._cli._parquet import added_arrays, write_parquet
+
+    columns = {
+        table.names[number]: typed_array(table.strings(table.names[number])) for number in kept
+    }
+    labels = columns[label] if label in columns else typed_array(table.strings(label))
+    for name, array in zip(added.names, added_arrays(pa.chunked_array([labels]), added)):
+        columns[name] = array
+    write_parquet(path, pa.table(columns))
+
+
+def typed_array(cells: np.ndarray):
+    """Return cells as an Arrow array: numbers if each is written as a computer does, or text."""
+    import pyarrow as pa
+
+    text = pd.Series(cells, dtype=object)
+    filled = text != ""
+    present = text[filled]
+    if len(present) and present.str.fullmatch(r"-?(?:0|[1-9]\d{0,17})").all():
+        values = [int(cell) if cell else None for cell in cells]
+        return pa.array(values, type=pa.int64())
+    if len(present) and present.str.fullmatch(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[-+]?\d+)?").all():
+        return pa.array([float(cell) if cell else None for cell in cells], type=pa.float64())
+    return pa.array([cell or None for cell in cells], type=pa.string())
+
+
+def read_table(source: Source):
+    """Read the table that a source names."""
+    if source.is_parquet:
+        from skrobust._cli._parquet import ParquetTable
+
+        return ParquetTable(source)
+    return TextTable(source)
