@@ -74,7 +74,7 @@ def test_numbers_that_are_a_column():
     X = rng.normal(size=(120, 3))
     y = X[:, 0] + 0.1 * rng.normal(size=120)
     for wrap in (
-        lambda model: CleaningRegressor(model, ResidualDetector(model)),
+        lambda model: CleaningRegressor(model, ResidualDetector(model, random_state=0)),
         lambda model: SourceRobustRegressor(model, combine="predictions"),
     ):
         params = {"sources": np.arange(120) % 5} if "Source" in repr(wrap(None)) else {}
