@@ -81,21 +81,21 @@ class RecalledEnsemble(EnsembleDetector):
     # Two rounds of one data set, and no more: each holds a matrix.
     _known: dict = {}
 
-    def _gather(self, data, cv):
+    def _gather(self, data, cv, *which):
         models = None if self.estimators is None else list(map(repr, self.estimators))
-        asked = (self.random_state, models, self.weights, data.best_codes, data.used, data.X)
-        name = joblib.hash(asked)
+        labels = (data.best_codes, data.used)
+        name = joblib.hash((self.random_state, models, self.weights, *labels, data.X, *which))
         memory = RecalledEnsemble._known
         if name in memory:
-            *found, seconds = memory[name]
+            *found, self.weights_, seconds = memory[name]
             recalled["seconds"] += seconds
             return tuple(part.copy() for part in found)
         started = time.perf_counter()
-        found = super()._gather(data, cv)
+        found = super()._gather(data, cv, *which)
         seconds = time.perf_counter() - started
         if len(memory) > 1:
             memory.pop(next(iter(memory)))
-        memory[name] = (*(part.copy() for part in found), seconds)
+        memory[name] = (*(part.copy() for part in found), self.weights_, seconds)
         return found
 
 

@@ -6,14 +6,15 @@ rest, from missing labels to weights of zero, is the same for all.
 
 import dataclasses
 import warnings
-from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_consistent_length, indexable
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust._judgement import Judgement
+from skrobust._noise_level import NARROW_INTERVAL
 from skrobust._threshold import (
     Answer,
     LabelQualityThreshold,
@@ -27,6 +28,7 @@ from skrobust.utils._judgement import check_judgement, class_cuts, class_fractio
 from skrobust.utils._labels import decode_labels, encode_labels_like
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
+from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import (
     Features,
     Interval,
@@ -37,55 +39,7 @@ from skrobust.utils._sklearn import (
 from skrobust.utils._verified import expected_count_cut, judge_new_by_verdicts, learn_from_verdicts
 from skrobust.utils._warnings import LabelNoiseWarning
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Judgement:
-    """What a detector's method says about labelled rows, before the rules that all share.
-
-    Attributes
-    ----------
-    quality : ndarray of shape (n_samples,)
-        How likely each label is right, in [0, 1]; NaN where the method cannot say.
-    errors : ndarray of shape (n_samples,) of bool
-        Rows that the method's own rule flags.
-    predictions : ndarray of shape (n_samples,), dtype intp, or None
-        The most probable class of each row; -1 for no idea.
-    alternatives : ndarray of shape (n_samples,), dtype intp, or None
-        The most probable class that is not the given one; -1 for no idea.
-    joint : ndarray of shape (n_classes, n_classes) or None
-        Estimated mass of rows per given (rows) and true (columns) class.
-    cut : float or None
-        The cut of `quality` that made `errors`, if there is just one.
-    quality_of : callable or None
-        Takes labels, as an array of codes, or of numeric targets, of shape (n_samples,), and
-        returns the quality that the rows would have with them. None where that needs another
-        fit, because the label of a row takes part in the evidence about itself.
-    features : ndarray of shape (n_samples, n_features) or None
-        What else is known that may tell wrong labels from right ones, for those who learn it
-        from verified rows. Finite; columns must not depend on the names of classes.
-    pred_proba : ndarray of shape (n_samples, n_classes) or None
-        Out-of-sample probabilities that the method looked at, none NaN.
-    corrections : ndarray of shape (n_samples,), dtype intp, or None
-        The most probable class of each row, the given label being part of what is known, and so
-        often the given one in spite of a flag.
-    correction_proba : ndarray of shape (n_samples,) or None
-        How probable each of these is.
-    alternative_proba : ndarray of shape (n_samples,) or None
-        How probable each of `alternatives` is if the given label is wrong.
-    """
-
-    quality: np.ndarray
-    errors: np.ndarray
-    predictions: np.ndarray | None = None
-    alternatives: np.ndarray | None = None
-    joint: np.ndarray | None = None
-    cut: float | None = None
-    quality_of: Callable[[np.ndarray], np.ndarray] | None = None
-    features: np.ndarray | None = None
-    pred_proba: np.ndarray | None = None
-    corrections: np.ndarray | None = None
-    correction_proba: np.ndarray | None = None
-    alternative_proba: np.ndarray | None = None
+_SUGGESTIONS = ("suggested_labels_", "corrected_labels_", "posterior_labels_", "posterior_proba_")
 
 
 class _NeedsLabels(BaseEstimator):
@@ -190,39 +144,74 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         self.classes_ = data.classes
         self.label_quality_ = quality
         self.label_errors_ = errors
+        self._unverified = ~np.isnan(quality) & (data.verified < 0)
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         self.keep_weight_ = np.where(errors | (data.codes < 0), 0.0, weight)
         self.threshold_ = answer.cut
         self.sample_indices_ = np.flatnonzero(~errors & (data.codes >= 0))
         self._set_noise(data, judgement, errors)
-        if answer.noise_rate is not None:
-            self.noise_rate_ = overall_noise_rate(data, open_question, answer.noise_rate)
+        self._set_noise_rate(data, judgement.level, answer, open_question)
 
     def _set_suggestions(self, data, judgement, quality, errors) -> None:
         """Name likely labels, as far as the method has any idea; a person knows best."""
-        for name in ("suggested_labels_", "corrected_labels_", "correction_proba_"):
+        for name in _SUGGESTIONS:
             vars(self).pop(name, None)
-        if judgement.predictions is not None:
-            best = np.where(errors, judgement.alternatives, judgement.predictions)
-            best = np.where(data.checked, data.verified, best)
-            self.suggested_labels_ = decode_labels(best, data.classes)
-            # Of labels that are not flagged, none is corrected.
-            corrected = np.where(errors | (data.codes < 0), best, data.codes)
-            self.corrected_labels_ = decode_labels(corrected, data.classes)
-        if judgement.corrections is not None:
-            best, proba = judgement.corrections, judgement.correction_proba
+        if judgement.predictions is None:
+            return
+        missing = data.codes < 0
+        suggested = np.where(errors, judgement.alternatives, judgement.predictions)
+        self._set_labels("suggested_labels_", data, suggested)
+        corrected = suggested if judgement.corrections is None else judgement.corrections
+        if judgement.posterior_labels is not None:
+            best, proba = judgement.posterior_labels, judgement.posterior_proba
             if hasattr(self, "_verdicts"):  # the quality knows more than the method did
                 other = (1 - quality) * judgement.alternative_proba
-                best = np.where(other > quality, judgement.alternatives, data.codes)
-                proba = np.fmax(other, quality)
-                best = np.where(np.isnan(proba), judgement.corrections, best)
-                proba = np.where(np.isnan(proba), judgement.correction_proba, proba)
-            kept = ~errors & (data.codes >= 0)
-            proba = np.where(kept & (best != data.codes), quality, proba)
-            best = np.where(kept, data.codes, best)
-            best = np.where(data.checked, data.verified, best)
-            self.corrected_labels_ = decode_labels(best, data.classes)
-            self.correction_proba_ = np.where(data.checked, 1.0, proba)
+                unknown = np.isnan(other)
+                best = np.where(
+                    unknown, best, np.where(other > quality, judgement.alternatives, data.codes)
+                )
+                proba = np.where(unknown, proba, np.fmax(other, quality))
+                corrected = best
+            self._set_labels("posterior_labels_", data, best)
+            self.posterior_proba_ = np.where(data.checked, 1.0, proba)
+        # Of labels that are not flagged, none is corrected.
+        self._set_labels(
+            "corrected_labels_", data, np.where(errors | missing, corrected, data.codes)
+        )
+
+    def _set_labels(self, name: str, data: LabelledData, codes: np.ndarray) -> None:
+        """Set an attribute of one label per row, the verified one where there is one."""
+        codes = np.where(data.checked, data.verified, codes)
+        setattr(self, name, decode_labels(codes, data.classes))
+
+    def _set_noise_rate(self, data, level, answer, open_question) -> None:
+        """Set the share of wrong labels, its interval, and how far it is to be relied on."""
+        rate, interval = answer.noise_rate, answer.noise_rate_interval
+        for name in ("noise_rate_interval_", "reliability_", "reliability_reason_"):
+            vars(self).pop(name, None)
+        if rate is None and level is not None:
+            rate, interval = level.rate, (level.low, level.high)
+        if rate is not None:
+            self.noise_rate_ = overall_noise_rate(data, open_question, rate)
+        if interval is None:
+            self.reliability_ = "limited"
+            self.reliability_reason_ = (
+                f"{type(self).__name__} estimates no interval of the share of wrong labels"
+            )
+            return
+        self.noise_rate_interval_ = tuple(
+            overall_noise_rate(data, open_question, end) for end in interval
+        )
+        if level is not None and not hasattr(self, "_verdicts"):
+            self.reliability_, self.reliability_reason_ = level.reliability, level.reason
+            return
+        low, high = self.noise_rate_interval_
+        self.reliability_ = "good" if high - low <= NARROW_INTERVAL else "limited"
+        self.reliability_reason_ = (
+            f"of {data.mass(data.checked):.0f} verified rows, the label is wrong in"
+            f" {data.mass(data.known_errors):.0f}; between {low:.1%} and {high:.1%} of the labels"
+            " are wrong"
+        )
 
     def _learn_from_verified(self, data, judgement, quality) -> np.ndarray:
         """Return the quality as verified rows teach it, if they can and nothing else wants it."""
@@ -269,8 +258,11 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
             counted = open_question & data.used
             weight = None if data.sample_weight is None else data.sample_weight[counted]
             cut = expected_count_cut(quality[counted], weight)
-            rate = np.average(1 - quality[counted], weights=weight) if counted.any() else 0.0
-            return Answer(open_question & (quality < cut), cut, noise_rate=float(rate))
+            rate = float(np.average(1 - quality[counted], weights=weight)) if counted.any() else 0.0
+            # As exactly as so many rows drawn at random would tell.
+            margin = 1.645 * np.sqrt((rate * (1 - rate) + 0.01) / data.mass(data.checked))
+            interval = max(rate - margin, 0.0), min(rate + margin, 1.0)
+            return Answer(open_question & (quality < cut), cut, None, rate, interval)
         return Answer(judgement.errors & open_question, judgement.cut)
 
     def _warn_of_rates(self, data, errors) -> None:
@@ -346,6 +338,42 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         self.fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups)
         X, y = indexable(X, y)
         return safe_indexing(X, self.sample_indices_), safe_indexing(y, self.sample_indices_)
+
+    def suggest_verification(self, n_rows=30, *, random_state=None) -> np.ndarray:
+        """Suggest rows to verify, such that the share of wrong labels is known best afterwards.
+
+        Rows are drawn at random, each with a probability that is proportional to the standard
+        deviation of its label being right, by `label_quality_`, and a tenth of that of the most
+        doubtful rows at least (Neyman allocation). The most suspicious rows alone tell little
+        about all others.
+
+        Parameters
+        ----------
+        n_rows : int, default=30
+            Number of rows; fewer are returned if there are not so many.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draw. None draws fresh entropy.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_suggested,)
+            Positions of labelled rows that have a quality and are not verified, in rising order.
+
+        Raises
+        ------
+        ValueError
+            If `n_rows` is no positive integer.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_rows, Integral) or isinstance(n_rows, bool) or n_rows < 1:
+            raise ValueError(f"n_rows must be a positive integer, got {n_rows!r}.")
+        rows = np.flatnonzero(self._unverified)
+        if len(rows) <= n_rows:
+            return rows
+        quality = self.label_quality_[rows]
+        weight = np.maximum(np.sqrt(quality * (1 - quality)), 0.05)
+        rng = private_random_state(random_state)
+        return np.sort(rng.choice(rows, n_rows, replace=False, p=weight / weight.sum()))
 
     def detect(self, X, y) -> np.ndarray:
         """Flag labelled rows that were not in ``fit``.

@@ -79,12 +79,15 @@ class Answer:
         Another quality than the one that was asked about, if the threshold knows better.
     noise_rate : float or None
         Share of wrong labels among `rows`, if the threshold estimates it.
+    noise_rate_interval : tuple of float or None
+        Ends of an interval of that share, if the threshold estimates it.
     """
 
     errors: np.ndarray
     cut: float | None = None
     quality: np.ndarray | None = None
     noise_rate: float | None = None
+    noise_rate_interval: tuple[float, float] | None = None
 
 
 class LabelQualityThreshold(ABC):

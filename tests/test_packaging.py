@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CORE = {"numpy", "scipy", "scikit-learn", "joblib", "narwhals"}
+CORE = {"numpy", "scipy", "scikit-learn", "joblib", "narwhals", "threadpoolctl"}
 EXTRAS = {
     "neural": {"torch", "skorch"},
     "accelerate": {"accelerate"},

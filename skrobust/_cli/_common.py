@@ -55,4 +55,15 @@ def show_progress(steps, total, description):
         from tqdm import tqdm
     except ImportError:
         return steps
-    return tqdm(steps, total=total, desc=description, leave=False, disable=None, file=sys.stderr)
+    # Of a single step there is nothing to count.
+    settings = {"bar_format": "{desc} ..."} if total == 1 else {}
+    return tqdm(
+        steps,
+        total=total,
+        desc=description,
+        leave=False,
+        disable=None,
+        file=sys.stderr,
+        dynamic_ncols=True,
+        **settings,
+    )

@@ -1,19 +1,21 @@
 """From probabilities to a judgement, by way of the noise channel and decoys."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
+from skrobust._noise_level import NoiseLevel
 from skrobust.detection._decoys import DecoyCurve, decoy_curve
-from skrobust.noise._channel import NoiseChannel, fit_channel
+from skrobust.noise._channel import NoiseChannel, best_exponent
 from skrobust.noise._confident_joint import given_proba
+from skrobust.noise._fit_channel import fit_channel
 from skrobust.noise._known_pairs import known_pairs
+from skrobust.noise._level import estimate_level
 
-# How labels are ranked: by the surest half of the rows, and half way to symmetric noise. Which
-# labels are confused is seen best where the models are sure; elsewhere, what looks like noise in
-# one direction is often a class that is hard to tell from another. How many labels are wrong,
-# and so where to cut, the rows that are less sure tell better, as they hold more of the errors.
-_RANKING = {"confident_share": 0.5, "prior_share": 1.0}
+# Labels are ranked half way to symmetric noise: what looks like noise in one direction is often a
+# class that is hard to tell from another.
+_RANKING = {"prior_share": 1.0}
 # No class is ruled out by one opinion.
 _SMALLEST = 1e-4
 
@@ -24,14 +26,17 @@ class ChannelJudge:
 
     Attributes
     ----------
+    level : NoiseLevel
+        How many labels are wrong.
     channel : NoiseChannel
-        How labels go wrong, by nearly all rows: what decides how many are flagged.
+        How labels go wrong: what decides how many are flagged.
     ranking : NoiseChannel
-        The same by the surest rows, and more careful: what the quality is computed with.
+        The same, nearer to symmetric noise: what the quality is computed with.
     cut : float
         Rows whose quality is at most this may be flagged.
     """
 
+    level: NoiseLevel
     channel: NoiseChannel
     ranking: NoiseChannel
     cut: float
@@ -60,6 +65,27 @@ class ChannelJudge:
         by_ranking = _pool(self.ranking.undo(pred_proba, n_jobs=n_jobs), again)
         return true_proba, self.ranking.right_proba(by_ranking)
 
+    def careful_proba(self, pred_proba, again, codes, *, n_jobs=None) -> np.ndarray:
+        """Compute the probabilities of true classes if there is as little noise as is plausible.
+
+        Parameters
+        ----------
+        pred_proba, again
+            As of :meth:`look`.
+        codes : ndarray of shape (n_samples,)
+            Given labels; -1 where missing.
+        n_jobs : int, default=None
+            Number of threads.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            Rows sum to 1.
+        """
+        channel = self.channel.scaled(min(self.level.low / max(self.level.rate, 1e-12), 1.0))
+        true_proba = _pool(channel.undo(pred_proba, n_jobs=n_jobs), again)
+        return channel.class_proba(true_proba, codes)
+
     def flag(self, true_proba, codes, quality) -> np.ndarray:
         """Flag rows below the cut, unless the label is the most probable class all the same."""
         own = given_proba(np.maximum(codes, 0), true_proba)
@@ -67,7 +93,7 @@ class ChannelJudge:
 
 
 def fit_judge(
-    data, given, pred_proba, *, n_jobs=None
+    data, given, pred_proba, again=(), *, n_jobs=None
 ) -> tuple[ChannelJudge, np.ndarray, np.ndarray]:
     """Learn channel and cut from the rows that count and that nobody verified.
 
@@ -79,6 +105,8 @@ def fit_judge(
         Given labels; -1 for rows that cannot be judged.
     pred_proba : ndarray of shape (n_samples, n_classes)
         Out-of-sample probabilities, none NaN.
+    again : sequence of ndarray of shape (n_samples, n_classes), default=()
+        Those of later rounds; see :meth:`ChannelJudge.look`.
     n_jobs : int, default=None
         Number of threads.
 
@@ -92,18 +120,15 @@ def fit_judge(
         Probability of each label to be right, were it the given one.
     """
     unverified = np.where(data.used & (data.verified < 0), given, -1)
-    known = known_pairs(data)
-    channel = fit_channel(unverified, pred_proba, data.sample_weight, known=known)
-    ranking = fit_channel(
-        unverified,
-        pred_proba,
-        data.sample_weight,
-        known=known,
-        exponent=channel.exponent,
-        **_RANKING,
+    known, weight = known_pairs(data), data.sample_weight
+    pooled = _pool(pred_proba, again)
+    level = estimate_level(unverified, pooled, weight, given_proba=pred_proba)
+    exponent = best_exponent(unverified, pred_proba, weight)
+    fit = functools.partial(
+        fit_channel, unverified, pooled, weight, level=level, known=known, exponent=exponent
     )
-    judge = ChannelJudge(channel, ranking, -np.inf)
-    true_proba, right = judge.look(pred_proba, n_jobs=n_jobs)
+    judge = ChannelJudge(level, fit(), fit(**_RANKING), -np.inf)
+    true_proba, right = judge.look(pred_proba, again, n_jobs=n_jobs)
     return place_cut(judge, data, given, true_proba, right), true_proba, right
 
 

@@ -16,10 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skrobust.detection._ensemble_members import (
     MANY_ROWS,
-    ScaledLogisticRegression,
-    column_scale,
     n_wide_columns,
 )
+from skrobust.detection._softmax_models import ScaledLogisticRegression, column_scale
 from skrobust.utils._rows import as_numbers, is_numeric
 from skrobust.utils._sklearn import routing_enabled, safe_indexing
 

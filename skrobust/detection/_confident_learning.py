@@ -6,6 +6,7 @@ import numpy as np
 
 from skrobust._base import Judgement
 from skrobust.detection._class_limits import ClassLimits
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._quality import QUALITY_METHODS, score_rows
 from skrobust.detection._rules import RULES, fit_rule
@@ -196,7 +197,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
 
         predictions = most_probable(proba, self._order)
         alternatives = most_probable(proba, self._order, without=given)
-        return Judgement(
+        judgement = Judgement(
             quality_of(data.codes),
             errors,
             np.where(judged, predictions, data.best_codes),
@@ -206,6 +207,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
             quality_of,
             pred_proba=proba,
         )
+        return add_corrections(judgement, data, given, proba, self._order)
 
     def gather_proba(self, data) -> np.ndarray:
         """Gather out-of-sample probabilities only, for a detector that looks at several."""

@@ -7,19 +7,16 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.base import clone
 
+from skrobust._noise_level import NoiseLevel
 from skrobust._threshold import Answer, LabelQualityThreshold
 from skrobust.detection._channel_judge import known_pairs
-from skrobust.detection._decoys import decoy_curve, decoy_shares
+from skrobust.detection._decoys import decoy_curve
 from skrobust.detection._target_decoys import exchanged_curve, typical_targets
-from skrobust.noise._channel import confident_counts, fit_channel
+from skrobust.noise._fit_channel import fit_channel
+from skrobust.noise._level import estimate_level
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval
 
-# Two estimates of the share of errors, one of which is too high where right labels are hard to
-# foretell and the other too low where models are unsure, and how much the first one counts.
-# Measured on tables with planted errors (``benchmarks/detection_synthetic.py``).
-_TRUST_IN_CONFIDENT = 0.65
-_SHARES = (0.5, 0.9)
 # Typical error of the logarithm of the estimated share, on the same tables, whatever the number of
 # rows: labels that are hard to foretell look like wrong ones.
 _LOG_ERROR = 0.3
@@ -159,7 +156,10 @@ class DecoyThreshold(LabelQualityThreshold):
         self._settle(curve, place, rates, n_decoys)
         quality = np.where(np.isnan(question.quality), np.inf, question.quality)
         return Answer(
-            question.rows & (quality < self.threshold_), self.threshold_, noise_rate=rates[0]
+            question.rows & (quality < self.threshold_),
+            self.threshold_,
+            noise_rate=rates[0],
+            noise_rate_interval=self.noise_rate_interval_,
         )
 
     def _imagine(self, question):
@@ -175,14 +175,10 @@ class DecoyThreshold(LabelQualityThreshold):
             weight,
         )
         total = float(len(table) if weight is None else weight.sum())
-        right = _join([part.right for part in imagined])
-        low = _mixing_share(curve, decoy_shares(curve.cuts, table, right))
-        high, n_confident = _pooled_confident_rate(imagined, _SHARES[0])
-        middle = _TRUST_IN_CONFIDENT * high + (1 - _TRUST_IN_CONFIDENT) * low
-        highest, _ = _pooled_confident_rate(imagined, _SHARES[1])
-        error = np.sqrt(max(middle, 1 / total) / max(n_confident, 1.0))
-        candidates = (low, middle, high, highest)
-        return curve, (middle, *self._bounds(candidates, middle, error)), total
+        # Each part counts by its weight, and with it the share of errors in it.
+        masses = [len(p.codes) if p.weight is None else p.weight.sum() for p in imagined]
+        levels = [(p.level.rate, p.level.low, p.level.high) for p in imagined]
+        return curve, tuple(np.average(levels, axis=0, weights=masses).tolist()), total
 
     def _exchange(self, question, counted):
         """Compare with rows that are given the targets of others, where targets are numbers."""
@@ -305,19 +301,19 @@ class _Imagined:
     ----------
     codes, quality : ndarray of shape (n_rows,)
         Given labels and their qualities.
-    proba, table, wrong, right : ndarray of shape (n_rows, n_classes)
-        Probabilities, the quality of each label, and the mass of each as a wrong and as a right
-        one.
+    table, wrong : ndarray of shape (n_rows, n_classes)
+        The quality of each label, and the weight of each as a wrong one.
+    level : NoiseLevel
+        Share of wrong labels.
     weight : ndarray of shape (n_rows,) or None
         Weights.
     """
 
     codes: np.ndarray
     quality: np.ndarray
-    proba: np.ndarray
     table: np.ndarray
     wrong: np.ndarray
-    right: np.ndarray
+    level: NoiseLevel
     weight: np.ndarray | None
 
 
@@ -343,56 +339,17 @@ def _imagine_errors(question) -> _Imagined | None:
     else:
         proba = proba[rows]
     known = known_pairs(data)
-    channel = fit_channel(codes, proba, weight, confident_share=_SHARES[0], known=known)
-    true_proba = channel.undo(proba)
-    wrong = channel.error_proba(true_proba)
-    right = true_proba * channel.transition.diagonal()
+    level = question.judgement.level
+    if level is None:
+        level = estimate_level(codes, proba, weight)
+    channel = fit_channel(codes, proba, weight, level=level, known=known)
+    wrong = channel.error_proba(channel.undo(proba))
     if weight is not None:
-        wrong, right = wrong * weight[:, None], right * weight[:, None]
+        wrong = wrong * weight[:, None]
     quality = table[np.arange(len(rows)), codes]
-    return _Imagined(codes, quality, proba, table, wrong, right, weight)
+    return _Imagined(codes, quality, table, wrong, level, weight)
 
 
 def _join(arrays) -> np.ndarray | None:
     """Put what the parts of a question say one after the other."""
     return arrays[0] if len(arrays) == 1 else None if arrays[0] is None else np.concatenate(arrays)
-
-
-def _pooled_confident_rate(imagined, share) -> tuple[float, float]:
-    """Share of labels that the surest predictions contradict, and how many were counted."""
-    found = [_confident_rate(part.codes, part.proba, part.weight, share) for part in imagined]
-    # Each part is represented by its surest rows, however many these are.
-    masses = [len(p.codes) if p.weight is None else p.weight.sum() for p in imagined]
-    rates, counts = zip(*found, strict=True)
-    return float(np.average(rates, weights=masses)), float(sum(counts))
-
-
-def _confident_rate(codes, proba, weight, share) -> tuple[float, float]:
-    counts = confident_counts(codes, proba, weight, confident_share=share)
-    total = counts.sum()
-    return float(1 - np.trace(counts) / total) if total else 0.0, float(total)
-
-
-def _mixing_share(curve, right_recall) -> float:
-    """Fit the curve of all rows by those of errors and right labels that the models imagine.
-
-    Parameters
-    ----------
-    curve : DecoyCurve
-        Shares of rows and of errors below each cut.
-    right_recall : ndarray of shape (n_cuts,)
-        Share of right labels below it.
-
-    Returns
-    -------
-    share : float
-        Of errors, by least squares, in [0, 1].
-    """
-    places = np.searchsorted(curve.recall, np.linspace(0.02, 0.98, 49)).clip(
-        0, len(curve.recall) - 1
-    )
-    contrast = (curve.recall - right_recall)[places]
-    norm_ = float(contrast @ contrast)
-    if norm_ == 0:
-        return 0.0
-    return float(np.clip((curve.flagged - right_recall)[places] @ contrast / norm_, 0.0, 1.0))

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from skrobust._base import Judgement
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._density_models import DENSITIES, ClassDensities
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._rules import fit_rule
@@ -296,7 +297,7 @@ class DensityDetector(ProbaDetector):
         def quality_of(codes):
             return np.where(judged, given_proba(np.maximum(codes, 0), proba), np.nan)
 
-        return Judgement(
+        judgement = Judgement(
             quality_of(data.codes),
             errors,
             np.where(judged, most_probable(proba, order), data.best_codes),
@@ -306,6 +307,7 @@ class DensityDetector(ProbaDetector):
             # Trimming looks at labels, but hardly at that of a single row.
             quality_of,
         )
+        return add_corrections(judgement, data, given, proba, order)
 
     def _judge_new(self, X, codes):
         proba = self._predict_mean(X)

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from skrobust._base import Judgement
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._mixture_1d import fit_mixture, weighted_quantile
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._rules import fit_rule
@@ -202,7 +203,7 @@ class EnergyDetector(ProbaDetector):
         errors = self._grade(given, proba, energy)[1]
         predictions = most_probable(proba, self._order)
         alternatives = most_probable(proba, self._order, without=given)
-        return Judgement(
+        judgement = Judgement(
             quality_of(data.codes),
             errors,
             np.where(judged, predictions, data.best_codes),
@@ -211,6 +212,7 @@ class EnergyDetector(ProbaDetector):
             quality_of=quality_of,
             features=np.where(judged, self._ordinary(energy), 0.5)[:, None],
         )
+        return add_corrections(judgement, data, given, proba, self._order)
 
     def _gather_energies(self, data):
         """Fit fold by fold; return energies, log-probabilities, and which rows were judged."""

@@ -6,20 +6,22 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skrobust._base import Judgement, LabelErrorDetector
-from skrobust.detection._channel_judge import fit_judge, place_cut
+from skrobust.detection._channel_judge import fit_judge
 from skrobust.detection._companions import COMPANIONS, has_preprocessing, pipeline_companions
 from skrobust.detection._confident_learning import ConfidentLearning
 from skrobust.detection._ensemble_members import NEIGHBORS, default_members, same_container
 from skrobust.detection._neighbor_vote import NeighborVote
 from skrobust.detection._proba_detector import most_probable
 from skrobust.detection._rules import RULES, fit_rule
-from skrobust.evidence._folds import row_units
+from skrobust.evidence._folds import FoldsByContent, row_units
 from skrobust.evidence._opinion_pool import pool_weights
 from skrobust.evidence._out_of_fold import check_predicts_proba
+from skrobust.evidence._progress import step
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._random import draw_seed, private_random_state
@@ -29,6 +31,8 @@ from skrobust.utils._weights import weight_fit_params
 
 _OWN_RULE = "decoys"
 _LEAST_WEIGHT = 1e-9
+# Models with less weight than this in the first round are not fitted again.
+_WORTH_ANOTHER_FIT = 0.01
 # What is known of one round, and needed to judge new rows.
 _OF_A_ROUND = ("estimators_", "weights_")
 
@@ -66,8 +70,10 @@ class EnsembleDetector(LabelErrorDetector):
         "companions" stands for several unlike models, each in the place of the last step of the
         first pipeline in the list: neighbours, a linear model, and forests where what reaches
         them is dense. None
-        needs a table of numbers and takes extremely randomised trees and random forests of
-        several degrees of smoothness, neighbours, and logistic regression; with more than
+        needs numeric features and takes extremely randomised trees and random forests of
+        several degrees of smoothness, neighbours, and logistic regression; with at least 64 dense
+        columns, as of images and embeddings, also quadratic logistic regression, kernel logistic
+        regression and quadratic discriminant analysis on principal components; with more than
         100 000 rows or missing values the forests only.
     weights : {"likelihood", "uniform"} or array-like of shape (n_estimators,), \
             default="likelihood"
@@ -83,9 +89,11 @@ class EnsembleDetector(LabelErrorDetector):
     n_rounds : int, default=2
         How many times evidence is gathered. In the second round and later the models do not
         learn from the labels that were flagged before, of each class at most half, and what they
-        say is pooled with what the noise leaves of the first round. 1 takes half the time.
+        say is pooled with what the noise leaves of the first round. Models with a weight below
+        0.01 in the first round are left out. 1 takes about half the time.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds of models that are not judged out of bag.
+        Folds of models that are not judged out of bag. For a number, folds are stratified and
+        depend on the content of rows, not on their order, and each round has others.
     threshold : float or threshold object, default=None
         Flag the rows whose quality is below this, instead of by `rule`.
     flag_fraction : float or dict, default=None
@@ -111,10 +119,14 @@ class EnsembleDetector(LabelErrorDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable true label; another than the given one in every flagged row.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The labels after correction: of flagged rows, the most probable true label when the given
-        one is part of what is known, which may still be the given one, though doubtful; the
-        given label of rows that are not flagged; the prediction for rows without a label.
-    correction_proba_ : ndarray of shape (n_samples,)
+        The labels after correction. A flagged label is replaced only if another one is more
+        probable even if there is as little noise as the data leave plausible, the lower end of
+        `noise_rate_interval_`. The given label of all other rows, and the prediction for rows
+        without a label.
+    posterior_labels_ : ndarray of shape (n_samples,)
+        The most probable true label under the estimated noise, the given label being part of what
+        is known. Bolder than `corrected_labels_`: for training, not for a file.
+    posterior_proba_ : ndarray of shape (n_samples,)
         Estimated probability of these labels.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
@@ -122,6 +134,14 @@ class EnsembleDetector(LabelErrorDetector):
         Rows that are kept.
     noise_rate_ : float
         Estimated share of wrong labels.
+    noise_rate_interval_ : tuple of float
+        Interval of that share: from what the disagreement among certain rows leaves plausible to
+        what it is if every disagreement with the prediction is an error. Noise of a pattern that
+        models learn, such as labels made by a rule, is not in it.
+    reliability_ : {"good", "limited", "cannot tell"}
+        Whether wrong labels can be told apart from overlap of the classes.
+    reliability_reason_ : str
+        What that rests on, in words and numbers.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated probability of each given label (columns) for each true class (rows).
     weights_ : ndarray of shape (n_estimators,)
@@ -316,11 +336,13 @@ class EnsembleDetector(LabelErrorDetector):
 
     def _listed_cv(self):
         """Hold folds in a list: every model needs them, and an iterator gives them once."""
+        if self.cv is None or isinstance(self.cv, Integral):
+            return FoldsByContent(5 if self.cv is None else self.cv)
         listed = isinstance(self.cv, Iterable) and not hasattr(self.cv, "split")
         return list(self.cv) if listed else self.cv
 
-    def _gather(self, data, cv) -> tuple[np.ndarray, np.ndarray]:
-        """Gather the mixture, and which rows it can judge."""
+    def _gather(self, data, cv, chosen=None, number=1) -> tuple[np.ndarray, np.ndarray]:
+        """Gather the mixture of a round, of some models or all, and which rows it can judge."""
         self._check_members(data)
         self._mostly_zero = None
         if self.estimators is None:
@@ -333,8 +355,14 @@ class EnsembleDetector(LabelErrorDetector):
             data = dataclasses.replace(data, X=X)
         judges = self._judges(data, cv)
         fixed = self._fixed_weights(len(judges))
-        # Single precision: what models say is not known that well, and several matrices are held.
-        opinions = [judge.gather_proba(data).astype(np.float32) for judge in judges]
+        if chosen is not None:
+            judges = [judges[j] for j in chosen]
+            fixed = None if fixed is None else fixed[chosen] / fixed[chosen].sum()
+        opinions = []
+        for place, judge in enumerate(judges, 1):
+            with step(f"{_model_name(judge)}, round {number}", place, len(judges)):
+                # Single precision: predictions are no more precise, and several are held.
+                opinions.append(judge.gather_proba(data).astype(np.float32))
         if self.store_estimators:
             self.estimators_ = judges
         return self._mix(data, opinions, fixed)
@@ -345,17 +373,18 @@ class EnsembleDetector(LabelErrorDetector):
         given = np.where(judged, data.codes, -1)
         judge, true_proba, right = fit_judge(data, given, proba, n_jobs=self.n_jobs)
         self._later_rounds, again = [], []
-        for _ in range(1, self.n_rounds):
+        for number in range(1, self.n_rounds):
             hidden = _hidden(data, given, judge, true_proba, right)
             if not hidden.any():  # the models would say the same again
                 break
-            said, models = self._gather_without(hidden, data, cv)
+            if isinstance(cv, FoldsByContent):
+                cv = FoldsByContent(cv, number)  # errors that stem from the folds average out
+            said, models = self._gather_without(hidden, data, cv, number + 1)
             if np.array_equal(said[judged], proba[judged]):  # frozen models learn from nobody
                 break
             again.append(said)
             self._later_rounds.append(models)
-            true_proba, right = judge.look(proba, again, n_jobs=self.n_jobs)
-            judge = place_cut(judge, data, given, true_proba, right)
+            judge, true_proba, right = fit_judge(data, given, proba, again, n_jobs=self.n_jobs)
         self._judge_ = judge
         table = right if self.quality_method == "right_proba" else proba
 
@@ -373,6 +402,7 @@ class EnsembleDetector(LabelErrorDetector):
         else:
             errors = self._apply_rule(data, given, proba, thresholds, order)
         posterior = judge.channel.class_proba(true_proba, given)
+        careful = judge.careful_proba(proba, again, given, n_jobs=self.n_jobs)
         alternatives = most_probable(true_proba, order, without=given)
         alternatives = np.where(judged, alternatives, data.best_codes)
         others = 1 - np.where(given >= 0, given_proba(np.maximum(given, 0), true_proba), 0.0)
@@ -382,21 +412,25 @@ class EnsembleDetector(LabelErrorDetector):
             errors,
             np.where(judged, most_probable(true_proba, order), data.best_codes),
             alternatives,
-            joint=_joint(data, given, judge.channel, true_proba),
+            joint=_joint(data, given, judge, true_proba),
             quality_of=quality_of,
             pred_proba=proba,
-            corrections=np.where(judged, most_probable(posterior, order), data.best_codes),
-            correction_proba=np.where(judged, posterior.max(axis=1), 1.0),
+            posterior_labels=np.where(judged, most_probable(posterior, order), data.best_codes),
+            posterior_proba=np.where(judged, posterior.max(axis=1), 1.0),
+            corrections=np.where(judged, most_probable(careful, order), data.best_codes),
+            level=judge.level,
             alternative_proba=np.clip(alternative / np.maximum(others, 1e-12), 0, 1),
         )
 
-    def _gather_without(self, hidden, data, cv) -> tuple[np.ndarray, dict]:
+    def _gather_without(self, hidden, data, cv, number) -> tuple[np.ndarray, dict]:
         """Gather from models that do not learn from some labels; NaN where there is nothing.
 
         Returns the mixture, and the models that it is made of.
         """
         first = {key: value for key, value in vars(self).items() if key in _OF_A_ROUND}
-        proba, judged = self._gather(dataclasses.replace(data, hidden=hidden), cv)
+        chosen = np.flatnonzero(self.weights_ >= min(_WORTH_ANOTHER_FIT, self.weights_.max()))
+        data = dataclasses.replace(data, hidden=hidden)
+        proba, judged = self._gather(data, cv, chosen, number)
         later = {key: vars(self).get(key) for key in _OF_A_ROUND}
         vars(self).update(first)
         proba[~judged] = np.nan
@@ -466,6 +500,13 @@ class EnsembleDetector(LabelErrorDetector):
         )
 
 
+def _model_name(judge) -> str:
+    """Name the model of a detector for a display of progress."""
+    model = getattr(judge, "estimator", judge)
+    model = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    return type(model).__name__
+
+
 def _hidden(data, given, judge, true_proba, right) -> np.ndarray:
     """Flagged labels, but of each class at most the worst half, so that it can be learned."""
     quality = given_proba(np.maximum(given, 0), right)
@@ -486,14 +527,23 @@ def _hidden(data, given, judge, true_proba, right) -> np.ndarray:
     return hidden
 
 
-def _joint(data, given, channel, true_proba) -> np.ndarray:
-    """Expected mass of rows by given label (rows) and true class (columns)."""
+def _joint(data, given, judge, true_proba) -> np.ndarray:
+    """Expected weight of rows by given label (rows) and true class (columns)."""
     rows = np.flatnonzero(data.used & (data.verified < 0) & (given >= 0))
-    expected = channel.class_proba(true_proba[rows], given[rows])
+    expected = judge.channel.class_proba(true_proba[rows], given[rows])
     if data.sample_weight is not None:
         expected *= data.sample_weight[rows, None]
     n_classes = len(data.classes)
     joint = np.zeros((n_classes, n_classes))
     for k in range(n_classes):
         joint[k] = expected[given[rows] == k].sum(axis=0)
+    # Of what is expected of single rows, more or less is wrong than of all of them.
+    total, right = joint.sum(axis=1), joint.diagonal().copy()
+    wrong = total.sum() - right.sum()
+    if wrong > 0:
+        np.fill_diagonal(joint, 0)
+        joint *= np.minimum(
+            judge.level.rate * total.sum() / wrong, total / np.maximum(joint.sum(axis=1), 1e-300)
+        )[:, None]
+        np.fill_diagonal(joint, total - joint.sum(axis=1))
     return joint

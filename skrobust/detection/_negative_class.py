@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skrobust._base import Judgement
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._neighbor_detector import (
     DETECTOR_METRICS,
     DETECTOR_SCALES,
@@ -257,7 +258,7 @@ class NegativeClassDetector(ProbaDetector):
         joint = fit_rule("predicted_neq_given", counted, witness, weight=data.sample_weight)[0]
         joint = joint.joint if self.check_positives else _only_row(joint.joint, negative)
         order = np.argsort(-class_mass_of(counted, len(data.classes), data.sample_weight))
-        return Judgement(
+        judgement = Judgement(
             quality,
             errors,
             np.where(judged, most_probable(witness, order), data.best_codes),
@@ -266,6 +267,7 @@ class NegativeClassDetector(ProbaDetector):
             0.5 if extrinsic else None,
             quality_of,
         )
+        return add_corrections(judgement, data, given, witness, order)
 
     def _find_negative(self, data) -> int:
         """Work out the code of the negative class."""

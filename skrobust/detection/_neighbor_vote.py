@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 
 from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._knn_shapley import MAX_NEIGHBORS, ShapleyValues
 from skrobust.detection._neighbor_detector import (
     DETECTOR_METRICS,
@@ -242,7 +243,7 @@ class NeighborVote(LabelErrorDetector):
             cut = 0.5
             errors = judged & (quality < cut)
         order = self._order
-        return Judgement(
+        judgement = Judgement(
             quality,
             errors,
             np.where(judged, most_probable(shares, order), data.best_codes),
@@ -251,6 +252,7 @@ class NeighborVote(LabelErrorDetector):
             cut,
             quality_of,
         )
+        return add_corrections(judgement, data, given, shares, order)
 
     def gather_proba(self, data) -> np.ndarray:
         """Gather shares of votes only, for a detector that looks at several opinions."""

@@ -158,7 +158,8 @@ class TrustedThreshold(LabelQualityThreshold):
             "verified_labels",
         )
         errors = question.rows & (np.where(np.isnan(right), np.inf, right) < self.threshold_)
-        return Answer(errors, self.threshold_, right, self.noise_rate_)
+        interval = getattr(self, "noise_rate_interval_", None)
+        return Answer(errors, self.threshold_, right, self.noise_rate_, interval)
 
     def recalibrate(self, quality, codes=None) -> np.ndarray:
         """Turn qualities into probabilities of being right.

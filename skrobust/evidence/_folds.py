@@ -20,6 +20,29 @@ from skrobust.utils._sklearn import safe_indexing
 _MANY_UNITS = 100
 
 
+class FoldsByContent(int):
+    """A number of folds that are dealt by the content of rows, not by their place.
+
+    Sorted tables need no shuffling, and permuting rows permutes the folds.
+
+    Parameters
+    ----------
+    n_splits : int
+        Number of folds.
+    deal : int, default=0
+        Other numbers give other folds.
+    """
+
+    def __new__(cls, n_splits, deal=0):
+        folds = super().__new__(cls, n_splits)
+        folds.deal = deal
+        return folds
+
+    def place(self, n_units: int) -> np.ndarray:
+        """Shuffle the places of units that are numbered by their content."""
+        return np.random.RandomState(self.deal).permutation(n_units)
+
+
 def row_units(X, labels, groups=None, sample_weight=None) -> np.ndarray:
     """Number the units that must not be split between training and test rows.
 
@@ -146,7 +169,8 @@ def make_folds(
             raise ValueError(f"cv={cv!r} must be at least 2 folds.")
         n_splits = 5 if cv is None else int(cv)
         weight = None if sample_weight is None else sample_weight[rows]
-        splits = _split_units(n_splits, X_used, codes[rows], groups_used, weight)
+        by_content = cv if isinstance(cv, FoldsByContent) else None
+        splits = _split_units(n_splits, X_used, codes[rows], groups_used, weight, by_content)
     else:
         splitter = check_cv(cv, y[rows], classifier=True)
         splits = list(splitter.split(X_used, y[rows], groups_used))
@@ -171,7 +195,7 @@ def _refuse_empty(folds, cv):
     return folds
 
 
-def _split_units(n_splits, X, codes, groups, weight):
+def _split_units(n_splits, X, codes, groups, weight, by_content):
     """Split rows into stratified folds that keep units whole."""
     hashes = row_hashes(X)
     common = common_rows(hashes, codes, weight)
@@ -184,13 +208,16 @@ def _split_units(n_splits, X, codes, groups, weight):
     fold = np.full(len(codes), -1, dtype=np.intp)
     whole = np.flatnonzero(testable & ~common if groups is None else testable)
     if len(whole):
-        fold[whole] = _place_units(units[whole], codes[whole], n_splits, groups is None)
+        alike = groups is None
+        fold[whole] = _place_units(units[whole], codes[whole], n_splits, alike, by_content)
     heavy = np.zeros(len(codes), dtype=bool)
     if groups is None and common.any():
         rows = np.flatnonzero(testable & common)
         salt = label_salts(hashes, codes, weight)[codes[rows]]
         # Label by label and value by value, so that each fold gets its part of every one.
-        fold[rows[np.lexsort((hashes[rows], salt))]] = np.arange(len(rows)) % n_splits
+        order = np.lexsort((hashes[rows], salt))
+        first = 0 if by_content is None else by_content.deal
+        fold[rows[order]] = (first + np.arange(len(rows))) % n_splits
         heavy = common & testable & (row_counts(hashes, codes, weight) >= n_splits)
     for k in range(n_splits):
         test = np.flatnonzero((fold == k) | heavy)
@@ -198,14 +225,16 @@ def _split_units(n_splits, X, codes, groups, weight):
             yield np.flatnonzero((testable & (fold != k)) | lone | heavy), test
 
 
-def _place_units(units, codes, n_splits, alike) -> np.ndarray:
+def _place_units(units, codes, n_splits, alike, by_content) -> np.ndarray:
     """Return the fold of each row, equal for rows of one unit."""
     _, first, inverse = np.unique(units, return_index=True, return_inverse=True)
     largest = np.bincount(inverse).max()
     if alike or largest * n_splits * _MANY_UNITS <= len(units):
         # Where every unit is a small part of a fold, stratify by the first row of each and let
         # the others follow: balancing units of different sizes takes long and gains little.
-        return _deal(codes[first], first, n_splits)[inverse]
+        # Units are numbered in the order of their hashes.
+        position = first if by_content is None else by_content.place(len(first))
+        return _deal(codes[first], position, n_splits)[inverse]
     fold = np.empty(len(units), dtype=np.intp)
     splitter = StratifiedGroupKFold(n_splits)
     for k, (_, test) in enumerate(splitter.split(units, codes, inverse)):

@@ -6,13 +6,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils import get_tags
-from sklearn.utils.parallel import delayed
 
 from skrobust.evidence._out_of_bag import gather_out_of_bag
 from skrobust.evidence._out_of_fold import gather_out_of_fold, predict_columns
 from skrobust.evidence._progress import track
 from skrobust.evidence._values import make_value_folds
-from skrobust.utils._parallel import stream
+from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._sklearn import num_samples, safe_indexing
 from skrobust.utils._weights import index_fit_params, weight_fit_params
 

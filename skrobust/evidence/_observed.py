@@ -14,12 +14,11 @@ from collections.abc import Callable
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.parallel import delayed
 
 from skrobust.evidence._copies import row_ids
 from skrobust.evidence._folds import lone_class_rows
 from skrobust.evidence._progress import track
-from skrobust.utils._parallel import stream
+from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._rows import row_hashes
 from skrobust.utils._sklearn import num_samples, routing_enabled, safe_indexing
 from skrobust.utils._weights import index_fit_params, weight_fit_params

@@ -3,7 +3,6 @@
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import indexable
-from sklearn.utils.parallel import delayed
 
 from skrobust.evidence._copies import average_common
 from skrobust.evidence._evidence import Evidence
@@ -11,7 +10,7 @@ from skrobust.evidence._folds import make_folds
 from skrobust.evidence._progress import track
 from skrobust.utils._data import check_groups, check_two_classes
 from skrobust.utils._labels import encode_labels, encode_labels_like
-from skrobust.utils._parallel import stream
+from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import row_hashes
 from skrobust.utils._sklearn import check_sample_weight, num_samples, safe_indexing

@@ -8,12 +8,11 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.utils import assert_all_finite, check_random_state
-from sklearn.utils.parallel import delayed
 
 from skrobust.evidence._copies import divide_rows
 from skrobust.evidence._folds import make_folds, row_units
 from skrobust.evidence._progress import track
-from skrobust.utils._parallel import stream
+from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import draw_seed
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes

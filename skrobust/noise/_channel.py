@@ -2,7 +2,7 @@
 
 A classifier that is trained on noisy labels and asked about rows that it has not seen predicts
 the *given* label: its probabilities are those of the true class, seen through the channel. Here
-the channel is estimated from the rows that the classifier is sure about, and undone.
+the channel is undone.
 """
 
 import dataclasses
@@ -14,16 +14,10 @@ from skrobust.noise._confident_joint import class_mass
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._masses import top_mass_cut
 
-CONFIDENT_SHARE = 0.9
+CONFIDENT_SHARE = 0.5
 """Of the rows predicted to be of a class, the share, the surest first, that is counted."""
 # A class is known by so many rows at least, if it has them.
 _LEAST_MASS = 30
-# Rows of symmetric noise that are added to the counts of each class, so that a few rows of a
-# rare class do not say that it is never, or always, mistaken.
-_PRIOR_MASS = 50
-# No channel is without noise: with none at all every label would be right by definition.
-_LEAST_RATE = 1e-3
-_HIGHEST_RATE = 0.6
 _SMALLEST_PROBABILITY = 1e-4
 # Where classes are many, all of them together must not be given more than so much.
 _SMALLEST_SUM = 1e-2
@@ -117,6 +111,13 @@ class NoiseChannel:
         np.fill_diagonal(noise, 0)
         return true_proba @ noise
 
+    def scaled(self, factor: float) -> "NoiseChannel":
+        """Multiply the probability of each wrong label by a factor in [0, 1]."""
+        transition = factor * self.transition
+        np.fill_diagonal(transition, 0)
+        np.fill_diagonal(transition, 1 - transition.sum(axis=1))
+        return dataclasses.replace(self, transition=transition)
+
     def class_proba(self, true_proba: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Compute the probabilities of true classes, knowing the given label as well.
 
@@ -151,63 +152,6 @@ def _floor(pred_proba) -> float:
     return min(_SMALLEST_PROBABILITY, _SMALLEST_SUM / pred_proba.shape[1])
 
 
-def fit_channel(
-    codes: np.ndarray,
-    pred_proba: np.ndarray,
-    weight: np.ndarray | None = None,
-    *,
-    confident_share: float = CONFIDENT_SHARE,
-    prior_share: float = 0.0,
-    known: np.ndarray | None = None,
-    exponent: float | None = None,
-) -> NoiseChannel:
-    """Estimate the channel from labels and out-of-sample probabilities.
-
-    Of the rows predicted to be of one class, the surest are taken to be of it, and what labels
-    they are given is counted. Errors that happen to hard rows more often are missed if only few
-    of the surest are counted, and hard rows with right labels are counted as errors if nearly
-    all are.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples,)
-        Given labels; rows with -1 take no part.
-    pred_proba : ndarray of shape (n_samples, n_classes)
-        Out-of-sample probabilities.
-    weight : ndarray of shape (n_samples,), default=None
-        Weights. An integer weight counts as so many equal rows.
-    confident_share : float, default=0.9
-        Share of the rows of each predicted class that is counted, in (0, 1].
-    prior_share : float, default=0.0
-        More symmetric noise than the little that is added to the counts of each class anyway, as
-        a share of what is counted of a class in the mean.
-    known : ndarray of shape (n_classes, n_classes), default=None
-        Mass of other rows, of which the true class (rows) is known, by given label (columns).
-    exponent : float, default=None
-        That of the channel, where it is known already.
-
-    Returns
-    -------
-    channel : NoiseChannel
-        The estimate.
-    """
-    counts = confident_counts(codes, pred_proba, weight, confident_share=confident_share)
-    if known is not None:
-        counts += known
-    n_classes = len(counts)
-    total = counts.sum()
-    # Where nothing can be counted, as if all rows look alike, nothing speaks for noise.
-    rate = 1 - np.trace(counts) / total if total > 0 else 0.0
-    bounded = float(np.clip(rate, _LEAST_RATE, _HIGHEST_RATE))
-    prior = np.full((n_classes, n_classes), bounded / (n_classes - 1))
-    np.fill_diagonal(prior, 1 - bounded)
-    transition = counts + (_PRIOR_MASS + prior_share * total / n_classes) * prior
-    transition /= transition.sum(axis=1, keepdims=True)
-    if exponent is None:
-        exponent = _best_exponent(codes, pred_proba, weight)
-    return NoiseChannel(transition, exponent)
-
-
 def confident_counts(
     codes: np.ndarray,
     pred_proba: np.ndarray,
@@ -220,7 +164,7 @@ def confident_counts(
     Parameters
     ----------
     codes, pred_proba, weight, confident_share
-        As of :func:`fit_channel`.
+        As of :func:`confident_rows`.
 
     Returns
     -------
@@ -243,8 +187,14 @@ def confident_rows(
 
     Parameters
     ----------
-    codes, pred_proba, weight, confident_share
-        As of :func:`fit_channel`.
+    codes : ndarray of shape (n_samples,)
+        Given labels; rows with -1 take no part.
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Out-of-sample probabilities.
+    weight : ndarray of shape (n_samples,), default=None
+        Weights. An integer weight counts as so many equal rows.
+    confident_share : float, default=0.5
+        Share of the rows of each predicted class that is counted, in (0, 1].
     least_mass : float, default=30
         So much of each predicted class at least, if it has that much.
 
@@ -333,7 +283,7 @@ def _ties(pred_proba, top) -> np.ndarray:
     return tied
 
 
-def _best_exponent(codes, pred_proba, weight) -> float:
+def best_exponent(codes, pred_proba, weight) -> float:
     """Find by how much probabilities should be sharpened to foretell the given labels."""
     rows = np.flatnonzero(codes >= 0)
     labels = codes[rows]

@@ -45,7 +45,7 @@ def check_judgement(judgement, n_samples: int, n_classes: int, name: str) -> Non
             f"{name} returned errors of type {errors.dtype}: they must be a mask of bools, True"
             " where the label is flagged, not row numbers or counts."
         )
-    for part in ("predictions", "alternatives", "corrections"):
+    for part in ("predictions", "alternatives", "posterior_labels", "corrections"):
         codes = getattr(judgement, part)
         if codes is None:
             continue
@@ -61,7 +61,7 @@ def check_judgement(judgement, n_samples: int, n_classes: int, name: str) -> Non
                 " in classes, -1 where there is none."
             )
     shapes = {
-        "correction_proba": (n_samples,),
+        "posterior_proba": (n_samples,),
         "alternative_proba": (n_samples,),
         "pred_proba": (n_samples, n_classes),
         "joint": (n_classes, n_classes),

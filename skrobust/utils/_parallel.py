@@ -1,9 +1,113 @@
-"""Independent work through joblib, whatever runs it."""
+"""Independent work through joblib, whatever runs it, and the number of threads of each part."""
 
-from collections.abc import Iterable
+import functools
+import threading
+from collections.abc import Callable, Iterable
 
 from joblib.parallel import get_active_backend
+from sklearn.utils import parallel as sklearn_parallel
 from sklearn.utils.parallel import Parallel
+from threadpoolctl import ThreadpoolController
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """The linear algebra libraries of NumPy and SciPy, looked up once per process."""
+    return ThreadpoolController()
+
+
+class _OneBlasThread:
+    """Limit BLAS to one thread while at least one block of code, in any thread, needs it.
+
+    The limit belongs to the process. The first block that is entered sets it and the last one
+    that is left restores what was there before, so that blocks that overlap in several threads
+    do not restore each other's limit. threadpoolctl lets one thread at a time change limits:
+    a thread of its own holds this one. A limit that the caller holds stays as it is.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._n_blocks = 0
+        self._holder = None
+
+    def __enter__(self):
+        with self._lock:
+            if self._n_blocks == 0:
+                self._holder = _Holder()
+            self._n_blocks += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._n_blocks -= 1
+            if self._n_blocks == 0:
+                holder, self._holder = self._holder, None
+                holder.release()
+
+
+class _Holder:
+    """A thread that holds the limit from its start until it is released."""
+
+    def __init__(self):
+        self._held, self._released = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._hold, daemon=True)
+        self._thread.start()
+        self._held.wait()
+
+    def _hold(self) -> None:
+        try:
+            with _libraries().limit(limits=1, user_api="blas"):
+                self._held.set()
+                self._released.wait()
+        finally:
+            self._held.set()
+
+    def release(self) -> None:
+        """Restore the limit that was there before."""
+        self._released.set()
+        self._thread.join()
+
+
+_one_blas_thread = _OneBlasThread()
+
+
+def one_blas_thread() -> _OneBlasThread:
+    """Return a context in which matrix products take one thread.
+
+    The products inside of models of this package, and inside of fits that are repeated over
+    folds or members, are small. Two threads wait for each other at the end of each of them: a
+    logistic regression of 5 000 rows and 784 columns takes four times as long with two threads
+    as with one. Independent fits share the cores through `n_jobs` instead.
+    """
+    return _one_blas_thread
+
+
+class _WithOneBlasThread:
+    """A function that runs with one BLAS thread, in whichever process or thread it is called."""
+
+    def __init__(self, function: Callable):
+        # scikit-learn's wrapper takes over the attributes of what it wraps, and has a `function`.
+        self.limited_function = function
+
+    def __call__(self, *args, **kwargs):
+        with one_blas_thread():
+            return self.limited_function(*args, **kwargs)
+
+
+def delayed(function: Callable) -> Callable:
+    """Delay a call for :func:`stream`; it runs with one BLAS thread.
+
+    Parameters
+    ----------
+    function : callable
+        The function to call later.
+
+    Returns
+    -------
+    delayed : callable
+        Takes the arguments of `function` and returns a delayed call.
+    """
+    limited = functools.update_wrapper(_WithOneBlasThread(function), function)
+    return sklearn_parallel.delayed(limited)
 
 
 def stream(jobs: Iterable, *, n_jobs: int | None = None, require: str | None = None) -> Iterable:
@@ -15,7 +119,7 @@ def stream(jobs: Iterable, *, n_jobs: int | None = None, require: str | None = N
     Parameters
     ----------
     jobs : iterable of delayed calls
-        As of :func:`sklearn.utils.parallel.delayed`.
+        As of :func:`delayed`.
     n_jobs : int, default=None
         As of joblib.
     require : {"sharedmem", None}, default=None

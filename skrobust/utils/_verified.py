@@ -13,6 +13,7 @@ import dataclasses
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import brentq
 from scipy.special import expit, ndtri
 
 from skrobust.utils._blocks import for_each_block
@@ -20,15 +21,15 @@ from skrobust.utils._row_views import FeatureView, InputView, ProbaView, RowView
 
 MIN_VERDICTS = 10
 """Of fewer verified rows nothing is learned."""
-MIN_PER_KIND = 1
-"""Nor where fewer labels than this were found wrong, or fewer right."""
 MAX_VERDICTS = 800
 """Of more verified rows, so many are looked at: those spread evenly over the quality."""
 # Log-odds of a wrong label are normal beforehand: by the quality, with slope and variances as here,
 # and by given class and likeness, with variances that the verdicts choose from. Measured on real
 # label errors with 15 to 160 verdicts; half or double of any makes little difference.
-_SLOPE = 0.7
+_SLOPE = 1.0
 _BASE_VARIANCE, _SLOPE_VARIANCE = 4.0, 0.5
+# The share of wrong labels that is expected beforehand lies between these.
+_PRIOR_RATES = 0.02, 0.5
 _CLASS_VARIANCES = (0.1, 0.5, 2.0)
 
 
@@ -54,6 +55,8 @@ class VerdictModel:
         Likenesses of rows, each with the verified rows in it.
     rows : ndarray of shape (n_verdicts,), dtype intp
         Positions of the verified rows.
+    intercept : float
+        Log-odds beforehand of a label of middle quality to be wrong.
     """
 
     knots: np.ndarray
@@ -64,6 +67,7 @@ class VerdictModel:
     weight: np.ndarray
     views: list[RowView]
     rows: np.ndarray
+    intercept: float
 
     def right_proba(self, quality, codes, sources) -> np.ndarray:
         """Probability that labels are right.
@@ -100,7 +104,8 @@ class VerdictModel:
             own = self._class_part(codes[rows], views, rows)
             shared = self._shared_part(score[start:stop])
             for share, variance, pull in fits:
-                logit = shared @ pull + variance * (own @ pull) - _SLOPE * score[start:stop]
+                logit = shared @ pull + variance * (own @ pull)
+                logit += self.intercept - _SLOPE * score[start:stop]
                 total[start:stop] += share * expit(-logit)
 
         total = np.zeros(len(known))
@@ -122,7 +127,7 @@ class VerdictModel:
         right = np.zeros(len(self.codes))
         for share, variance, pull in self._fit(class_part):
             kernel = self._shared_part(self.score) + variance * class_part
-            logit = kernel @ pull - _SLOPE * self.score
+            logit = kernel @ pull + self.intercept - _SLOPE * self.score
             proba = expit(logit)
             curvature = np.maximum(self.weight * proba * (1 - proba), 1e-12)
             root = np.sqrt(curvature)
@@ -148,8 +153,9 @@ class VerdictModel:
     def _fit(self, class_part) -> list[tuple[float, float, np.ndarray]]:
         """Fit with each variance: its share by the evidence, and what the verdicts pull at."""
         shared = self._shared_part(self.score)
+        offset = self.intercept - _SLOPE * self.score
         fits = [
-            _most_probable(shared + v * class_part, -_SLOPE * self.score, self.wrong, self.weight)
+            _most_probable(shared + v * class_part, offset, self.wrong, self.weight)
             for v in _CLASS_VARIANCES
         ]
         evidence = np.array([found[1] for found in fits])
@@ -200,7 +206,9 @@ def _most_probable(kernel, offset, wrong, weight) -> tuple[np.ndarray, float]:
     return pull, float(best - np.log(np.diagonal(factor[0])).sum())
 
 
-def fit_verdicts(quality, codes, checked, wrong, weight, views, sources) -> VerdictModel | None:
+def fit_verdicts(
+    quality, codes, checked, wrong, weight, views, sources, *, rate=None
+) -> VerdictModel | None:
     """Learn from verified rows which labels are right.
 
     Parameters
@@ -220,18 +228,21 @@ def fit_verdicts(quality, codes, checked, wrong, weight, views, sources) -> Verd
         Likenesses of rows.
     sources : list of length n_views
         What each view looks at.
+    rate : float, default=None
+        Share of wrong labels that is expected beforehand. None is one half of those of middle
+        quality.
 
     Returns
     -------
     model : VerdictModel or None
-        None if there are fewer than `MIN_VERDICTS` verified rows that have a quality, or fewer
-        than `MIN_PER_KIND` right or wrong labels among them.
+        None if there are fewer than `MIN_VERDICTS` verified rows that have a quality, or labels
+        found wrong or right only.
     """
     mass = np.ones(len(quality)) if weight is None else weight
     counted = ~np.isnan(quality) & (mass > 0)
     rows = np.flatnonzero(checked & counted)
     n_wrong, total = mass[rows] @ wrong[rows], mass[rows].sum()
-    if total < MIN_VERDICTS or min(n_wrong, total - n_wrong) < MIN_PER_KIND:
+    if total < MIN_VERDICTS or n_wrong == 0 or n_wrong == total:
         return None
     if len(rows) > MAX_VERDICTS:
         rows = rows[np.lexsort((quality[rows], wrong[rows]))]
@@ -239,6 +250,7 @@ def fit_verdicts(quality, codes, checked, wrong, weight, views, sources) -> Verd
     knots, place = np.unique(quality[counted], return_inverse=True)
     amount = np.bincount(place, weights=mass[counted])
     scores = ndtri((np.cumsum(amount) - amount / 2) / amount.sum())
+    intercept = 0.0 if rate is None else _intercept(rate, scores, amount)
     shown = np.where(counted, mass, 0.0)
     fitted = [view.fit(source, rows, shown) for view, source in zip(views, sources, strict=True)]
     return VerdictModel(
@@ -250,7 +262,15 @@ def fit_verdicts(quality, codes, checked, wrong, weight, views, sources) -> Verd
         mass[rows],
         fitted,
         rows,
+        intercept,
     )
+
+
+def _intercept(rate: float, scores: np.ndarray, amount: np.ndarray) -> float:
+    """Find the log-odds of a middle row with which `rate` of all are expected to be wrong."""
+    share = amount / amount.sum()
+    rate = float(np.clip(rate, *_PRIOR_RATES))
+    return float(brentq(lambda x: share @ expit(x - _SLOPE * scores) - rate, -20, 20))
 
 
 def best_f1_cut(right, weight=None) -> float:
@@ -339,8 +359,16 @@ def learn_from_verdicts(data, judgement, quality) -> tuple[VerdictModel, np.ndar
     if InputView.can_see(data.X):
         views.append(InputView())
         sources.append(data.X)
+    rate = None if judgement.level is None else judgement.level.rate
     model = fit_verdicts(
-        quality, data.codes, checked, data.known_errors, data.sample_weight, views, sources
+        quality,
+        data.codes,
+        checked,
+        data.known_errors,
+        data.sample_weight,
+        views,
+        sources,
+        rate=rate,
     )
     if model is None:
         return None

@@ -9,7 +9,8 @@ from sklearn.utils import get_tags
 from skrobust._base import Reweighter, TransitionEstimator
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.evidence._shared import shared_evidence
-from skrobust.noise._channel import NoiseChannel, fit_channel
+from skrobust.noise._channel import NoiseChannel
+from skrobust.noise._fit_channel import fit_channel
 from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._blocks import for_each_block

@@ -8,7 +8,6 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.evidence._out_of_fold import (
@@ -18,7 +17,7 @@ from skrobust.evidence._out_of_fold import (
 )
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._masses import MASS_SLACK
-from skrobust.utils._parallel import stream
+from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._scoring import LabelledScore

@@ -37,7 +37,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
 
         - "drop": leave out the flagged rows;
         - "relabel": give flagged rows the label that is most probable, the given one being part
-          of the evidence (``corrected_labels_``), and let them count by how probable it is, if
+          of the evidence (``posterior_labels_``), and let them count by how probable it is, if
           `estimator` takes sample weights. A detector that says no such thing has its
           ``suggested_labels_`` taken, at full weight, and rows without any are left out;
         - "reweight": flag none, but weigh each row by the quality of its label, with mean 1 in
@@ -63,7 +63,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         spares labels that look wrong only because classes are small or hard to tell apart.
         Where errors follow a pattern that a model can learn, they speak for plain training,
         unless verified rows taught the detector: then the held-out labels are its
-        ``corrected_labels_``, which count by how probable they are.
+        ``posterior_labels_``, which count by how probable they are.
 
     Attributes
     ----------
@@ -266,10 +266,10 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
 
     def _corrections(self, detector) -> tuple:
         """What flagged labels are replaced by: the attribute, its labels, how sure they are."""
-        corrected = getattr(detector, "corrected_labels_", None)
-        if corrected is None:
+        labels = getattr(detector, "posterior_labels_", None)
+        if labels is None:
             return "suggested_labels_", self._suggestions(detector), None
-        return "corrected_labels_", corrected, getattr(detector, "correction_proba_", None)
+        return "posterior_labels_", labels, getattr(detector, "posterior_proba_", None)
 
     def _may_weigh(self, estimator, data, fit_params):
         """Corrected labels count by how sure they are, if nothing speaks against weights."""
@@ -295,6 +295,6 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
 
 def _taught_labels(detector):
     """What labels are, and how probably, as verified rows teach; None if they teach nothing."""
-    if not hasattr(detector, "_verdicts") or not hasattr(detector, "correction_proba_"):
+    if not hasattr(detector, "_verdicts") or not hasattr(detector, "posterior_proba_"):
         return None
-    return detector.corrected_labels_, detector.correction_proba_
+    return detector.posterior_labels_, detector.posterior_proba_

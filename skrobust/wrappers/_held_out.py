@@ -2,10 +2,9 @@
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.parallel import delayed
 
 from skrobust.evidence._folds import make_folds
-from skrobust.utils._parallel import stream
+from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._sklearn import safe_indexing
 from skrobust.wrappers._wrapper_base import fit_rows

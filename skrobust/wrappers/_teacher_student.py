@@ -9,8 +9,8 @@ from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.detection._proba_detector import most_probable
 from skrobust.evidence._out_of_fold import check_predicts_proba, gather_out_of_fold
-from skrobust.noise._channel import fit_channel
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
+from skrobust.noise._fit_channel import fit_channel
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import decode_labels
 from skrobust.utils._parts import hand_on

@@ -1,5 +1,7 @@
 """What all wrappers around models have in common: defaults, metadata, tags, predictions."""
 
+from contextlib import nullcontext
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
@@ -9,6 +11,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust.utils._parallel import one_blas_thread
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._rows import as_numbers, is_numeric
 from skrobust.utils._scoring import LabelledScore
@@ -175,9 +178,12 @@ class BaseWrapper(ModelsWrapper):
         needs_weight : bool
             Whether the estimator gets the weights even if it did not ask for those of the caller.
         """
-        self.estimator_ = fit_rows(
-            estimator, data, rows, targets, weight, fit_params, needs_weight=needs_weight
-        )
+        # The default is a linear model, which more threads slow down; others may gain from them.
+        small = getattr(self, "estimator", estimator) is None
+        with one_blas_thread() if small else nullcontext():
+            self.estimator_ = fit_rows(
+                estimator, data, rows, targets, weight, fit_params, needs_weight=needs_weight
+            )
         _let_complain(self.estimator_, data, rows)
 
     @available_if(estimator_has("predict"))

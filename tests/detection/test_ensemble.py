@@ -30,13 +30,10 @@ from skrobust.detection import (
     find_label_errors,
 )
 from skrobust.detection._companions import ScaledNeighbors
-from skrobust.detection._ensemble_members import (
-    ScaledLogisticRegression,
-    default_members,
-    same_container,
-)
+from skrobust.detection._ensemble_members import default_members, same_container
 from skrobust.detection._rules import RULES
 from skrobust.evidence import out_of_fold_proba
+from skrobust.evidence._folds import FoldsByContent
 from skrobust.evidence._opinion_pool import pool_weights
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
 from skrobust.wrappers import CleaningClassifier
@@ -86,6 +83,13 @@ def test_default_models_by_what_X_is_like(monkeypatch):
     assert _kinds(holes) == _kinds(pd.DataFrame(holes)) == FORESTS
     assert default_members(X)[3].max_features == 32
     assert default_members(X[:, :4])[3].max_features == 4
+    of_components = [
+        "QuadraticLogisticRegression",
+        "KernelLogisticRegression",
+        "GaussianComponents",
+    ]
+    assert _kinds(np.tile(X, 2)) == FORESTS + others + of_components
+    assert _kinds(sparse.csr_array(np.tile(X, 2))) == FORESTS[:2] + others
     monkeypatch.setattr(_ensemble_members, "MANY_ROWS", 40)
     members = default_members(X)
     assert _kinds(X) == FORESTS
@@ -271,7 +275,8 @@ def test_bad_estimators_are_refused_before_any_fit(estimators, error, message, n
 
 def test_weights(noisy):
     X, _, y, _ = noisy
-    opinions = [out_of_fold_proba(model, X, y).astype(np.float32) for model in MODELS]
+    cv = FoldsByContent(5)
+    opinions = [out_of_fold_proba(model, X, y, cv=cv).astype(np.float32) for model in MODELS]
     own = np.column_stack([opinion[np.arange(300), y] for opinion in opinions])
     detector = EnsembleDetector(list(MODELS), quality_method="self_confidence")
     assert_allclose(detector.fit(X, y).weights_, pool_weights(own))
@@ -332,7 +337,8 @@ def test_rules_of_confident_learning(rule, noisy):
     detector = EnsembleDetector(
         list(MODELS), weights="uniform", rule=rule, max_flag_rate=None, store_estimators=True
     ).fit(X, y)
-    proba = sum(out_of_fold_proba(model, X, y).astype(np.float32) / 2.0 for model in MODELS)
+    cv = FoldsByContent(5)
+    proba = sum(out_of_fold_proba(model, X, y, cv=cv).astype(np.float32) / 2.0 for model in MODELS)
     expected = find_label_errors(y, proba.astype(np.float64), rule=rule)
     assert (detector.label_errors_ != expected).sum() <= 1  # mixed in another precision
     assert 0 < detector.detect(X, y).sum() < 150
@@ -458,27 +464,6 @@ def test_few_rows_and_useless_columns():
     assert detector.label_errors_.sum() <= 30
 
 
-class TestScaledLogisticRegression:
-    def test_weights_are_repetitions_and_scale_does_not_matter(self, noisy):
-        X, _, y, _ = noisy
-        weight = np.arange(300) % 3
-        many = np.repeat(np.arange(300), weight)
-        for table in (X, sparse.csr_array(np.maximum(X, 0)), sparse.csr_matrix(np.maximum(X, 0))):
-            model = ScaledLogisticRegression().fit(table, y, sample_weight=weight)
-            again = ScaledLogisticRegression().fit(table[many], y[many])
-            proba = model.predict_proba(table)
-            assert_allclose(proba, again.predict_proba(table), atol=1e-4)
-            scaled = table * np.float64(100)
-            again = ScaledLogisticRegression().fit(scaled, y, sample_weight=weight)
-            assert_allclose(proba, again.predict_proba(scaled), atol=1e-4)
-            assert_array_equal(model.predict(table), model.classes_[proba.argmax(axis=1)])
-
-    def test_one_class_as_a_fold_may_have_it(self):
-        model = ScaledLogisticRegression().fit(np.eye(3), ["a", "a", "a"])
-        assert_array_equal(model.predict_proba(np.eye(3)), np.ones((3, 1)))
-        assert model.predict(np.eye(2, 3)).tolist() == ["a", "a"]
-
-
 class Counting(GaussianNB):
     """Remembers how many rows of each class it was fitted to."""
 
@@ -543,7 +528,7 @@ def test_corrected_labels(noisy):
     with_gaps = given.astype(float)
     with_gaps[10:20] = np.nan
     detector = EnsembleDetector(list(MODELS)).fit(X, with_gaps, verified_labels=verified)
-    corrected, proba = detector.corrected_labels_, detector.correction_proba_
+    corrected, proba = detector.corrected_labels_, detector.posterior_proba_
     assert_array_equal(corrected[:8], y[:8])
     assert_array_equal(proba[:8], 1)
     assert (proba >= 1 / 3).all()
@@ -551,12 +536,16 @@ def test_corrected_labels(noisy):
     assert (proba[20:] < 1).all()
     assert (corrected[10:20] == y[10:20]).mean() > 0.5
     rest = np.arange(len(y)) >= 20
-    assert (corrected == y)[rest].mean() > (given == y)[rest].mean() + 0.03
-    # The surer, the more often right.
+    assert (corrected == y)[rest].mean() > (given == y)[rest].mean()
+    assert_array_equal(
+        corrected[rest & ~detector.label_errors_], given[rest & ~detector.label_errors_]
+    )
+    # Under the estimated noise, more is changed, and the more certain, the more often right.
+    bold = detector.posterior_labels_
+    assert (bold == y)[rest].mean() > (given == y)[rest].mean() + 0.03
+    assert (bold != given)[rest].sum() >= (corrected != given)[rest].sum()
     sure = proba > np.median(proba[rest])
-    assert (corrected == y)[rest & sure].mean() > (corrected == y)[rest & ~sure].mean()
-    kept = rest & ~detector.label_errors_ & sure
-    assert_array_equal(corrected[kept], given[kept])
+    assert (bold == y)[rest & sure].mean() > (bold == y)[rest & ~sure].mean()
 
 
 class Grouped(GaussianNB):
@@ -593,6 +582,41 @@ def test_two_distinct_rows_of_each_class_are_not_hidden(estimators):
     assert np.isfinite(detector.label_quality_).all()
 
 
+def test_models_without_weight_are_not_fitted_again(noisy, monkeypatch):
+    X, _, y, _ = noisy
+    monkeypatch.setattr(Counting, "seen", [])
+    models = [Counting(), LogisticRegression(max_iter=1000)]
+    detector = EnsembleDetector(models, weights=[0, 1]).fit(X, y)
+    assert len(Counting.seen) == 5
+    detector.set_params(weights=[1, 1]).fit(X, y)
+    assert len(Counting.seen) == 15
+    detector.set_params(weights=[0.99, 0.01], store_estimators=True).fit(X, y)
+    (later,) = detector._later_rounds
+    assert_allclose(later["weights_"], [0.99, 0.01])
+    detector.set_params(weights=[0.995, 0.005]).fit(X, y)
+    (later,) = detector._later_rounds
+    assert_allclose(later["weights_"], [1.0])
+    assert len(later["estimators_"]) == 1
+    assert detector.score_labels(X, y).shape == (300,)
+
+
+def test_order_of_rows_does_not_matter(noisy):
+    X, _, y, _ = noisy
+    order = np.random.default_rng(0).permutation(len(y))
+    model = LogisticRegression(tol=1e-8, max_iter=1000)
+    quality = EnsembleDetector([model]).fit(X, y).label_quality_
+    permuted = EnsembleDetector([model]).fit(X[order], y[order]).label_quality_
+    assert_allclose(permuted, quality[order], atol=1e-5)
+
+
+def test_sorted_tables_need_no_shuffling(noisy):
+    X, _, y, _ = noisy
+    order = np.argsort(X[:, 0])
+    detector = EnsembleDetector([GaussianNB()]).fit(X[order], y[order])
+    shuffled = EnsembleDetector([GaussianNB()]).fit(X, y)
+    assert_allclose(detector.label_quality_, shuffled.label_quality_[order], atol=1e-8)
+
+
 def test_frozen_models_have_nothing_new_to_say(noisy):
     X, y, given, _ = noisy
     frozen = FrozenEstimator(LogisticRegression().fit(X, y))
@@ -613,7 +637,7 @@ def test_verdicts_decide_about_corrected_labels(seed):
     detector = EnsembleDetector(list(MODELS), max_flag_rate=None).fit(
         X, given, verified_labels=verified
     )
-    quality, corrected = detector.label_quality_, detector.corrected_labels_
+    quality, corrected = detector.label_quality_, detector.posterior_labels_
     assert_array_equal(corrected[~np.isnan(verified)], y[~np.isnan(verified)])
     rest = np.isnan(verified)
     assert_array_equal(corrected[rest & (quality > 0.5)], given[rest & (quality > 0.5)])
@@ -621,5 +645,7 @@ def test_verdicts_decide_about_corrected_labels(seed):
     assert (corrected[low] != given[low]).all()
     assert_array_equal(corrected[low], detector.suggested_labels_[low])
     kept = rest & (corrected == given)
-    assert_allclose(detector.correction_proba_[kept], quality[kept])
+    assert_allclose(detector.posterior_proba_[kept], quality[kept])
+    flags = rest & detector.label_errors_
+    assert_array_equal(detector.corrected_labels_[flags], corrected[flags])
     assert (corrected == y)[rest].mean() > (given == y)[rest].mean()

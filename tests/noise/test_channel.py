@@ -5,7 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skrobust.noise import flip_labels, pair_transition, random_transition, symmetric_transition
-from skrobust.noise._channel import NoiseChannel, confident_counts, fit_channel, sharpen
+from skrobust.noise._channel import NoiseChannel, confident_counts, sharpen
+from skrobust.noise._fit_channel import fit_channel
 
 
 def _given(seed, transition, n_samples=6000, *, margin=8.0, exponent=1.0):

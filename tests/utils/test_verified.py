@@ -200,3 +200,24 @@ def test_best_f1_cut():
     assert best_f1_cut(np.array([])) == 0
     heavy = best_f1_cut(right, np.array([1.0, 0, 1, 1, 0]))
     assert heavy == pytest.approx(0.1)
+
+
+def test_suggested_rows_tell_the_share_of_wrong_labels(seed):
+    X, y, wrong, _ = _ruled(seed)
+    plain = ConfidentLearning(GaussianNB()).fit(X, y)
+    rows = plain.suggest_verification(60, random_state=seed)
+    assert len(np.unique(rows)) == 60
+    np.testing.assert_array_equal(rows, plain.suggest_verification(60, random_state=seed))
+    truth = np.where(wrong, 1, y)
+    verified = np.full(len(y), np.nan)
+    verified[rows] = truth[rows]
+    taught = ConfidentLearning(GaussianNB()).fit(X, y, verified_labels=verified)
+    assert abs(taught.noise_rate_ - wrong.mean()) < 0.12
+    low, high = taught.noise_rate_interval_
+    assert low <= taught.noise_rate_ <= high
+    assert "60 verified rows" in taught.reliability_reason_
+    again = taught.suggest_verification(900)
+    assert not np.isin(again, rows).any()
+    assert len(again) == 840
+    with pytest.raises(ValueError, match="n_rows must be a positive integer, got 0"):
+        plain.suggest_verification(0)

@@ -80,8 +80,8 @@ class Correcting(Fixed):
 
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
         super().fit(X, y, sample_weight=sample_weight)
-        self.corrected_labels_ = self.corrections
-        self.correction_proba_ = self.proba
+        self.posterior_labels_ = self.corrections
+        self.posterior_proba_ = self.proba
         return self
 
 

@@ -1,0 +1,61 @@
+"""The estimated share of wrong labels, and how far it is to be relied on."""
+
+import dataclasses
+
+NARROW_INTERVAL = 0.15
+"""An interval of the share of wrong labels is narrow that is not wider than this."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NoiseLevel:
+    """Estimated share of wrong labels, and what is known about it.
+
+    Attributes
+    ----------
+    rate : float
+        Share of wrong labels.
+    low : float
+        The least share that the disagreement among certain rows leaves plausible.
+    high : float
+        The largest share: what it is if every disagreement with the prediction is an error.
+    certain : float
+        Disagreement of labels and predictions, extrapolated to rows that are certain.
+    disagreement : float
+        Share of all rows whose label is not the predicted one.
+    explained : bool
+        Whether the labels of even the most certain rows depend on more than their class, so that
+        their disagreement cannot be told from overlap.
+    n_rows : float
+        Number of rows that were counted.
+    """
+
+    rate: float
+    low: float
+    high: float
+    certain: float
+    disagreement: float
+    explained: bool
+    n_rows: float
+
+    @property
+    def reliability(self) -> str:
+        """Whether noise can be told apart from overlap: "good", "limited" or "cannot tell"."""
+        if self.explained or self.n_rows == 0:
+            return "cannot tell"
+        return "good" if self.high - self.low <= NARROW_INTERVAL else "limited"
+
+    @property
+    def reason(self) -> str:
+        """What `reliability` rests on, in words and numbers."""
+        if self.n_rows == 0:
+            return "no row has a label and a prediction of which one class is the most probable"
+        counted = (
+            f"the label differs from the prediction in {self.disagreement:.1%} of all rows, and in"
+            f" {self.certain:.1%} when extrapolated to rows that are certain"
+        )
+        if self.explained:
+            return (
+                f"{counted}, but even there it depends on more than the class: overlap of the"
+                " classes cannot be told apart from wrong labels"
+            )
+        return f"{counted}; between {self.low:.1%} and {self.high:.1%} of the labels are wrong"

@@ -1,0 +1,42 @@
+"""Corrections that hold if there is as little label noise as the data leave plausible."""
+
+import dataclasses
+
+import numpy as np
+
+from skrobust._base import Judgement
+from skrobust.detection._proba_detector import most_probable
+from skrobust.noise._fit_channel import fit_channel
+from skrobust.noise._known_pairs import known_pairs
+from skrobust.noise._level import estimate_level
+
+
+def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Judgement:
+    """Add the noise level and corrections to what a detector found, by its probabilities.
+
+    Parameters
+    ----------
+    judgement : Judgement
+        What was found.
+    data : LabelledData
+        Rows.
+    given : ndarray of shape (n_samples,)
+        Given labels; -1 for rows without out-of-sample predictions.
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Out-of-sample probabilities, none NaN.
+    order : ndarray of shape (n_classes,), dtype intp
+        Classes in the order in which ties are broken.
+
+    Returns
+    -------
+    judgement : Judgement
+        The same with `level` and `corrections`.
+    """
+    unverified = np.where(data.used & (data.verified < 0), given, -1)
+    level = estimate_level(unverified, pred_proba, data.sample_weight)
+    channel = fit_channel(
+        unverified, pred_proba, data.sample_weight, level=level, known=known_pairs(data)
+    ).scaled(min(level.low / max(level.rate, 1e-12), 1.0))
+    proba = channel.class_proba(channel.undo(pred_proba), given)
+    corrections = np.where(given >= 0, most_probable(proba, order), judgement.predictions)
+    return dataclasses.replace(judgement, level=level, corrections=corrections)

@@ -1,0 +1,177 @@
+"""The share of wrong labels, told apart from overlap of the classes by how certain rows are."""
+
+import numpy as np
+
+from skrobust._noise_level import NoiseLevel
+from skrobust.noise._channel import best_exponent, count_labels, predicted_classes, sharpen
+
+# Disagreement with the prediction is modelled as a + b t^c, where t in [0, 1] is the rank of a
+# row among those of its predicted class, the most certain first: noise, and overlap that grows
+# as rows get less certain. What is fitted are the counts in bins of t.
+_INTERCEPTS = np.linspace(0, 0.7, 71)
+_SLOPES = np.linspace(0, 1, 41)
+_POWERS = np.array([1, 1.5, 2, 3, 4, 6, 9])
+_N_BINS = 50
+# The least certain rows do not tell noise from overlap: there, models are wrong about both.
+_FITTED_SHARE = 0.9
+_TAIL = 0.05
+# Few wrong labels are more likely beforehand than many.
+_PRIOR_SCALE = 4.0
+# Of the rest of the disagreement, so much is noise where it grows linearly from the most certain
+# row on, and less, by the square of the power, where it levels off.
+_HARD_SHARE = 0.3
+# So much of it may have been taken for noise.
+_OVERLAP_SHARE = 0.3
+# The labels of certain rows are explained by more than their class where the log likelihood gains
+# so much, among so large shares of the rows, and there are so many disagreements that it matters;
+# where certain rows disagree more often than this, they are not certain.
+_LEAST_GAIN = 0.02
+_GAIN_SHARES = (0.5, 0.7)
+_LEAST_EXPLAINED = 0.1
+_HIGHEST_CERTAIN = 0.45
+
+
+def certainty_ranks(
+    best: np.ndarray, top: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
+    """Rank rows by the probability of their predicted class, within that class.
+
+    Parameters
+    ----------
+    best : ndarray of shape (n_samples,)
+        Predicted class; -1 for rows that take no part.
+    top : ndarray of shape (n_samples,)
+        Its probability.
+    weight : ndarray of shape (n_samples,), default=None
+        Weights.
+
+    Returns
+    -------
+    ranks : ndarray of shape (n_samples,)
+        In [0, 1], low for the most certain rows; rows that are equally certain share one. NaN
+        for rows that take no part.
+    """
+    ranks = np.full(len(best), np.nan)
+    rows = np.flatnonzero(best >= 0)
+    order = rows[np.lexsort((-top[rows], best[rows]))]
+    mass = np.ones(len(order)) if weight is None else weight[order].astype(np.float64)
+    new_class, new = np.ones(len(order), dtype=bool), np.ones(len(order), dtype=bool)
+    new_class[1:] = best[order][1:] != best[order][:-1]
+    new[1:] = new_class[1:] | (top[order][1:] != top[order][:-1])
+    group = np.cumsum(new) - 1
+    in_group = np.bincount(group, weights=mass)
+    ends = np.cumsum(in_group)
+    class_of_group = np.cumsum(new_class)[new] - 1
+    total = np.bincount(class_of_group, weights=in_group)
+    start = np.cumsum(total) - total
+    middle = ends - in_group / 2 - start[class_of_group]
+    ranks[order] = (middle / np.maximum(total[class_of_group], 1e-300))[group]
+    return ranks
+
+
+def estimate_level(
+    codes: np.ndarray,
+    pred_proba: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    given_proba: np.ndarray | None = None,
+) -> NoiseLevel:
+    """Estimate the share of wrong labels from out-of-sample probabilities.
+
+    Among rows whose true class is certain, the share of other labels is the noise; elsewhere it
+    is noise plus overlap. The model ``a + b t**c`` of the disagreement at the rank t of certainty
+    is fitted by its likelihood. The rate is a, and a part of the rest that is the larger the less
+    the disagreement levels off among the most certain rows, as it does not where hard rows are
+    mislabelled more often.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,)
+        Given labels; rows with -1 take no part.
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Out-of-sample probabilities that rows are ranked by.
+    weight : ndarray of shape (n_samples,), default=None
+        Weights; integers count as so many equal rows.
+    given_proba : ndarray of shape (n_samples, n_classes), default=None
+        Out-of-sample probabilities of given labels, noise included, if these are others.
+
+    Returns
+    -------
+    level : NoiseLevel
+        The estimate.
+    """
+    best, top = predicted_classes(codes, pred_proba)
+    ranks = certainty_ranks(best, top, weight)
+    rows = np.flatnonzero(best >= 0)
+    mass = np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64)
+    if not mass.sum() > 0:
+        return NoiseLevel(0.0, 0.0, 1.0, 0.0, 0.0, False, 0.0)
+    if not np.array_equal(mass, np.round(mass)):
+        mass = mass * (len(mass) / mass.sum())  # weights that are no counts
+    wrong = best[rows] != codes[rows]
+    fitted = ranks[rows] <= _FITTED_SHARE
+    place = np.minimum((ranks[rows][fitted] * _N_BINS).astype(np.intp), _N_BINS - 1)
+    n = np.bincount(place, weights=mass[fitted], minlength=_N_BINS)
+    k = np.bincount(place, weights=(mass * wrong)[fitted], minlength=_N_BINS)
+    posterior = _posterior(n, k)
+    of_intercept = posterior.sum(axis=0)
+    certain = float(of_intercept @ _INTERCEPTS)
+    below = np.cumsum(of_intercept)
+    low, high = (
+        float(_INTERCEPTS[min(int(np.searchsorted(below, share)), len(below) - 1)])
+        for share in (_TAIL, 1 - _TAIL)
+    )
+    disagreement = float(mass @ wrong / mass.sum())
+    overlap = max(disagreement - certain, 0.0)
+    power = float(posterior.sum(axis=1) @ _POWERS)
+    high = max(disagreement, high, 1 / mass.sum())
+    explained = False
+    if certain > max(_LEAST_EXPLAINED, disagreement / 2):
+        proba = pred_proba if given_proba is None else given_proba
+        explained = certain > _HIGHEST_CERTAIN
+        explained = explained or _row_gain(best, ranks, codes, proba, weight) > _LEAST_GAIN
+    rate = disagreement / 2 if explained else certain + _HARD_SHARE * overlap / power**2
+    low = 0.0 if explained else max(low - _OVERLAP_SHARE * overlap, 0.0)
+    total = float(mass.sum())
+    return NoiseLevel(rate, min(low, rate), high, certain, disagreement, explained, total)
+
+
+def _row_gain(best, ranks, codes, proba, weight) -> float:
+    """Mean gain in log likelihood of labels by predictions per row over those per class.
+
+    Among the more certain half of the rows and seven tenths of them, in the mean, corrected for
+    the number of shares per class that are estimated.
+    """
+    n_classes = proba.shape[1]
+    exponent = best_exponent(codes, proba, weight)
+    gains = []
+    for share in _GAIN_SHARES:
+        rows = np.flatnonzero(ranks < share)
+        mass = np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64)
+        counts = count_labels(best[rows], codes[rows], n_classes, mass)
+        of_class = counts.sum(axis=1)
+        # Each row is predicted by the labels of the others of its class.
+        own = counts[best[rows], codes[rows]] - 1 + 0.5 / n_classes
+        by_class = own / (of_class[best[rows]] - 0.5)
+        by_row = sharpen(proba[rows], exponent)[np.arange(len(rows)), codes[rows]]
+        gain = np.log(np.maximum(by_row, 1e-3)) - np.log(np.maximum(by_class, 1e-3))
+        n_shares = np.maximum((counts > 0).sum(axis=1) - 1, 0).sum()
+        gains.append((mass @ gain - n_shares / 2) / max(mass.sum(), 1e-300))
+    return float(np.mean(gains))
+
+
+def _posterior(n: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Probability of each power and intercept, from rows and disagreements in each bin."""
+    held = n > 0
+    n, k = n[held], k[held]
+    middle = ((np.arange(_N_BINS) + 0.5) / _N_BINS)[held]
+    logs = np.empty((len(_POWERS), len(_INTERCEPTS), len(_SLOPES)))
+    for i, power in enumerate(_POWERS):
+        share = _INTERCEPTS[:, None, None] + _SLOPES[:, None] * middle**power
+        allowed = (share <= 1).all(axis=2) if len(middle) else np.ones(share.shape[:2], bool)
+        share = np.clip(share, 1e-3, 1 - 1e-3)
+        logs[i] = np.log(share) @ k + np.log1p(-share) @ (n - k)
+        logs[i][~allowed] = -np.inf
+    logs -= _PRIOR_SCALE * _INTERCEPTS[:, None]
+    weights = np.exp(logs - logs.max()).sum(axis=2)
+    return weights / weights.sum()

@@ -1,0 +1,96 @@
+"""The share of wrong labels, told apart from overlap."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skrobust.noise import flip_labels, pair_transition, symmetric_transition
+from skrobust.noise._fit_channel import fit_channel
+from skrobust.noise._level import certainty_ranks, estimate_level
+
+
+def _rows(seed, rate=0.0, margin=4.0, n_rows=3000, n_classes=3, transition=symmetric_transition):
+    """Labels and the probabilities of a model that knows all but how noisy a row is."""
+    rng = np.random.default_rng(seed)
+    logits = margin * rng.normal(size=(n_rows, n_classes))
+    proba = np.exp(logits)
+    proba /= proba.sum(axis=1, keepdims=True)
+    truth = (proba.cumsum(axis=1) < rng.random(n_rows)[:, None]).sum(axis=1)
+    if rate == 0:
+        return truth, truth, proba
+    matrix = transition(n_classes, rate)
+    return truth, flip_labels(truth, matrix, random_state=seed)[0], proba @ matrix
+
+
+@pytest.mark.parametrize("margin", [2.5, 5.0])
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.2, 0.35])
+def test_rate_is_that_of_the_noise_however_much_classes_overlap(rate, margin, seed):
+    truth, labels, proba = _rows(seed, rate, margin)
+    level = estimate_level(labels, proba)
+    wrong = np.mean(labels != truth)
+    assert abs(level.rate - wrong) <= 0.06
+    assert level.low - 0.02 <= wrong <= level.high
+    assert level.disagreement > level.rate or margin > 3
+
+
+def test_pair_noise_is_found(seed):
+    truth, labels, proba = _rows(seed, 0.2, transition=pair_transition)
+    assert abs(estimate_level(labels, proba).rate - np.mean(labels != truth)) <= 0.05
+
+
+def test_reliability_falls_with_overlap(seed):
+    _, labels, proba = _rows(seed, 0.1, 8.0)
+    clear = estimate_level(labels, proba)
+    assert clear.reliability == "good"
+    _, labels, proba = _rows(seed, 0.1, 1.5)
+    overlapping = estimate_level(labels, proba)
+    assert overlapping.reliability == "limited"
+    assert overlapping.high - overlapping.low > clear.high - clear.low
+    assert f"{overlapping.disagreement:.1%} of all rows" in overlapping.reason
+
+
+def test_where_no_row_is_certain_nothing_can_be_told(seed):
+    _, labels, proba = _rows(seed, margin=0.6)
+    level = estimate_level(labels, proba)
+    assert level.reliability == "cannot tell"
+    assert level.low == 0
+    assert level.rate < level.certain
+    assert "overlap" in level.reason
+
+
+def test_nothing_to_count():
+    ties = np.full((40, 2), 0.5)
+    level = estimate_level(np.arange(40) % 2, ties)
+    assert (level.rate, level.n_rows, level.reliability) == (0, 0, "cannot tell")
+    assert "no row" in level.reason
+
+
+def test_one_class_is_never_predicted(seed):
+    rng = np.random.default_rng(seed)
+    proba = np.column_stack([rng.uniform(0.6, 0.9, 400), np.zeros(400)])
+    proba[:, 1] = 1 - proba[:, 0]
+    labels = (rng.random(400) > proba[:, 0]).astype(int)
+    level = estimate_level(labels, proba)
+    assert 0 <= level.low <= level.rate <= level.high <= 1
+    assert np.isfinite(fit_channel(labels, proba).transition).all()
+
+
+def test_order_names_weights_and_repeats_do_not_matter(seed):
+    _, labels, proba = _rows(seed, 0.2, n_rows=600)
+    rng = np.random.default_rng(seed)
+    weight, order = rng.integers(0, 4, 600), rng.permutation(600)
+    used = np.where(weight > 0, labels, -1)
+    one = estimate_level(used, proba, weight.astype(float))
+    for other in (
+        estimate_level(np.repeat(labels, weight), np.repeat(proba, weight, axis=0)),
+        estimate_level(used[order], proba[order], weight[order].astype(float)),
+        estimate_level(np.where(used < 0, -1, 2 - used), proba[:, ::-1], weight.astype(float)),
+    ):
+        for name in ("rate", "low", "high", "certain", "disagreement"):
+            assert_allclose(getattr(one, name), getattr(other, name), atol=1e-9)
+
+
+def test_ranks_are_within_predicted_classes():
+    best = np.array([0, 0, 1, 1, 1, -1])
+    top = np.array([0.9, 0.7, 0.6, 0.6, 0.8, 0.9])
+    assert_allclose(certainty_ranks(best, top), [0.25, 0.75, 2 / 3, 2 / 3, 1 / 6, np.nan])
