@@ -27,6 +27,7 @@ _OVERLAP_SHARE = 0.3
 # where certain rows disagree more often than this, they are not certain.
 _LEAST_GAIN = 0.02
 _GAIN_SHARES = (0.5, 0.7)
+_CLEAR_GAIN = 1.5  # standard errors
 _LEAST_EXPLAINED = 0.1
 _HIGHEST_CERTAIN = 0.45
 
@@ -137,7 +138,7 @@ def estimate_level(
 
 
 def _row_gain(best, ranks, codes, proba, weight) -> float:
-    """Mean gain in log likelihood of labels by predictions per row over those per class.
+    """Mean gain in log likelihood of labels by predictions per row over those per class, if clear.
 
     Among the more certain half of the rows and seven tenths of them, in the mean, corrected for
     the number of shares per class that are estimated.
@@ -156,8 +157,12 @@ def _row_gain(best, ranks, codes, proba, weight) -> float:
         by_row = sharpen(proba[rows], exponent)[np.arange(len(rows)), codes[rows]]
         gain = np.log(np.maximum(by_row, 1e-3)) - np.log(np.maximum(by_class, 1e-3))
         n_shares = np.maximum((counts > 0).sum(axis=1) - 1, 0).sum()
-        gains.append((mass @ gain - n_shares / 2) / max(mass.sum(), 1e-300))
-    return float(np.mean(gains))
+        total = max(mass.sum(), 1e-300)
+        mean = mass @ gain / total
+        error = np.sqrt(mass @ (gain - mean) ** 2) / total
+        gains.append((mean - n_shares / 2 / total, error))
+    gain, error = np.mean(gains, axis=0)
+    return float(gain) if gain > _CLEAR_GAIN * error else 0.0
 
 
 def _posterior(n: np.ndarray, k: np.ndarray) -> np.ndarray:
