@@ -38,16 +38,25 @@ SHARED = {
 # Share of the rows by which trials are chosen.
 HELD_OUT = 0.2
 
+# A network without the defaults of NeuralClassifier that wrong labels hurt less.
+PLAIN = {"weight_decay": 0.0, "ema_decay": None, "early_stopping": False}
+
 # A classifier, as it is tried first, and what is drawn besides.
 METHODS = {
-    "plain": (NeuralClassifier(), {"ema_decay": (None, 0.99)}),
+    "plain": (NeuralClassifier(**PLAIN), {"ema_decay": (None, 0.99)}),
     "label smoothing": (
-        NeuralClassifier(label_smoothing=0.1),
+        NeuralClassifier(label_smoothing=0.1, **PLAIN),
         {"label_smoothing": (0.1, 0.3, 0.5)},
     ),
-    "mixup": (NeuralClassifier(mixup=1.0), {"mixup": (0.2, 1.0, 4.0)}),
-    "generalized cross-entropy": (NeuralClassifier(criterion="generalized_cross_entropy"), {}),
-    "symmetric cross-entropy": (NeuralClassifier(criterion="symmetric_cross_entropy"), {}),
+    "mixup": (NeuralClassifier(mixup=1.0, **PLAIN), {"mixup": (0.2, 1.0, 4.0)}),
+    "generalized cross-entropy": (
+        NeuralClassifier(criterion="generalized_cross_entropy", **PLAIN),
+        {},
+    ),
+    "symmetric cross-entropy": (
+        NeuralClassifier(criterion="symmetric_cross_entropy", **PLAIN),
+        {},
+    ),
     # The width is chosen on held-out rows.
     "nested dropout": (
         NestedDropoutClassifier(),
@@ -62,7 +71,7 @@ METHODS = {
     "ELR": (ELRClassifier(), {"strength": (1.0, 3.0, 7.0), "beta": (0.7, 0.9)}),
     "ELR ensemble": (ELRClassifier(ensemble=True), {"strength": (1.0, 3.0, 7.0)}),
     "SOP": (SOPClassifier(), {"start": (0.01, 0.03, 0.1), "balance": (0.0, 0.1)}),
-    "cleaned labels": (CleaningClassifier(NeuralClassifier(), action="relabel"), {}),
+    "cleaned labels": (CleaningClassifier(NeuralClassifier(**PLAIN), action="relabel"), {}),
     "meta-rescaled": (MetaRescaledClassifier(), {"n_passes": (1, 3)}),
 }
 BOUNDS = ("oracle", "clean")

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from _cells import CACHE, add_options, measured
 from _common import environment, write_results
+from _neural_methods import PLAIN
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
@@ -42,8 +43,9 @@ N_FEATURES = 128  # of the last hidden layer, by default
 NESTED, ELR, CO_TEACHING = NestedDropoutClassifier(), ELRClassifier(), CoTeachingClassifier()
 
 METHODS = {
-    "plain": (NeuralClassifier(), {}),
-    "plain, early stopping": (NeuralClassifier(early_stopping=True), {}),
+    "plain": (NeuralClassifier(**PLAIN), {}),
+    "plain, early stopping": (NeuralClassifier(**{**PLAIN, "early_stopping": True}), {}),
+    "regularised": (NeuralClassifier(), {}),
     "nested dropout, sigma 1/16": (NESTED, {"sigma": N_FEATURES / 16}),
     "nested dropout, sigma 1/8": (NESTED, {"sigma": N_FEATURES / 8}),
     "nested dropout, sigma 1/4": (NESTED, {"sigma": N_FEATURES / 4}),

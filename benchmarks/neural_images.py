@@ -120,7 +120,7 @@ def make_model(method: str, *, module, n_epochs: int, forget: float):
         base = NestedDropoutClassifier(**first, n_iter_no_change=None)
         return CoTeachingClassifier(**last, base=base, forget_rate=forget)
     return {
-        "plain": NeuralClassifier(**common),
+        "plain": NeuralClassifier(**common, ema_decay=None),
         "plain, average": NeuralClassifier(**common, ema_decay=0.998),
         "co-teaching": CoTeachingClassifier(**common, forget_rate=forget, n_gradual=n_gradual),
         "ELR": ELRClassifier(**common, n_gradual=n_gradual),

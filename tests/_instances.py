@@ -304,11 +304,22 @@ _SMALL_NETWORK = {**_NETWORK, "hidden_layer_sizes": (32,), "dtype": "float64"}
 
 def _neural_classifier():
     yield _SMALL_NETWORK
-    yield {**_NETWORK, "ema_decay": 0.9, "criterion": "generalized_cross_entropy"}
+    yield {
+        **_NETWORK,
+        "weight_decay": 0.0,
+        "ema_decay": 0.9,
+        "criterion": "generalized_cross_entropy",
+    }
+
+
+def _neural_regressor():
+    yield {**_SMALL_NETWORK, "max_epochs": 40}
+    yield {**_SMALL_NETWORK, "max_epochs": 40, "criterion": "trimmed", "early_stopping": True}
 
 
 def _nested_dropout_classifier():
-    # Which rows are held out depends on where they are.
+    # A tenth of the rows of these checks are too few to choose the width on.
+    yield {**_SMALL_NETWORK, "validation_fraction": 0.2, "sigma": 40.0}
     yield {**_SMALL_NETWORK, "early_stopping": False, "sigma": 40.0}
 
 
@@ -449,6 +460,7 @@ ARGUMENTS = {
     "InstanceFlipClassifier": _instance_flip_classifier,
     "NestedDropoutClassifier": _nested_dropout_classifier,
     "NeuralClassifier": _neural_classifier,
+    "NeuralRegressor": _neural_regressor,
     "NoisyLogisticRegression": _noisy_logistic_regression,
     "QualityReweighter": _quality_reweighter,
     "LossCorrectedClassifier": _loss_corrected_classifier,

@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from skrobust.utils._parallel import one_blas_thread
 from skrobust.utils._rows import row_hashes
 
-# Multiplications of one pass over the data: about a tenth of a second on one core. More rows than
-# this allows are not needed, because the models have few parameters for each row that is left.
+# Multiplications of one pass over the data: about a tenth of a second on one core. The rows that
+# this allows are enough for models of so few parameters.
 BUDGET = 2e8
 MIN_ROWS = 5_000
 _MIN_ROWS_OF_CLASS = 50
@@ -20,7 +20,6 @@ _MIN_ROWS_OF_CLASS = 50
 MAX_ITER = 100
 TOLERANCE = 1e-3
 _ROWS_PER_BLOCK = 8_192
-_FLOATS = [np.float64, np.float32]
 _FLOATS = [np.float64, np.float32]
 
 
@@ -89,6 +88,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _accepts_sparse = False
+    _max_rows = np.inf
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -113,14 +113,17 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
             Fitted classifier.
         """
         X, y = check_X_y(X, y, accept_sparse=self._formats(), dtype=_FLOATS)
-        self.classes_, codes = np.unique(y, return_inverse=True)
         mass = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        if not mass.all():
+            X, y, mass = X[mass > 0], y[mass > 0], mass[mass > 0]
+        self.classes_, codes = np.unique(y, return_inverse=True)
         n_classes = len(self.classes_)
         self.n_features_in_ = X.shape[1]
         if n_classes == 1:  # as a fold may have it
             return self
         with one_blas_thread():
-            self._fit_margins(*_rows_in_budget(X, codes, mass, n_classes), n_classes)
+            rows = _rows_in_budget(X, codes, mass, n_classes, self._max_rows)
+            self._fit_margins(*rows, n_classes)
         return self
 
     def _fit_margins(self, X, codes, mass, hashes, n_classes: int) -> None:
@@ -176,11 +179,11 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
-def _rows_in_budget(X, codes, mass, n_classes) -> tuple:
+def _rows_in_budget(X, codes, mass, n_classes, max_rows) -> tuple:
     """Leave out rows that the budget does not allow, of each class the same share."""
     hashes = row_hashes(X)
     per_row = X.nnz / X.shape[0] if sparse.issparse(X) else X.shape[1]
-    n_rows = max(MIN_ROWS, BUDGET / max(per_row * n_classes, 1))
+    n_rows = min(max(MIN_ROWS, BUDGET / max(per_row * n_classes, 1)), max_rows)
     share = n_rows / len(np.unique(hashes))
     if share >= 1:
         return X, codes, mass, hashes

@@ -76,11 +76,14 @@ class ScaledLogisticRegression(SoftmaxClassifier):
 class _ComponentModel(SoftmaxClassifier):
     """Base class of models of principal components."""
 
+    _max_rows = 10_000  # features of all of these are held in memory
+
     def _fit_components(self, X, mass, n_components: int) -> np.ndarray:
         """Find the axes; return the variances along them."""
         self.center_, scale = column_scale(X, mass)
         # Pixels and embeddings share a unit, and small columns are noise. Other columns do not.
-        mixed = scale.max() > _MIXED_UNITS * np.median(scale)
+        varying = scale[np.ptp(X, axis=0) > 0]
+        mixed = len(varying) > 0 and varying.max() > _MIXED_UNITS * np.median(varying)
         self.scale_ = scale if mixed else np.ones_like(scale)
         root = np.sqrt(mass / mass.sum())[:, None]
         variances, self.axes_ = principal_axes(

@@ -1,4 +1,4 @@
-"""Neural classifiers for noisy labels: scikit-learn estimators with a torch network inside.
+"""Neural networks for noisy labels: scikit-learn estimators with a torch network inside.
 
 Needs torch and skorch, which ``pip install "skrobust[neural]"`` brings; the rest of the package
 does without them.
@@ -17,6 +17,7 @@ from skrobust.neural._feature_tune_transformer import FeatureTuneTransformer  # 
 from skrobust.neural._meta_rescaled_classifier import MetaRescaledClassifier  # noqa: E402
 from skrobust.neural._nested_dropout_classifier import NestedDropoutClassifier  # noqa: E402
 from skrobust.neural._neural_classifier import NeuralClassifier  # noqa: E402
+from skrobust.neural._neural_regressor import NeuralRegressor  # noqa: E402
 from skrobust.neural._smaller import (  # noqa: E402
     SmallerNetwork,
     prune_network,
@@ -33,6 +34,7 @@ __all__ = [
     "MetaRescaledClassifier",
     "NestedDropoutClassifier",
     "NeuralClassifier",
+    "NeuralRegressor",
     "SOPClassifier",
     "SmallerNetwork",
     "layers",

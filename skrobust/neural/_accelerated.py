@@ -3,7 +3,8 @@
 import torch
 from skorch.hf import AccelerateMixin
 
-from skrobust.neural._net import Batches, Net
+from skrobust.neural._batches import Batches
+from skrobust.neural._net import Net
 
 
 def join_processes():

@@ -7,7 +7,17 @@ from skorch.callbacks import Callback
 _RAMP = 10
 
 
-class BestEpoch(Callback):
+# An epoch is better if its score is by more than this share, which is rounding.
+_ROUNDING = 1e-9
+
+
+class Internal(Callback):
+    """A callback that does not read the losses of batches, which then are not recorded."""
+
+    reads_batches = False
+
+
+class BestEpoch(Internal):
     """Keeps the weights of the best epoch on the validation rows, and stops when it is long past.
 
     Parameters
@@ -17,34 +27,54 @@ class BestEpoch(Callback):
         right ones does, while their loss rewards models that believe in wrong labels less.
     patience : int or None
         Stop when so many epochs were not better. None never stops.
+    tolerance : float
+        Standard errors of the best accuracy by which an epoch may be worse and still be as good,
+        as it may be by one row.
+        If positive, the last epoch is kept if it is as good as the best one, and `patience`
+        counts epochs in a row that are not.
     """
 
-    def __init__(self, monitor="accuracy", patience=None):
+    def __init__(self, monitor="accuracy", patience=None, tolerance=0.0):
         self.monitor = monitor
         self.patience = patience
+        self.tolerance = tolerance
 
     def on_train_begin(self, net, **kwargs):
         """Forget former trainings."""
         self.best_epoch_, self.best_score_, self._weights = None, -float("inf"), None
+        self._n_worse = 0
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
         """Compare."""
         score = net.history[-1, f"valid_{self.monitor}"]
         score = -score if self.monitor == "loss" else score
-        if self.best_epoch_ is None or score > self.best_score_:
+        margin = 0.0 if self.best_epoch_ is None else _ROUNDING * max(1.0, abs(self.best_score_))
+        if score > self.best_score_ + margin:
             self.best_epoch_, self.best_score_ = len(net.history), score
-            self._weights = {k: v.clone() for k, v in net.best_state().items()}
-        elif self.patience is not None and len(net.history) - self.best_epoch_ >= self.patience:
+            self._weights = {k: v.clone() for k, v in net.module_.state_dict().items()}
+            self._n_worse = 0
+            return
+        slack = self._slack(len(dataset_valid)) if self.tolerance else 0.0
+        worse = not slack or score < self.best_score_ - slack - margin
+        self._n_worse = self._n_worse + 1 if worse else 0
+        if self.patience is not None and self._n_worse >= self.patience:
             net.stop_ = True
 
+    def _slack(self, n_rows: int) -> float:
+        """By how much an accuracy may be lower, at least one row."""
+        if self.monitor == "loss":
+            return 0.0
+        error = (self.best_score_ * (1 - self.best_score_) / n_rows) ** 0.5
+        return max(self.tolerance * error, 1 / n_rows)
+
     def on_train_end(self, net, **kwargs):
-        """Go back to the best epoch."""
-        if self._weights is not None:
+        """Go back to the best epoch, unless the last one is as good."""
+        if self._weights is not None and (self._n_worse or not self.tolerance):
             net.module_.load_state_dict(self._weights)
-            self._weights = None
+        self._weights = None
 
 
-class WeightAverage(Callback):
+class WeightAverage(Internal):
     """Keeps an exponential moving average of the weights, which predicts instead of the last ones.
 
     Parameters
@@ -64,8 +94,19 @@ class WeightAverage(Callback):
         """Go on from the weights that were trained last, not from their average."""
         if self._swapped:
             self.swap(net.module_)
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Start from the weights, which may have been loaded by now."""
+        state = net.module_.state_dict()
         if self.state_ is None:
-            self.state_ = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
+            self.state_ = {k: v.detach().clone() for k, v in state.items()}
+        moving = [k for k, v in state.items() if v.is_floating_point()]
+        self._averages, self._values = [self.state_[k] for k in moving], [state[k] for k in moving]
+        self._copied = [(self.state_[k], v) for k, v in state.items() if k not in set(moving)]
+
+    def forget(self):
+        """Start anew with the next epoch."""
+        self.state_, self._n_steps, self._swapped = None, 0, False
 
     @torch.no_grad()
     def on_batch_end(self, net, training=False, **kwargs):
@@ -74,18 +115,15 @@ class WeightAverage(Callback):
             return
         self._n_steps += 1
         keep = min(self.decay, (1 + self._n_steps) / (_RAMP + self._n_steps))
-        averages, values = [], []
-        for key, value in net.module_.state_dict().items():
-            if value.is_floating_point():
-                averages.append(self.state_[key])
-                values.append(value)
-            else:
-                self.state_[key].copy_(value)
-        torch._foreach_lerp_(averages, values, 1 - keep)
+        torch._foreach_lerp_(self._averages, self._values, 1 - keep)
+        for average, value in self._copied:
+            average.copy_(value)
 
     @torch.no_grad()
     def swap(self, module) -> None:
         """Exchange the average and the weights."""
+        if self.state_ is None:
+            return
         for key, value in module.state_dict().items():
             kept = value.clone()
             value.copy_(self.state_[key])
@@ -95,9 +133,10 @@ class WeightAverage(Callback):
     def on_train_end(self, net, **kwargs):
         """Let the average predict."""
         self.swap(net.module_)
+        self._averages, self._values, self._copied = [], [], []
 
 
-class HalfFineTuning(Callback):
+class HalfFineTuning(Internal):
     """Train half of the tensors of each block of a network in each epoch, and freeze the others.
 
     What a network knew before is kept better, and it learns less by heart. Blocks are the
@@ -162,7 +201,7 @@ class HalfFineTuning(Callback):
             vars(self).pop(name, None)
 
 
-class AfterEpoch(Callback):
+class AfterEpoch(Internal):
     """Calls a function after each epoch, with its number from 1.
 
     Parameters
@@ -179,7 +218,7 @@ class AfterEpoch(Callback):
         self.function(len(net.history))
 
 
-class Progress(Callback):
+class Progress(Internal):
     """Shows a bar of epochs, or prints a line for each.
 
     Parameters

@@ -3,8 +3,10 @@
 import numpy as np
 import torch
 from sklearn.utils.validation import check_consistent_length
+from skorch.callbacks import InputShapeSetter, LRScheduler
 from torch.nn import Linear
 
+from skrobust.neural._nested_params import callbacks_of
 from skrobust.neural._rows import Rows
 from skrobust.utils._data import LabelledData
 from skrobust.utils._labels import encode_labels_like
@@ -25,6 +27,44 @@ def split(module) -> torch.nn.Module:
     return module
 
 
+def check_callbacks(callbacks, schedule: str, *, held_out: bool) -> None:
+    """Refuse callbacks that could not do what they are for.
+
+    Parameters
+    ----------
+    callbacks : list or None
+        Callbacks, their classes, or pairs of a name and one of these.
+    schedule : str
+        The learning-rate schedule.
+    held_out : bool
+        Whether there are rows that are not trained on.
+    """
+    for callback in callbacks_of(callbacks):
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not hasattr(kind, "on_epoch_end"):
+            raise TypeError(
+                f"callbacks has {callback!r}, which is no callback of skorch: it has no method"
+                " on_epoch_end."
+            )
+        if issubclass(kind, InputShapeSetter):
+            raise ValueError(
+                "callbacks has InputShapeSetter, which is not needed: pass a module that is a"
+                " function (shape, n_outputs) -> torch.nn.Module."
+            )
+        if issubclass(kind, LRScheduler) and schedule != "constant":
+            raise ValueError(
+                f"callbacks has LRScheduler, and learning_rate_schedule={schedule!r} would undo"
+                " what it does: set learning_rate_schedule='constant'."
+            )
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor.startswith("valid_") and not held_out:
+            raise ValueError(
+                f"callbacks has {kind.__name__}, which monitors {monitor!r}, and no rows are held"
+                " out: set early_stopping=True, pass validation_data to fit, or monitor"
+                f" {monitor.replace('valid', 'train', 1)!r}."
+            )
+
+
 def check_targets(target_proba, data) -> np.ndarray:
     """Validate probabilities of classes that are to be learned instead of labels."""
     proba = np.asarray(target_proba)
@@ -40,19 +80,92 @@ def check_targets(target_proba, data) -> np.ndarray:
     except ValueError as error:
         raise ValueError(
             "target_proba must hold probabilities: finite, none negative, summing to 1 per row."
-            f" {error}"
+            f" {error}{_advice_on(proba)}"
         ) from None
     return proba
 
 
-def check_more(X, y, classes, sample_weight) -> LabelledData:
+def _advice_on(values) -> str:
+    """What to do about numbers that are no probabilities."""
+    if not np.isfinite(values).all() or values.min() >= 0:
+        return ""
+    if values.max() <= 0 and np.allclose(np.exp(values).sum(axis=1), 1, atol=1e-3):
+        return " These look like logarithms of probabilities: pass numpy.exp of them."
+    return " If these are scores before the softmax, pass scipy.special.softmax(scores, axis=1)."
+
+
+def check_scores(output, n_rows: int, n_classes: int) -> None:
+    """Refuse outputs of a network that are not one score per class, before the softmax."""
+    shape = tuple(getattr(output, "shape", ()))
+    if shape != (n_rows, n_classes):
+        advice = " A network of two classes has two outputs as well." if n_classes == 2 else ""
+        raise ValueError(
+            f"module gives outputs of shape {shape} for {n_rows} rows, and must give"
+            f" {(n_rows, n_classes)}: one for each of the {n_classes} classes.{advice}"
+        )
+    sums = output.double().sum(dim=1)
+    if bool((output >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+        raise ValueError(
+            "module gives probabilities: its outputs are not negative and sum to 1 in each row."
+            " Leave out the last softmax, as losses take scores before it."
+        )
+
+
+def class_weights(class_weight, data: LabelledData) -> np.ndarray | None:
+    """Multiply the weights of rows by those of their classes.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        Weight of each label, 1 for those that are left out; "balanced" is inverse to the weight
+        of the rows of each class.
+    data : LabelledData
+        Rows.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_samples,) or None
+        Weights.
+    """
+    if class_weight is None:
+        return data.sample_weight
+    codes, n_classes = data.best_codes, len(data.classes)
+    if isinstance(class_weight, dict):
+        classes = data.classes.tolist()
+        factors = np.array([class_weight.get(label, 1.0) for label in classes], dtype=np.float64)
+        unknown = [label for label in class_weight if label not in classes]
+        if unknown or not np.isfinite(factors).all() or (factors < 0).any() or not factors.any():
+            raise ValueError(
+                "class_weight must give labels finite weights that are not negative and not all"
+                f" zero, and the labels are {classes}; got {class_weight}."
+            )
+    else:
+        own = None if data.sample_weight is None else data.sample_weight[data.used]
+        mass = np.bincount(codes[data.used], weights=own, minlength=n_classes)
+        factors = mass.sum() / (n_classes * np.where(mass > 0, mass, 1.0))
+    weight = np.where(codes >= 0, factors[codes], 1.0)
+    return weight if data.sample_weight is None else weight * data.sample_weight
+
+
+def split_validation(given) -> tuple:
+    """Take rows to validate on apart: X, y and weights."""
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        raise ValueError(
+            "validation_data must be a tuple (X, y) or (X, y, sample_weight), got"
+            f" {type(given).__name__}"
+            + (f" of length {len(given)}." if isinstance(given, (tuple, list)) else ".")
+        )
+    return (*given, None) if len(given) == 2 else tuple(given)
+
+
+def check_more(X, y, classes, sample_weight, name: str = "y") -> LabelledData:
     """Validate rows of classes that are known already, of which some may be missing here."""
-    codes = encode_labels_like(y, classes, name="y")
+    codes = encode_labels_like(y, classes, name=name)
     check_consistent_length(X, codes)
     weight = None if sample_weight is None else check_sample_weight(sample_weight, X)
     data = LabelledData(X, codes, classes, np.full(len(codes), -1, dtype=np.intp), weight)
     if not data.used.any():
-        raise ValueError("y has no label: there is nothing to learn.")
+        raise ValueError(f"{name} has no label of positive weight.")
     return data
 
 

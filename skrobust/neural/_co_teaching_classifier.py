@@ -230,7 +230,7 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         self.forget_rate = forget_rate
         self.n_gradual = n_gradual
 
-    def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False):
+    def _train(self, data, X, proba, seed, *, again, **options):
         generator = private_random_state(seed)
         if not again or self.forget_rate != "estimate":
             self.forget_rate_ = self._find_forget_rate(data, draw_seed(generator))
@@ -238,7 +238,7 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         if not again and self.base is not None:
             self._first_stage = self._fit_base(data, proba, generator)
         try:
-            super()._train(data, X, proba, seed, again=again, n_epochs=n_epochs, partial=partial)
+            super()._train(data, X, proba, seed, again=again, **options)
         finally:
             self._first_stage = None
 

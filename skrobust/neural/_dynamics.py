@@ -2,12 +2,13 @@
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
+
+from skrobust.neural._callbacks import Internal
 
 _FLOOR = 1e-12
 
 
-class DynamicsRecorder(Callback):
+class DynamicsRecorder(Internal):
     """Adds up, epoch by epoch, what the network says of each row when it is trained on it.
 
     The statistics are those of :class:`~skrobust.detection.TrainingDynamics`. They cost no

@@ -176,6 +176,8 @@ class ELRClassifier(BaseNeuralClassifier):
     True
     """
 
+    _learns_per_batch = True
+
     _parameter_constraints: dict = {
         **BaseNeuralClassifier._parameter_constraints,
         "ensemble": ["boolean"],

@@ -7,12 +7,15 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._feature_tune import FeatureTuneNet, TunedFeatures
-from skrobust.neural._shared_parameters import shares_parameters
+from skrobust.neural._shared_parameters import OF_THE_NETWORK, shares_parameters
 from skrobust.utils._sklearn import Interval
+
+# Norms over a batch, which look at rows whatever their weights, undo much of what weights do.
+_WITHOUT = (*OF_THE_NETWORK, "class_weight")
 
 
 @shares_parameters(
-    network=False,
+    without=_WITHOUT,
     max_epochs=30,
     learning_rate_schedule="cosine",
     optimizer="adamw",
@@ -81,7 +84,7 @@ class FeatureTuneClassifier(
         **{
             name: constraint
             for name, constraint in BaseNeuralClassifier._parameter_constraints.items()
-            if name not in ("module", "hidden_layer_sizes", "activation", "dropout")
+            if name not in _WITHOUT
         },
         "expansion": [Interval(Integral, 1, None, closed="left")],
         "closeness": [Interval(Real, 0, None, closed="left")],

@@ -82,6 +82,8 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
         names = ("mixup", "label_smoothing", "consistency", "mixed_precision")
         return names if self.rescale else ()
 
+    _learns_per_batch = True
+
     _parameter_constraints: dict = {
         **BaseNeuralClassifier._parameter_constraints,
         "rescale": ["boolean"],
@@ -142,9 +144,9 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
             vars(self).pop(name, None)
         if not self.rescale:
             return
-        (_, valid), data = self._seen
+        (train, valid), data = self._seen
         weights = self.net_.option("weights")
-        if valid is not None:
+        if valid is not None and valid.X is train.X:  # held out of the same rows
             weights[valid.positions] = self.net_.weigh(valid).to(weights.dtype)
         weights = weights.cpu().numpy().astype(np.float64)
         seen = ~np.isnan(weights)

@@ -1,4 +1,4 @@
-"""The skorch net inside every classifier of this room: batches of slices, one loss per row."""
+"""The skorch net inside every neural estimator: batches of slices, one loss per row."""
 
 import contextlib
 import io
@@ -8,57 +8,31 @@ import warnings
 
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.utils import TeeGenerator
 
+from skrobust.neural._batches import Batches
+from skrobust.neural._callbacks import Internal
 from skrobust.neural._device import resolve_device
 from skrobust.neural._optimizers import schedule_factor
+from skrobust.neural._scoring import ScoredAsClassifier
 from skrobust.neural.losses import RobustLoss
 
 # Entries of hidden layers that predictions may have in memory at a time, roughly.
 _PREDICTED_ENTRIES = 2**22
 
 
-class Batches:
-    """Yields the rows of a data set in batches.
-
-    Per-row collation is what makes training of small networks slow; here a batch is one look-up
-    by a slice of a permutation that was drawn once for the epoch.
-
-    Parameters
-    ----------
-    rows : Rows
-        Rows.
-    batch_size : int
-        Rows per batch. The last one may be smaller, but is never a single row unless it is the
-        only one: norms over a batch need two.
-    shuffle : bool
-        Whether to draw a new order each time, from torch's generator of the CPU.
-    """
-
-    def __init__(self, rows, batch_size: int, *, shuffle: bool):
-        self.rows, self.batch_size, self.shuffle = rows, batch_size, shuffle
-        n_rows = len(rows)
-        starts = list(range(0, n_rows, batch_size))
-        if len(starts) > 1 and n_rows - starts[-1] == 1:
-            starts.pop()
-        self._bounds = list(zip(starts, [*starts[1:], n_rows], strict=True))
-
-    def __len__(self) -> int:
-        return len(self._bounds)
-
-    def __iter__(self):
-        order = self.rows.order(shuffle=self.shuffle)
-        for start, stop in self._bounds:
-            yield self.rows.take(order[start:stop])
-
-
-class Net(NeuralNet):
-    """A skorch net whose loss is a mean over weighed rows, and whose epochs are cheap.
+class BaseNet(NeuralNet):
+    """A skorch net whose loss is a mean over weighted rows, and whose epochs are cheap.
 
     What a method of training needs is written in :meth:`compute_loss`. Options that skorch does
-    not know are set by :meth:`configure`.
+    not know are set by :meth:`configure`. Callbacks are notified as by skorch; gradients are shown
+    and losses of batches are recorded only where a callback may read them.
     """
 
     _options: dict = {}
+    # Whether the share of rows whose label is predicted is recorded for validation rows.
+    _has_accuracy = False
 
     def configure(self, **options) -> "Net":
         """Set options, which stay until they are set anew."""
@@ -79,9 +53,43 @@ class Net(NeuralNet):
     def _default_callbacks(self):
         return []
 
-    def get_dataset(self, X, y=None):
-        """Rows are a data set already."""
-        return X
+    def watch(self) -> None:
+        """Initialise the callbacks, and find out what they look at."""
+        self.initialize_callbacks()
+        callbacks = [callback for _, callback in self.callbacks_]
+        self.configure(
+            observed=any(getattr(callback, "reads_batches", True) for callback in callbacks),
+            shows_gradients=any(
+                getattr(type(callback), "on_grad_computed", None) is not Callback.on_grad_computed
+                for callback in callbacks
+            ),
+        )
+
+    def begin(self, rows) -> None:
+        """Notify the callbacks that a training begins; only those are told of its end."""
+        started, self.callbacks_ = self.callbacks_, []
+        self.on_train_begin(self, X=rows, y=None)
+        for name, callback in started:
+            self.callbacks_.append((name, callback))
+            callback.on_train_begin(self, X=rows, y=None)
+
+    def end(self, rows) -> None:
+        """Notify the callbacks that a training has ended, whole or not."""
+        if not self.history:
+            self.callbacks_ = [c for c in self.callbacks_ if isinstance(c[1], Internal)]
+        self.notify("on_train_end", X=rows, y=None)
+
+    def notify(self, method_name, **kwargs):
+        """Notify the callbacks; skorch's early stopping ends the training after this epoch."""
+        getattr(self, method_name)(self, **kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **kwargs)
+            except KeyboardInterrupt:
+                # skorch's way to end a training; any other interrupt is the user's.
+                if not (isinstance(callback, EarlyStopping) and _ran_out(callback)):
+                    raise
+                self.stop_ = True
 
     def get_iterator(self, dataset, training=False):
         """Make the batches of an epoch."""
@@ -158,25 +166,57 @@ class Net(NeuralNet):
 
     def train_step(self, batch, **fit_params):
         """Take one step."""
+        if self.option("needs_closure"):
+            return self._step_by_closure(batch)
+        loss, logits = self._loss_of(batch)
+        self.descend(loss, batch)
+        return {"loss": loss.detach(), "y_pred": logits.detach()}
+
+    def _loss_of(self, batch):
+        """Compute the loss of a batch in the precision asked for, with no gradient left over."""
         self.optimizer_.zero_grad(set_to_none=True)
-        scaler = self.option("scaler")
         kind = self.option("mixed_precision")
         if kind is None:
-            loss, logits = self.compute_loss(batch)
-        else:
-            with torch.autocast(self.option("device_type"), dtype=kind):
-                loss, logits = self.compute_loss(batch)
+            return self.compute_loss(batch)
+        with torch.autocast(self.option("device_type"), dtype=kind):
+            return self.compute_loss(batch)
+
+    def _step_by_closure(self, batch) -> dict:
+        """Take one step of an optimiser that computes the loss several times, as L-BFGS does."""
+        steps = []
+
+        def evaluate():
+            loss, logits = self._loss_of(batch)
+            steps.append({"loss": loss.detach(), "y_pred": logits.detach()})
+            return self._differentiate(loss, batch)
+
+        self.optimizer_.step(evaluate)
+        return steps[0]
+
+    def descend(self, loss, batch) -> None:
+        """Take one step down the gradient of a loss."""
+        self._differentiate(loss, batch)
+        scaler = self.option("scaler")
         if scaler is None:
-            self.backward(loss, batch[0])
-            self._clip()
             self.optimizer_.step()
         else:
-            self.backward(scaler.scale(loss), batch[0])
-            scaler.unscale_(self.optimizer_)
-            self._clip()
             scaler.step(self.optimizer_)
             scaler.update()
-        return {"loss": loss.detach(), "y_pred": logits.detach()}
+
+    def _differentiate(self, loss, batch) -> torch.Tensor:
+        """Compute gradients, show them to callbacks and clip them; return what they are of."""
+        penalty = self.option("penalty", 0.0)
+        if penalty:
+            loss = loss + penalty / 2 * sum(p.square().sum() for p in self.module_.parameters())
+        scaler = self.option("scaler")
+        self.backward(loss if scaler is None else scaler.scale(loss), batch[0])
+        if scaler is not None:
+            scaler.unscale_(self.optimizer_)
+        if self.option("shows_gradients"):
+            named = TeeGenerator(self.get_all_learnable_params())
+            self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+        self._clip()
+        return loss
 
     @property
     def leads(self) -> bool:
@@ -205,15 +245,18 @@ class Net(NeuralNet):
         return {"loss": loss, "y_pred": logits}
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
-        """Train for some epochs, or until somebody sets `stop_`.
+        """Train for some epochs, or until a callback sets `stop_`.
 
         Where the loss becomes infinite or NaN, in the epoch `diverged_`, the weights of the last
-        epoch that gives a finite one come back: of `kept_epoch_`.
+        epoch that gives a finite one come back: of `kept_epoch_`. When callbacks are told of the
+        end of an epoch, the network has the weights that would predict now: the average, if there
+        is one.
         """
         train, valid = X
         batches = [self.get_iterator(train, training=True)]
         batches.append(None if valid is None else self.get_iterator(valid))
         self.stop_, self.diverged_ = False, None
+        self.configure(first_epoch=len(self.history))
         copies: list = []  # before this epoch, and before the last one
         for _ in range(self.max_epochs if epochs is None else epochs):
             copies = [self._copy_weights(), *copies[:1]]
@@ -223,21 +266,38 @@ class Net(NeuralNet):
             if not math.isfinite(self.history[-1, "train_loss"]):
                 self._go_back(copies, batches[0])
                 break
-            self._validate(batches[1], **fit_params)
-            group = self.optimizer_.param_groups[0]
-            self.history.record("lr", group["lr"] / group.get("speed", 1))
-            self.history.record("dur", time.perf_counter() - started)
-            self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
+            with self._averaged():
+                step = self.validation_step
+                self.run_single_epoch(batches[1], False, "valid", step, **fit_params)
+                group = self.optimizer_.param_groups[0]
+                self.history.record("lr", group["lr"] / group.get("speed", 1))
+                self.history.record("dur", time.perf_counter() - started)
+                self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
             if self.stop_:
                 break
         if self.diverged_ is None and not self._loss_is_finite(batches[0]):
             self._go_back(copies, batches[0])  # the last step was too much
         return self
 
+    @contextlib.contextmanager
+    def _averaged(self):
+        """Put the average of the weights, if there is one, into the network for a while."""
+        average = self.option("average")
+        if average is None:
+            yield
+            return
+        average.swap(self.module_)
+        try:
+            yield
+        finally:
+            average.swap(self.module_)
+
     def _copy_weights(self) -> list[dict]:
         """Copy the weights, and their average."""
         average = self.option("average")
-        states = [self.module_.state_dict()] + ([] if average is None else [average.state_])
+        states = [self.module_.state_dict()]
+        if average is not None:
+            states.append(states[0] if average.state_ is None else average.state_)
         return [{k: v.clone() for k, v in state.items()} for state in states]
 
     @torch.no_grad()
@@ -259,18 +319,6 @@ class Net(NeuralNet):
             if self._loss_is_finite(batches):
                 return
 
-    def _validate(self, batches, **fit_params) -> None:
-        """Look at the validation rows, with the weights that are to predict."""
-        average = self.option("average")
-        if batches is None or average is None:
-            self.run_single_epoch(batches, False, "valid", self.validation_step, **fit_params)
-            return
-        average.swap(self.module_)
-        try:
-            self.run_single_epoch(batches, False, "valid", self.validation_step, **fit_params)
-        finally:
-            average.swap(self.module_)
-
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Go through all batches once; sums stay on the device until the end."""
         if iterator is None:
@@ -281,25 +329,34 @@ class Net(NeuralNet):
             self.criterion_.on_epoch(epoch)
         sums = torch.zeros(2, device=iterator.rows.device)
         total, correct = sums  # views
+        observed = self.option("observed")
         for i, batch in enumerate(iterator):
             if training:
                 self._set_rate(epoch - self.option("first_epoch", 0) + i / n_batches)
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            total += step["loss"] * len(batch[0]["index"])
-            if not training:
+            n_rows = len(batch[0]["index"])
+            total += step["loss"] * n_rows
+            if not training and self._has_accuracy:
                 correct += _mass_correct(step["y_pred"], batch)
+            if observed:
+                self.history.record_batch(f"{prefix}_loss", step["loss"].item())
+                self.history.record_batch(f"{prefix}_batch_size", n_rows)
             self.notify("on_batch_end", batch=batch, training=training, **step)
         loss, accuracy = (value / len(iterator.rows) for value in self.sum_up(sums).tolist())
-        self.history.record(f"{prefix}_loss", loss)
-        if not training:
+        key = f"{prefix}_loss"
+        before = [row[key] for row in list(self.history)[:-1] if key in row]
+        self.history.record(key, loss)
+        self.history.record(f"{key}_best", not before or loss < min(before))
+        if not training and self._has_accuracy:
             self.history.record(f"{prefix}_accuracy", accuracy)
         self.history.record(f"{prefix}_batch_count", n_batches)
 
-    def best_state(self) -> dict:
-        """The weights that are judged on the validation rows."""
-        average = self.option("average")
-        return self.module_.state_dict() if average is None else average.state_
+    def load_params(self, *args, **kwargs):
+        """Load weights and more, as skorch does; an average of former weights is forgotten."""
+        super().load_params(*args, **kwargs)
+        if self.option("average") is not None:
+            self.option("average").forget()
 
     def _set_rate(self, epoch: float) -> None:
         schedule = self.option("schedule", "constant")
@@ -358,6 +415,17 @@ class Net(NeuralNet):
         with _quiet_about_storage():
             self.__dict__.update(torch.load(saved, map_location=device, weights_only=False))
         self.__dict__["device"] = str(device)
+
+
+class Net(ScoredAsClassifier, BaseNet):
+    """The net of a classifier."""
+
+    _has_accuracy = True
+
+
+def _ran_out(stopping: EarlyStopping) -> bool:
+    """Whether the patience of a callback has run out."""
+    return stopping.misses_ >= stopping.patience
 
 
 @contextlib.contextmanager

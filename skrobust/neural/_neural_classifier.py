@@ -4,17 +4,19 @@ from skrobust.neural._accelerated import AcceleratedNet, agree_on, join_processe
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._callbacks import HalfFineTuning
 from skrobust.neural._device import resolve_device
+from skrobust.neural._nested_params import callbacks_of
 from skrobust.neural._net import Net
 from skrobust.neural._shared_parameters import shares_parameters
 
 
-@shares_parameters
+@shares_parameters(weight_decay=1e-3, ema_decay=0.99)
 class NeuralClassifier(BaseNeuralClassifier):
-    """A neural network for noisy labels, on whatever device there is.
+    """A neural network classifier with regularisation against noisy labels.
 
-    Plain training is a strong baseline as long as it is not left to learn all labels by heart:
-    weight decay, a moving average of the weights, mixup, smoothing, a robust loss and stopping on
-    held-out rows, whose labels may be as wrong as all others, are parameters here.
+    By default, weights decay and their moving average predicts. With more than 1 000 rows, a tenth
+    is held out, and the network goes back to an earlier epoch if the last one has memorised wrong
+    labels: held-out labels are as noisy as all others, but order epochs nevertheless. Mixup, label
+    smoothing and robust losses are further parameters.
 
     .. versionadded:: 0.1
 
@@ -75,6 +77,8 @@ class NeuralClassifier(BaseNeuralClassifier):
     True
     """
 
+    _many_rows = 1_000
+
     _parameter_constraints: dict = {
         **BaseNeuralClassifier._parameter_constraints,
         "accelerate": ["boolean"],
@@ -116,13 +120,15 @@ class NeuralClassifier(BaseNeuralClassifier):
             return {}
         return {"accelerator": join_processes(), "callbacks__print_log__sink": print}
 
-    def _train(self, data, X, proba, seed, *, again, n_epochs=None, partial=False):
+    def _train(self, data, X, proba, seed, *, again, **options):
+        own = callbacks_of(self.callbacks)
         if again and isinstance(self.net_, AcceleratedNet) != self.accelerate:
             raise ValueError(
                 f"accelerate={self.accelerate} is not what the training began with: clone the"
                 " classifier to start anew."
             )
-        if self.accelerate and any(isinstance(c, HalfFineTuning) for c in self.callbacks or ()):
+        halves = (c is HalfFineTuning or isinstance(c, HalfFineTuning) for c in own)
+        if self.accelerate and any(halves):
             raise ValueError(
                 "callbacks has HalfFineTuning, which processes cannot do together: set"
                 " accelerate=False."
@@ -133,7 +139,7 @@ class NeuralClassifier(BaseNeuralClassifier):
             if again:
                 self.net_.join(accelerator)
         try:
-            super()._train(data, X, proba, seed, again=again, n_epochs=n_epochs, partial=partial)
+            super()._train(data, X, proba, seed, again=again, **options)
         finally:
             if isinstance(getattr(self, "net_", None), AcceleratedNet):
                 self.net_.leave()

@@ -1,5 +1,6 @@
 """Optimisers and learning-rate schedules by name."""
 
+import inspect
 import math
 
 import torch
@@ -59,9 +60,11 @@ def optimizer_options(
     Returns
     -------
     options : dict
-        Keywords.
+        Keywords. One that is called "penalty" is not for the optimiser, which knows no decay of
+        weights: half of it times the squared weights is to be added to the loss.
     """
-    options: dict = {"weight_decay": weight_decay}
+    decays = "weight_decay" in inspect.signature(optimizer).parameters
+    options: dict = {"weight_decay" if decays else "penalty": weight_decay}
     if optimizer in _WITH_MOMENTUM:
         options["momentum"] = momentum
     if optimizer is torch.optim.SGD:
@@ -69,6 +72,13 @@ def optimizer_options(
     if optimizer in _FUSED and device.type in ("cpu", "cuda"):
         options["fused"] = True
     return options
+
+
+def needs_closure(optimizer) -> bool:
+    """Whether a step of an optimiser computes the loss by itself, as that of L-BFGS does."""
+    optimizer = getattr(optimizer, "optimizer", optimizer)  # accelerate's is around it
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is closure.empty
 
 
 def schedule_factor(schedule: str, epoch: float, n_epochs: int) -> float:

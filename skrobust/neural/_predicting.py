@@ -29,11 +29,18 @@ class PredictsByNet:
         )
         return make_rows(X, None, None, dtype=dtype, device=device)
 
-    def _logits(self, X) -> torch.Tensor:
-        """Scores of the classes, shape (n_samples, n_classes), float64, on the CPU."""
+    def _outputs(self, X) -> torch.Tensor:
+        """Outputs of the network, shape (n_samples, n_outputs), float64, on the CPU."""
         rows = self._rows_to_predict(X)
         with explain_out_of_memory("The memory of the device ran out while predicting."):
             return self.net_.predict_logits(rows, lambda x: self._forward(self.net_.module_, x))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
+
+class PredictsProba:
+    """Predictions of a classifier that has a net."""
 
     def predict(self, X):
         """Predict labels.
@@ -48,7 +55,7 @@ class PredictsByNet:
         y_pred : ndarray of shape (n_samples,)
             Labels.
         """
-        logits = self._logits(X)
+        logits = self._outputs(X)
         return self.classes_[logits.argmax(dim=1).numpy()]
 
     def predict_proba(self, X):
@@ -64,7 +71,7 @@ class PredictsByNet:
         proba : ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of ``classes_``.
         """
-        return torch.softmax(self._logits(X), dim=1).numpy()
+        return torch.softmax(self._outputs(X), dim=1).numpy()
 
     def predict_log_proba(self, X):
         """Predict logarithms of probabilities.
@@ -79,7 +86,4 @@ class PredictsByNet:
         log_proba : ndarray of shape (n_samples, n_classes)
             Logarithms, in the order of ``classes_``.
         """
-        return torch.log_softmax(self._logits(X), dim=1).numpy()
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "net_")
+        return torch.log_softmax(self._outputs(X), dim=1).numpy()

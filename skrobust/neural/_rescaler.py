@@ -187,9 +187,7 @@ class RescaledNet(Net):
         if "sample_weight" in x:
             mass = mass * x["sample_weight"]
         loss = (rows * mass).mean()
-        loss.backward()
-        self._clip()
-        self.optimizer_.step()
+        self.descend(loss, batch)
         return {"loss": loss.detach(), "y_pred": logits.detach()}
 
     @torch.no_grad()

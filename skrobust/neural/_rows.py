@@ -23,7 +23,7 @@ class Rows(Dataset):
     X : Tensor, ndarray, CSR matrix or DatasetRows of length n_samples
         Input: a tensor that lies on the device, or what is moved there batch by batch.
     y : Tensor of shape (n_samples,) or (n_samples, n_classes), or None
-        Codes of labels, or probabilities of classes, on the device.
+        Codes of labels, or probabilities of classes, or targets, on the device.
     weight : Tensor of shape (n_samples,) or None
         Weights, on the device.
     positions : Tensor of shape (n_rows,) or None
@@ -124,7 +124,7 @@ def make_rows(X, y, weight, *, dtype: torch.dtype, device: torch.device) -> Rows
         Bytes with more than two axes are images: they are kept as they are, and reach the network
         as numbers in [0, 1].
     y : ndarray of shape (n_samples,) or (n_samples, n_classes), or None
-        Codes of labels, or probabilities of classes.
+        Codes of labels as integers; probabilities of classes, or targets, as floating point.
     weight : ndarray of shape (n_samples,) or None
         Weights.
     dtype : torch.dtype
@@ -148,7 +148,7 @@ def make_rows(X, y, weight, *, dtype: torch.dtype, device: torch.device) -> Rows
             X = X.to(dtype)
         X = X.to(device)
     if y is not None:
-        y = torch.as_tensor(y).to(device, dtype if y.ndim == 2 else torch.int64)
+        y = torch.as_tensor(y).to(device, dtype if y.dtype.kind == "f" else torch.int64)
     if weight is not None:
         weight = torch.as_tensor(weight).to(device, dtype)
     return Rows(X, y, weight, None, dtype, device)

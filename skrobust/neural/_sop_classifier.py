@@ -179,6 +179,8 @@ class SOPClassifier(BaseNeuralClassifier):
     True
     """
 
+    _learns_per_batch = True
+
     _parameter_constraints: dict = {
         **BaseNeuralClassifier._parameter_constraints,
         "learning_rate_u": [Interval(Real, 0, None, closed="left")],

@@ -10,6 +10,9 @@ def _watch(estimator, X, y, watcher, *, weight=None, fit_params=None, n_stages=N
     """Train once. Rows that are trained on are watched while they are, at no prediction."""
     if n_stages is not None:
         estimator.set_params(max_epochs=n_stages)
+    if estimator.early_stopping == "auto":
+        # All rows are looked at, in all epochs.
+        estimator.set_params(early_stopping=False)
     params = dict(fit_params or {})
     if weight is not None:
         params.setdefault("sample_weight", weight)

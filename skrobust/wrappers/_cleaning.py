@@ -27,19 +27,19 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         :class:`~sklearn.linear_model.LogisticRegression`.
     detector : label-error detector, default=None
         What finds the wrong labels, cloned. None is
-        :class:`~skrobust.detection.EnsembleDetector`; where X is a table of numbers, with models
-        of its own, and otherwise with the out-of-fold probabilities of `estimator` and, if that
-        is a pipeline, of unlike models behind its first steps. Models that are smooth and unlike
-        are better judges than the classifier that is to be trained, which would agree with the
-        errors that it has learned itself.
-    action : {"drop", "relabel", "reweight"}, default="drop"
+        :class:`~skrobust.detection.EnsembleDetector`; where X is a numeric feature matrix, with
+        models of its own, and otherwise with the out-of-fold probabilities of `estimator` and, if
+        that is a pipeline, of diverse models behind its first steps. Smooth, diverse models
+        detect errors better than the final classifier, which tends to have memorised them.
+    action : {"relabel", "drop", "reweight"}, default="relabel"
         What to do about them:
 
         - "drop": leave out the flagged rows;
         - "relabel": give flagged rows the label that is most probable, the given one being part
           of the evidence (``posterior_labels_``), and let them count by how probable it is, if
-          `estimator` takes sample weights. A detector that says no such thing has its
-          ``suggested_labels_`` taken, at full weight, and rows without any are left out;
+          `estimator` takes sample weights. If the detector has no such attribute,
+          ``suggested_labels_`` is used with weight 1, rows without a suggestion are left out,
+          and if it suggests no labels at all, this is "drop";
         - "reweight": flag none, but weigh each row by the quality of its label, with mean 1 in
           each class. `estimator` must take sample weights.
 
@@ -117,7 +117,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         estimator=None,
         detector=None,
         *,
-        action="drop",
+        action="relabel",
         cv=None,
         n_jobs=None,
         random_state=None,
@@ -246,12 +246,15 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         weight = data.sample_weight
         doubted = detector.label_errors_ & (data.verified < 0)
         keep = data.used.copy()
-        if self.action == "drop":
+        action = self.action
+        if action == "relabel" and not _suggests(detector):
+            action = "drop"
+        if action == "drop":
             keep &= ~doubted
             if weight is not None:
                 weight = np.where(data.verified >= 0, weight, detector.keep_weight_)
                 keep &= weight > 0
-        elif self.action == "relabel":
+        elif action == "relabel":
             name, suggested, certainty = self._corrections(detector)
             codes = encode_labels_like(suggested, data.classes, name=name)
             labels[doubted] = codes[doubted]
@@ -266,10 +269,10 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
 
     def _corrections(self, detector) -> tuple:
         """What flagged labels are replaced by: the attribute, its labels, how sure they are."""
-        labels = getattr(detector, "posterior_labels_", None)
-        if labels is None:
-            return "suggested_labels_", self._suggestions(detector), None
-        return "posterior_labels_", labels, getattr(detector, "posterior_proba_", None)
+        if not hasattr(detector, "posterior_labels_"):
+            return "suggested_labels_", detector.suggested_labels_, None
+        proba = getattr(detector, "posterior_proba_", None)
+        return "posterior_labels_", detector.posterior_labels_, proba
 
     def _may_weigh(self, estimator, data, fit_params):
         """Corrected labels count by how sure they are, if nothing speaks against weights."""
@@ -291,6 +294,11 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
             total = weight[rows].sum()
             weight[rows] = weight[rows] * (prior[rows].sum() / total) if total else prior[rows]
         return weight
+
+
+def _suggests(detector) -> bool:
+    """Whether a fitted detector has labels to replace flagged ones by."""
+    return hasattr(detector, "posterior_labels_") or hasattr(detector, "suggested_labels_")
 
 
 def _taught_labels(detector):

@@ -1,5 +1,6 @@
 """What the wrappers that clean before they train have in common."""
 
+import warnings
 from numbers import Integral
 
 from sklearn.base import clone
@@ -12,6 +13,7 @@ from skrobust.utils._sklearn import (
     StrOptions,
     raise_for_params,
 )
+from skrobust.utils._warnings import LabelNoiseWarning
 from skrobust.wrappers._wrapper_base import BaseWrapper
 
 
@@ -86,6 +88,15 @@ class BaseCleaning(BaseWrapper):
         needs_weight = needs_weight or self._may_weigh(estimator, data, fit_params)
         if detector is None:
             detector = self._find_errors(data, y, verified_labels)
+        if getattr(detector, "reliability_", None) == "cannot tell":
+            warnings.warn(
+                f"{type(detector).__name__} cannot tell wrong labels apart from overlap of the"
+                f" classes: {detector.reliability_reason_}. Verify a few dozen labels"
+                " (`suggest_verification`), or compare with training without cleaning"
+                " (`only_if_better=True`).",
+                LabelNoiseWarning,
+                stacklevel=4,
+            )
         cleaned = self._clean(data, detector, needs_weight)
         cleaned = self._confirm(estimator, data, cleaned, fit_params, detector, needs_weight)
         rows, targets, weight = cleaned

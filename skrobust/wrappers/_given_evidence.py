@@ -84,7 +84,7 @@ def given_detector(detector, data, y, label_errors, pred_proba, action):
         if isinstance(detector, ConfidentLearning):
             params = detector.get_params(deep=False)
         return GivenProba(**params).use(_check_proba(pred_proba, data, y), flags)
-    if action != "drop":
+    if action == "reweight":
         raise ValueError(
             f"action={action!r} needs to know more than label_errors: pass pred_proba as well, the"
             " out-of-sample probabilities of the classes, or use action='drop'."

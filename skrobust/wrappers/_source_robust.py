@@ -5,7 +5,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.evidence._out_of_fold import predict_columns
-from skrobust.utils._data import check_labelled_data
+from skrobust.utils._data import check_labelled_data, check_rows_match
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._sklearn import fit_context
@@ -168,6 +168,7 @@ default="nna_median"
         self : object
             Fitted wrapper.
         """
+        check_rows_match(y, sources=sources)
         data = check_labelled_data(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import Ridge
 
+from skrobust.utils._data import check_rows_match
 from skrobust.utils._scoring import TargetScore
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._targets import check_target_data
@@ -138,6 +139,7 @@ default="nna_median"
         self : object
             Fitted wrapper.
         """
+        check_rows_match(y, sources=sources)
         data = check_target_data(X, y, verified_labels=verified_labels, sample_weight=sample_weight)
         return self._fit(data, data.best, sources, params)
 

@@ -43,9 +43,8 @@ def rows():
 def test_weights_equal_repeated_rows_in_any_order(model, rows):
     X, y = rows
     weight = np.arange(300) % 3
-    used = np.flatnonzero(weight)
     repeated = np.random.default_rng(0).permutation(np.repeat(np.arange(300), weight))
-    proba = clone(model).fit(X[used], y[used], sample_weight=weight[used]).predict_proba(X)
+    proba = clone(model).fit(X, y, sample_weight=weight).predict_proba(X)
     again = clone(model).fit(X[repeated], y[repeated]).predict_proba(X)
     assert_allclose(again, proba, atol=1e-6)
 
@@ -78,6 +77,26 @@ def test_one_class_constant_columns_and_few_rows(model):
     assert_allclose(proba, [[2 / 3, 1 / 3]] * 6, atol=0.1)
     few = clone(model).fit([[0.0, 1.0], [1.0, 0.0]], [0, 1])
     assert few.predict([[0.0, 1.0], [1.0, 0.0]]).tolist() == [0, 1]
+
+
+@every_model
+def test_class_without_weight_is_unknown(model, rows):
+    X, y = rows
+    fitted = clone(model).fit(X, y, sample_weight=(y > 0).astype(float))
+    assert fitted.classes_.tolist() == [1, 2]
+    assert np.isfinite(fitted.predict_proba(X)).all()
+
+
+def test_columns_of_mixed_units_are_standardised(rows):
+    X, y = rows
+    units = np.where(np.arange(12) < 9, 1.0, 1e5)
+    for model in (QuadraticLogisticRegression(), GaussianComponents()):
+        alike = clone(model).fit(X, y)
+        assert_array_equal(alike.scale_, np.ones(12))
+        mixed = clone(model).fit(X * units, y)
+        assert_allclose(mixed.scale_, X.std(axis=0) * units)
+        constant = clone(model).fit(np.column_stack([X * 1e-4, np.ones(300)]), y)
+        assert_array_equal(constant.scale_, np.ones(13))
 
 
 @every_model

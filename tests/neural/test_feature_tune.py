@@ -53,6 +53,7 @@ def test_without_weights_it_is_a_plain_network(rows):
         **QUICK,
         optimizer="adamw",
         weight_decay=1e-4,
+        ema_decay=None,
         learning_rate_schedule="cosine",
     ).fit(X, y)
     assert_array_equal(tuned.predict_proba(X), plain.predict_proba(X))

@@ -19,7 +19,7 @@ from skorch.callbacks import Callback
 
 from skrobust.detection import TrainingDynamics
 from skrobust.neural import ELRClassifier, HalfFineTuning, NeuralClassifier, SOPClassifier
-from skrobust.neural._base import _OF_A_TRAINING
+from skrobust.neural._estimator import _OF_A_TRAINING
 from skrobust.neural.losses import GeneralizedCrossEntropy, VolumeMinimizing
 from skrobust.neural.modules import SmallCNN
 from skrobust.wrappers import CleaningClassifier

@@ -491,7 +491,7 @@ def test_wrong_rows_come_to_count_less(noisy):
 
 def test_without_rescaling_it_is_plain_training(noisy):
     X, _, given, _ = noisy
-    plain = NeuralClassifier(**NESTED).fit(X, given)
+    plain = NeuralClassifier(**NESTED, weight_decay=0.0, ema_decay=None).fit(X, given)
     same = MetaRescaledClassifier(**NESTED, rescale=False).fit(X, given)
     assert torch.equal(_weights(plain), _weights(same))
     assert not hasattr(same, "sample_weight_")
@@ -581,7 +581,8 @@ def test_learning_a_transition_is_repeatable(two_threads, seed):
     y = rng.integers(0, 10, 8000)
     X = rng.normal(size=(8000, 5)) + y[:, None] % 3
     criterion = VolumeMinimizing(10)
-    model = NeuralClassifier(**{**NESTED, "max_epochs": 4}, criterion=criterion, batch_size=8000)
+    params = {**NESTED, "max_epochs": 4, "batch_size": 8000, "early_stopping": False}
+    model = NeuralClassifier(**params, criterion=criterion)
     proba = model.fit(X, y).predict_proba(X)
     matrix = model.net_.criterion_.transition_matrix
     assert_array_equal(model.fit(X, y).predict_proba(X), proba)

@@ -19,6 +19,7 @@ from sklearn.svm import LinearSVC
 from skrobust.datasets import load_youtube_spam
 from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.noise import flip_labels, symmetric_transition
+from skrobust.utils import LabelNoiseWarning
 from skrobust.wrappers import CleaningClassifier
 
 CHEAP = ConfidentLearning(GaussianNB())
@@ -124,8 +125,20 @@ def test_relabel(noisy):
     X, true, y, flipped = noisy
     model = CleaningClassifier(Recorder(), Fixed(flipped, true), action="relabel").fit(X, y)
     np.testing.assert_array_equal(model.estimator_.seen_[1], true)
-    with pytest.raises(ValueError, match="Fixed does not: use action='drop' or 'reweight'"):
-        CleaningClassifier(Recorder(), Fixed(flipped), action="relabel").fit(X, y)
+    # Without suggestions, flagged rows are left out.
+    model = CleaningClassifier(Recorder(), Fixed(flipped)).fit(X, y)
+    np.testing.assert_array_equal(model.estimator_.seen_[1], y[~flipped])
+
+
+def test_reliability_is_warned_about_once(noisy):
+    X, _, y, flipped = noisy
+
+    class Doubtful(Fixed):
+        reliability_, reliability_reason_ = "cannot tell", "no row is certain"
+
+    with pytest.warns(LabelNoiseWarning, match="overlap of the classes: no row is certain") as seen:
+        CleaningClassifier(Recorder(), Doubtful(flipped)).fit(X, y)
+    assert len(seen) == 1
 
 
 def test_reweight(noisy):

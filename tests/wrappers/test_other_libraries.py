@@ -74,7 +74,7 @@ def test_numbers_that_are_a_column():
     X = rng.normal(size=(120, 3))
     y = X[:, 0] + 0.1 * rng.normal(size=120)
     for wrap in (
-        lambda model: CleaningRegressor(model, ResidualDetector(model)),
+        lambda model: CleaningRegressor(model, ResidualDetector(model, random_state=0)),
         lambda model: SourceRobustRegressor(model, combine="predictions"),
     ):
         params = {"sources": np.arange(120) % 5} if "Source" in repr(wrap(None)) else {}
@@ -169,3 +169,12 @@ def test_folds_of_groups_and_what_folds_refuse():
         next(LabelledKFold(1).split(X, labels["none"]))
     with pytest.raises(ValueError, match="y has 1 labels, too few for n_splits=5"):
         next(LabelledKFold().split(X[:3], ["a", None, None]))
+
+
+@pytest.mark.parametrize("wrapper", [SourceRobustClassifier(), SourceRobustRegressor()])
+def test_sources_in_another_order_are_refused(wrapper):
+    X, y, _ = make_rows(60, seed=0, n_classes=2)
+    y = pd.Series(y, index=np.arange(60) + 3)
+    sources = pd.Series(np.arange(60) % 3, index=y.index).sample(frac=1, random_state=0)
+    with pytest.raises(ValueError, match="index of sources .* another order"):
+        wrapper.fit(X, y, sources=sources)

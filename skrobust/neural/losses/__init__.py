@@ -1,7 +1,7 @@
-"""Losses that wrong labels mislead less than cross-entropy.
+"""Losses that wrong labels mislead less than cross-entropy, and wrong targets than squared error.
 
 All are torch modules, called with logits, targets (codes or soft labels) and, if wanted, sample
-weights.
+weights; those of regression with predictions and numbers.
 """
 
 from skrobust.neural.losses._base import RobustLoss
@@ -13,6 +13,12 @@ from skrobust.neural.losses._corrected import (
 from skrobust.neural.losses._cross_entropy import CrossEntropy, GeneralizedCrossEntropy
 from skrobust.neural.losses._dice import SoftDice
 from skrobust.neural.losses._peer import CORES, PeerLoss
+from skrobust.neural.losses._regression import (
+    Huber,
+    LogCosh,
+    SquaredError,
+    TrimmedSquaredError,
+)
 from skrobust.neural.losses._smoothing import Bootstrapping, LabelSmoothing
 from skrobust.neural.losses._symmetric import (
     ActivePassiveLoss,
@@ -30,13 +36,17 @@ __all__ = [
     "CrossEntropy",
     "ForwardCorrected",
     "GeneralizedCrossEntropy",
+    "Huber",
     "LabelSmoothing",
+    "LogCosh",
     "MeanAbsoluteError",
     "NormalizedCrossEntropy",
     "PeerLoss",
     "RobustLoss",
     "SoftDice",
+    "SquaredError",
     "SymmetricCrossEntropy",
+    "TrimmedSquaredError",
     "TripletAlignment",
     "VolumeMinimizing",
 ]

@@ -91,7 +91,7 @@ class RobustLoss(torch.nn.Module):
             If shapes do not match, or a code is out of range. Codes on an accelerator are not
             looked at, which would make it wait.
         """
-        _check_batch(logits, target, sample_weight)
+        self._check(logits, target, sample_weight)
         if sample_weight is not None:
             sample_weight = sample_weight.to(logits.dtype)
         rows = self.unchecked_rows(logits, target, sample_weight)
@@ -187,6 +187,11 @@ class RobustLoss(torch.nn.Module):
         if target.is_floating_point():
             return target.to(dtype)
         return torch.nn.functional.one_hot(target.long(), n_classes).to(dtype)
+
+    @staticmethod
+    def _check(logits, target, sample_weight) -> None:
+        """Refuse tensors that are not those of a batch."""
+        _check_batch(logits, target, sample_weight)
 
     def extra_repr(self) -> str:
         """Write the parameters for the representation.
