@@ -51,6 +51,8 @@ def format_table(header, rows, *, right=()):
 
 def show_progress(steps, total, description):
     """Pass steps on under a progress bar on stderr, which only a terminal gets to see."""
+    if sys.stderr is None:  # closed when the program was started
+        return steps
     try:
         from tqdm import tqdm
     except ImportError:

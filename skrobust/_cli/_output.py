@@ -86,7 +86,11 @@ def complain(text: str) -> None:
 
 
 def fill_standard_streams() -> None:
-    """Open what is closed of the three standard streams, so that no file takes their numbers."""
+    """Open what is closed of the three standard streams, so that no file takes their numbers.
+
+    Libraries that print on standard error find a stream there; `Report` notices that standard
+    output is closed.
+    """
     for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
@@ -96,6 +100,8 @@ def fill_standard_streams() -> None:
                 if nowhere != number:
                     os.dup2(nowhere, number)
                     os.close(nowhere)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for the rest of the process)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ pytest.importorskip("pandas")
 pytest.importorskip("skrub")
 
 from skrobust._cli import _output, main
+from skrobust._cli._common import show_progress
 from skrobust._cli._output import Report, phase
 from tests.cli._tables import audit, small_table, strings
 
@@ -80,13 +81,16 @@ def test_a_closed_pipe_without_a_file(table):
     assert shell(table, "| true") == (0, "", "")
 
 
-def test_a_closed_pipe_of_the_whole_program(table, tmp_path):
+@pytest.mark.parametrize(
+    "redirection, printed", [("2>&1 | head -n 1", "{}: 60 rows, 3 columns\n"), (">&- 2>&- <&-", "")]
+)
+def test_the_whole_program_without_standard_streams(table, tmp_path, redirection, printed):
     out = tmp_path / "out.csv"
     command = f'"{sys.executable}" -m skrobust._cli audit "{table}" --label label'
-    code = f'{command} --estimator forest --out "{out}" | head -n 1; exit ${{PIPESTATUS[0]}}'
+    code = f'{command} --estimator forest --out "{out}" {redirection}; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{table}: 60 rows, 3 columns\n"
+    assert done.stdout == printed.format(table)
     assert len(strings(out)) == 60
 
 
@@ -238,6 +242,13 @@ def test_streams_that_fail_do_not_raise(monkeypatch):
     report.line("more")
     assert report.error.errno == 5
     assert main(["--version"]) in (0, 1)
+
+
+def test_progress_without_standard_error(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert list(show_progress(range(3), 3, "steps")) == [0, 1, 2]
+    with phase("reading"):
+        _output.complain("text")
 
 
 def test_an_interruption(table, monkeypatch, capsys):
