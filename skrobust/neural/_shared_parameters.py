@@ -72,7 +72,7 @@ mixed_precision : {{"bfloat16", "float16"}}, default=None
 early_stopping : bool or "auto", default="auto"
     Whether to hold out rows, whose labels may be as wrong as all others, to keep the weights of
     the epoch that is best on them, and to stop when it is long past. "auto" does so with more
-    than 10 000 rows.
+    than {many_rows} rows{auto}.
 validation_fraction : float, default=0.1
     Share of the rows held out.
 validation_score : {{"accuracy", "loss"}}, default="accuracy"
