@@ -171,7 +171,7 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
                     unknown, best, np.where(other > quality, judgement.alternatives, data.codes)
                 )
                 proba = np.where(unknown, proba, np.fmax(other, quality))
-                corrected = best
+                corrected = np.where(unknown | (other > 0.5), best, data.codes)
             self._set_labels("posterior_labels_", data, best)
             self.posterior_proba_ = np.where(data.checked, 1.0, proba)
         # Of labels that are not flagged, none is corrected.

@@ -45,6 +45,9 @@ class Judgement:
         is as little label noise as the data leave plausible.
     level : NoiseLevel or None
         Share of wrong labels, and how well it is known.
+    right_proba : ndarray of shape (n_samples,) or None
+        Probability of each given label to be right under the estimated noise, where `quality` is
+        none.
     alternative_proba : ndarray of shape (n_samples,) or None
         How probable each of `alternatives` is if the given label is wrong.
     """
@@ -63,3 +66,4 @@ class Judgement:
     corrections: np.ndarray | None = None
     alternative_proba: np.ndarray | None = None
     level: NoiseLevel | None = None
+    right_proba: np.ndarray | None = None

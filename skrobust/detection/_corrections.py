@@ -6,6 +6,7 @@ import numpy as np
 
 from skrobust._base import Judgement
 from skrobust.detection._proba_detector import most_probable
+from skrobust.noise._confident_joint import given_proba
 from skrobust.noise._fit_channel import fit_channel
 from skrobust.noise._known_pairs import known_pairs
 from skrobust.noise._level import estimate_level
@@ -36,7 +37,9 @@ def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Jud
     level = estimate_level(unverified, pred_proba, data.sample_weight)
     channel = fit_channel(
         unverified, pred_proba, data.sample_weight, level=level, known=known_pairs(data)
-    ).scaled(min(level.low / max(level.rate, 1e-12), 1.0))
-    proba = channel.class_proba(channel.undo(pred_proba), given)
+    )
+    right = given_proba(np.maximum(given, 0), channel.right_proba(channel.undo(pred_proba)))
+    careful = channel.scaled(min(level.low / max(level.rate, 1e-12), 1.0))
+    proba = careful.class_proba(careful.undo(pred_proba), given)
     corrections = np.where(given >= 0, most_probable(proba, order), judgement.predictions)
-    return dataclasses.replace(judgement, level=level, corrections=corrections)
+    return dataclasses.replace(judgement, level=level, corrections=corrections, right_proba=right)

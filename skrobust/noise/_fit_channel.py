@@ -69,17 +69,19 @@ def fit_channel(
     counts = confident_counts(codes, pred_proba, weight, confident_share=confident_share)
     n_classes, total = len(counts), counts.sum()
     wrong, n_rows = level.rate * level.n_rows, level.n_rows
-    if known is not None:
+    if known is not None and n_rows == 0:
         wrong, n_rows = wrong + known.sum() - np.trace(known), n_rows + known.sum()
     rate = float(np.clip(wrong / max(n_rows, 1e-300), _LEAST_RATE, _HIGHEST_RATE))
     prior = np.full((n_classes, n_classes), rate / (n_classes - 1))
     np.fill_diagonal(prior, 1 - rate)
     counts += (_PRIOR_MASS + prior_share * total / n_classes) * prior
-    if total > 0:
-        mass = class_mass(predicted_classes(codes, pred_proba)[0], n_classes, weight)
-        counts = _scale(counts, mass / mass.sum(), rate)
     if known is not None:
         counts += known
+    if total > 0:
+        # Verified rows tell which labels are confused; how many are wrong, they need not tell, as
+        # they may have been chosen because they are suspicious.
+        mass = class_mass(predicted_classes(codes, pred_proba)[0], n_classes, weight)
+        counts = _scale(counts, mass / mass.sum(), rate)
     transition = counts / counts.sum(axis=1, keepdims=True)
     if exponent is None:
         exponent = best_exponent(codes, pred_proba, weight)

@@ -62,6 +62,7 @@ def check_judgement(judgement, n_samples: int, n_classes: int, name: str) -> Non
             )
     shapes = {
         "posterior_proba": (n_samples,),
+        "right_proba": (n_samples,),
         "alternative_proba": (n_samples,),
         "pred_proba": (n_samples, n_classes),
         "joint": (n_classes, n_classes),

@@ -14,7 +14,8 @@ import dataclasses
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq
-from scipy.special import expit, ndtri
+from scipy.special import expit, logit, ndtri
+from sklearn.isotonic import IsotonicRegression
 
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._row_views import FeatureView, InputView, ProbaView, RowView
@@ -26,9 +27,12 @@ MAX_VERDICTS = 800
 # Log-odds of a wrong label are normal beforehand: by the quality, with slope and variances as here,
 # and by given class and likeness, with variances that the verdicts choose from. Measured on real
 # label errors with 15 to 160 verdicts; half or double of any makes little difference.
-_SLOPE = 1.0
+_SLOPE = 0.7
 _BASE_VARIANCE, _SLOPE_VARIANCE = 4.0, 0.5
-# The share of wrong labels that is expected beforehand lies between these.
+# Where the share of wrong labels is known about, the log-odds are those of the quality instead, to
+# this part, within bounds, and shifted such that as many wrong labels are expected.
+_TEMPER = 0.7
+_QUALITIES = 0.003, 0.997
 _PRIOR_RATES = 0.02, 0.5
 _CLASS_VARIANCES = (0.1, 0.5, 2.0)
 
@@ -55,8 +59,10 @@ class VerdictModel:
         Likenesses of rows, each with the verified rows in it.
     rows : ndarray of shape (n_verdicts,), dtype intp
         Positions of the verified rows.
-    intercept : float
-        Log-odds beforehand of a label of middle quality to be wrong.
+    offsets : ndarray of shape (n_knots,)
+        Log-odds beforehand of labels of these qualities to be wrong.
+    offset : ndarray of shape (n_verdicts,)
+        Those of the verified rows.
     """
 
     knots: np.ndarray
@@ -67,7 +73,8 @@ class VerdictModel:
     weight: np.ndarray
     views: list[RowView]
     rows: np.ndarray
-    intercept: float
+    offsets: np.ndarray
+    offset: np.ndarray
 
     def right_proba(self, quality, codes, sources) -> np.ndarray:
         """Probability that labels are right.
@@ -98,6 +105,7 @@ class VerdictModel:
         known = np.flatnonzero(~np.isnan(quality))
         right = np.full(len(quality), np.nan)
         score = np.interp(quality[known], self.knots, self.scores)
+        offset = np.interp(quality[known], self.knots, self.offsets)
 
         def judge(start: int, stop: int) -> None:
             rows = known[start:stop]
@@ -105,7 +113,7 @@ class VerdictModel:
             shared = self._shared_part(score[start:stop])
             for share, variance, pull in fits:
                 logit = shared @ pull + variance * (own @ pull)
-                logit += self.intercept - _SLOPE * score[start:stop]
+                logit += offset[start:stop]
                 total[start:stop] += share * expit(-logit)
 
         total = np.zeros(len(known))
@@ -127,7 +135,7 @@ class VerdictModel:
         right = np.zeros(len(self.codes))
         for share, variance, pull in self._fit(class_part):
             kernel = self._shared_part(self.score) + variance * class_part
-            logit = kernel @ pull + self.intercept - _SLOPE * self.score
+            logit = kernel @ pull + self.offset
             proba = expit(logit)
             curvature = np.maximum(self.weight * proba * (1 - proba), 1e-12)
             root = np.sqrt(curvature)
@@ -153,9 +161,8 @@ class VerdictModel:
     def _fit(self, class_part) -> list[tuple[float, float, np.ndarray]]:
         """Fit with each variance: its share by the evidence, and what the verdicts pull at."""
         shared = self._shared_part(self.score)
-        offset = self.intercept - _SLOPE * self.score
         fits = [
-            _most_probable(shared + v * class_part, offset, self.wrong, self.weight)
+            _most_probable(shared + v * class_part, self.offset, self.wrong, self.weight)
             for v in _CLASS_VARIANCES
         ]
         evidence = np.array([found[1] for found in fits])
@@ -207,7 +214,7 @@ def _most_probable(kernel, offset, wrong, weight) -> tuple[np.ndarray, float]:
 
 
 def fit_verdicts(
-    quality, codes, checked, wrong, weight, views, sources, *, rate=None
+    quality, codes, checked, wrong, weight, views, sources, *, rate=None, right=None
 ) -> VerdictModel | None:
     """Learn from verified rows which labels are right.
 
@@ -231,6 +238,8 @@ def fit_verdicts(
     rate : float, default=None
         Share of wrong labels that is expected beforehand. None is one half of those of middle
         quality.
+    right : ndarray of shape (n_samples,), default=None
+        Probability beforehand of each label to be right. None is the quality.
 
     Returns
     -------
@@ -250,7 +259,16 @@ def fit_verdicts(
     knots, place = np.unique(quality[counted], return_inverse=True)
     amount = np.bincount(place, weights=mass[counted])
     scores = ndtri((np.cumsum(amount) - amount / 2) / amount.sum())
-    intercept = 0.0 if rate is None else _intercept(rate, scores, amount)
+    if rate is None:
+        offsets = -_SLOPE * scores
+    else:
+        expected = knots
+        if right is not None:
+            known = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+            rows_known = np.flatnonzero(counted)
+            known.fit(quality[rows_known], right[rows_known], mass[rows_known])
+            expected = known.predict(knots)
+        offsets = _prior_log_odds(rate, expected, amount)
     shown = np.where(counted, mass, 0.0)
     fitted = [view.fit(source, rows, shown) for view, source in zip(views, sources, strict=True)]
     return VerdictModel(
@@ -262,15 +280,17 @@ def fit_verdicts(
         mass[rows],
         fitted,
         rows,
-        intercept,
+        offsets,
+        np.interp(quality[rows], knots, offsets),
     )
 
 
-def _intercept(rate: float, scores: np.ndarray, amount: np.ndarray) -> float:
-    """Find the log-odds of a middle row with which `rate` of all are expected to be wrong."""
+def _prior_log_odds(rate: float, quality: np.ndarray, amount: np.ndarray) -> np.ndarray:
+    """Log-odds of labels to be wrong, by their quality, such that `rate` of all are expected."""
+    odds = -_TEMPER * logit(np.clip(quality, *_QUALITIES))
     share = amount / amount.sum()
     rate = float(np.clip(rate, *_PRIOR_RATES))
-    return float(brentq(lambda x: share @ expit(x - _SLOPE * scores) - rate, -20, 20))
+    return odds + brentq(lambda shift: share @ expit(odds + shift) - rate, -30, 30)
 
 
 def best_f1_cut(right, weight=None) -> float:
@@ -369,6 +389,7 @@ def learn_from_verdicts(data, judgement, quality) -> tuple[VerdictModel, np.ndar
         views,
         sources,
         rate=rate,
+        right=judgement.right_proba,
     )
     if model is None:
         return None

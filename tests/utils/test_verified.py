@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, f1_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
@@ -221,3 +221,20 @@ def test_suggested_rows_tell_the_share_of_wrong_labels(seed):
     assert len(again) == 840
     with pytest.raises(ValueError, match="n_rows must be a positive integer, got 0"):
         plain.suggest_verification(0)
+
+
+@pytest.mark.parametrize("n_samples", [120, 400])
+def test_verifying_the_most_suspicious_rows_does_no_harm(n_samples, seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 3, n_samples)
+    X = rng.normal(size=(n_samples, 4)) + np.eye(3, 4)[truth] * 3
+    wrong = rng.permutation(n_samples) < n_samples // 10
+    y = np.where(wrong, (truth + 1) % 3, truth)
+    detector = ConfidentLearning(random_state=0).fit(X, y)
+    before = f1_score(wrong, detector.label_errors_)
+    rows = np.argsort(detector.label_quality_)[:20]
+    verified = np.full(n_samples, np.nan)
+    verified[rows] = truth[rows]
+    detector.fit(X, y, verified_labels=verified)
+    assert f1_score(wrong, detector.label_errors_) >= before - 0.05
+    assert abs(detector.noise_rate_ - 0.1) < 0.05
