@@ -370,6 +370,7 @@ class _View(ProbaDetector):
             given=data.codes,
             sample_weight=weight,
             fit_params=fit_params,
+            groups=data.groups,
             n_jobs=self.n_jobs,
         )
         proba = observed.values["proba"]

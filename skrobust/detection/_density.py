@@ -9,6 +9,7 @@ from skrobust.detection._corrections import add_corrections
 from skrobust.detection._density_models import DENSITIES, ClassDensities
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._rules import fit_rule
+from skrobust.evidence._copies import average_common
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import make_folds
 from skrobust.evidence._neighbors import ADVICE, read_numbers
@@ -215,6 +216,9 @@ class DensityDetector(ProbaDetector):
             sample_weight=data.sample_weight,
             n_jobs=self.n_jobs,
         )
+        if data.groups is None:
+            labels = np.where(used, data.best_codes, -1)
+            average_common(evidence.pred_proba, row_hashes(data.X), labels, data.sample_weight)
         return evidence, folds
 
     def _verified_rows(self, data) -> np.ndarray:

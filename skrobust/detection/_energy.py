@@ -248,6 +248,7 @@ class EnergyDetector(ProbaDetector):
             given=data.codes,
             sample_weight=weight,
             fit_params=fit_params,
+            groups=data.groups,
             n_jobs=self.n_jobs,
         )
         vars(self).pop("estimators_", None)

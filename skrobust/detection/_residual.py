@@ -26,7 +26,7 @@ from skrobust.evidence._values import (
 )
 from skrobust.utils._data import heed_verdicts
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._rows import check_numeric
+from skrobust.utils._rows import check_numeric, row_hashes
 from skrobust.utils._sklearn import Features, Interval, StrOptions, fit_context
 from skrobust.utils._targets import check_target_data, check_targets
 from skrobust.utils._weights import weight_fit_params
@@ -317,8 +317,9 @@ class ResidualDetector(TargetDetector):
             doubted = open_question & (
                 evidence.scores > mixture_cut(evidence.scores[open_question], weight)
             )
-        if doubted.any() and (data.used & ~doubted).any():
-            evidence = _look(data, models, data.used & ~doubted)
+        left = data.used & ~doubted
+        if doubted.any() and len(np.unique(row_hashes(data.X)[left])) > 1:
+            evidence = _look(data, models, left)
         scores = evidence.scores[open_question]
         if share is None:
             return evidence, mixture_cut(scores, weight)

@@ -345,6 +345,7 @@ class TrainingDynamics(ProbaDetector):
             sample_weight=weight,
             fit_params=fit_params,
             even=self._in_sample(data),
+            groups=data.groups,
             n_jobs=self.n_jobs,
         )
         if codes is None:

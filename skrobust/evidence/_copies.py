@@ -129,19 +129,20 @@ def average_common(
 
     Parameters
     ----------
-    values : ndarray of shape (n_samples, n_columns)
-        Rows of NaN are left out.
+    values : ndarray of shape (n_samples, ...)
+        Rows that begin with NaN are left out.
     hashes, labels, weight
         As of :func:`common_rows`.
     """
-    common = common_rows(hashes, labels, weight) & ~np.isnan(values[:, 0])
-    rows = np.flatnonzero(common)
-    if len(rows) == 0:
+    common = common_rows(hashes, labels, weight)
+    if not common.any():
         return
+    table = values.reshape(len(values), -1)
+    rows = np.flatnonzero(common & ~np.isnan(table[:, 0]))
     _, pair = np.unique(_pair_keys(hashes[rows], labels[rows]), return_inverse=True)
     members = sparse.csr_matrix((np.ones(len(rows)), (pair, np.arange(len(rows)))))
-    means = members @ values[rows] / np.bincount(pair)[:, None]
-    values[rows] = means[pair]
+    means = members @ table[rows] / np.bincount(pair)[:, None]
+    values[rows] = means[pair].reshape(-1, *values.shape[1:])
 
 
 def _numbered(hashes, position) -> np.ndarray:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.base import clone
 
-from skrobust.evidence._copies import row_ids
+from skrobust.evidence._copies import average_common, row_ids
 from skrobust.evidence._folds import lone_class_rows
 from skrobust.evidence._progress import track
 from skrobust.utils._parallel import delayed, stream
@@ -106,6 +106,7 @@ def observe(
     sample_weight=None,
     fit_params=None,
     even=False,
+    groups=None,
     n_jobs=None,
 ) -> Observed:
     """Fit clones fold by fold and look at their test rows, and at rows that train none of them.
@@ -138,6 +139,9 @@ def observe(
         More keywords for ``fit``; arrays with an entry per row are indexed.
     even : bool, default=False
         Spread the mass of each class evenly over its distinct rows.
+    groups : ndarray of shape (n_samples,), default=None
+        Groups of rows. Without any, rows of a common value that have the same label get the mean
+        of what was observed of them, as they differ in nothing but their fold.
     n_jobs : int, default=None
         Number of folds at a time.
 
@@ -183,6 +187,9 @@ def observe(
         shape = (-1,) + (1,) * (values.ndim - 1)
         np.divide(values, counts.reshape(shape), out=values, where=counts.reshape(shape) > 0)
         values[counts == 0] = np.nan
+        if groups is None:
+            labels = np.where(used, codes, -1)
+            average_common(values, row_hashes(X), labels, sample_weight)
     return Observed(sums, (counts > 0) & ~unseen, models)
 
 
