@@ -225,6 +225,10 @@ def _read_features(options, table, labels, own, missing):
     return reading
 
 
+# So many rows are suggested for verification.
+N_TO_VERIFY = 30
+
+
 @dataclasses.dataclass
 class Result:
     """What the detector found, in numbers of classes.
@@ -243,6 +247,12 @@ class Result:
         The given label where nothing should change, the prediction where there is no label.
     noise_rate : float
         Estimated share of wrong labels.
+    interval : tuple of float
+        Interval of that share.
+    reliability, reason : str
+        Whether wrong labels can be told apart from overlap of the classes, and why.
+    to_verify : ndarray of shape (n_suggested,), int
+        Rows to verify, such that the share of wrong labels is known best afterwards.
     verified : ndarray of shape (n_rows,), bool
         Rows that a reviewer checked.
     refuted : ndarray of shape (n_rows,), bool
@@ -259,6 +269,10 @@ class Result:
     suggested: np.ndarray
     corrected: np.ndarray
     noise_rate: float
+    interval: tuple
+    reliability: str
+    reason: str
+    to_verify: np.ndarray
     verified: np.ndarray
     refuted: np.ndarray
     notes: list
@@ -290,6 +304,10 @@ class Result:
             suggested=codes(detector.suggested_labels_),
             corrected=codes(detector.corrected_labels_),
             noise_rate=float(detector.noise_rate_),
+            interval=detector.noise_rate_interval_,
+            reliability=detector.reliability_,
+            reason=detector.reliability_reason_,
+            to_verify=rows[detector.suggest_verification(N_TO_VERIFY, random_state=0)],
             verified=checked >= 0,
             refuted=(checked >= 0) & labelled & (checked != labels.codes),
             notes=notes,

@@ -94,7 +94,13 @@ def print_findings(report, found, result, top: int) -> None:
     """Print how many labels are flagged, of which classes, and the most suspicious rows."""
     labels = found.labels
     n_labelled, n_flagged = int(result.labelled.sum()), int(result.flagged.sum())
-    report.line(f"Estimated share of wrong labels: {percent(result.noise_rate)}")
+    low, high = result.interval
+    report.line(
+        f"Estimated share of wrong labels: {percent(result.noise_rate)}, between {percent(low)} and"
+        f" {percent(high)}"
+    )
+    reason = result.reason[0].upper() + result.reason[1:]
+    report.line(f"Reliability: {result.reliability}. {reason}.")
     report.line(
         f"Flagged: {n_flagged} of {n_labelled} labelled rows ({percent(n_flagged, n_labelled)})"
     )
@@ -105,6 +111,12 @@ def print_findings(report, found, result, top: int) -> None:
         )
     for note in result.notes:
         report.line(f"Note: {note}")
+    if result.reliability != "good" and len(result.to_verify):
+        kind, names = found.table.row_names(result.to_verify)
+        report.line(
+            f"To know more, check these {kind}s and name the column with --verified:"
+            f" {', '.join(names)}"
+        )
     report.line()
     report.line(_class_table(labels, result))
     _print_rows(report, found, result, top)
