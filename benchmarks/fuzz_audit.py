@@ -318,8 +318,13 @@ class StandIn:
         first = next(label for label in given if label is not None)
         self.suggested_labels_ = np.where(known, given, first)
         self.corrected_labels_ = self.suggested_labels_
-        self.noise_rate_ = 0.1
+        self.noise_rate_, self.noise_rate_interval_ = 0.1, (0.0, 0.2)
+        self.reliability_, self.reliability_reason_ = "limited", "nothing was fitted"
         return self
+
+    def suggest_verification(self, n_rows, random_state=None):
+        """Suggest the first rows."""
+        return np.arange(min(n_rows, len(self.label_errors_)))
 
 
 def run_case(folder: Path, case: tuple, *, estimator: str | None = None) -> tuple[str, str]:

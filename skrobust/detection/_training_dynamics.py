@@ -191,7 +191,7 @@ class TrainingDynamics(ProbaDetector):
     >>> bool((detector.label_errors_ & flipped).sum() > 0.8 * flipped.sum())
     True
     >>> sorted(detector.dynamics_)[:3]
-    ['aum', 'confidence', 'el2n']
+    ['aum', 'aum_logits', 'confidence']
     """
 
     _parameter_constraints: dict = {

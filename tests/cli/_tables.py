@@ -89,5 +89,9 @@ def quick_fit(options, found):
         suggested_labels_=suggested,
         corrected_labels_=suggested,
         noise_rate_=flagged.mean(),
+        noise_rate_interval_=(0.0, 0.5),
+        reliability_="limited",
+        reliability_reason_="nothing was fitted",
+        suggest_verification=lambda n_rows, random_state=None: np.arange(min(n_rows, len(flagged))),
     )
     return detector, rows, []
