@@ -280,7 +280,9 @@ def make_value_folds(cv, X, y, used, groups=None, *, sample_weight=None, random_
     rows = np.flatnonzero(used)
     X_used = X if used.all() else safe_indexing(X, rows)
     weight = None if sample_weight is None else sample_weight[rows]
-    targets = np.unique(y[rows], return_inverse=True)[1]
+    # An indicator matrix has a row of targets.
+    axis = None if y.ndim == 1 else 0
+    targets = np.unique(y[rows], axis=axis, return_inverse=True)[1].ravel()
     units = row_units(X_used, targets, None if groups is None else groups[rows], weight)
     sizes = np.bincount(units, weights=weight).astype(np.float64)
     check_two_units(len(sizes))
