@@ -355,6 +355,7 @@ class ResidualDetector(TargetDetector):
         self.label_quality_ = quality
         self.label_errors_ = errors
         self.suggested_labels_ = np.where(data.checked, data.verified, suggested)
+        self.corrected_labels_ = self.suggested_labels_.copy()
         self.keep_weight_ = np.where(errors | ~data.given, 0.0, weight)
         self.sample_indices_ = np.flatnonzero(~errors & data.given)
         self.noise_rate_ = answer.noise_rate
