@@ -124,10 +124,11 @@ class EnsembleDetector(LabelErrorDetector):
         `noise_rate_interval_`. The given label of all other rows, and the prediction for rows
         without a label.
     posterior_labels_ : ndarray of shape (n_samples,)
-        The most probable true label under the estimated noise, the given label being part of what
-        is known. Bolder than `corrected_labels_`: for training, not for a file.
+        The most probable true label, the given label being part of what is known, if there is
+        somewhat more noise than estimated. Bolder than `corrected_labels_`: for training, not for
+        a file.
     posterior_proba_ : ndarray of shape (n_samples,)
-        Estimated probability of these labels.
+        Probability of these labels.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -401,7 +402,7 @@ class EnsembleDetector(LabelErrorDetector):
             errors = judge.flag(true_proba, given, given_proba(np.maximum(given, 0), right))
         else:
             errors = self._apply_rule(data, given, proba, thresholds, order)
-        posterior = judge.channel.class_proba(true_proba, given)
+        posterior = judge.bold_proba(proba, again, given, n_jobs=self.n_jobs)
         careful = judge.careful_proba(proba, again, given, n_jobs=self.n_jobs)
         alternatives = most_probable(true_proba, order, without=given)
         alternatives = np.where(judged, alternatives, data.best_codes)

@@ -1,8 +1,12 @@
 """Where a network lives: devices by name, and what to say when their memory runs out."""
 
 import contextlib
+import threading
 
 import torch
+
+# Multiplications per batch below which two threads wait for each other longer than they compute.
+_SMALL_BATCH = 5e8
 
 
 def resolve_device(device) -> torch.device:
@@ -46,6 +50,54 @@ def resolve_device(device) -> torch.device:
                 " CUDA devices, counted from 0."
             )
     return found
+
+
+class _OneThread:
+    """Limit torch to one thread while at least one block of code needs it, then restore."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._n_blocks, self._before = 0, 1
+
+    def __enter__(self):
+        with self._lock:
+            if self._n_blocks == 0:
+                self._before = torch.get_num_threads()
+                torch.set_num_threads(1)
+            self._n_blocks += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._n_blocks -= 1
+            if self._n_blocks == 0:
+                torch.set_num_threads(self._before)
+
+
+_one_thread = _OneThread()
+
+
+def threads_for(module: torch.nn.Module, device: torch.device, rows, batch_size: int):
+    """Return a context in which torch takes as many threads as its products are worth.
+
+    Parameters
+    ----------
+    module : Module
+        The network.
+    device : torch.device
+        Where it is.
+    rows : Tensor-like with a shape
+        Input; a network of one vector per row multiplies each parameter once per row.
+    batch_size : int
+        Rows per batch.
+
+    Returns
+    -------
+    context : context manager
+        One thread on the CPU where batches are small, else the caller's number of threads.
+    """
+    n_parameters = sum(parameter.numel() for parameter in module.parameters())
+    small = len(rows.shape) == 2 and n_parameters * batch_size < _SMALL_BATCH
+    return _one_thread if device.type == "cpu" and small else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

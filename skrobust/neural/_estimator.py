@@ -17,7 +17,12 @@ from torch.utils.data import Dataset
 from skrobust.neural._callbacks import BestEpoch, Progress, WeightAverage
 from skrobust.neural._checks import check_callbacks, split, spread, widest
 from skrobust.neural._dataset import DatasetRows
-from skrobust.neural._device import explain_out_of_memory, own_generators, resolve_device
+from skrobust.neural._device import (
+    explain_out_of_memory,
+    own_generators,
+    resolve_device,
+    threads_for,
+)
 from skrobust.neural._files import SavesParams
 from skrobust.neural._hold_out import hold_out
 from skrobust.neural._nested_params import NestedParams, callbacks_of, make_module
@@ -359,7 +364,8 @@ class BaseNeuralEstimator(NestedParams, SavesParams, PredictsByNet, BaseEstimato
             self.net_.set_params(max_epochs=n_epochs, batch_size=batch_size)
             if partial:
                 self.net_.configure(schedule="constant")  # nobody knows how many will follow
-            self._run(parts, n_epochs, data)
+            with threads_for(self.net_.module_, device, X, batch_size):
+                self._run(parts, n_epochs, data)
 
     def _refresh(self) -> None:
         """Let the net know parameters that were set since it was made."""

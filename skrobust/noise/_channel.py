@@ -112,7 +112,7 @@ class NoiseChannel:
         return true_proba @ noise
 
     def scaled(self, factor: float) -> "NoiseChannel":
-        """Multiply the probability of each wrong label by a factor in [0, 1]."""
+        """Multiply the probability of each wrong label by a factor."""
         transition = factor * self.transition
         np.fill_diagonal(transition, 0)
         np.fill_diagonal(transition, 1 - transition.sum(axis=1))

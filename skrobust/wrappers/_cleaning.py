@@ -35,9 +35,9 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         What to do about them:
 
         - "drop": leave out the flagged rows;
-        - "relabel": give flagged rows the label that is most probable, the given one being part
-          of the evidence (``posterior_labels_``), and let them count by how probable it is, if
-          `estimator` takes sample weights. If the detector has no such attribute,
+        - "relabel": train on the label that is most probable, the given one being part of the
+          evidence (``posterior_labels_``), weighted by its probability in flagged and changed
+          rows, if `estimator` takes sample weights. If the detector has no such attribute,
           ``suggested_labels_`` is used with weight 1, rows without a suggestion are left out,
           and if it suggests no labels at all, this is "drop";
         - "reweight": flag none, but weigh each row by the quality of its label, with mean 1 in
@@ -257,6 +257,8 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         elif action == "relabel":
             name, suggested, certainty = self._corrections(detector)
             codes = encode_labels_like(suggested, data.classes, name=name)
+            if name == "posterior_labels_":
+                doubted |= (codes != labels) & (data.codes >= 0) & (data.verified < 0)
             labels[doubted] = codes[doubted]
             if weigh and certainty is not None:
                 prior = np.ones(data.n_samples) if weight is None else weight
