@@ -18,8 +18,6 @@ from skrobust.noise._level import estimate_level
 _RANKING = {"prior_share": 1.0}
 # No class is given other labels more often than this.
 _MOST_NOISE = 0.9
-# No class is given other labels more often than this.
-_MOST_NOISE = 0.9
 # No class is ruled out by one opinion.
 _SMALLEST = 1e-4
 
@@ -87,29 +85,6 @@ class ChannelJudge:
             Rows sum to 1.
         """
         channel = self.channel.scaled(min(self.level.low / max(self.level.rate, 1e-12), 1.0))
-        true_proba = _pool(channel.undo(pred_proba, n_jobs=n_jobs), again)
-        return channel.class_proba(true_proba, codes)
-
-    def bold_proba(self, pred_proba, again, codes, *, n_jobs=None) -> np.ndarray:
-        """Compute the probabilities of true classes if there is somewhat more noise than estimated.
-
-        Classifiers gain from labels that are corrected half way between the estimate and what
-        the noise is if every disagreement is an error.
-
-        Parameters
-        ----------
-        pred_proba, again, codes, n_jobs
-            As of :meth:`careful_proba`.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes)
-            Rows sum to 1.
-        """
-        rate = max(self.level.rate, 1e-3)
-        factor = 1.0 if self.level.explained else max((rate + self.level.high) / 2 / rate, 1.0)
-        most = (1 - self.channel.transition.diagonal()).max()
-        channel = self.channel.scaled(max(min(factor, _MOST_NOISE / most), 1.0))
         true_proba = _pool(channel.undo(pred_proba, n_jobs=n_jobs), again)
         return channel.class_proba(true_proba, codes)
 
