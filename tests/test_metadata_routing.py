@@ -140,6 +140,7 @@ def test_weights_in_the_final_fit(rows, weight, routing):
         ConfidentLearning(
             GaussianNB().set_fit_request(sample_weight=True) if routing else GaussianNB()
         ),
+        action="drop",
     )
     wrapper.fit(X, y, sample_weight=weight)
     _assert_recorded(registry, 1, subset=("sample_weight",), sample_weight=weight)
