@@ -114,7 +114,6 @@ def test_search_over_a_pipeline_passes_them_on(rows, routing, name):
         ({"label_errors": np.arange(150)}, "drop", "must be a mask of 150 bools"),
         ({"label_errors": np.zeros(3, dtype=bool)}, "drop", "must be a mask of 150 bools"),
         ({"label_errors": [None] * 150}, "drop", "must be a mask of 150 bools"),
-        ({"label_errors": np.zeros(150, dtype=bool)}, "relabel", "pass pred_proba as well"),
         ({"label_errors": np.zeros(150, dtype=bool)}, "reweight", "pass pred_proba as well"),
         ({"pred_proba": np.full((150, 2), 0.5)}, "drop", r"must have shape \(150, 3\)"),
         ({"pred_proba": np.full((150, 3), 0.5)}, "drop", "must sum to 1"),
