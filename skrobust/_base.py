@@ -208,9 +208,9 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         low, high = self.noise_rate_interval_
         self.reliability_ = "good" if high - low <= NARROW_INTERVAL else "limited"
         self.reliability_reason_ = (
-            f"of {data.mass(data.checked):.0f} verified rows, the label is wrong in"
-            f" {data.mass(data.known_errors):.0f}; between {low:.1%} and {high:.1%} of the labels"
-            " are wrong"
+            f"of {np.count_nonzero(data.checked)} verified rows, the label is wrong in"
+            f" {np.count_nonzero(data.known_errors)}; between {low:.1%} and {high:.1%} of the"
+            " labels are wrong"
         )
 
     def _learn_from_verified(self, data, judgement, quality) -> np.ndarray:
@@ -260,7 +260,8 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
             cut = expected_count_cut(quality[counted], weight)
             rate = float(np.average(1 - quality[counted], weights=weight)) if counted.any() else 0.0
             # As exactly as so many rows drawn at random would tell.
-            margin = 1.645 * np.sqrt((rate * (1 - rate) + 0.01) / data.mass(data.checked))
+            n_checked = np.count_nonzero(data.checked)
+            margin = 1.645 * np.sqrt((rate * (1 - rate) + 0.01) / n_checked)
             interval = max(rate - margin, 0.0), min(rate + margin, 1.0)
             return Answer(open_question & (quality < cut), cut, None, rate, interval)
         return Answer(judgement.errors & open_question, judgement.cut)

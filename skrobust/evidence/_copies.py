@@ -13,20 +13,26 @@ _LEAST_COMMON = 5
 _LEAST_SHARED = 0.5
 # if so much of that has several labels, as noise brings about, or there are few values at all.
 _LEAST_MIXED = 0.02
-_FEW_VALUES = 100
+_FEW_VALUES = 10
+# Of so many pairs of a value and a label, a common factor of all counts is no chance.
+_MANY_PAIRS = 100
 
 
 def row_counts(hashes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """Count how many equal rows each row stands for; whole weights are such counts.
 
-    A common factor of all counts is left out: a table in which every row is written three times
-    has the copies of a table in which every row is written once.
+    A common factor of all counts is left out where it cannot be chance: a table in which every
+    row is written three times has the copies of a table in which every row is written once.
     """
     counts = (labels >= 0).astype(np.float64)
     if _are_counts(weight):
         counts *= weight
-    _, pair = np.unique(_pair_keys(hashes, labels), return_inverse=True)
+    _, first, pair = np.unique(_pair_keys(hashes, labels), return_index=True, return_inverse=True)
     totals = np.bincount(pair, weights=counts)
+    held = first[totals > 0]
+    n_values = len(np.unique(hashes[held]))
+    if n_values <= _FEW_VALUES or (len(held) <= _MANY_PAIRS and n_values < len(held)):
+        return counts
     divisor = np.gcd.reduce(np.minimum(totals, 2**53).astype(np.int64))
     return counts / max(divisor, 1)
 
@@ -85,23 +91,34 @@ def common_rows(
     return (shared if categories else mixed)[value]
 
 
-def row_ids(hashes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+def row_ids(
+    hashes: np.ndarray,
+    labels: np.ndarray,
+    weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
     """Return numbers that are equal for rows which must stay together.
 
     Parameters
     ----------
     hashes, labels, weight
         As of :func:`common_rows`.
+    groups : ndarray of shape (n_samples,), dtype intp, default=None
+        Groups of rows, which stay together.
 
     Returns
     -------
     ids : ndarray of shape (n_samples,), dtype uint64
-        The hashes; each row of a common value has an id of its own.
+        The hashes; each row of a common value has an id of its own, or that of its value and
+        group.
     """
     common = np.flatnonzero(common_rows(hashes, labels, weight))
     if len(common) == 0:
         return hashes
     ids = hashes.copy()
+    if groups is not None:
+        ids[common] = _salted(hashes[common], groups[common])
+        return ids
     salt = np.append(label_salts(hashes, labels, weight), np.uint64(0))[labels[common]]
     order = np.lexsort((labels[common], salt, hashes[common]))
     ids[common[order]] = _numbered(hashes[common[order]], np.arange(len(order)))
@@ -139,6 +156,8 @@ def average_common(
         return
     table = values.reshape(len(values), -1)
     rows = np.flatnonzero(common & ~np.isnan(table[:, 0]))
+    if len(rows) == 0:
+        return
     _, pair = np.unique(_pair_keys(hashes[rows], labels[rows]), return_inverse=True)
     members = sparse.csr_matrix((np.ones(len(rows)), (pair, np.arange(len(rows)))))
     means = members @ table[rows] / np.bincount(pair)[:, None]

@@ -63,7 +63,7 @@ def row_units(X, labels, groups=None, sample_weight=None) -> np.ndarray:
     units : ndarray of shape (n_samples,), dtype intp
         Number of each row's unit.
     """
-    return _join_groups(row_ids(row_hashes(X), labels, sample_weight), groups)
+    return _join_groups(row_ids(row_hashes(X), labels, sample_weight, groups), groups)
 
 
 def _join_groups(ids, groups) -> np.ndarray:
@@ -199,7 +199,7 @@ def _split_units(n_splits, X, codes, groups, weight, by_content):
     """Split rows into stratified folds that keep units whole."""
     hashes = row_hashes(X)
     common = common_rows(hashes, codes, weight)
-    ids = row_ids(hashes, codes, weight) if common.any() else hashes
+    ids = row_ids(hashes, codes, weight, groups) if common.any() else hashes
     units = _join_groups(ids, groups)
     lone = lone_class_rows(units, codes)
     testable = ~lone
@@ -234,6 +234,10 @@ def _place_units(units, codes, n_splits, alike, by_content) -> np.ndarray:
         # the others follow: balancing units of different sizes takes long and gains little.
         # Units are numbered in the order of their hashes.
         position = first if by_content is None else by_content.place(len(first))
+        if by_content is not None:
+            # Of a unit with several labels, the same one stands for it in whatever order of rows.
+            order = np.lexsort((label_salts(units.astype(np.uint64), codes)[codes], inverse))
+            first = order[np.searchsorted(inverse[order], np.arange(len(first)))]
         return _deal(codes[first], position, n_splits)[inverse]
     fold = np.empty(len(units), dtype=np.intp)
     splitter = StratifiedGroupKFold(n_splits)

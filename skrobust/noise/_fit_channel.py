@@ -12,6 +12,7 @@ from skrobust.noise._channel import (
 )
 from skrobust.noise._confident_joint import class_mass
 from skrobust.noise._level import estimate_level
+from skrobust.utils._weights import as_counts
 
 # Rows of symmetric noise that are added to the counts of each class, so that a few rows of a
 # rare class do not say that it is never, or always, mistaken.
@@ -64,6 +65,7 @@ def fit_channel(
     channel : NoiseChannel
         The estimate.
     """
+    weight = as_counts(weight, codes >= 0)
     if level is None:
         level = estimate_level(codes, pred_proba, weight)
     counts = confident_counts(codes, pred_proba, weight, confident_share=confident_share)

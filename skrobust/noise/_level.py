@@ -4,6 +4,7 @@ import numpy as np
 
 from skrobust._noise_level import NoiseLevel
 from skrobust.noise._channel import best_exponent, count_labels, predicted_classes, sharpen
+from skrobust.utils._weights import as_counts
 
 # Disagreement with the prediction is modelled as a + b t^c, where t in [0, 1] is the rank of a
 # row among those of its predicted class, the most certain first: noise, and overlap that grows
@@ -104,11 +105,10 @@ def estimate_level(
     best, top = predicted_classes(codes, pred_proba)
     ranks = certainty_ranks(best, top, weight)
     rows = np.flatnonzero(best >= 0)
-    mass = np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64)
+    weight = as_counts(weight, best >= 0)
+    mass = np.ones(len(rows)) if weight is None else weight[rows]
     if not mass.sum() > 0:
         return NoiseLevel(0.0, 0.0, 1.0, 0.0, 0.0, False, 0.0)
-    if not np.array_equal(mass, np.round(mass)):
-        mass = mass * (len(mass) / mass.sum())  # weights that are no counts
     wrong = best[rows] != codes[rows]
     fitted = ranks[rows] <= _FITTED_SHARE
     place = np.minimum((ranks[rows][fitted] * _N_BINS).astype(np.intp), _N_BINS - 1)

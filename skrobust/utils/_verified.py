@@ -19,6 +19,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._row_views import FeatureView, InputView, ProbaView, RowView
+from skrobust.utils._weights import as_counts
 
 MIN_VERDICTS = 10
 """Of fewer verified rows nothing is learned."""
@@ -247,6 +248,7 @@ def fit_verdicts(
         None if there are fewer than `MIN_VERDICTS` verified rows that have a quality, or labels
         found wrong or right only.
     """
+    weight = as_counts(weight, ~np.isnan(quality))
     mass = np.ones(len(quality)) if weight is None else weight
     counted = ~np.isnan(quality) & (mass > 0)
     rows = np.flatnonzero(checked & counted)

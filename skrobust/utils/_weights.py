@@ -1,5 +1,6 @@
 """Sample weights and other fit parameters on their way into somebody else's ``fit``."""
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
@@ -148,3 +149,27 @@ def _inner_models(estimator) -> list:
         return [] if routing_enabled() else [estimator.steps[-1][1]]
     weighed = getattr(estimator, "_weighed_models", list)
     return [model for model in weighed() if hasattr(model, "fit")]
+
+
+def as_counts(weight, counted):
+    """Scale weights that are no counts to mean 1, so that they can be compared with counts.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_samples,) or None
+        Weights. Whole numbers count as so many equal rows, and stay as they are.
+    counted : ndarray of shape (n_samples,) of bool
+        Rows over which the mean is taken.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_samples,) or None
+        As float64.
+    """
+    if weight is None:
+        return None
+    weight = np.asarray(weight, dtype=np.float64)
+    total = weight[counted].sum()
+    if np.array_equal(weight, np.round(weight)) or not total > 0:
+        return weight
+    return weight * (np.count_nonzero(weight[counted]) / total)

@@ -17,6 +17,7 @@ class GivenProba(ConfidentLearning):
     def use(self, pred_proba, label_errors=None) -> "GivenProba":
         """Take validated probabilities and flags for the next fit."""
         self._given = pred_proba, label_errors
+        self._learns_from_verdicts = label_errors is None
         return self
 
     def _gather(self, data) -> Evidence:
@@ -33,6 +34,8 @@ class GivenProba(ConfidentLearning):
 
 class GivenErrors(LabelErrorDetector):
     """Flags that are given."""
+
+    _learns_from_verdicts = False
 
     def __init__(self, *, threshold=None, flag_fraction=None, max_flag_rate=None):
         self.threshold = threshold
@@ -83,6 +86,8 @@ def given_detector(detector, data, y, label_errors, pred_proba, action):
         params = {"max_flag_rate": None}
         if isinstance(detector, ConfidentLearning):
             params = detector.get_params(deep=False)
+        if flags is not None:  # the mask decides, nothing else
+            params.update(threshold=None, flag_fraction=None)
         return GivenProba(**params).use(_check_proba(pred_proba, data, y), flags)
     if action == "reweight":
         raise ValueError(

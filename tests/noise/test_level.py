@@ -90,6 +90,13 @@ def test_order_names_weights_and_repeats_do_not_matter(seed):
             assert_allclose(getattr(one, name), getattr(other, name), atol=1e-9)
 
 
+def test_the_scale_of_weights_that_are_no_counts_does_not_matter(seed):
+    _, labels, proba = _rows(seed, 0.2, n_rows=600)
+    weight = np.random.default_rng(seed).uniform(0.5, 1.5, 600)
+    one, other = (fit_channel(labels, proba, weight * scale) for scale in (1, 1 / 600))
+    assert_allclose(one.transition, other.transition)
+
+
 def test_ranks_are_within_predicted_classes():
     best = np.array([0, 0, 1, 1, 1, -1])
     top = np.array([0.9, 0.7, 0.6, 0.6, 0.8, 0.9])

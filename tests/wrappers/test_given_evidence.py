@@ -128,3 +128,17 @@ def test_bad_evidence(rows, given, action, message):
     X, y, _ = rows
     with pytest.raises(ValueError, match=message):
         CleaningClassifier(MODEL, Refuses(), action=action).fit(X, y, **given)
+
+
+def test_the_mask_decides_beside_verified_labels_and_thresholds(rows):
+    X, y, _ = rows
+    mask = np.arange(len(y)) % 10 == 5
+    verified = np.full(len(y), None, dtype=object)
+    verified[:30] = y[:30]
+    verified[:10] = np.roll(np.unique(y), 1)[np.searchsorted(np.unique(y), y[:10])]
+    detector = ConfidentLearning(LogisticRegression(), flag_fraction=0.3)
+    model = CleaningClassifier(LogisticRegression(), detector, action="drop")
+    for more in ({}, {"pred_proba": LogisticRegression().fit(X, y).predict_proba(X)}):
+        model.fit(X, y, verified_labels=verified, label_errors=mask, **more)
+        rest = np.arange(len(y)) >= 30
+        np.testing.assert_array_equal(model.detector_.label_errors_[rest], mask[rest])
