@@ -39,6 +39,9 @@ from skrobust.utils._sklearn import (
 from skrobust.utils._verified import expected_count_cut, judge_new_by_verdicts, learn_from_verdicts
 from skrobust.utils._warnings import LabelNoiseWarning
 
+# With verified rows, a label is corrected whose replacement is at least so probable: a few dozen of
+# them tell that labels are wrong sooner than what they should be.
+_SURE = 0.7
 _SUGGESTIONS = ("suggested_labels_", "corrected_labels_", "posterior_labels_", "posterior_proba_")
 
 
@@ -171,7 +174,7 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
                     unknown, best, np.where(other > quality, judgement.alternatives, data.codes)
                 )
                 proba = np.where(unknown, proba, np.fmax(other, quality))
-                corrected = np.where(unknown | (other > 0.5), best, data.codes)
+                corrected = np.where(unknown | (other > _SURE), best, data.codes)
             self._set_labels("posterior_labels_", data, best)
             self.posterior_proba_ = np.where(data.checked, 1.0, proba)
         # Of labels that are not flagged, none is corrected.

@@ -240,8 +240,8 @@ def test_verified_rows_help(seed):
 
 
 def test_what_is_refused():
-    X = np.repeat(np.arange(2.0)[:, None], 10, axis=0)
-    y = np.arange(20) % 2
+    X = np.repeat(np.arange(2.0)[:, None], 4, axis=0)
+    y = np.arange(8) % 2
     with pytest.raises(ValueError, match="n_neighbors=2 .*distinct rows.* found 2"):
         NeighborTransition().fit(X, y)
     rng = np.random.default_rng(0)
