@@ -70,7 +70,8 @@ def test_clean_verified_labels_are_no_cause_for_alarm(rows, estimator):
     verified = np.where(np.arange(500) % 4 == 0, truth.astype(float), np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        estimator.fit(X, truth, verified_labels=verified)
+        fitted = estimator.fit(X, truth, verified_labels=verified)
+    assert getattr(fitted, "noise_rate_", 0.0) < 0.1  # a reweighter estimates none
 
 
 def test_a_difference_must_be_more_than_chance():
