@@ -162,14 +162,15 @@ def test_scaling_by_ranks_and_weights():
         np.testing.assert_allclose(apart.transform(X), weighed)
 
 
-def test_units_do_not_depend_on_the_order_of_rows(seed):
+@pytest.mark.parametrize(("n_rows", "n_values", "weight"), [(60, 3, 1.0), (400, 10, 3.0)])
+def test_units_do_not_depend_on_the_order_of_rows(seed, n_rows, n_values, weight):
     rng = np.random.default_rng(seed)
-    X = rng.integers(3, size=(60, 2)).astype(float)
-    y = rng.integers(2, size=60)
-    order = rng.permutation(60)
+    X = rng.integers(n_values, size=(n_rows, 2)).astype(float)
+    y = rng.integers(2, size=n_rows)
+    order = rng.permutation(n_rows)
     units, other = (
-        make_units(check_labelled_data(X[i], y[i], sample_weight=np.full(60, w)))
-        for i, w in ((np.arange(60), 1.0), (order, 3.0))
+        make_units(check_labelled_data(X[i], y[i], sample_weight=np.full(n_rows, w)))
+        for i, w in ((np.arange(n_rows), 1.0), (order, weight))
     )
     np.testing.assert_array_equal(units.of_row[order], other.of_row)
     np.testing.assert_allclose(units.mass, other.mass)
