@@ -1,8 +1,9 @@
-"""Tools for people whose labels are wrong, in the manner of scikit-learn.
+"""Tools for noisy labels in the manner of scikit-learn.
 
-skrobust finds label errors, trains classifiers that survive them, and shows both. Start with
-:class:`skrobust.wrappers.CleaningClassifier`, which wraps the classifier you already have, or with
-:class:`skrobust.detection.ConfidentLearning`, which only says which labels look wrong.
+skrobust finds label errors, trains classifiers that resist them, and evaluates both. Start with
+:class:`skrobust.CleaningClassifier`, which wraps the classifier you already have, with
+:class:`skrobust.EnsembleDetector`, which only finds the labels that are probably wrong, or, if you
+have out-of-sample probabilities, with :func:`skrobust.find_label_errors`.
 
 Subpackages are imported on first use, so that ``import skrobust`` costs next to nothing.
 """
@@ -23,15 +24,29 @@ _SUBPACKAGES = (
     "weighting",
     "wrappers",
 )
+# Where the names are defined that are also at the top level.
+_DEFINED_IN = {
+    "CleaningClassifier": "wrappers",
+    "EnsembleDetector": "detection",
+    "find_label_errors": "detection",
+}
 
-__all__ = ["__version__", *_SUBPACKAGES]
+__all__ = [
+    "CleaningClassifier",
+    "EnsembleDetector",
+    "__version__",
+    "find_label_errors",
+    *_SUBPACKAGES,
+]
 
 
 def __getattr__(name: str):
     if name in _SUBPACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _DEFINED_IN:
+        return getattr(importlib.import_module(f"{__name__}.{_DEFINED_IN[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_SUBPACKAGES])
+    return sorted([*globals(), *_SUBPACKAGES, *_DEFINED_IN])

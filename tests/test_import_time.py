@@ -49,6 +49,15 @@ def test_unknown_name_is_an_attribute_error():
     assert "detection" in dir(skrobust)
 
 
+def test_first_steps_are_at_the_top_level():
+    import skrobust
+
+    assert skrobust.CleaningClassifier is skrobust.wrappers.CleaningClassifier
+    assert skrobust.EnsembleDetector is skrobust.detection.EnsembleDetector
+    assert skrobust.find_label_errors is skrobust.detection.find_label_errors
+    assert set(skrobust.__all__) <= set(dir(skrobust))
+
+
 @pytest.mark.parametrize("missing", ["torch", "skorch"])
 def test_without_torch_everything_else_works(missing):
     script = f"""
