@@ -89,7 +89,8 @@ class TrainingDynamics(ProbaDetector):
         all stages of a model that keeps them, as boosting and forests do. Late stages know single
         rows by heart, so that margins rise for wrong labels too: how many labels the rule
         "negative_margin" flags is told by the first 15 stages then, except for the default model,
-        which learns slowly.
+        which learns slowly. All stages rank better than 15 where the model learns slowly: small
+        trees or a small learning rate. Boosting with large trees memorises soon; pass 15 then.
     n_repeats : int, default=1
         How many trainings with different seeds to take the mean of. A model that depends on no
         seed, or has its own, gains nothing from more than one.
