@@ -1,17 +1,20 @@
 """What cleaning is worth for a model too simple for the data, beside cleanlab's CleanLearning.
 
 Logistic regression on make_classification with 20 % symmetric noise in the training labels; the
-accuracy on clean test rows. Run: python benchmarks/simple_models.py [--seeds 10] [--rows 20000]
+accuracy on clean test rows. "untrimmed" is without `trim`, "own" with confident learning by the
+same model as the detector.
+
+    python benchmarks/simple_models.py [--seeds 10] [--rows 20000] [--keep]
 """
 
 import argparse
-import json
 import tempfile
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
+from _cells import CACHE
+from _common import environment, write_results
 from cleanlab.classification import CleanLearning
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
@@ -32,7 +35,9 @@ def _methods(seed, memory):
         "plain": model,
         "cleanlab": CleanLearning(model, seed=seed),
         "drop": CleaningClassifier(model, action="drop", **default),
+        "drop, untrimmed": CleaningClassifier(model, action="drop", trim=False, **default),
         "relabel": CleaningClassifier(model, action="relabel", **default),
+        "relabel, untrimmed": CleaningClassifier(model, trim=False, **default),
         "drop, own": CleaningClassifier(model, linear, action="drop"),
         "relabel, own": CleaningClassifier(model, linear, action="relabel"),
     }
@@ -56,27 +61,26 @@ def run(n_rows, seed, separation) -> dict:
 
 
 def main() -> None:
-    """Print one line per data set and the means per separation, and write them as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print one line per data set, and write the means per separation."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--separations", type=float, nargs="*", default=SEPARATIONS)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--keep", action="store_true", help="write to results, not to the cache")
     args = parser.parse_args()
-    results = []
+    results, where = [], environment()
     for separation in args.separations:
         cells = []
         for seed in range(args.seeds):
-            cells.append(
-                {"separation": separation, "seed": seed, **run(args.rows, seed, separation)}
-            )
-            print({k: round(v, 3) for k, v in cells[-1].items()}, flush=True)
-        names = [name for name in cells[0] if "seconds" not in name and name != "seed"]
-        means = {name: round(float(np.mean([cell[name] for cell in cells])), 4) for name in names}
-        print("mean", means, flush=True)
-        results += cells
-    if args.out:
-        args.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            cells.append(run(args.rows, seed, separation))
+            found = {name: round(value, 3) for name, value in cells[-1].items()}
+            print({"separation": separation, "seed": seed, **found}, flush=True)
+        row = {"separation": separation, "data sets": len(cells)}
+        for name in cells[0]:
+            digits = 2 if "seconds" in name else 4
+            row[name] = round(float(np.mean([cell[name] for cell in cells])), digits)
+        results.append(row)
+        write_results("simple_models", results, where, folder=None if args.keep else CACHE)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,7 @@ def test_weights_in_the_final_fit(rows, weight, routing):
             GaussianNB().set_fit_request(sample_weight=True) if routing else GaussianNB()
         ),
         action="drop",
+        trim=False,
     )
     wrapper.fit(X, y, sample_weight=weight)
     _assert_recorded(registry, 1, subset=("sample_weight",), sample_weight=weight)
@@ -152,7 +153,7 @@ def test_weights_in_the_final_fit(rows, weight, routing):
 def test_weights_in_detection_and_in_the_final_fit(rows, weight, routing):
     inner, detections = _recorder(routing, sample_weight=True)
     model, finals = _recorder(routing, sample_weight=True)
-    wrapper = CleaningClassifier(model, ConfidentLearning(inner), cv=4)
+    wrapper = CleaningClassifier(model, ConfidentLearning(inner), cv=4, trim=False)
     wrapper.fit(*rows, sample_weight=weight)
     _assert_recorded(detections, 4, subset=("sample_weight",), sample_weight=weight)
     _assert_recorded(finals, 1, subset=("sample_weight",), sample_weight=weight)
@@ -162,7 +163,7 @@ def test_more_metadata_in_the_final_fit(rows, weight, routing_on):
     model, registry = _recorder(sample_weight=True, metadata=True)
     names = np.array([f"row {i}" for i in range(N_SAMPLES)])
     detector = ConfidentLearning(GaussianNB().set_fit_request(sample_weight=True))
-    wrapper = CleaningClassifier(model, detector)
+    wrapper = CleaningClassifier(model, detector, trim=False)
     wrapper.fit(*rows, sample_weight=weight, metadata=names)
     both = {"sample_weight": weight, "metadata": names}
     _assert_recorded(registry, 1, subset=tuple(both), **both)
@@ -279,7 +280,7 @@ def test_metadata_through_a_pipeline_and_cross_validation(rows, weight, routing_
     X, y = rows
     model, registry = _recorder(sample_weight=True)
     detector = ConfidentLearning(GaussianNB().set_fit_request(sample_weight=True), cv=2)
-    wrapper = CleaningClassifier(model, detector).set_fit_request(
+    wrapper = CleaningClassifier(model, detector, trim=False).set_fit_request(
         sample_weight=True, verified_labels=True, groups=True
     )
     pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), wrapper)

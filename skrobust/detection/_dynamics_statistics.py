@@ -14,6 +14,11 @@ from skrobust.utils._blocks import for_each_block
 
 STATISTICS = ("aum", "aum_logits", "el2n", "grand", "forgetting", "mean_loss", "oscillation")
 _FLOOR = 1e-12
+# Average precision of boosting with 31 leaves on four tables, 20 % symmetric and 30 % pair noise:
+# all 60 stages .898 and .752; the first 15 .893 and .794; until .75, .5 or .35 of the early errors
+# are left .912 and .802, .912 and .795, .912 and .789. Boosting that learns more slowly loses up
+# to .02 with .75, and .001 with .5.
+_MEMORISED = 0.5
 
 
 class DynamicsWatcher:
@@ -33,12 +38,24 @@ class DynamicsWatcher:
         Whether the length of the features of the last layer is wanted.
     n_early : int, default=None
         The area under the margin of so many stages, the first ones, is "early_aum".
+    trained : ndarray of shape (n_trained,), default=None
+        Positions of rows that the model is trained on. After the early stages, no stage is added
+        once the model predicts half as many of their labels wrongly as had a negative early area:
+        by then it has memorised most of the labels that it contradicted.
     """
 
     def __init__(
-        self, X, codes, classes, *, in_sample=False, wants_norms=False, n_early: int | None = None
+        self,
+        X,
+        codes,
+        classes,
+        *,
+        in_sample=False,
+        wants_norms=False,
+        n_early: int | None = None,
+        trained: np.ndarray | None = None,
     ):
-        self.n_early = n_early
+        self.n_early, self.trained = n_early, trained
         self.X, self.in_sample, self.wants_norms = X, in_sample, wants_norms
         self._classes, self._codes = classes, np.maximum(codes, 0)
         self._state: dict = {"n_stages": 0}
@@ -67,6 +84,8 @@ class DynamicsWatcher:
                 f"A stage must have probabilities of shape {(len(self._codes), len(classes))},"
                 f" got {proba.shape}."
             )
+        if self._state.get("memorised"):
+            return
         proba = align_columns(proba, classes, self._classes, "estimator")
         n_classes, n_rows = len(self._classes), len(self._codes)
         state = self._state
@@ -97,6 +116,10 @@ class DynamicsWatcher:
 
         # About five arrays of the size of a block are in use at a time.
         for_each_block(add, n_rows, 5 * 8 * n_classes)
+        if self.trained is not None and "early" in state:
+            n_wrong = np.count_nonzero(~state["correct"][self.trained])
+            n_early = np.count_nonzero(state["early"][self.trained] < 0)
+            state["memorised"] = n_wrong < _MEMORISED * n_early
 
     def _add_block(self, block, rows, norms) -> None:
         """Add one stage of some rows."""
@@ -159,7 +182,8 @@ class DynamicsWatcher:
         statistics : dict of str to ndarray
             Of shape (n_samples,): "aum", "aum_logits", "el2n", "forgetting", "mean_loss",
             "oscillation", "confidence", "variability", with norms "grand" and "norms", and
-            "early_aum" if it is wanted; and "mean_proba" of shape (n_samples, n_classes).
+            "early_aum" and "n_stages" if they are wanted; and "mean_proba" of shape
+            (n_samples, n_classes).
         """
         state = self._state
         if "taken" in state:
@@ -180,6 +204,8 @@ class DynamicsWatcher:
         }
         if self.n_early is not None:
             statistics["early_aum"] = state.get("early", statistics["aum"])
+        if self.trained is not None:
+            statistics["n_stages"] = np.full(len(self._codes), float(n_stages))
         if "norms" in state:
             statistics["grand"] = state["grand"] / n_stages
             statistics["norms"] = state["norms"] / n_stages

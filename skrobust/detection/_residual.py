@@ -63,8 +63,9 @@ class ResidualDetector(TargetDetector):
     rule : {"mixture", "refit"}, default="mixture"
         How many targets are flagged.
 
-        - "mixture": those whose standardised residual belongs with a probability of at least a
-          quarter to the wider of two normal distributions that are fitted to all of them.
+        - "mixture": two normal distributions are fitted to the standardised residuals. Flagged are
+          those that belong with a probability of at least a quarter to the wider one, and more of
+          the largest ones as long as at most a tenth of all flagged belong to the narrower one.
         - "refit": the share on a grid from 0 to .2 whose removal improves the out-of-sample R²
           of a model most, measured over all rows. Needs a dozen rounds of fits, and flags much
           of a data set that has no errors.

@@ -26,6 +26,7 @@ from skrobust.utils._blocks import for_each_block, in_threads
 from skrobust.utils._masses import MASS_SLACK, lowest_mass_cut, top_mass_cut
 from skrobust.utils._proba import column_classes, match_proba
 from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._weights import as_counts
 
 RULES = (
     "prune_by_noise_rate",
@@ -91,11 +92,14 @@ def find_label_errors(
     classes : array-like of shape (n_classes,), default=None
         The label of each column. None works it out from `y`.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows. An integer weight counts as so many equal rows.
+        Weights of the rows. An integer weight counts as so many equal rows; weights that are not
+        all integers are scaled to mean 1.
     n_per_class : dict or array-like of shape (n_classes,), default=None
         Number of rows given each class that the "prune" rules and "both" flag at most, instead of
         the number that the joint counts: by label, where other classes keep theirs, or in the
-        order of the columns.
+        order of the columns. These are numbers of given classes with each rule; what cleanlab
+        2.9 takes as ``num_to_remove_per_class`` are numbers of true classes with its rule
+        "prune_by_noise_rate".
     min_per_class : int, default=1
         Number of rows of each given class that are taken to be right, at least, by the same rules.
     confident_joint : array-like of shape (n_classes, n_classes), default=None
@@ -262,7 +266,7 @@ def fit_rule(
     pred_proba : ndarray of shape (n_samples, n_classes)
         Probabilities, validated on the way.
     weight : ndarray of shape (n_samples,), default=None
-        Weights.
+        Weights; only ratios matter, unless all of them are integers.
     thresholds : ndarray of shape (n_classes,), default=None
         Confident thresholds, if they come from elsewhere.
     order : ndarray of shape (n_classes,), default=None
@@ -282,6 +286,7 @@ def fit_rule(
         The rows flagged.
     """
     n_classes = pred_proba.shape[1]
+    weight = as_counts(weight, codes >= 0)
     limits = ClassLimits() if limits is None else limits
     thresholds = limits.thresholds if thresholds is None else thresholds
     own = given_proba(codes, pred_proba)

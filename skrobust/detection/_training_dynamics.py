@@ -86,10 +86,11 @@ class TrainingDynamics(ProbaDetector):
     n_stages : int, default=None
         How many stages are looked at, the first ones. A learner with ``partial_fit`` makes so many
         passes, of which the first ones and then ever fewer are looked at. None is 15 passes, or
-        all stages of a model that keeps them, as boosting and forests do. Late stages know single
-        rows by heart, so that margins rise for wrong labels too: how many labels the rule
-        "negative_margin" flags is told by the first 15 stages then, except for the default model,
-        which learns slowly.
+        the stages of a model that keeps them, as boosting and forests do. Late stages know single
+        rows by heart, so that margins rise for wrong labels too: except for the default model,
+        which learns slowly, the first 15 stages tell how many labels the rule "negative_margin"
+        flags, and without `cv` none is looked at after the model contradicts only half as many
+        labels.
     n_repeats : int, default=1
         How many trainings with different seeds to take the mean of. A model that depends on no
         seed, or has its own, gains nothing from more than one.
@@ -269,6 +270,9 @@ class TrainingDynamics(ProbaDetector):
             known = ~np.isnan(norms)
             self._scale = float(np.average(norms[known], weights=used[known]))
         early = values.pop("early_aum", values["aum"])
+        self._n_looked = self._n_stages()
+        if "n_stages" in values:
+            self._n_looked = round(np.nanmean(values.pop("n_stages")))
         hidden = ~judged | (data.codes < 0)
         self.dynamics_ = {name: np.where(hidden, np.nan, v) for name, v in values.items()}
         quality = self._quality(self.dynamics_)
@@ -438,7 +442,7 @@ class TrainingDynamics(ProbaDetector):
                 X, codes, self.classes_, wants_norms=wants_norms, n_early=self._n_early()
             )
             if has_stages(model):
-                for proba in itertools.islice(staged_proba(model, X), self._n_stages()):
+                for proba in itertools.islice(staged_proba(model, X), self._n_looked):
                     watcher.add(proba, model.classes_)
             else:
                 norms = _norms_of(model, X) if wants_norms else None
@@ -489,6 +493,11 @@ def _look(
     place = training.row_of[watched]
     same = in_sample and (place >= 0).all()
     same = same and (codes[watched] == codes[training.rows][place]).all()
+    trained = None
+    if in_sample and n_early is not None:
+        # One of several equal rows stands for all, as in the training.
+        known = np.flatnonzero(place >= 0)
+        trained = known[np.unique(place[known], return_index=True)[1]]
     if same:
         watcher = DynamicsWatcher(
             training.X,
@@ -497,10 +506,16 @@ def _look(
             in_sample=True,
             wants_norms=wants_norms,
             n_early=n_early,
+            trained=None if trained is None else np.arange(len(training.rows)),
         )
     else:
         watcher = DynamicsWatcher(
-            X, codes[watched], columns, wants_norms=wants_norms, n_early=n_early
+            X,
+            codes[watched],
+            columns,
+            wants_norms=wants_norms,
+            n_early=n_early,
+            trained=trained,
         )
     watch_training(
         model,

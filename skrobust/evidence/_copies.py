@@ -120,7 +120,9 @@ def row_ids(
         ids[common] = _salted(hashes[common], groups[common])
         return ids
     salt = np.append(label_salts(hashes, labels, weight), np.uint64(0))[labels[common]]
-    order = np.lexsort((labels[common], salt, hashes[common]))
+    # Rows that differ in nothing else are numbered by weight, and not by their places.
+    least = np.zeros(len(common)) if weight is None else weight[common]
+    order = np.lexsort((least, labels[common], salt, hashes[common]))
     ids[common[order]] = _numbered(hashes[common[order]], np.arange(len(order)))
     return ids
 

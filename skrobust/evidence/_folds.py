@@ -214,8 +214,10 @@ def _split_units(n_splits, X, codes, groups, weight, by_content):
     if groups is None and common.any():
         rows = np.flatnonzero(testable & common)
         salt = label_salts(hashes, codes, weight)[codes[rows]]
-        # Label by label and value by value, so that each fold gets its part of every one.
-        order = np.lexsort((hashes[rows], salt))
+        # Label by label and value by value, so that each fold gets its part of every one; rows that
+        # differ in weight alone in the order of their weights, and not of their places.
+        least = np.zeros(len(rows)) if weight is None else weight[rows]
+        order = np.lexsort((least, hashes[rows], salt))
         first = 0 if by_content is None else by_content.deal
         fold[rows[order]] = (first + np.arange(len(rows))) % n_splits
         heavy = common & testable & (row_counts(hashes, codes, weight) >= n_splits)

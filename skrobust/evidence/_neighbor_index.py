@@ -1,5 +1,6 @@
 """Rows that can be asked which of them are nearest: exactly, or nearly and much faster."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -85,25 +86,30 @@ class NeighborIndex:
         if metric == "cosine":
             X = _normalize(X)
         self.extra = X.shape[1] > n_columns
-        self.rows, self.exact = X, algorithm == "exact"
-        plain = "manhattan" if metric == "manhattan" else "euclidean"
-        if algorithm == "exact":
-            self.search = NearestNeighbors(metric=plain, n_jobs=n_jobs).fit(X)
+        self.rows, self.exact, self.n_jobs = X, algorithm == "exact", n_jobs
+        self.n_neighbors, self.random_state = n_neighbors, random_state
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Prepare the search for neighbours among the rows."""
+        plain = "manhattan" if self.metric == "manhattan" else "euclidean"
+        if self.exact:
+            self.search = NearestNeighbors(metric=plain, n_jobs=self.n_jobs).fit(self.rows)
         else:
-            kept = min(max(n_neighbors, _MIN_KEPT), self.n_rows)
+            n_rows = self.rows.shape[0]
             # Warnings that rows have too few neighbours: those are searched again, exactly.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self.search = _import_pynndescent(self.n_rows).NNDescent(
-                    X,
+                self.search = _import_pynndescent(n_rows).NNDescent(
+                    self.rows,
                     metric=plain,
-                    n_neighbors=kept,
-                    random_state=draw_seed(random_state),
+                    n_neighbors=min(max(self.n_neighbors, _MIN_KEPT), n_rows),
+                    random_state=draw_seed(self.random_state),
                     low_memory=True,
-                    n_jobs=effective_n_jobs(n_jobs),
+                    n_jobs=effective_n_jobs(self.n_jobs),
                 )
 
-    def own_neighbors(self, rows, n_neighbors) -> tuple[np.ndarray, np.ndarray]:
+    def own_neighbors(self, rows, n_neighbors, left_out=None) -> tuple[np.ndarray, np.ndarray]:
         """Find what is nearest to some of the rows, mostly themselves.
 
         Parameters
@@ -112,6 +118,8 @@ class NeighborIndex:
             Row numbers; a slice for all.
         n_neighbors : int
             How many.
+        left_out : ndarray of shape (n_samples,) of bool, default=None
+            Rows that are nobody's neighbours. The search for others is prepared anew.
 
         Returns
         -------
@@ -120,6 +128,8 @@ class NeighborIndex:
         neighbors : ndarray of shape (n_queries, n_neighbors)
             Row numbers, as int32.
         """
+        if left_out is not None:
+            return self._search_without(left_out, self.rows[rows], n_neighbors)
         if self.exact:
             return self._search(self.rows[rows], n_neighbors)
         kept, distances = self.search.neighbor_graph
@@ -133,7 +143,7 @@ class NeighborIndex:
             return self._finish(*exact.kneighbors(some, n_neighbors))
         return self._search(some, n_neighbors)
 
-    def neighbors(self, X, n_neighbors) -> tuple[np.ndarray, np.ndarray]:
+    def neighbors(self, X, n_neighbors, left_out=None) -> tuple[np.ndarray, np.ndarray]:
         """Find what is nearest to other rows; see :meth:`own_neighbors`.
 
         Parameters
@@ -142,6 +152,8 @@ class NeighborIndex:
             Rows, as float32.
         n_neighbors : int
             How many.
+        left_out : ndarray of shape (n_samples,) of bool, default=None
+            Rows that are nobody's neighbours.
 
         Returns
         -------
@@ -152,7 +164,21 @@ class NeighborIndex:
         """
         if self.metric == "cosine":
             X = _normalize(X, self.extra)
+        if left_out is not None:
+            return self._search_without(left_out, X, n_neighbors)
         return self._search(X, n_neighbors)
+
+    def _search_without(self, left_out, X, n_neighbors):
+        """Search among all rows but some, which are counted all the same."""
+        kept = np.flatnonzero(~left_out)
+        others = copy.copy(self)
+        others.rows = self.rows[kept]
+        others._prepare()
+        distances, neighbors = others._search(X, n_neighbors)
+        lost = neighbors < 0
+        neighbors = kept.astype(np.int32)[neighbors]
+        neighbors[lost] = -1
+        return distances, neighbors
 
     def _search(self, X, n_neighbors):
         distances = np.empty((X.shape[0], n_neighbors), dtype=np.float32)
@@ -190,6 +216,75 @@ class NeighborIndex:
 
         for_each_block(sort, len(neighbors), 24 * neighbors.shape[1], block_bytes=1 << 22)
         return distances, neighbors
+
+
+def find_others(search, owner, voter_owner, n_neighbors, *, spare) -> tuple:
+    """Search for more and more neighbours until each row has enough that are not its own.
+
+    Twice as many neighbours of a row of a large group are mostly of that group again. Where they
+    take longer than a look at all voters, those outside of the group are searched alone.
+
+    Parameters
+    ----------
+    search : callable
+        As :meth:`NeighborIndex.own_neighbors`.
+    owner : ndarray of shape (n_queries,)
+        Group of each row.
+    voter_owner : ndarray of shape (n_voters,)
+        Group of each row that may be a neighbour of rows of other groups.
+    n_neighbors : int
+        How many.
+    spare : int
+        How many more to search for at first.
+
+    Returns
+    -------
+    distances : ndarray of shape (n_queries, n_neighbors)
+        As float32, in rising order; infinite where there are no more others.
+    neighbors : ndarray of shape (n_queries, n_neighbors)
+        Numbers of voters, as int32; -1 where there are no more others.
+    """
+    n_queries, n_voters = len(owner), len(voter_owner)
+    distances = np.full((n_queries, n_neighbors), np.inf, dtype=np.float32)
+    neighbors = np.full((n_queries, n_neighbors), -1, dtype=np.int32)
+
+    def keep_others(rows, found, near) -> np.ndarray:
+        """Keep the nearest that are not the row's own; return the rows that have too few."""
+        short = np.zeros(len(rows), dtype=bool)
+
+        def keep(start: int, stop: int) -> None:
+            some = rows[start:stop]
+            good = np.isfinite(found[start:stop])
+            good &= voter_owner[near[start:stop]] != owner[some][:, None]
+            place = np.cumsum(good, axis=1)
+            short[start:stop] = place[:, -1] < n_neighbors
+            good &= place <= n_neighbors
+            row, column = np.nonzero(good)
+            target = some[row], place[row, column] - 1
+            distances[target] = found[start:stop][row, column]
+            neighbors[target] = near[start:stop][row, column]
+
+        for_each_block(keep, len(rows), 32 * found.shape[1], block_bytes=1 << 22)
+        return rows[short]
+
+    wanted, rows = n_neighbors + spare, np.arange(n_queries)
+    while len(rows):
+        wanted = min(wanted, n_voters)
+        found = search(slice(None) if len(rows) == n_queries else rows, wanted)
+        rows = keep_others(rows, *found)
+        if wanted == n_voters:
+            break
+        wanted *= 2
+        groups, n_members = np.unique(owner[rows], return_counts=True)
+        large = groups[(n_members * wanted > n_voters) & np.isin(groups, voter_owner)]
+        for group in large:
+            own = voter_owner == group
+            n_others = n_voters - np.count_nonzero(own)
+            if n_others:
+                members = rows[owner[rows] == group]
+                keep_others(members, *search(members, min(n_neighbors, n_others), own))
+        rows = rows[~np.isin(owner[rows], large)]
+    return distances, neighbors
 
 
 def _normalize(X, extra: bool | None = None):

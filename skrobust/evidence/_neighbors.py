@@ -13,9 +13,9 @@ from skrobust.evidence._neighbor_index import (
     METRICS,
     NeighborIndex,
     choose_algorithm,
+    find_others,
 )
 from skrobust.evidence._scaling import ColumnScaler
-from skrobust.utils._blocks import for_each_block
 from skrobust.utils._data import check_groups
 from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, mix_words, row_hashes
@@ -362,7 +362,7 @@ class Neighborhood:
         others = np.flatnonzero(units.mass <= 0)
         rest = scaled[others]
         more = _search(
-            lambda rows, k: self.index.neighbors(rest[rows], k),
+            lambda rows, k, left_out=None: self.index.neighbors(rest[rows], k, left_out),
             units.owner[others],
             units.owner[voters],
             n_neighbors,
@@ -429,38 +429,14 @@ def unit_rows(X, units):
 
 
 def _search(search, owner, voter_owner, n_neighbors, *, spare=1) -> sparse.csr_matrix:
-    """Search for more and more neighbours until each row has enough that are not its own."""
-    n_queries, n_voters = len(owner), len(voter_owner)
-    distances = np.full((n_queries, n_neighbors), np.inf, dtype=np.float32)
-    neighbors = np.full((n_queries, n_neighbors), -1, dtype=np.int32)
-    wanted, rows = n_neighbors + spare, np.arange(n_queries)
-    while len(rows):
-        wanted = min(wanted, n_voters)
-        found, near = search(slice(None) if len(rows) == n_queries else rows, wanted)
-        short = np.zeros(len(rows), dtype=bool)
-
-        def keep(start: int, stop: int, found=found, near=near, rows=rows, short=short) -> None:
-            some = rows[start:stop]
-            good = np.isfinite(found[start:stop])
-            good &= voter_owner[near[start:stop]] != owner[some][:, None]
-            place = np.cumsum(good, axis=1)
-            short[start:stop] = place[:, -1] < n_neighbors
-            good &= place <= n_neighbors
-            row, column = np.nonzero(good)
-            target = some[row], place[row, column] - 1
-            distances[target] = found[start:stop][row, column]
-            neighbors[target] = near[start:stop][row, column]
-
-        for_each_block(keep, len(rows), 32 * wanted, block_bytes=1 << 22)
-        if wanted == n_voters:
-            break
-        rows, wanted = rows[short], 2 * wanted
+    """Find the nearest voters of each row that are not its own, as a matrix of distances."""
+    distances, neighbors = find_others(search, owner, voter_owner, n_neighbors, spare=spare)
     held = neighbors >= 0
     indptr = np.concatenate([[0], np.cumsum(held.sum(axis=1))])
     full = held.all()
     data = distances.ravel() if full else distances[held]
     indices = neighbors.ravel() if full else neighbors[held]
-    return _csr(data, indices, indptr, (n_queries, n_voters))
+    return _csr(data, indices, indptr, (len(owner), len(voter_owner)))
 
 
 def _csr(data, indices, indptr, shape) -> sparse.csr_matrix:

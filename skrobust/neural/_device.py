@@ -52,28 +52,29 @@ def resolve_device(device) -> torch.device:
     return found
 
 
-class _OneThread:
-    """Limit torch to one thread while at least one block of code needs it, then restore."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._n_blocks, self._before = 0, 1
-
-    def __enter__(self):
-        with self._lock:
-            if self._n_blocks == 0:
-                self._before = torch.get_num_threads()
-                torch.set_num_threads(1)
-            self._n_blocks += 1
-
-    def __exit__(self, *exception):
-        with self._lock:
-            self._n_blocks -= 1
-            if self._n_blocks == 0:
-                torch.set_num_threads(self._before)
+_threads_lock = threading.Lock()
 
 
-_one_thread = _OneThread()
+@contextlib.contextmanager
+def _one_thread():
+    """Limit the calling thread to one thread of torch, then restore its own number.
+
+    Each thread has its own number, and torch keeps another one that threads start with. Setting
+    the first sets both, so that a thread of its own restores the second at once: a thread that
+    starts meanwhile must not inherit the limit.
+    """
+    with _threads_lock:
+        before = torch.get_num_threads()
+        if before > 1:
+            torch.set_num_threads(1)
+            other = threading.Thread(target=torch.set_num_threads, args=(before,))
+            other.start()
+            other.join()
+    try:
+        yield
+    finally:
+        if before > 1:
+            torch.set_num_threads(before)
 
 
 def threads_for(module: torch.nn.Module, device: torch.device, rows, batch_size: int):
@@ -97,7 +98,7 @@ def threads_for(module: torch.nn.Module, device: torch.device, rows, batch_size:
     """
     n_parameters = sum(parameter.numel() for parameter in module.parameters())
     small = len(rows.shape) == 2 and n_parameters * batch_size < _SMALL_BATCH
-    return _one_thread if device.type == "cpu" and small else contextlib.nullcontext()
+    return _one_thread() if device.type == "cpu" and small else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -133,9 +133,18 @@ class NoiseChannel:
         proba : ndarray of shape (n_samples, n_classes)
             Rows sum to 1.
         """
-        likelihood = np.where(codes[:, None] >= 0, self.transition.T[codes], 1.0)
-        proba = true_proba * likelihood
-        return proba / np.maximum(proba.sum(axis=1, keepdims=True), 1e-300)
+        proba = np.empty(true_proba.shape, dtype=np.float64)
+        # The last row is that of a missing label, which tells nothing.
+        likelihood = np.vstack([self.transition.T, np.ones(len(self.transition))])
+
+        def multiply(start: int, stop: int) -> None:
+            block = np.multiply(
+                true_proba[start:stop], likelihood[codes[start:stop]], out=proba[start:stop]
+            )
+            block /= np.maximum(block.sum(axis=1, keepdims=True), 1e-300)
+
+        for_each_block(multiply, len(proba), 16 * proba.shape[1])
+        return proba
 
 
 def sharpen(pred_proba: np.ndarray, exponent: float) -> np.ndarray:

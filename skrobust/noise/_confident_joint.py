@@ -345,7 +345,11 @@ def count_joint(
 ) -> np.ndarray:
     """Count pairs of given label and guess, with at least one right label per class."""
     joint = _bincount(codes, guesses, n_classes, weight)
-    np.fill_diagonal(joint, np.maximum(joint.diagonal(), 1))
+    least = 1
+    if weight is not None and not is_integral(weight):
+        positive = weight[(codes >= 0) & (weight > 0)]
+        least = positive.mean() if len(positive) else 1
+    np.fill_diagonal(joint, np.maximum(joint.diagonal(), least))
     return joint
 
 

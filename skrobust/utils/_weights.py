@@ -172,4 +172,7 @@ def as_counts(weight, counted):
     total = weight[counted].sum()
     if np.array_equal(weight, np.round(weight)) or not total > 0:
         return weight
-    return weight * (np.count_nonzero(weight[counted]) / total)
+    weight = weight * (np.count_nonzero(weight[counted]) / total)
+    # Equal weights are counts of one each, not nearly one.
+    whole = np.rint(weight)
+    return whole if np.allclose(weight, whole, rtol=1e-9, atol=0) else weight

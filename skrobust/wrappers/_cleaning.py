@@ -1,17 +1,21 @@
 """Train a classifier on labels that have been cleaned first."""
 
+from contextlib import nullcontext
+
 import numpy as np
 from sklearn.base import clone
 
 from skrobust.detection import EnsembleDetector
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import encode_labels_like
+from skrobust.utils._parallel import one_blas_thread
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._weights import takes_weight
 from skrobust.wrappers._cleaning_base import BaseCleaning
 from skrobust.wrappers._default_detector import default_detector
 from skrobust.wrappers._given_evidence import given_detector
 from skrobust.wrappers._held_out import held_out_hits
+from skrobust.wrappers._trimming import trim_rows
 from skrobust.wrappers._wrapper_base import ClassifierWrapper, requested_weight
 
 
@@ -64,6 +68,12 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         Where errors follow a pattern that a model can learn, they speak for plain training,
         unless verified rows taught the detector: then the held-out labels are its
         ``posterior_labels_``, which count by how probable they are.
+    trim : bool, default=True
+        Whether to leave out rows that `estimator` is too simple to fit, in the manner of trimmed
+        losses, if that raises its accuracy on the labels of held-out rows by two standard errors.
+        Where its training accuracy after cleaning is at most 95 %, this costs seven more fits,
+        and otherwise none. Not done with ``action="reweight"``, without ``predict_proba``, or
+        where `only_if_better` goes back to plain training. Rows with a verified label stay.
 
     Attributes
     ----------
@@ -73,6 +83,8 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         Whether it was trained as `action` says, which it always is without `only_if_better`.
     held_out_scores_ : dict
         With `only_if_better`: the shares of given labels foretold, "plain" and "cleaned".
+    trimmed_ : ndarray of shape (n_samples,) of bool
+        Rows that were left out by `trim`, flagged rows not included.
     detector_ : label-error detector
         The fitted detector, with ``label_quality_``, ``label_errors_`` and more.
     classes_ : ndarray of shape (n_classes,)
@@ -90,6 +102,9 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
     ----------
     Northcutt, Jiang and Chuang (2021). Confident learning: estimating uncertainty in dataset
     labels. Journal of Artificial Intelligence Research 70.
+
+    Shen and Sanghavi (2019). Learning with bad training data via iterative trimmed loss
+    minimization. ICML.
 
     Examples
     --------
@@ -110,6 +125,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
     _parameter_constraints: dict = {
         **BaseCleaning._parameter_constraints,
         "only_if_better": ["boolean"],
+        "trim": ["boolean"],
     }
 
     def __init__(
@@ -123,6 +139,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         random_state=None,
         memory=None,
         only_if_better=False,
+        trim=True,
     ):
         super().__init__(
             estimator,
@@ -134,6 +151,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
             memory=memory,
         )
         self.only_if_better = only_if_better
+        self.trim = trim
 
     def _default_detector(self):
         return EnsembleDetector()
@@ -229,6 +247,29 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         self.held_out_scores_ = dict(zip(("plain", "cleaned"), shares.tolist(), strict=True))
         self.cleaned_ = bool(shares[1] >= shares[0])
         return cleaned if self.cleaned_ else plain
+
+    def _train_cleaned(self, estimator, data, cleaned, fit_params, needs_weight):
+        """Train the classifier, and once more without the rows that it cannot fit."""
+        super()._train_cleaned(estimator, data, cleaned, fit_params, needs_weight)
+        self.trimmed_ = np.zeros(data.n_samples, dtype=bool)
+        if not self.trim or not self.cleaned_ or self.action == "reweight":
+            return
+        # The default is a linear model, which more threads slow down; others may gain from them.
+        with one_blas_thread() if self.estimator is None else nullcontext():
+            trimmed = trim_rows(
+                self.estimator_,
+                estimator,
+                data,
+                cleaned,
+                fit_params,
+                needs_weight=needs_weight,
+                n_jobs=self.n_jobs,
+            )
+        if trimmed is not None:
+            rows, labels, weight = cleaned
+            kept = np.setdiff1d(rows, trimmed), labels, weight
+            super()._train_cleaned(clone(estimator), data, kept, fit_params, needs_weight)
+            self.trimmed_[trimmed] = True
 
     def _clean(self, data, detector, weigh):
         """Decide which rows to train on, with which labels and weights.

@@ -99,14 +99,18 @@ class BaseCleaning(BaseWrapper):
             )
         cleaned = self._clean(data, detector, needs_weight)
         cleaned = self._confirm(estimator, data, cleaned, fit_params, detector, needs_weight)
+        self._train_cleaned(estimator, data, cleaned, fit_params, needs_weight)
+        self.detector_ = detector
+        features.record(self)
+        return self
+
+    def _train_cleaned(self, estimator, data, cleaned, fit_params, needs_weight) -> None:
+        """Train the model on what ``_clean`` or ``_confirm`` made of the rows."""
         rows, targets, weight = cleaned
         weight = None if weight is None else weight[rows]
         self._train(
             estimator, data, rows, targets[rows], weight, fit_params, needs_weight=needs_weight
         )
-        self.detector_ = detector
-        features.record(self)
-        return self
 
     def _may_weigh(self, estimator, data, fit_params) -> bool:
         """Whether to hand out weights though `action` can do without."""

@@ -55,6 +55,53 @@ def test_options_agree_with_cleanlab(seed, n_classes):
         np.testing.assert_array_equal(ours, theirs, err_msg=rank_by)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_n_per_class_by_noise_rate_counts_given_classes(seed):
+    # cleanlab documents its array as numbers of given classes, but scales the counts of true
+    # classes to it with rule "prune_by_noise_rate": which rows may be flagged is the same.
+    reference = pytest.importorskip("cleanlab.filter").find_label_issues
+    y, proba = _random(seed)
+    n_per_class = np.array([12, 0, 3, 7])
+    ours = find_label_errors(y, proba, n_per_class=n_per_class)
+    theirs = reference(
+        y,
+        proba,
+        filter_by="prune_by_noise_rate",
+        num_to_remove_per_class=n_per_class,
+        n_jobs=1,
+    )
+    counts, others = (np.bincount(y[errors], minlength=4) for errors in (ours, theirs))
+    assert (counts <= n_per_class).all()
+    assert counts[1] == 0
+    assert counts.sum() >= 0.8 * n_per_class.sum()
+    assert (others > n_per_class).any()
+    # With two classes all errors of a given class are of one true class: theirs are exchanged.
+    y, proba = _random(seed, n_classes=2)
+    ours = find_label_errors(y, proba, n_per_class=[9, 4])
+    theirs = reference(
+        y,
+        proba,
+        filter_by="prune_by_noise_rate",
+        num_to_remove_per_class=np.array([4, 9]),
+        n_jobs=1,
+    )
+    assert ours.sum() == 13
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_scale_of_weights_does_not_matter(rule):
+    y, proba = _random(3)
+    weight = np.random.default_rng(3).random(300) + 0.5
+    expected = find_label_errors(y, proba, rule=rule, sample_weight=weight)
+    assert expected.any()
+    for total in (1.0, 1e6):
+        found = find_label_errors(y, proba, rule=rule, sample_weight=weight * total / weight.sum())
+        np.testing.assert_array_equal(found, expected)
+    equal = find_label_errors(y, proba, rule=rule, sample_weight=np.full(300, 1 / 300))
+    np.testing.assert_array_equal(equal, find_label_errors(y, proba, rule=rule))
+
+
 @pytest.mark.parametrize("rule", PRUNE)
 def test_numbers_are_those_of_given_classes(rule):
     y, proba = _random(0)

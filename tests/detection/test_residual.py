@@ -139,6 +139,20 @@ def test_mixture_cut():
     assert mixture_cut(np.array([])) == np.inf
 
 
+def test_mixture_cut_bounds_the_share_of_right_targets():
+    rng = np.random.default_rng(0)
+    right, wrong = np.abs(rng.normal(size=9000)), np.abs(rng.normal(size=1000)) * 25
+    cut = mixture_cut(np.concatenate([right, wrong]))
+    n_right, n_wrong = (right > cut).sum(), (wrong > cut).sum()
+    assert n_right / (n_right + n_wrong) == pytest.approx(0.1, abs=0.02)
+    assert n_wrong > 900
+    # Where the two overlap, a probability of a quarter is the lower cut, and more are right.
+    wrong /= 7
+    cut = mixture_cut(np.concatenate([right, wrong]))
+    n_right, n_wrong = (right > cut).sum(), (wrong > cut).sum()
+    assert n_right / (n_right + n_wrong) > 0.12
+
+
 def test_weighted_median():
     rng = np.random.default_rng(0)
     for n in (1, 2, 5, 8):
@@ -191,7 +205,8 @@ def test_texts_and_frames_pass_through():
     y[:4] = 50
     model = make_pipeline(CountVectorizer(), Ridge(alpha=0.01))
     detector = ResidualDetector(model, store_estimators=True).fit(texts, y)
-    assert_array_equal(np.flatnonzero(detector.label_errors_), [0, 1, 2, 3])
+    assert detector.label_errors_[:4].all()
+    assert detector.label_errors_.sum() <= 6
     assert not hasattr(detector, "n_features_in_")
     assert detector.detect(["good good", "good good"], [2.0, 40.0]).tolist() == [False, True]
     with pytest.raises(ValueError, match="could not convert|text") as error:
@@ -288,9 +303,9 @@ def test_tags_follow_the_estimator():
     assert get_tags(ResidualDetector()).target_tags.required
 
 
-def test_finds_nine_of_ten_errors_in_linear_data():
-    # Recipe of the tests of cleanlab: three uniform features, a tenth of the targets far off.
-    rng = np.random.RandomState(1)
+def _linear_data(seed):
+    """Recipe of the tests of cleanlab: three uniform features, a tenth of the targets far off."""
+    rng = np.random.RandomState(seed)
     X, coefficients = rng.random_sample((200, 3)), rng.uniform(-1, 1, 3)
     truth = X @ coefficients
     y = truth + 0.2 * rng.normal(size=200)
@@ -298,9 +313,18 @@ def test_finds_nine_of_ten_errors_in_linear_data():
     y[rng.choice(200, 20)] += extra
     wrong = np.zeros(200, dtype=bool)
     wrong[np.argsort(np.abs(y - truth))[-20:]] = True
-    detector = ResidualDetector(LinearRegression(), random_state=0).fit(X, y)
-    assert detector.label_errors_[wrong].mean() >= 0.9
-    assert f1_score(wrong, detector.label_errors_) > 0.9
-    noise = 0.2 * rng.normal(size=200)
+    return X, truth, y, wrong
+
+
+def test_finds_nine_of_ten_errors_in_linear_data():
+    recalls, f1_scores = [], []
+    for seed in range(30):
+        X, truth, y, wrong = _linear_data(seed)
+        errors = ResidualDetector(LinearRegression(), random_state=0).fit(X, y).label_errors_
+        recalls.append(errors[wrong].mean())
+        f1_scores.append(f1_score(wrong, errors))
+    assert np.mean(recalls) >= 0.9
+    assert np.mean(f1_scores) > 0.9
+    noise = 0.2 * np.random.RandomState(0).normal(size=200)
     clean = ResidualDetector(LinearRegression(), random_state=0).fit(X, truth + noise)
     assert clean.label_errors_.mean() < 0.05

@@ -145,6 +145,21 @@ def test_heavy_rows_of_common_values_are_in_all_folds():
     assert all(np.array_equal(part, range(4)) for fold in folds for part in fold)
 
 
+def test_folds_of_common_values_do_not_depend_on_the_order_of_rows(seed):
+    X, y, _ = _categories(1, 2, seed, 200)
+    rng = np.random.default_rng(seed)
+    weight, order = rng.random(200) + 0.5, rng.permutation(200)
+    used = np.ones(200, dtype=bool)
+    folds = make_folds(4, X, y, y, used, None, weight)
+    permuted = make_folds(4, X[order], y[order], y[order], used, None, weight[order])
+    for (_, test), (_, other) in zip(folds, permuted, strict=True):
+        np.testing.assert_array_equal(np.sort(weight[test]), np.sort(weight[order][other]))
+    ids = row_ids(row_hashes(X), y, weight)
+    np.testing.assert_array_equal(
+        ids[order], row_ids(row_hashes(X[order]), y[order], weight[order])
+    )
+
+
 def test_groups_stay_together_on_categories(seed):
     X, y, _ = _categories(1, 2, seed, 400)
     groups = np.random.default_rng(seed).integers(0, 40, 400)

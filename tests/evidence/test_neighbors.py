@@ -10,6 +10,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsTransformer
 
 from skrobust.evidence import neighbor_graph
+from skrobust.evidence._neighbor_index import NeighborIndex, find_others
 from skrobust.evidence._neighbors import make_units
 from skrobust.evidence._scaling import ColumnScaler
 from skrobust.utils._data import check_labelled_data
@@ -74,6 +75,40 @@ def test_groups_are_left_out_however_large(rows):
     np.testing.assert_array_equal(graph.indices.reshape(200, 7), order)
     with pytest.raises(ValueError, match="outside its group"):
         neighbor_graph(rows, n_neighbors=151, groups=groups)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
+def test_one_large_group_is_searched_from_outside(seed, metric):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(600, 3))
+    groups = np.r_[np.zeros(400, dtype=int), np.arange(1, 201)]
+    X[groups == 0] += 20  # all of its nearest neighbours are its own
+    order, distances = _brute(X, metric, 6, groups)
+    graph = neighbor_graph(X, n_neighbors=6, metric=metric, groups=groups)
+    np.testing.assert_allclose(graph.data.reshape(600, 6), distances, rtol=1e-3, atol=1e-5)
+    assert (graph.indices.reshape(600, 6) == order).mean() > 0.99
+
+
+def test_search_outside_a_large_group_is_not_quadratic():
+    rng = np.random.default_rng(0)
+    n_rows = 1000
+    index = NeighborIndex(
+        rng.normal(size=(n_rows, 2)).astype(np.float32),
+        metric="euclidean",
+        algorithm="exact",
+        n_neighbors=6,
+    )
+    owner = np.r_[np.zeros(n_rows // 2, dtype=int), np.arange(1, n_rows // 2 + 1)]
+    n_found = 0
+
+    def search(rows, k, left_out=None):
+        nonlocal n_found
+        found = index.own_neighbors(rows, k, left_out)
+        n_found += found[0].size
+        return found
+
+    find_others(search, owner, owner, 5, spare=1)
+    assert n_found <= 20 * n_rows
 
 
 def test_precomputed(rows):

@@ -1,6 +1,8 @@
 """What is particular to the classifiers that train under noise; test_common.py has the rest."""
 
+import functools
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from skrobust.neural import (
     SOPClassifier,
 )
 from skrobust.neural._co_teaching_classifier import keep_smallest
+from skrobust.neural._device import threads_for
 from skrobust.neural._elr_classifier import early_learning_term, update_targets
 from skrobust.neural._rescaler import Rescaler, row_signals, try_step
 from skrobust.neural._sop_classifier import LabelNoise, noisy_losses
@@ -47,6 +50,41 @@ def two_threads():
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+def test_threads_get_their_own_number_of_torch_threads_back(two_threads):
+    def call(function):
+        found = []
+        thread = threading.Thread(target=lambda: found.append(function()))
+        thread.start()
+        thread.join()
+        return found[0]
+
+    small = torch.nn.Linear(2, 2)
+    limit = functools.partial(threads_for, small, torch.device("cpu"), torch.zeros(5, 2), 5)
+    inside, leave = threading.Event(), threading.Event()
+    seen = []
+
+    def hold():
+        torch.set_num_threads(3)
+        with limit(), limit():
+            seen.append(torch.get_num_threads())
+            inside.set()
+            leave.wait(10)
+        seen.append(torch.get_num_threads())
+
+    other = threading.Thread(target=hold)
+    with limit():
+        other.start()
+        assert inside.wait(10)
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+    leave.set()
+    other.join()
+    assert seen == [1, 3]
+    assert torch.get_num_threads() == 2
+    with limit():  # a thread that starts meanwhile does not inherit the limit
+        assert call(torch.get_num_threads) == 2
 
 
 def _weights(model):

@@ -1,5 +1,7 @@
 """The noise channel: read off sure rows, undone, and turned into probabilities of being right."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -75,6 +77,20 @@ def test_bayes_by_brute_force(seed):
     for i in range(4):
         joint = true_proba[i] * transition[:, i]
         assert_allclose(posterior[i], joint / joint.sum())
+
+
+def test_class_proba_makes_no_copy_of_all_rows():
+    channel = NoiseChannel(TRANSITIONS["random"], 1.0)
+    rng = np.random.default_rng(0)
+    true_proba = rng.dirichlet(np.ones(4), 100_000)
+    codes = rng.integers(-1, 4, 100_000)
+    tracemalloc.start()
+    proba = channel.class_proba(true_proba, codes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * proba.nbytes
+    assert_allclose(proba.sum(axis=1), 1)
+    assert_allclose(proba[codes < 0], true_proba[codes < 0])
 
 
 @pytest.mark.parametrize("factor, expected", [(0.5, 2.0), (1.0, 1.0), (2.0, 1.0)])
