@@ -15,13 +15,13 @@ from skrobust.detection._channel_judge import fit_judge
 from skrobust.detection._companions import COMPANIONS, has_preprocessing, pipeline_companions
 from skrobust.detection._confident_learning import ConfidentLearning
 from skrobust.detection._ensemble_members import NEIGHBORS, default_members, same_container
+from skrobust.detection._member_evidence import gather_members
 from skrobust.detection._neighbor_vote import NeighborVote
 from skrobust.detection._proba_detector import most_probable
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.evidence._folds import FoldsByContent, row_units
 from skrobust.evidence._opinion_pool import pool_weights
 from skrobust.evidence._out_of_fold import check_predicts_proba
-from skrobust.evidence._progress import step
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._random import draw_seed, private_random_state
@@ -70,11 +70,12 @@ class EnsembleDetector(LabelErrorDetector):
         "companions" stands for several unlike models, each in the place of the last step of the
         first pipeline in the list: neighbours, a linear model, and forests where what reaches
         them is dense. None
-        needs numeric features and takes extremely randomised trees and random forests of
-        several degrees of smoothness, neighbours, and logistic regression; with at least 64 dense
-        columns, as of images and embeddings, also quadratic logistic regression, kernel logistic
-        regression and quadratic discriminant analysis on principal components; with more than
-        100 000 rows or missing values the forests only.
+        needs numeric features and takes two forests of extremely randomised trees, each read at
+        three leaf sizes, neighbours, and logistic regression; with at least 64 dense columns, as
+        of images and embeddings, also quadratic logistic regression, kernel logistic regression
+        and quadratic discriminant analysis on principal components; with more than 100 000 rows
+        or missing values the forests only. Forests that differ in ``min_samples_leaf`` only are
+        grown once.
     weights : {"likelihood", "uniform"} or array-like of shape (n_estimators,), \
             default="likelihood"
         How much each model counts.
@@ -359,11 +360,8 @@ class EnsembleDetector(LabelErrorDetector):
         if chosen is not None:
             judges = [judges[j] for j in chosen]
             fixed = None if fixed is None else fixed[chosen] / fixed[chosen].sum()
-        opinions = []
-        for place, judge in enumerate(judges, 1):
-            with step(f"{_model_name(judge)}, round {number}", place, len(judges)):
-                # Single precision: predictions are no more precise, and several are held.
-                opinions.append(judge.gather_proba(data).astype(np.float32))
+        names = [_model_name(judge) for judge in judges]
+        opinions = gather_members(judges, names, data, number)
         if self.store_estimators:
             self.estimators_ = judges
         return self._mix(data, opinions, fixed)

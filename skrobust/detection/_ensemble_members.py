@@ -17,14 +17,16 @@ from skrobust.utils._sklearn import routing_enabled
 NEIGHBORS = "neighbors"
 """Name of the member that lets neighbours vote."""
 
-# More rows than this are not needed to grow a tree, nor can all be afforded for the others.
+# With more rows than this there are fewer trees, and forests only.
 MANY_ROWS = 100_000
+# More rows than this are not needed to grow a tree.
+MOST_DRAWN = 10_000
 # Columns among which trees with a wide choice look for a split; all, if there are fewer.
 _WIDE = 32
 # A table with a smaller share of entries that are not zero is handled as a sparse one.
 _FEW_FILLED = 0.05
-_N_TREES = 60
-_N_TREES_OF_MANY_ROWS = 20
+_N_TREES = 100
+_N_TREES_OF_MANY_ROWS = 60
 
 
 def same_container(X, mostly_zero: bool | None = None):
@@ -59,9 +61,9 @@ def same_container(X, mostly_zero: bool | None = None):
 def default_members(X) -> list:
     """Choose models by what X is like.
 
-    Forests are judged out of bag, at one fit each. They differ in the size of leaves, which is
-    how smooth they are, and in how many columns they look at for a split: which is right depends
-    on the data, and the likelihood of the given labels tells. A linear model and neighbours join
+    Forests are read out of bag. They differ in the size of leaves, which is how smooth they are,
+    and in how many columns they look at for a split: which is right depends on the data, and the
+    likelihood of the given labels decides. A linear model and neighbours join
     them on embeddings and text, where forests are weak, as long as rows are not too many. So do
     a quadratic, a kernel and a Gaussian model of principal components where many columns are
     dense, as those of images and embeddings are.
@@ -83,18 +85,17 @@ def default_members(X) -> list:
         "bootstrap": True,
         "oob_score": True,
         # A share, because there are fewer rows in a fold, or if equal ones are merged.
-        "max_samples": MANY_ROWS / n_samples if many else None,
+        "max_samples": MOST_DRAWN / n_samples if n_samples > MOST_DRAWN else None,
     }
     wide = n_wide_columns(n_features)
-    forests = [
-        ExtraTreesClassifier(min_samples_leaf=3, **common),
-        RandomForestClassifier(min_samples_leaf=5, **common),
-    ]
-    if not sparse.issparse(X):
+    # Forests that differ in the size of leaves only cost one fit.
+    forests = [ExtraTreesClassifier(min_samples_leaf=m, **common) for m in (3, 8, 20)]
+    if sparse.issparse(X):
+        forests.append(RandomForestClassifier(min_samples_leaf=5, **common))
+    else:
         forests += [
-            ExtraTreesClassifier(min_samples_leaf=20, **common),
-            ExtraTreesClassifier(min_samples_leaf=3, max_features=wide, **common),
-            ExtraTreesClassifier(min_samples_leaf=10, max_features=wide, **common),
+            ExtraTreesClassifier(min_samples_leaf=m, max_features=wide, **common)
+            for m in (3, 10, 30)
         ]
     if many or _has_missing(X):
         others = []

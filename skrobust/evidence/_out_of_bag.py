@@ -168,7 +168,36 @@ def _check_forest(estimator, n_jobs, random_state):
 def gather_out_of_bag(
     estimator, X, codes, classes, used, *, sample_weight=None, n_jobs=None, random_state=None
 ) -> Evidence:
-    """Fit a forest once; see :func:`out_of_bag_proba`.
+    """Fit a forest once; see :func:`gather_at_leaf_sizes`, of which this is the case of one."""
+    (evidence,) = gather_at_leaf_sizes(
+        estimator,
+        X,
+        codes,
+        classes,
+        used,
+        sample_weight=sample_weight,
+        n_jobs=n_jobs,
+        random_state=random_state,
+    )
+    return evidence
+
+
+def gather_at_leaf_sizes(
+    estimator,
+    X,
+    codes,
+    classes,
+    used,
+    *,
+    leaf_sizes=(None,),
+    sample_weight=None,
+    n_jobs=None,
+    random_state=None,
+) -> list[Evidence]:
+    """Fit a forest once and read its out-of-bag probabilities at several leaf sizes.
+
+    A tree is read at a leaf size by stopping at the first split of which a side holds fewer rows,
+    as if it had been pruned there. The larger the leaves, the smoother are the probabilities.
 
     Parameters
     ----------
@@ -182,6 +211,9 @@ def gather_out_of_bag(
         Labels.
     used : ndarray of shape (n_samples,) of bool
         Rows that may be fitted on. All others are predicted by all trees.
+    leaf_sizes : sequence of int or None, default=(None,)
+        Least numbers of rows in a leaf, none below the forest's ``min_samples_leaf``. None is the
+        trees as they were grown.
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights.
     n_jobs : int, default=None
@@ -191,8 +223,8 @@ def gather_out_of_bag(
 
     Returns
     -------
-    evidence : Evidence
-        Probabilities and the forest.
+    evidence : list of Evidence
+        Probabilities and the forest, for each leaf size.
     """
     check_numeric(X, "A forest needs a table of numbers: encode text and categories first.")
     forest = _check_forest(estimator, n_jobs, random_state)
@@ -214,8 +246,9 @@ def gather_out_of_bag(
     class_weight = forest.class_weight
     if isinstance(class_weight, dict):
         class_weight = {k: class_weight.get(classes.tolist()[c], 1) for k, c in enumerate(present)}
-    grown, proba = _grow_and_judge(
+    grown, by_size = _grow_and_predict(
         forest,
+        leaf_sizes,
         as_numbers(safe_indexing(X, rows[parts.first]), np.float32),
         entry_unit,
         labels,
@@ -223,34 +256,76 @@ def gather_out_of_bag(
         class_weight,
         entry_weight,
     )
-    trees = _TreeMean(grown, classes[present])
-    if len(present) < len(classes):
-        proba_present, proba = proba, np.zeros((len(proba), len(classes)))
-        proba[:, present] = proba_present
-    pred_proba = np.empty((num_samples(X), len(classes)))
-    pred_proba[rows] = parts.per_row(proba)
-    pred_proba[rows[lone]] = np.nan
     others = np.flatnonzero(~used)
-    if len(others):
-        pred_proba[others] = predict_columns(trees, safe_indexing(X, others), classes)
-    return Evidence(pred_proba, [trees], classes)
+    X_others = safe_indexing(X, others) if len(others) else None
+    evidence = []
+    for leaf_size, proba in zip(leaf_sizes, by_size, strict=True):
+        trees = _TreeMean(grown, classes[present], leaf_size)
+        if len(present) < len(classes):
+            proba_present, proba = proba, np.zeros((len(proba), len(classes)))
+            proba[:, present] = proba_present
+        pred_proba = np.empty((num_samples(X), len(classes)))
+        pred_proba[rows] = parts.per_row(proba)
+        pred_proba[rows[lone]] = np.nan
+        if len(others):
+            pred_proba[others] = predict_columns(trees, X_others, classes)
+        evidence.append(Evidence(pred_proba, [trees], classes))
+    return evidence
 
 
 class _TreeMean:
-    """Trees whose mean prediction judges new rows."""
+    """Mean prediction of trees that are read at a leaf size."""
 
-    def __init__(self, trees, classes):
+    def __init__(self, trees, classes, leaf_size):
         self.trees = trees
         self.classes_ = classes
+        self.leaf_size = leaf_size
 
     def predict_proba(self, X) -> np.ndarray:
         X = as_numbers(X, np.float32)
         assert_all_finite(X.data if sparse.issparse(X) else X, allow_nan=True, input_name="X")
-        proba = sum(tree.predict_proba(X, check_input=False) for tree in self.trees)
-        return proba / len(self.trees)
+        total = 0.0
+        for tree in self.trees:
+            total = total + node_proba(tree.tree_, self.leaf_size)[tree.tree_.apply(X)]
+        return total / len(self.trees)
 
 
-def _grow_and_judge(forest, X_units, entry_unit, labels, n_classes, class_weight, weight):
+def node_proba(tree, leaf_size: int | None) -> np.ndarray:
+    """Class probabilities of the rows that reach each node of a tree, read at a leaf size.
+
+    Parameters
+    ----------
+    tree : sklearn.tree._tree.Tree
+        The fitted tree.
+    leaf_size : int or None
+        Splits of which a side holds fewer rows count as leaves. None prunes nothing.
+
+    Returns
+    -------
+    proba : ndarray of shape (n_nodes, n_classes)
+        Those of the node itself, or of the one at which the path to it was cut off.
+    """
+    proba = tree.value[:, 0, :]
+    if leaf_size is None:
+        return proba
+    left, right, size = tree.children_left, tree.children_right, tree.n_node_samples
+    read_at = np.arange(tree.node_count)
+    level = np.zeros(1, dtype=np.intp)
+    while len(level):
+        level = level[left[level] >= 0]
+        children = left[level], right[level]
+        stays = (read_at[level] == level) & (
+            np.minimum(size[children[0]], size[children[1]]) >= leaf_size
+        )
+        for child in children:
+            read_at[child] = np.where(stays, child, read_at[level])
+        level = np.concatenate(children)
+    return proba[read_at]
+
+
+def _grow_and_predict(
+    forest, leaf_sizes, X_units, entry_unit, labels, n_classes, class_weight, weight
+):
     """Grow the trees of a forest, and average for each unit those that drew no entry of it.
 
     Without weights these are the very trees that the forest's own ``fit`` grows.
@@ -294,11 +369,14 @@ def _grow_and_judge(forest, X_units, entry_unit, labels, n_classes, class_weight
         return np.flatnonzero(out)
 
     def grow_some(some):
-        sums, counts = np.zeros((n_units, n_classes)), np.zeros(n_units, dtype=np.intp)
+        sums = np.zeros((len(leaf_sizes), n_units, n_classes))
+        counts = np.zeros(n_units, dtype=np.intp)
         for tree in some:
             rows = grow(tree)
             if len(rows):
-                sums[rows] += tree.predict_proba(X_units[rows], check_input=False)
+                leaves = tree.tree_.apply(X_units[rows])
+                for total, leaf_size in zip(sums, leaf_sizes, strict=True):
+                    total[rows] += node_proba(tree.tree_, leaf_size)[leaves]
                 counts[rows] += 1
         return sums, counts
 
@@ -306,10 +384,11 @@ def _grow_and_judge(forest, X_units, entry_unit, labels, n_classes, class_weight
     tasks = [trees[i : i + size] for i in range(0, len(trees), size)]
     calls = (delayed(grow_some)(task) for task in tasks)
     jobs = stream(calls, n_jobs=forest.n_jobs, require="sharedmem")
-    sums, counts = np.zeros((n_units, n_classes)), np.zeros(n_units, dtype=np.intp)
+    sums = np.zeros((len(leaf_sizes), n_units, n_classes))
+    counts = np.zeros(n_units, dtype=np.intp)
     for proba, count in track(jobs, len(tasks), "trees"):
         sums += proba
         counts += count
-    sums[counts == 0] = np.nan
+    sums[:, counts == 0] = np.nan
     np.divide(sums, counts[:, None], out=sums, where=counts[:, None] > 0)
     return trees, sums

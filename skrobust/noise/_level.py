@@ -141,28 +141,49 @@ def _row_gain(best, ranks, codes, proba, weight) -> float:
     """Mean gain in log likelihood of labels by predictions per row over those per class, if clear.
 
     Among the more certain half of the rows and seven tenths of them, in the mean, corrected for
-    the number of shares per class that are estimated.
+    the number of shares per class that are estimated. There is none if it is as clear that
+    whether labels are the predicted ones is predicted worse per row than per class: then rows
+    determine which labels wrong ones are, not which labels are wrong.
     """
     n_classes = proba.shape[1]
     exponent = best_exponent(codes, proba, weight)
-    gains = []
+    of_labels, of_agreement = [], []
     for share in _GAIN_SHARES:
         rows = np.flatnonzero(ranks < share)
         mass = np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64)
-        counts = count_labels(best[rows], codes[rows], n_classes, mass)
-        of_class = counts.sum(axis=1)
-        # Each row is predicted by the labels of the others of its class.
-        own = counts[best[rows], codes[rows]] - 1 + 0.5 / n_classes
-        by_class = own / (of_class[best[rows]] - 0.5)
-        by_row = sharpen(proba[rows], exponent)[np.arange(len(rows)), codes[rows]]
-        gain = np.log(np.maximum(by_row, 1e-3)) - np.log(np.maximum(by_class, 1e-3))
+        predicted, given = best[rows], codes[rows]
+        counts = count_labels(predicted, given, n_classes, mass)
+        of_class = counts.sum(axis=1)[predicted]
+        by_row = sharpen(proba[rows], exponent)
         n_shares = np.maximum((counts > 0).sum(axis=1) - 1, 0).sum()
+        # Each row is predicted by the labels of the others of its class.
+        own = counts[predicted, given] - 1 + 0.5 / n_classes
+        gain = _log_gain(by_row[np.arange(len(rows)), given], own / (of_class - 0.5))
         total = max(mass.sum(), 1e-300)
-        mean = mass @ gain / total
-        error = np.sqrt(mass @ (gain - mean) ** 2) / total
-        gains.append((mean - n_shares / 2 / total, error))
-    gain, error = np.mean(gains, axis=0)
-    return float(gain) if gain > _CLEAR_GAIN * error else 0.0
+        mean, error = _mean_and_error(gain, mass)
+        of_labels.append((mean - n_shares / 2 / total, error))
+        agrees = given == predicted
+        others = (counts[predicted, predicted] - agrees + 0.5) / of_class
+        top = by_row[np.arange(len(rows)), predicted]
+        gain = _log_gain(np.where(agrees, top, 1 - top), np.where(agrees, others, 1 - others))
+        of_agreement.append(_mean_and_error(gain, mass))
+    gain, error = np.mean(of_labels, axis=0)
+    if gain <= _CLEAR_GAIN * error:
+        return 0.0
+    agreement, error = np.mean(of_agreement, axis=0)
+    return 0.0 if agreement < -_CLEAR_GAIN * error else float(gain)
+
+
+def _log_gain(by_row: np.ndarray, by_class: np.ndarray) -> np.ndarray:
+    """Gain in log likelihood of each row."""
+    return np.log(np.maximum(by_row, 1e-3)) - np.log(np.maximum(by_class, 1e-3))
+
+
+def _mean_and_error(gain: np.ndarray, mass: np.ndarray) -> tuple[float, float]:
+    """Weighted mean and its standard error."""
+    total = max(mass.sum(), 1e-300)
+    mean = mass @ gain / total
+    return mean, np.sqrt(mass @ (gain - mean) ** 2) / total
 
 
 def _posterior(n: np.ndarray, k: np.ndarray) -> np.ndarray:

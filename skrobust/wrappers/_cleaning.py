@@ -40,10 +40,11 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
 
         - "drop": leave out the flagged rows;
         - "relabel": train on the label that is most probable, the given one being part of the
-          evidence (``posterior_labels_``), weighted by its probability in flagged and changed
-          rows, if `estimator` takes sample weights. If the detector has no such attribute,
-          ``suggested_labels_`` is used with weight 1, rows without a suggestion are left out,
-          and if it suggests no labels at all, this is "drop";
+          evidence (``posterior_labels_``). If `estimator` takes sample weights, rows are weighted
+          by how much more probable this label is than all others together, and left out where
+          it is not. If the detector has no such attribute, ``suggested_labels_`` is used with
+          weight 1, rows without a suggestion are left out, and if it suggests no labels at all,
+          this is "drop";
         - "reweight": flag none, but weigh each row by the quality of its label, with mean 1 in
           each class. `estimator` must take sample weights.
 
@@ -302,8 +303,8 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
                 doubted |= (codes != labels) & (data.codes >= 0) & (data.verified < 0)
             labels[doubted] = codes[doubted]
             if weigh and certainty is not None:
-                prior = np.ones(data.n_samples) if weight is None else weight
-                weight = np.where(doubted, prior * certainty, prior)
+                weight = _certainty_weight(data, labels, np.maximum(2 * certainty - 1, 0), weight)
+                keep &= weight > 0
             keep &= labels >= 0  # wrong, and no idea what would be right
         else:
             weight = self._quality_weight(data, detector, labels)
@@ -337,6 +338,16 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
             total = weight[rows].sum()
             weight[rows] = weight[rows] * (prior[rows].sum() / total) if total else prior[rows]
         return weight
+
+
+def _certainty_weight(data, labels, certainty, weight) -> np.ndarray:
+    """Multiply weights by the certainty of labels, except where a class would be left with none."""
+    certainty = np.where(data.verified >= 0, 1.0, certainty)
+    for k in np.unique(labels[data.used & (labels >= 0)]):
+        rows = data.used & (labels == k)
+        if not certainty[rows].any():
+            certainty[rows] = 1.0
+    return certainty if weight is None else weight * certainty
 
 
 def _suggests(detector) -> bool:

@@ -20,6 +20,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import ExtraTreeClassifier
 from sklearn.utils import get_tags
 
 from skrobust.detection import (
@@ -71,14 +72,15 @@ def _kinds(X):
     return [m if isinstance(m, str) else type(m).__name__ for m in default_members(X)]
 
 
-FORESTS = ["ExtraTreesClassifier", "RandomForestClassifier", *["ExtraTreesClassifier"] * 3]
+FORESTS = ["ExtraTreesClassifier"] * 6
+SPARSE_FORESTS = [*["ExtraTreesClassifier"] * 3, "RandomForestClassifier"]
 
 
 def test_default_models_by_what_X_is_like(monkeypatch):
     X = np.random.default_rng(0).normal(size=(60, 50))
     others = ["neighbors", "ScaledLogisticRegression"]
     assert _kinds(X) == _kinds(X.tolist()) == _kinds(pd.DataFrame(X)) == FORESTS + others
-    assert _kinds(sparse.csr_array(X)) == FORESTS[:2] + others
+    assert _kinds(sparse.csr_array(X)) == SPARSE_FORESTS + others
     holes = np.where(X > 2, np.nan, X)
     assert _kinds(holes) == _kinds(pd.DataFrame(holes)) == FORESTS
     assert default_members(X)[3].max_features == 32
@@ -89,12 +91,34 @@ def test_default_models_by_what_X_is_like(monkeypatch):
         "GaussianComponents",
     ]
     assert _kinds(np.tile(X, 2)) == FORESTS + others + of_components
-    assert _kinds(sparse.csr_array(np.tile(X, 2))) == FORESTS[:2] + others
-    monkeypatch.setattr(_ensemble_members, "MANY_ROWS", 40)
+    assert _kinds(sparse.csr_array(np.tile(X, 2))) == SPARSE_FORESTS + others
+    monkeypatch.setattr(_ensemble_members, "MANY_ROWS", 50)
+    monkeypatch.setattr(_ensemble_members, "MOST_DRAWN", 40)
     members = default_members(X)
     assert _kinds(X) == FORESTS
-    assert {m.n_estimators for m in members} == {20}
+    assert {m.n_estimators for m in members} == {60}
     assert round(members[0].max_samples * 60) == 40
+
+
+def test_forests_that_differ_in_leaf_size_are_grown_once(noisy, monkeypatch):
+    X, _, y, _ = noisy
+    grown = []
+    fit = ExtraTreeClassifier.fit
+    monkeypatch.setattr(
+        ExtraTreeClassifier,
+        "fit",
+        lambda self, *args, **kw: grown.append(self) or fit(self, *args, **kw),
+    )
+    common = {"n_estimators": 5, "bootstrap": True, "oob_score": True}
+    forests = [ExtraTreesClassifier(min_samples_leaf=m, **common) for m in (20, 3, 8)]
+    forests.append(ExtraTreesClassifier(max_features=1, **common))
+    detector = EnsembleDetector(forests, n_rounds=1, store_estimators=True, random_state=0)
+    detector.fit(X, y)
+    assert [tree.min_samples_leaf for tree in grown] == [3] * 5 + [1] * 5
+    assert detector.weights_.shape == (4,)
+    assert [model.estimator.min_samples_leaf for model in detector.estimators_] == [20, 3, 8, 1]
+    smooth, rough = (detector.estimators_[j].predict_proba_of(X, detector.classes_) for j in (0, 1))
+    assert np.ptp(smooth) < np.ptp(rough)
 
 
 def test_the_container_does_not_matter(noisy):
@@ -115,7 +139,7 @@ def test_the_container_does_not_matter(noisy):
 
 def test_many_rows_of_which_many_are_equal_or_in_groups(monkeypatch, noisy):
     X, y, _, _ = noisy
-    monkeypatch.setattr(_ensemble_members, "MANY_ROWS", 100)
+    monkeypatch.setattr(_ensemble_members, "MOST_DRAWN", 100)
     many, y = np.repeat(X[:40], 3, axis=0), np.repeat(y[:40], 3)
     detector = EnsembleDetector(random_state=0).fit(many, y)
     assert np.isfinite(detector.label_quality_).all()

@@ -5,9 +5,15 @@ from scipy import sparse
 from sklearn.datasets import make_classification
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from skrobust.evidence import out_of_bag_proba
-from skrobust.evidence._out_of_bag import default_forest, gives_out_of_bag
+from skrobust.evidence._out_of_bag import (
+    default_forest,
+    gather_at_leaf_sizes,
+    gives_out_of_bag,
+    node_proba,
+)
 
 
 @pytest.fixture
@@ -99,3 +105,37 @@ def test_refusals(data):
         out_of_bag_proba(None, ["a"] * 200, y)
     with pytest.raises(ValueError, match="one class only"):
         out_of_bag_proba(None, X, np.zeros(200))
+
+
+def _predict_row(tree, x, leaf_size):
+    """Class probabilities of the node at which a walk down a tree ends."""
+    node = 0
+    while tree.children_left[node] >= 0:
+        children = tree.children_left[node], tree.children_right[node]
+        if min(tree.n_node_samples[list(children)]) < leaf_size:
+            break
+        node = children[int(x[tree.feature[node]] > tree.threshold[node])]
+    return tree.value[node, 0]
+
+
+@pytest.mark.parametrize("leaf_size", [2, 7, 40, 1000])
+def test_trees_are_read_at_a_leaf_size_as_a_walk_finds_it(forest, data, leaf_size):
+    X, y = data
+    forest.set_params(n_estimators=4, min_samples_leaf=2).fit(X, y)
+    X = X.astype(np.float32)
+    for tree in (tree.tree_ for tree in forest.estimators_):
+        read = node_proba(tree, leaf_size)[tree.apply(X)]
+        np.testing.assert_array_equal(read, [_predict_row(tree, x, leaf_size) for x in X])
+
+
+def test_several_leaf_sizes_are_as_good_as_several_forests(data, seed):
+    X, y = data
+    classes, used = np.arange(3), np.ones(200, dtype=bool)
+    forest = ExtraTreesClassifier(200, min_samples_leaf=3, bootstrap=True, random_state=seed)
+    several = gather_at_leaf_sizes(forest, X, y, classes, used, leaf_sizes=(3, 10, 25))
+    np.testing.assert_allclose(several[0].pred_proba, out_of_bag_proba(forest, X, y))
+    for leaf_size, evidence in zip((3, 10, 25), several, strict=True):
+        alone = out_of_bag_proba(forest.set_params(min_samples_leaf=leaf_size), X, y)
+        np.testing.assert_allclose(evidence.pred_proba, alone, atol=0.25)
+        loss = log_loss(y, evidence.pred_proba) - log_loss(y, alone)
+        assert abs(loss) < 0.03

@@ -86,26 +86,37 @@ class Correcting(Fixed):
         return self
 
 
-def test_corrected_labels_count_by_how_probable_they_are(noisy):
+def test_posterior_labels_are_weighted_by_their_certainty(noisy):
     X, true, y, flipped = noisy
-    proba = np.linspace(0.5, 1, 400)
+    proba = np.linspace(0.4, 1, 400)
+    certainty = np.maximum(2 * proba - 1, 0)
     detector = Correcting(flipped, true, proba)
     model = CleaningClassifier(Recorder(), detector, action="relabel").fit(X, y)
-    np.testing.assert_array_equal(model.estimator_.seen_[1], true)
-    np.testing.assert_array_equal(model.estimator_.seen_[2], np.where(flipped, proba, 1))
+    kept = certainty > 0
+    np.testing.assert_array_equal(model.estimator_.seen_[1], true[kept])
+    np.testing.assert_array_equal(model.estimator_.seen_[2], certainty[kept])
     weight = np.arange(400.0)
     model.fit(X, y, sample_weight=weight, verified_labels=np.where(weight < 9, true, np.nan))
-    expected = np.where(flipped & (weight >= 9), proba, 1) * weight
-    np.testing.assert_array_equal(model.estimator_.seen_[2], expected[1:])
+    expected = np.where(weight < 9, 1, certainty) * weight
+    np.testing.assert_array_equal(model.estimator_.seen_[2], expected[expected > 0])
     # What takes no weights, takes the labels.
     neighbors = KNeighborsClassifier(1)
     model = CleaningClassifier(neighbors, detector, action="relabel").fit(X, y)
     np.testing.assert_array_equal(model.predict(X), true)
 
 
-def test_corrected_labels_count_in_full_where_nobody_asked_for_weights(noisy):
+def test_class_of_uncertain_labels_only_is_kept(noisy):
     X, true, y, flipped = noisy
-    detector = Correcting(flipped, true, np.full(400, 0.5))
+    proba = np.where(true == 1, 0.5, 0.9)
+    detector = Correcting(flipped, true, proba)
+    model = CleaningClassifier(Recorder(), detector, action="relabel").fit(X, y)
+    np.testing.assert_array_equal(model.estimator_.seen_[1], true)
+    np.testing.assert_allclose(model.estimator_.seen_[2], np.where(true == 1, 1, 0.8))
+
+
+def test_posterior_labels_have_weight_1_where_weights_are_not_requested(noisy):
+    X, true, y, flipped = noisy
+    detector = Correcting(flipped, true, np.full(400, 0.75))
     with config_context(enable_metadata_routing=True):
         for model in (Recorder(), Recorder().set_fit_request(sample_weight=True)):
             for outer in (make_pipeline(model), VotingClassifier([("inner", model)])):
@@ -113,7 +124,7 @@ def test_corrected_labels_count_in_full_where_nobody_asked_for_weights(noisy):
                 fitted = wrapper.estimator_
                 fitted = fitted[-1] if isinstance(outer, Pipeline) else fitted.estimators_[0]
                 asked = model.get_metadata_routing().consumes("fit", ["sample_weight"])
-                assert (np.unique(fitted.seen_[2]).tolist() == [0.5, 1]) == bool(asked)
+                assert np.unique(fitted.seen_[2]).tolist() == ([0.5] if asked else [None])
         # Weights that the estimator declines are not smuggled in with its own.
         declining = Recorder().set_fit_request(sample_weight=False)
         wrapper = CleaningClassifier(declining, detector, action="relabel")
