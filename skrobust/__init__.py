@@ -16,6 +16,7 @@ _SUBPACKAGES = (
     "detection",
     "evidence",
     "linear_model",
+    "metrics",
     "model_selection",
     "neural",
     "noise",

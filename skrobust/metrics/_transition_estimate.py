@@ -1,0 +1,258 @@
+"""Scores against true labels by way of a transition matrix."""
+
+import numpy as np
+from scipy.special import ndtri
+from sklearn.metrics import roc_auc_score
+
+from skrobust.metrics._confusion import ConfusionMetric, count_pairs
+from skrobust.metrics._corrected_confusion import solve_confusion
+from skrobust.metrics._fitted_transition import FittedTransition
+from skrobust.metrics._score_estimate import ScoreEstimate, make_estimate
+
+# Standard error of a score, per loss of it if rows where classes overlap passed for noise.
+_OVERLAP_ERROR = 0.3
+
+
+def confusion_by_transition(
+    metric: ConfusionMetric,
+    true_codes,
+    pred_codes,
+    transition: FittedTransition,
+    sample_weight,
+    confidence_level: float,
+) -> ScoreEstimate:
+    """Estimate a function of the confusion matrix, with errors by the delta method."""
+    matrix = transition.matrix
+    n_classes = len(matrix)
+    weight, n_rows = _normalise(sample_weight, len(true_codes))
+    counts = count_pairs(true_codes, pred_codes, n_classes, weight)
+    confusion = solve_confusion(counts, matrix, transition.penalty)
+    noisy, corrected = metric(counts), metric(confusion)
+
+    # To first order, given labels and the transition enter by the same matrix of influences.
+    influence = np.linalg.solve(matrix, metric.gradient(confusion))
+    row_variance = _weighted_variance(influence[true_codes, pred_codes], weight) / n_rows
+    if not transition.estimated:
+        return _combine(metric, noisy, corrected, row_variance, 0.0, None, confidence_level)
+    transition_variance = 0.0
+    if transition.variance is not None:
+        slope = confusion @ influence.T
+        slope -= (matrix * slope).sum(axis=1, keepdims=True)  # rows of it sum to 1
+        transition_variance = float((transition.variance * slope**2).sum())
+    overlap = _OVERLAP_ERROR * abs(corrected - metric(_overlapped(confusion)))
+    noisy_influence = metric.gradient(counts)[true_codes, pred_codes]
+    excess = row_variance - _weighted_variance(noisy_influence, weight) / n_rows
+    return _combine(
+        metric,
+        noisy,
+        corrected,
+        row_variance,
+        transition_variance + overlap**2,
+        max(excess, 0.0),
+        confidence_level,
+    )
+
+
+def _normalise(sample_weight, n_samples: int) -> tuple[np.ndarray, float]:
+    """Weights that sum to 1, and the number of equal rows that would tell as much."""
+    if sample_weight is None:
+        return np.full(n_samples, 1 / n_samples), float(n_samples)
+    weight = sample_weight / sample_weight.sum()
+    return weight, 1 / float(weight @ weight)
+
+
+def _weighted_variance(values, weight) -> float:
+    return float(weight @ (values - weight @ values) ** 2)
+
+
+def _overlapped(confusion: np.ndarray) -> np.ndarray:
+    """The confusion matrix, if the model confuses classes as much where the noise was estimated."""
+    sums = confusion.sum(axis=0)
+    shares = np.eye(len(confusion))
+    seen = sums > 0
+    shares[:, seen] = confusion[:, seen] / sums[seen]
+    return shares @ confusion
+
+
+def _combine(
+    metric, noisy, corrected, row_variance, transition_variance, excess, confidence_level
+) -> ScoreEstimate:
+    """Shrink the correction by its error, where the transition is an estimate."""
+    weight = 1.0
+    if excess is not None:
+        gain = (corrected - noisy) ** 2
+        doubt = transition_variance + excess
+        weight = gain / (gain + doubt) if np.isfinite(doubt) and gain + doubt > 0 else 0.0
+    return make_estimate(
+        noisy + weight * (corrected - noisy),
+        noisy,
+        "transition",
+        center=corrected,
+        errors=(np.sqrt(row_variance), np.sqrt(transition_variance)),
+        quantile=ndtri((1 + confidence_level) / 2),
+        bounds=metric.bounds,
+        weight=weight,
+    )
+
+
+def auc_by_transition(
+    is_second, scores, transition: FittedTransition, sample_weight, confidence_level: float
+) -> ScoreEstimate:
+    """Estimate the area under the ROC curve, which is affine in that of the given labels."""
+    weight, n_rows = _normalise(sample_weight, len(scores))
+    noisy, influence = auc_influence(is_second, scores, weight)
+    share = float(weight @ is_second)
+
+    def correct(matrix, share, noisy) -> float:
+        return 0.5 + (noisy - 0.5) / _separation(matrix, share)
+
+    corrected = correct(transition.matrix, share, noisy)
+    step = 1e-5
+    by_share = (
+        correct(transition.matrix, share + step, noisy)
+        - correct(transition.matrix, share - step, noisy)
+    ) / (2 * step)
+    rows = influence / _separation(transition.matrix, share) + by_share * (is_second - share)
+    row_variance = _weighted_variance(rows, weight) / n_rows
+    metric = ConfusionMetric("roc_auc")
+    if not transition.estimated:
+        return _combine(metric, noisy, corrected, row_variance, 0.0, None, confidence_level)
+    transition_variance = _variance_by_steps(lambda m: correct(m, share, noisy), transition)
+    clipped = min(max(corrected, 0.0), 1.0)
+    overlap = _OVERLAP_ERROR * 2 * (1 - clipped) * abs(clipped - 0.5)
+    excess = max(row_variance - _weighted_variance(influence, weight) / n_rows, 0.0)
+    return _combine(
+        metric,
+        noisy,
+        corrected,
+        row_variance,
+        transition_variance + overlap**2,
+        excess,
+        confidence_level,
+    )
+
+
+def _separation(matrix, share: float) -> float:
+    """One minus both contamination rates: of rows given either label, how many are of the other."""
+    prior = (share - matrix[0, 1]) / (1 - matrix[0, 1] - matrix[1, 0])
+    prior = min(max(prior, 0.0), 1.0)
+    first = matrix[1, 0] * prior / (1 - share)
+    second = matrix[0, 1] * (1 - prior) / share
+    return max(1 - first - second, 1e-12)
+
+
+def _variance_by_steps(function, transition: FittedTransition) -> float:
+    """Variance that two error rates bring into a function of a 2 x 2 transition."""
+    if transition.variance is None:
+        return 0.0
+    total, step = 0.0, 1e-4
+    for k in (0, 1):
+        move = np.zeros((2, 2))
+        move[k] = (1, -1)
+        move *= step * min(1.0, transition.matrix[k].min() / step)
+        span = 2 * abs(move[k, 0])
+        if span > 0:
+            slope = function(transition.matrix + move) - function(transition.matrix - move)
+            total += transition.variance[k].mean() * (slope / span) ** 2
+    return float(total)
+
+
+def auc_influence(is_second, scores, weight) -> tuple[float, np.ndarray]:
+    """Area under the ROC curve, and the influence of each row on it.
+
+    Parameters
+    ----------
+    is_second : ndarray of shape (n_samples,) of bool
+        Rows of the second class.
+    scores : ndarray of shape (n_samples,)
+        Scores of that class.
+    weight : ndarray of shape (n_samples,)
+        Weights that sum to 1.
+
+    Returns
+    -------
+    auc : float
+        Area.
+    influence : ndarray of shape (n_samples,)
+        Of mean 0.
+    """
+    auc = float(roc_auc_score(is_second, scores, sample_weight=weight))
+    values, place = np.unique(scores, return_inverse=True)
+    share = float(weight @ is_second)
+    below = []
+    for rows in (~is_second, is_second):
+        mass = np.bincount(place, weights=weight * rows, minlength=len(values))
+        below.append(((np.cumsum(mass) - mass / 2) / mass.sum())[place])
+    part = np.where(is_second, (below[0] - auc) / share, (1 - below[1] - auc) / (1 - share))
+    return auc, part
+
+
+def corrected_average_precision(is_second, scores, matrix, weight) -> float:
+    """Average precision with the number of true rows corrected at each threshold.
+
+    Parameters
+    ----------
+    is_second : ndarray of shape (n_samples,) of bool
+        Rows given the second class.
+    scores : ndarray of shape (n_samples,)
+        Scores of that class.
+    matrix : ndarray of shape (2, 2)
+        Transition; rows are true classes.
+    weight : ndarray of shape (n_samples,)
+        Weights.
+
+    Returns
+    -------
+    average_precision : float
+        In [0, 1].
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)
+    n_above = np.cumsum(weight[order])[last]
+    given = np.cumsum((weight * is_second)[order])[last]
+    true = (given - matrix[0, 1] * n_above) / (1 - matrix[0, 1] - matrix[1, 0])
+    if not true[-1] > 0:
+        return np.nan
+    # No threshold can have more true rows than rows, nor fewer than a higher one.
+    true = np.maximum.accumulate(np.clip(true, 0, np.minimum(n_above, true[-1])))
+    precision = np.divide(true, n_above, out=np.zeros_like(true), where=n_above > 0)
+    return float(np.diff(true, prepend=0) @ precision / true[-1])
+
+
+def average_precision_by_transition(
+    is_second,
+    scores,
+    transition: FittedTransition,
+    sample_weight,
+    confidence_level: float,
+    n_bootstrap: int,
+    rng: np.random.RandomState,
+) -> ScoreEstimate:
+    """Estimate the average precision, with the error of rows by the bootstrap."""
+    weight, n_rows = _normalise(sample_weight, len(scores))
+    matrices = (np.eye(2), transition.matrix)
+    noisy, corrected = (corrected_average_precision(is_second, scores, m, weight) for m in matrices)
+    draws = []
+    for _ in range(n_bootstrap):
+        repeats = rng.multinomial(len(scores), np.full(len(scores), 1 / len(scores)))
+        draw = [
+            corrected_average_precision(is_second, scores, m, weight * repeats) for m in matrices
+        ]
+        draws.append(draw)
+    variance = np.nanvar(np.array(draws), axis=0, ddof=1) * (len(scores) / n_rows)
+    metric = ConfusionMetric("average_precision")
+    if not transition.estimated:
+        return _combine(metric, noisy, corrected, variance[1], 0.0, None, confidence_level)
+    transition_variance = _variance_by_steps(
+        lambda m: corrected_average_precision(is_second, scores, m, weight), transition
+    )
+    overlap = _OVERLAP_ERROR * corrected * (1 - corrected)
+    return _combine(
+        metric,
+        noisy,
+        corrected,
+        variance[1],
+        transition_variance + overlap**2,
+        max(variance[1] - variance[0], 0.0),
+        confidence_level,
+    )
