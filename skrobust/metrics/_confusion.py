@@ -191,6 +191,8 @@ def resolve_metric(metric, n_classes: int) -> ConfusionMetric:
                 )
             function = _averaged(_PER_CLASS[kind], average or "binary")
             return ConfusionMetric(metric, function)
+        if metric in RANKING:
+            raise ValueError(f"metric={metric!r} is no function of a confusion matrix.")
         raise ValueError(
             f"metric={metric!r} is unknown: use one of {', '.join(METRIC_NAMES)}, a matrix of"
             " costs, or a function of a confusion matrix."

@@ -123,8 +123,8 @@ def noise_corrected_score(
     -----
     LabelNoiseWarning
         If verified rows look as if they had been chosen because they looked wrong, or have a
-        `verified_weight` of zero; if the transition was estimated from the scored rows, or its
-        error is not known.
+        `verified_weight` of zero; if the transition was estimated from the scored rows, its error
+        is not known, or it makes more than half of the labels wrong.
 
     See Also
     --------
@@ -144,8 +144,9 @@ def noise_corrected_score(
     *Transition.* A singular value of the matrix near zero magnifies errors. An estimated matrix
     therefore makes the least squares regularised by the variances of its entries, and the
     correction is multiplied by ``d**2 / (d**2 + v)``, where d is the correction and v the
-    variance that it adds. Rows where classes overlap look like noise to most estimators; three
-    tenths of what that would change in the score counts as a standard error of its own.
+    variance that it adds. Rows where classes overlap look like noise to most estimators; four
+    tenths of what that would change in the score counts as a standard error of its own. Where an
+    estimated transition makes more than half of the labels wrong, nothing is corrected.
 
     Given label and prediction must be independent given the true class, as they are not where
     hard rows are mislabelled more often, or a rule made the labels that the model learned.
@@ -182,7 +183,7 @@ def noise_corrected_score(
     True
     """
     is_ranking = isinstance(metric, str) and metric in RANKING
-    verified_labels = _any_verified(verified_labels)
+    verified_labels = check_any_verified(verified_labels)
     if method == "auto":
         method = "transition" if verified_labels is None else "verified"
     fitted = None
@@ -216,7 +217,7 @@ def noise_corrected_score(
             metric, resolved, fitted, given, pred, scores, classes, weight, confidence_level,
             n_bootstrap, rng,
         )  # fmt: skip
-    rows = _audited_rows(
+    rows = audited_rows(
         given, pred, classes, verified_labels, verified_weight, label_quality, weight
     )
     designed = verified_weight is not None
@@ -225,7 +226,7 @@ def noise_corrected_score(
     return confusion_by_audit(resolved, rows, confidence_level, designed)
 
 
-def _any_verified(verified_labels):
+def check_any_verified(verified_labels):
     """The verified labels, or None if there are none."""
     if verified_labels is None or missing_labels(verified_labels, name="verified_labels")[1].all():
         return None
@@ -271,7 +272,7 @@ def _by_transition(
     )
 
 
-def _audited_rows(
+def audited_rows(
     given, pred, classes, verified_labels, verified_weight, label_quality, weight
 ) -> AuditedRows:
     """Validate what is known of verified rows."""

@@ -1,5 +1,7 @@
 """Scores against true labels by way of a transition matrix."""
 
+import warnings
+
 import numpy as np
 from scipy.special import ndtri
 from sklearn.metrics import roc_auc_score
@@ -8,9 +10,13 @@ from skrobust.metrics._confusion import ConfusionMetric, count_pairs
 from skrobust.metrics._corrected_confusion import solve_confusion
 from skrobust.metrics._fitted_transition import FittedTransition
 from skrobust.metrics._score_estimate import ScoreEstimate, make_estimate
+from skrobust.utils._warnings import LabelNoiseWarning
 
 # Standard error of a score, per loss of it if rows where classes overlap passed for noise.
-_OVERLAP_ERROR = 0.3
+_OVERLAP_ERROR = 0.4
+# An estimated transition by which more labels are wrong, as the mean of classes, is not used: where
+# classes overlap as much as that, it cannot be told from noise.
+_HIGHEST_NOISE = 0.5
 
 
 def confusion_by_transition(
@@ -33,7 +39,7 @@ def confusion_by_transition(
     influence = np.linalg.solve(matrix, metric.gradient(confusion))
     row_variance = _weighted_variance(influence[true_codes, pred_codes], weight) / n_rows
     if not transition.estimated:
-        return _combine(metric, noisy, corrected, row_variance, 0.0, None, confidence_level)
+        return _combine(metric, noisy, corrected, row_variance, confidence_level)
     transition_variance = 0.0
     if transition.variance is not None:
         slope = confusion @ influence.T
@@ -42,14 +48,15 @@ def confusion_by_transition(
     overlap = _OVERLAP_ERROR * abs(corrected - metric(_overlapped(confusion)))
     noisy_influence = metric.gradient(counts)[true_codes, pred_codes]
     excess = row_variance - _weighted_variance(noisy_influence, weight) / n_rows
-    return _combine(
+    return _combine_estimated(
         metric,
         noisy,
         corrected,
         row_variance,
+        confidence_level,
+        matrix,
         transition_variance + overlap**2,
         max(excess, 0.0),
-        confidence_level,
     )
 
 
@@ -75,24 +82,38 @@ def _overlapped(confusion: np.ndarray) -> np.ndarray:
 
 
 def _combine(
-    metric, noisy, corrected, row_variance, transition_variance, excess, confidence_level
+    metric, noisy, corrected, row_variance, confidence_level, *, error=0.0, center=None, weight=1.0
 ) -> ScoreEstimate:
-    """Shrink the correction by its error, where the transition is an estimate."""
-    weight = 1.0
-    if excess is not None:
-        gain = (corrected - noisy) ** 2
-        doubt = transition_variance + excess
-        weight = gain / (gain + doubt) if np.isfinite(doubt) and gain + doubt > 0 else 0.0
     return make_estimate(
-        noisy + weight * (corrected - noisy),
+        noisy + weight * (corrected - noisy) if weight else noisy,
         noisy,
         "transition",
-        center=corrected,
-        errors=(np.sqrt(row_variance), np.sqrt(transition_variance)),
+        center=corrected if center is None else center,
+        errors=(np.sqrt(row_variance), error),
         quantile=ndtri((1 + confidence_level) / 2),
         bounds=metric.bounds,
         weight=weight,
     )
+
+
+def _combine_estimated(
+    metric, noisy, corrected, row_variance, confidence_level, matrix, variance, excess
+) -> ScoreEstimate:
+    """Shrink the correction by its error, or refuse it, where the transition is an estimate."""
+    common = (metric, noisy, corrected, row_variance, confidence_level)
+    noise = 1 - matrix.trace() / len(matrix)
+    if noise > _HIGHEST_NOISE:
+        warnings.warn(
+            f"The estimated transition makes {noise:.0%} of the labels wrong. Classes that overlap"
+            " look like that as well, so that the score is not corrected; its interval holds both."
+            " Verify rows drawn at random instead.",
+            LabelNoiseWarning,
+            stacklevel=5,
+        )
+        return _combine(*common, error=abs(corrected - noisy), center=noisy, weight=0.0)
+    gain, doubt = (corrected - noisy) ** 2, variance + excess
+    weight = gain / (gain + doubt) if np.isfinite(doubt) and gain + doubt > 0 else 0.0
+    return _combine(*common, error=np.sqrt(variance), weight=weight)
 
 
 def auc_by_transition(
@@ -116,19 +137,20 @@ def auc_by_transition(
     row_variance = _weighted_variance(rows, weight) / n_rows
     metric = ConfusionMetric("roc_auc")
     if not transition.estimated:
-        return _combine(metric, noisy, corrected, row_variance, 0.0, None, confidence_level)
+        return _combine(metric, noisy, corrected, row_variance, confidence_level)
     transition_variance = _variance_by_steps(lambda m: correct(m, share, noisy), transition)
     clipped = min(max(corrected, 0.0), 1.0)
     overlap = _OVERLAP_ERROR * 2 * (1 - clipped) * abs(clipped - 0.5)
     excess = max(row_variance - _weighted_variance(influence, weight) / n_rows, 0.0)
-    return _combine(
+    return _combine_estimated(
         metric,
         noisy,
         corrected,
         row_variance,
+        confidence_level,
+        transition.matrix,
         transition_variance + overlap**2,
         excess,
-        confidence_level,
     )
 
 
@@ -242,17 +264,18 @@ def average_precision_by_transition(
     variance = np.nanvar(np.array(draws), axis=0, ddof=1) * (len(scores) / n_rows)
     metric = ConfusionMetric("average_precision")
     if not transition.estimated:
-        return _combine(metric, noisy, corrected, variance[1], 0.0, None, confidence_level)
+        return _combine(metric, noisy, corrected, variance[1], confidence_level)
     transition_variance = _variance_by_steps(
         lambda m: corrected_average_precision(is_second, scores, m, weight), transition
     )
     overlap = _OVERLAP_ERROR * corrected * (1 - corrected)
-    return _combine(
+    return _combine_estimated(
         metric,
         noisy,
         corrected,
         variance[1],
+        confidence_level,
+        transition.matrix,
         transition_variance + overlap**2,
         max(variance[1] - variance[0], 0.0),
-        confidence_level,
     )

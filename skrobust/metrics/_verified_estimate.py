@@ -129,7 +129,7 @@ def confusion_by_audit(
         slopes = metric.gradient(estimate / estimate.sum())
         values = slopes[rows.verified[checked], rows.pred[checked]]
         proxy = rows.proxy_values(slopes)
-        weight, error = _best_weight(
+        weight, error = best_weight(
             values,
             proxy[checked],
             proxy[others],
@@ -168,13 +168,13 @@ def _surprise(slopes, shares, values, pred) -> float:
     return float(np.mean(shares @ by_prediction**2))
 
 
-def _best_weight(
+def best_weight(
     values, proxy, other_proxy, audit_weight, other_weight, surprise
 ) -> tuple[float, float]:
     """Weight of the proxy that minimises the variance, and the standard error that it leaves.
 
     Where errors are rare, a small audit may hold none, and the variance of its rows would be none
-    either: one row of mean squared residual `surprise` is added.
+    either: half a row of mean squared residual `surprise` is added.
     """
     n_rows = len(values)
     share = audit_weight / audit_weight.sum()
@@ -183,7 +183,7 @@ def _best_weight(
 
     def variance(rest) -> float:
         found = correction * float(share**2 @ (rest - share @ rest) ** 2)
-        return found + surprise * concentration / (n_rows - 1)
+        return found + 0.5 * surprise * concentration / (n_rows - 1)
 
     if not len(other_proxy):
         return 0.0, np.sqrt(variance(values))
