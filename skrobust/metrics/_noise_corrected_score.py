@@ -182,6 +182,44 @@ def noise_corrected_score(
     >>> low < 0.9 < high
     True
     """
+    return estimate_score(
+        y_true,
+        y_pred,
+        metric=metric,
+        transition=None if transition is None else read_transition(transition),
+        verified_labels=verified_labels,
+        verified_weight=verified_weight,
+        label_quality=label_quality,
+        labels=labels,
+        sample_weight=sample_weight,
+        method=method,
+        confidence_level=confidence_level,
+        n_bootstrap=n_bootstrap,
+        random_state=random_state,
+    )
+
+
+def estimate_score(
+    y_true,
+    y_pred,
+    *,
+    metric,
+    transition: FittedTransition | None,
+    verified_labels=None,
+    verified_weight=None,
+    label_quality=None,
+    labels=None,
+    sample_weight=None,
+    method="auto",
+    confidence_level=0.95,
+    n_bootstrap,
+    random_state=0,
+    needs_error=True,
+) -> ScoreEstimate:
+    """Do what :func:`noise_corrected_score` does, with a transition that was read.
+
+    Without `needs_error`, a standard error that lacks a part is not warned about.
+    """
     is_ranking = isinstance(metric, str) and metric in RANKING
     verified_labels = check_any_verified(verified_labels)
     if method == "auto":
@@ -194,7 +232,7 @@ def noise_corrected_score(
                 " are missing: fit skrobust.noise.AnchorTransition to other rows, or verify rows"
                 " drawn at random."
             )
-        fitted = read_transition(transition)
+        fitted = transition
         if labels is None:
             labels = fitted.classes
     elif verified_labels is None:
@@ -215,7 +253,7 @@ def noise_corrected_score(
     if method == "transition":
         return _by_transition(
             metric, resolved, fitted, given, pred, scores, classes, weight, confidence_level,
-            n_bootstrap, rng,
+            n_bootstrap, rng, needs_error,
         )  # fmt: skip
     rows = audited_rows(
         given, pred, classes, verified_labels, verified_weight, label_quality, weight
@@ -252,11 +290,11 @@ def _check_two_classes(metric, given, classes) -> None:
 
 def _by_transition(
     metric, resolved, fitted: FittedTransition, given, pred, scores, classes, weight,
-    confidence_level, n_bootstrap, rng,
+    confidence_level, n_bootstrap, rng, needs_error,
 ) -> ScoreEstimate:  # fmt: skip
     warn_of_own_rows(fitted.source, given)
     transition = fitted.take(classes)
-    if transition.estimated and transition.variance is None:
+    if needs_error and transition.estimated and transition.variance is None:
         warnings.warn(
             f"{type(transition.source).__name__} has no transition_interval_, so that the standard"
             " error leaves out the error of the transition: set n_bootstrap=200 in the estimator.",

@@ -165,7 +165,7 @@ def expected_noisy_score(metric, *, tpr, tnr, prevalence, fpr_labels, fnr_labels
     >>> round(expected_noisy_score("f1", **model, fpr_labels=0, fnr_labels=0), 3)
     0.777
     >>> round(expected_noisy_score("f1", **model, fpr_labels=0.02, fnr_labels=0), 3)
-    0.435
+    0.434
     """
     rates = {
         "tpr": tpr,

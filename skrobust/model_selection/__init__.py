@@ -1,5 +1,15 @@
 """Choosing models on data whose labels are noisy or partly missing."""
 
+from skrobust.model_selection._flip_rate_auditor import FlipRateAuditor
 from skrobust.model_selection._labelled_k_fold import LabelledKFold
+from skrobust.model_selection._lexicographic_refit import lexicographic_refit
+from skrobust.model_selection._noise_corrected_scorer import make_noise_corrected_scorer
+from skrobust.model_selection._noise_robustness_curve import noise_robustness_curve
 
-__all__ = ["LabelledKFold"]
+__all__ = [
+    "FlipRateAuditor",
+    "LabelledKFold",
+    "lexicographic_refit",
+    "make_noise_corrected_scorer",
+    "noise_robustness_curve",
+]
