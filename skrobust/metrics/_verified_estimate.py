@@ -192,8 +192,12 @@ def best_weight(
     spread = float(np.var(np.concatenate([proxy, other_proxy]), ddof=1))
     if spread <= 0:
         return 0.0, np.sqrt(variance(values))
-    common = float(share @ ((values - share @ values) * (proxy - share @ proxy)))
-    weight = common * concentration / (spread * (concentration + other_concentration))
+    common = share @ ((values - share @ values) * (proxy - share @ proxy))
+    of_proxy = spread * concentration
+    if np.ptp(share) > 0:  # rows drawn by unequal probabilities, which follow the proxy
+        common = share**2 @ ((values - share @ values) * (proxy - share @ proxy)) / concentration
+        of_proxy = variance(proxy) - variance(np.zeros(n_rows))
+    weight = float(common * concentration / (of_proxy + spread * other_concentration))
     weight = min(max(weight, 0.0), 1.0)
     other_variance = weight**2 * spread * other_concentration
     return weight, float(np.sqrt(variance(values - weight * proxy) + other_variance))

@@ -205,8 +205,8 @@ class FlipRateAuditor:
         strange = rows[~inside] if not inside.all() else rows[~self._drawn[rows]]
         if len(strange):
             raise ValueError(
-                f"Row {int(strange[0])} was not drawn by this audit: rows that were chosen otherwise"
-                " would bias the rates. Verify the rows that draw() returns."
+                f"Row {int(strange[0])} was not drawn by this audit: rows that were chosen"
+                " otherwise would bias the rates. Verify the rows that draw() returns."
             )
         answers = self._answers.copy()
         for row, label in zip(rows.tolist(), labels.tolist()):
@@ -306,12 +306,14 @@ class FlipRateAuditor:
         finite = np.clip(1 - verified / sizes, 0, 1)
         effective = np.where(empty, 1.0, np.maximum(total, 1e-12))
 
-        joint = np.zeros((n_classes, n_classes))  # true classes in rows
+        joint, smooth_joint = np.zeros((2, n_classes, n_classes))  # true classes in rows
         for cell, given in enumerate(self._cell_given):
             joint[:, given] += part[cell] * shares[cell]
-        true = joint.sum(axis=1)
+            smooth_joint[:, given] += part[cell] * smooth[cell]
+        true, smooth_true = joint.sum(axis=1), smooth_joint.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             self.flip_rates_ = joint / true[:, None]
+            smooth_rates = smooth_joint / smooth_true[:, None]
         intervals = np.full((2, n_classes, n_classes), np.nan)
         for k in range(n_classes):
             for j in range(n_classes):
@@ -321,8 +323,8 @@ class FlipRateAuditor:
                 # Linearised: rows of class k count by whether they are given j.
                 slope = (self._cell_given == j).astype(float) - rate
                 variance = part**2 * finite * smooth[:, k] * (1 - smooth[:, k]) / effective
-                variance = float(variance @ slope**2) / true[k] ** 2
-                intervals[:, k, j] = self._wilson(rate, variance)
+                variance = float(variance @ slope**2) / smooth_true[k] ** 2
+                intervals[:, k, j] = self._wilson(rate, smooth_rates[k, j], variance)
         self.flip_rate_intervals_ = intervals
         right = shares[np.arange(len(sizes)), self._cell_given]
         given_size = np.bincount(self._cell_given, weights=part, minlength=n_classes)
@@ -332,7 +334,8 @@ class FlipRateAuditor:
         self.noise_rate_ = float(np.clip(1 - part @ right, 0, 1))
         smooth_right = smooth[np.arange(len(sizes)), self._cell_given]
         variance = part**2 @ (finite * smooth_right * (1 - smooth_right) / effective)
-        self.noise_rate_interval_ = self._wilson(self.noise_rate_, float(variance))
+        smooth_rate = float(1 - part @ smooth_right)
+        self.noise_rate_interval_ = self._wilson(self.noise_rate_, smooth_rate, float(variance))
         self._set_verified(verified)
 
     def _set_verified(self, verified: np.ndarray) -> None:
@@ -343,16 +346,13 @@ class FlipRateAuditor:
         weight = self._sizes / np.maximum(verified, 1)
         self.verified_weight_ = np.where(known, weight[self._cells], 0.0)
 
-    def _wilson(self, rate: float, variance: float) -> tuple[float, float]:
+    def _wilson(self, rate: float, smooth: float, variance: float) -> tuple[float, float]:
         """Interval of a rate as precise as that of independent rows with this variance."""
         if not np.isfinite(rate) or not np.isfinite(variance):
             return np.nan, np.nan
-        if variance <= 0:
+        if variance <= 0:  # all rows are verified
             return rate, rate
-        # A rate of 0 or 1 has no variance by itself: that of its interval's end is used.
-        inner = min(max(rate, variance / (1 + variance)), 1 / (1 + variance))
-        n_rows = inner * (1 - inner) / variance
-        z2 = self._quantile**2 / n_rows
+        z2 = self._quantile**2 * variance / (smooth * (1 - smooth))
         middle = (rate + z2 / 2) / (1 + z2)
         reach = np.sqrt(z2 * rate * (1 - rate) + z2**2 / 4) / (1 + z2)
         return float(max(middle - reach, 0.0)), float(min(middle + reach, 1.0))
