@@ -135,11 +135,12 @@ def noise_corrected_score(
     -----
     *Verified rows.* Let the proxy of a row be the influence that it would have on the metric if
     the given label were right; for accuracy, whether label and prediction agree. With
-    `label_quality`, it is the expectation. The estimate is the metric of the verified rows, plus
-    a weight times the difference of the mean proxy of all other rows from that of the verified
-    rows. The weight, in [0, 1], minimises the variance (prediction-powered inference). For
-    metrics other than accuracy and costs it is applied to the confusion matrix, and the standard
-    error is that of the linearised metric. Intervals use Student's t.
+    `label_quality`, the expectation is a second proxy. The estimate is the metric of the verified
+    rows, plus a weight times the difference of the mean proxy of all other rows from that of the
+    verified rows. The weight, in [0, 1] for a single proxy, minimises the variance
+    (prediction-powered inference). For metrics other than accuracy and costs it is applied to the
+    confusion matrix, and the standard error is that of the linearised metric; where a class has
+    few verified rows, intervals of macro averages are too narrow. They use Student's t.
 
     *Transition.* A singular value of the matrix near zero magnifies errors. An estimated matrix
     therefore makes the least squares regularised by the variances of its entries, and the

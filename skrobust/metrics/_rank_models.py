@@ -9,7 +9,7 @@ from sklearn.utils import Bunch
 
 from skrobust.metrics._confusion import encode_pairs, resolve_metric
 from skrobust.metrics._noise_corrected_score import audited_rows, check_any_verified
-from skrobust.metrics._verified_estimate import best_weight, confusion_by_audit
+from skrobust.metrics._verified_estimate import best_weights, confusion_by_audit
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
 
@@ -236,13 +236,18 @@ def _compare(first, second, confidence_level) -> dict:
     change = of_first * (1 - values) ** 2 + of_second * (-1 - values) ** 2
     change += np.maximum(1 - of_first - of_second, 0) * values**2
     change[pred[rows, 0] == pred[rows, 1]] = 0
-    factor, error = best_weight(
-        values, proxy[rows], proxy[others], weight, first.weight[others], float(change.mean())
+    factors, error = best_weights(
+        values,
+        proxy[rows, None],
+        proxy[others, None],
+        weight,
+        first.weight[others],
+        float(change.mean()),
     )
     difference = float(np.average(values, weights=weight))
     if len(others):
         gap = np.average(proxy[others], weights=first.weight[others])
-        difference += factor * float(gap - np.average(proxy[rows], weights=weight))
+        difference += float(factors[0]) * float(gap - np.average(proxy[rows], weights=weight))
     reach = error * float(student_t.ppf((1 + confidence_level) / 2, len(rows) - 1))
     apart = abs(difference) > reach
     result = ("first" if difference > 0 else "second") + " is better"

@@ -26,7 +26,7 @@ class ScoreEstimate:
         The part that is due to the estimated transition; 0 if that is exact or not used.
     weight : float
         With ``method="transition"``, the share of the correction that is applied, in [0, 1]. With
-        ``method="verified"``, the weight of the proxy.
+        ``method="verified"``, the weight of the proxy, or the sum of the weights of both.
     """
 
     score: float

@@ -55,33 +55,41 @@ class AuditedRows:
         """Rows that are not verified."""
         return np.flatnonzero(self.verified < 0)
 
+    @property
+    def n_proxies(self) -> int:
+        """One for the given labels, and one for how likely they are right, if that is known."""
+        return 1 if self.quality is None else 2
+
     def proxy_values(self, values: np.ndarray) -> np.ndarray:
-        """Expected value of each row, by the given label and how likely it is right."""
+        """Value of each row by the given label, and expected by its quality, in columns."""
         given, pred = self.given, self.pred
         at_given = values[given, pred]
         if self.quality is None:
-            return at_given
+            return at_given[:, None]
         # If the given label is wrong, the truth is probably the prediction, unless that agrees
         # with it.
         rest = values.sum(axis=0)[pred] - at_given
         elsewhere = np.where(given == pred, rest / max(self.n_classes - 1, 1), values[pred, pred])
-        return self.quality * at_given + (1 - self.quality) * elsewhere
+        expected = self.quality * at_given + (1 - self.quality) * elsewhere
+        return np.column_stack([at_given, expected])
 
     def proxy_counts(self, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Confusion matrix of some rows by the proxy, of sum 1."""
+        """Confusion matrices of some rows, of sum 1, by each proxy (first axis)."""
         weight = weight / weight.sum()
         given, pred, n_classes = self.given[rows], self.pred[rows], self.n_classes
+        by_given = count_pairs(given, pred, n_classes, weight)
         if self.quality is None:
-            return count_pairs(given, pred, n_classes, weight)
+            return by_given[None]
         quality = self.quality[rows]
         counts = count_pairs(given, pred, n_classes, weight * quality)
         doubt = weight * (1 - quality)
         agree = given == pred
         counts += count_pairs(pred, pred, n_classes, doubt * ~agree)
-        spread = np.bincount(pred, weights=doubt * agree, minlength=n_classes)
-        spread = np.repeat(spread[None] / max(n_classes - 1, 1), n_classes, axis=0)
+        # Of rows where both agree, the doubt is spread over all other classes.
+        spread = count_pairs(pred, pred, n_classes, doubt * agree).diagonal()
+        spread = np.tile(spread / max(n_classes - 1, 1), (n_classes, 1))
         np.fill_diagonal(spread, 0)
-        return counts + spread
+        return np.stack([by_given, counts + spread])
 
 
 def check_audit(rows: AuditedRows, proxy: np.ndarray, designed: bool) -> None:
@@ -119,17 +127,18 @@ def confusion_by_audit(
     counts = rows.proxy_counts(checked, audit_weight)
     truth = count_pairs(rows.verified[checked], rows.pred[checked], rows.n_classes, audit_weight)
     truth /= truth.sum()
-    gap = np.zeros_like(truth)
+    gaps = np.zeros_like(counts)
     if len(others):
-        gap = rows.proxy_counts(others, rows.weight[others]) - counts
-    check_audit(rows, rows.proxy_values(np.eye(rows.n_classes)), designed)
-    weight = 1.0 if len(others) else 0.0
+        gaps = rows.proxy_counts(others, rows.weight[others]) - counts
+    agreement = (rows.given == rows.pred).astype(np.float64)
+    check_audit(rows, agreement if rows.quality is None else rows.quality, designed)
+    weights = np.zeros(rows.n_proxies)
     for _ in range(3):  # the gradient is needed where the estimate is
-        estimate = np.maximum(truth + weight * gap, 0)
+        estimate = np.maximum(truth + np.tensordot(weights, gaps, 1), 0)
         slopes = metric.gradient(estimate / estimate.sum())
         values = slopes[rows.verified[checked], rows.pred[checked]]
         proxy = rows.proxy_values(slopes)
-        weight, error = best_weight(
+        weights, error = best_weights(
             values,
             proxy[checked],
             proxy[others],
@@ -137,11 +146,13 @@ def confusion_by_audit(
             rows.weight[others],
             _surprise(slopes, truth.sum(axis=1), values, rows.pred[checked]),
         )
-    estimate = np.maximum(truth + weight * gap, 0)
-    score = metric(estimate / estimate.sum())
+    raw = truth + np.tensordot(weights, gaps, 1)
+    estimate = np.maximum(raw, 0)
+    estimate /= estimate.sum()
+    score = metric(estimate)
     if metric.name in ("accuracy", "cost"):
         # Linear, so that there is no need to cut off negative entries.
-        score = float((slopes * (truth + weight * gap)).sum()) + _offset(metric, slopes, estimate)
+        score += float((slopes * (raw - estimate)).sum())
     given = count_pairs(rows.given, rows.pred, rows.n_classes, rows.weight)
     quantile = student_t.ppf((1 + confidence_level) / 2, len(checked) - 1)
     return make_estimate(
@@ -152,14 +163,8 @@ def confusion_by_audit(
         errors=(error, 0.0),
         quantile=quantile,
         bounds=metric.bounds,
-        weight=weight,
+        weight=float(weights.sum()),
     )
-
-
-def _offset(metric, slopes, estimate) -> float:
-    """What a linear metric has beyond its slopes, on matrices of sum 1."""
-    estimate = estimate / estimate.sum()
-    return metric(estimate) - float((slopes * estimate).sum())
 
 
 def _surprise(slopes, shares, values, pred) -> float:
@@ -168,39 +173,61 @@ def _surprise(slopes, shares, values, pred) -> float:
     return float(np.mean(shares @ by_prediction**2))
 
 
-def best_weight(
+def best_weights(
     values, proxy, other_proxy, audit_weight, other_weight, surprise
-) -> tuple[float, float]:
-    """Weight of the proxy that minimises the variance, and the standard error that it leaves.
+) -> tuple[np.ndarray, float]:
+    """Weights of proxies that minimise the variance, and the standard error that they leave.
 
     Where errors are rare, a small audit may hold none, and the variance of its rows would be none
     either: half a row of mean squared residual `surprise` is added.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_verified,)
+        Values of verified rows by their true labels.
+    proxy, other_proxy : ndarray of shape (n_verified, n_proxies), (n_others, n_proxies)
+        Proxies of verified rows, and of all others.
+    audit_weight, other_weight : ndarray of shape (n_verified,), (n_others,)
+        Weights.
+    surprise : float
+        Mean squared change of a value, were its label drawn from all labels.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_proxies,)
+        Weights; a single one is in [0, 1].
+    error : float
+        Standard error.
     """
-    n_rows = len(values)
+    n_rows, n_proxies = proxy.shape
     share = audit_weight / audit_weight.sum()
     concentration = float(share @ share)  # 1 / n for equal weights
-    correction = n_rows / (n_rows - 1)
 
-    def variance(rest) -> float:
-        found = correction * float(share**2 @ (rest - share @ rest) ** 2)
-        return found + 0.5 * surprise * concentration / (n_rows - 1)
+    def error(weights, other_variance=0.0) -> float:
+        rest = values - proxy @ weights
+        found = float(share**2 @ (rest - share @ rest) ** 2) * n_rows / (n_rows - 1)
+        found += 0.5 * surprise * concentration / (n_rows - 1)
+        return float(np.sqrt(found + other_variance))
 
+    nothing = np.zeros(n_proxies)
     if not len(other_proxy):
-        return 0.0, np.sqrt(variance(values))
+        return nothing, error(nothing)
     other_share = other_weight / other_weight.sum()
     other_concentration = float(other_share @ other_share)
-    spread = float(np.var(np.concatenate([proxy, other_proxy]), ddof=1))
-    if spread <= 0:
-        return 0.0, np.sqrt(variance(values))
-    common = share @ ((values - share @ values) * (proxy - share @ proxy))
+    spread = np.cov(np.vstack([proxy, other_proxy]).T).reshape(n_proxies, n_proxies)
+    if not spread.any():
+        return nothing, error(nothing)
+    centred = proxy - share @ proxy
+    mass = share * concentration
     of_proxy = spread * concentration
     if np.ptp(share) > 0:  # rows drawn by unequal probabilities, which follow the proxy
-        common = share**2 @ ((values - share @ values) * (proxy - share @ proxy)) / concentration
-        of_proxy = variance(proxy) - variance(np.zeros(n_rows))
-    weight = float(common * concentration / (of_proxy + spread * other_concentration))
-    weight = min(max(weight, 0.0), 1.0)
-    other_variance = weight**2 * spread * other_concentration
-    return weight, float(np.sqrt(variance(values - weight * proxy) + other_variance))
+        mass = share**2
+        of_proxy = (mass * centred.T) @ centred
+    common = (mass * centred.T) @ (values - share @ values)
+    weights = np.linalg.lstsq(of_proxy + spread * other_concentration, common, rcond=1e-6)[0]
+    if n_proxies == 1:
+        weights = np.clip(weights, 0.0, 1.0)
+    return weights, error(weights, float(weights @ spread @ weights) * other_concentration)
 
 
 def ranking_by_audit(

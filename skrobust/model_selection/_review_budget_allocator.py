@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, column_or_1d
 
-from skrobust.utils._labels import encode_labels, encode_verified
+from skrobust.utils._labels import encode_labels, encode_labels_like, encode_verified
 from skrobust.utils._random import draw_seed, private_random_state
 
 # Beforehand, the quality counts as much as so many verified rows.
@@ -23,8 +23,8 @@ _N_COMPONENTS = 10
 _ROWS_PER_CLUSTER = 50
 _MOST_CLUSTERS = 20
 _MOST_PSEUDO_ROWS = 1000
-# Every row is drawn with at least this part of the largest standard deviation.
-_LEAST_SPREAD = 0.1
+# How far the quality of a single row is relied on, instead of the mean of all, for its variance.
+_TRUST = 0.5
 
 
 class ReviewBudgetAllocator:
@@ -92,7 +92,9 @@ class ReviewBudgetAllocator:
     def __repr__(self) -> str:
         return f"ReviewBudgetAllocator(purpose={self.purpose!r})"
 
-    def allocate(self, n_rows, y, label_quality, *, X=None, verified_labels=None) -> np.ndarray:
+    def allocate(
+        self, n_rows, y, label_quality, *, X=None, y_pred=None, verified_labels=None
+    ) -> np.ndarray:
         """Choose the rows to verify next.
 
         Parameters
@@ -107,6 +109,9 @@ class ReviewBudgetAllocator:
         X : array-like or sparse matrix of shape (n_samples, n_features), default=None
             Numeric features, for clusters and for what errors have in common. None: only quality
             and given labels are used.
+        y_pred : array-like of shape (n_samples,), default=None
+            Predictions of the model whose score is to be measured, for ``purpose="measure"``: rows
+            where they differ from the given label are drawn more often.
         verified_labels : array-like of shape (n_samples,), default=None
             Labels as checked by a reviewer, missing where not verified. Verified rows are not
             chosen again. For ``purpose="measure"`` there must be none: all rows of a measurement
@@ -142,7 +147,8 @@ class ReviewBudgetAllocator:
                     "purpose='measure' draws all rows at once, but"
                     f" {np.count_nonzero(verified)} are verified already."
                 )
-            return self._draw(int(n_rows), quality, open_rows, rng)
+            disagree = _disagreement(codes, classes, y_pred)
+            return self._draw(int(n_rows), quality, disagree, open_rows, rng)
         features = _features(X, len(codes), draw_seed(rng))
         clusters = self._cluster(features, len(codes), draw_seed(rng))
         rows = np.flatnonzero(known & (codes >= 0))
@@ -167,11 +173,16 @@ class ReviewBudgetAllocator:
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
 
-    def _draw(self, n_rows: int, quality, open_rows, rng) -> np.ndarray:
+    def _draw(self, n_rows: int, quality, disagree, open_rows, rng) -> np.ndarray:
         """Draw rows by probabilities in proportion to their standard deviations."""
         n_rows = min(n_rows, len(open_rows))
-        spread = np.sqrt(quality[open_rows] * (1 - quality[open_rows]))
-        spread = np.maximum(spread, _LEAST_SPREAD * max(spread.max(), 1e-12))
+        variance = quality[open_rows] * (1 - quality[open_rows])
+        variance[disagree[open_rows]] = 0.25  # whether the prediction is right is open
+        calm = ~disagree[open_rows]
+        if calm.any():
+            mean = max(float(variance[calm].mean()), 1e-3)
+            variance[calm] = _TRUST * variance[calm] + (1 - _TRUST) * mean
+        spread = np.sqrt(variance)
         share = np.minimum(_inclusion(spread, n_rows), 1.0)
         order = rng.permutation(len(open_rows))
         ends = np.cumsum(share[order])
@@ -201,6 +212,16 @@ def _answers(codes, classes, verified_labels) -> tuple[np.ndarray, np.ndarray]:
     if len(found) != len(codes):
         raise ValueError(f"verified_labels has {len(found)} entries, but y has {len(codes)}.")
     return found >= 0, (found >= 0) & (found != codes)
+
+
+def _disagreement(codes, classes, y_pred) -> np.ndarray:
+    """Rows whose prediction is not the given label."""
+    if y_pred is None:
+        return np.zeros(len(codes), dtype=bool)
+    predicted = encode_labels_like(y_pred, classes, name="y_pred")
+    if len(predicted) != len(codes):
+        raise ValueError(f"y_pred has {len(predicted)} entries, but y has {len(codes)}.")
+    return predicted != codes
 
 
 def _features(X, n_samples: int, seed: int) -> np.ndarray | None:
