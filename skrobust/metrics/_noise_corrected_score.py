@@ -136,11 +136,12 @@ def noise_corrected_score(
     *Verified rows.* Let the proxy of a row be the influence that it would have on the metric if
     the given label were right; for accuracy, whether label and prediction agree. With
     `label_quality`, the expectation is a second proxy. The estimate is the metric of the verified
-    rows, plus a weight times the difference of the mean proxy of all other rows from that of the
-    verified rows. The weight, in [0, 1] for a single proxy, minimises the variance
-    (prediction-powered inference). For metrics other than accuracy and costs it is applied to the
-    confusion matrix, and the standard error is that of the linearised metric; where a class has
-    few verified rows, intervals of macro averages are too narrow. They use Student's t.
+    rows, plus a weight times the difference of the mean proxy of all other rows (of all rows, with
+    `verified_weight`) from that of the verified rows. The weight, in [0, 1], minimises the
+    variance (prediction-powered inference). For metrics other than accuracy and costs it is
+    applied to the confusion matrix, and the standard error is that of the linearised metric; where
+    a class has few verified rows, intervals of macro averages are too narrow. They use Student's
+    t.
 
     *Transition.* A singular value of the matrix near zero magnifies errors. An estimated matrix
     therefore makes the least squares regularised by the variances of its entries, and the
@@ -259,10 +260,9 @@ def estimate_score(
     rows = audited_rows(
         given, pred, classes, verified_labels, verified_weight, label_quality, weight
     )
-    designed = verified_weight is not None
     if is_ranking:
-        return ranking_by_audit(metric, rows, scores, confidence_level, n_bootstrap, rng, designed)
-    return confusion_by_audit(resolved, rows, confidence_level, designed)
+        return ranking_by_audit(metric, rows, scores, confidence_level, n_bootstrap, rng)
+    return confusion_by_audit(resolved, rows, confidence_level)
 
 
 def check_any_verified(verified_labels):
@@ -356,4 +356,13 @@ def audited_rows(
         quality[np.isnan(quality)] = 1.0
         if quality.min() < 0 or quality.max() > 1:
             raise ValueError("label_quality must be in [0, 1].")
-    return AuditedRows(given, pred, verified, len(classes), weight, audit_weight, quality)
+    return AuditedRows(
+        given,
+        pred,
+        verified,
+        len(classes),
+        weight,
+        audit_weight,
+        quality,
+        verified_weight is not None,
+    )

@@ -183,10 +183,7 @@ def rank_models(
         audited_rows(given, pred, classes, verified_labels, verified_weight, None, None)
         for _, pred, _ in encoded
     ]
-    designed = verified_weight is not None
-    estimates = [
-        confusion_by_audit(accuracy, audit, confidence_level, designed) for audit in audits
-    ]
+    estimates = [confusion_by_audit(accuracy, audit, confidence_level) for audit in audits]
     scores = np.array([estimate.score for estimate in estimates])
     given_scores = np.array([estimate.noisy_score for estimate in estimates])
     order = np.argsort(-scores, kind="stable")

@@ -4,6 +4,7 @@ import dataclasses
 import warnings
 
 import numpy as np
+from scipy.optimize import lsq_linear
 from scipy.stats import t as student_t
 
 from skrobust.metrics._confusion import ConfusionMetric, count_pairs
@@ -35,6 +36,8 @@ class AuditedRows:
         Sample weights over drawing probabilities; 0 where not verified.
     quality : ndarray of shape (n_samples,) or None
         Probability of each given label to be right.
+    designed : bool
+        Whether rows were drawn by unequal probabilities.
     """
 
     given: np.ndarray
@@ -44,6 +47,7 @@ class AuditedRows:
     weight: np.ndarray
     audit_weight: np.ndarray
     quality: np.ndarray | None = None
+    designed: bool = False
 
     @property
     def checked(self) -> np.ndarray:
@@ -52,7 +56,13 @@ class AuditedRows:
 
     @property
     def others(self) -> np.ndarray:
-        """Rows that are not verified."""
+        """Rows whose proxies those of verified rows are compared with.
+
+        They are the rows that are not verified. If verified rows were drawn by unequal
+        probabilities, the rest of them is no random sample either, and all rows are taken.
+        """
+        if self.designed:
+            return np.arange(len(self.verified))
         return np.flatnonzero(self.verified < 0)
 
     @property
@@ -92,15 +102,15 @@ class AuditedRows:
         return np.stack([by_given, counts + spread])
 
 
-def check_audit(rows: AuditedRows, proxy: np.ndarray, designed: bool) -> None:
+def check_audit(rows: AuditedRows, proxy: np.ndarray) -> None:
     """Warn if verified rows were probably chosen because they looked wrong."""
-    checked, others = rows.checked, rows.others
+    checked, others = rows.checked, np.flatnonzero(rows.verified < 0)
     if not len(others):
         return
     found, rest = proxy[checked], proxy[others]
     apart = found.max() < rest.min() or found.min() > rest.max()
     spread = proxy.std()
-    if not designed and spread > 0:
+    if not rows.designed and spread > 0:
         error = spread * np.sqrt(1 / len(checked) + 1 / len(others))
         apart = apart or abs(found.mean() - rest.mean()) > _SUSPICIOUS * error
     if apart:
@@ -115,7 +125,7 @@ def check_audit(rows: AuditedRows, proxy: np.ndarray, designed: bool) -> None:
 
 
 def confusion_by_audit(
-    metric: ConfusionMetric, rows: AuditedRows, confidence_level: float, designed: bool
+    metric: ConfusionMetric, rows: AuditedRows, confidence_level: float
 ) -> ScoreEstimate:
     """Estimate a function of the confusion matrix by the difference estimator.
 
@@ -131,7 +141,7 @@ def confusion_by_audit(
     if len(others):
         gaps = rows.proxy_counts(others, rows.weight[others]) - counts
     agreement = (rows.given == rows.pred).astype(np.float64)
-    check_audit(rows, agreement if rows.quality is None else rows.quality, designed)
+    check_audit(rows, agreement if rows.quality is None else rows.quality)
     weights = np.zeros(rows.n_proxies)
     for _ in range(3):  # the gradient is needed where the estimate is
         estimate = np.maximum(truth + np.tensordot(weights, gaps, 1), 0)
@@ -195,7 +205,7 @@ def best_weights(
     Returns
     -------
     weights : ndarray of shape (n_proxies,)
-        Weights; a single one is in [0, 1].
+        Weights in [0, 1].
     error : float
         Standard error.
     """
@@ -224,9 +234,12 @@ def best_weights(
         mass = share**2
         of_proxy = (mass * centred.T) @ centred
     common = (mass * centred.T) @ (values - share @ values)
-    weights = np.linalg.lstsq(of_proxy + spread * other_concentration, common, rcond=1e-6)[0]
-    if n_proxies == 1:
-        weights = np.clip(weights, 0.0, 1.0)
+    # Minimise the variance, a quadratic form, within bounds.
+    form = of_proxy + spread * other_concentration
+    root = np.linalg.cholesky(form + 1e-9 * form.trace() * np.eye(n_proxies))
+    target = np.linalg.solve(root, common)
+    weights = lsq_linear(root.T, target, bounds=(0, 1)).x if n_proxies > 1 else common / form[0]
+    weights = np.clip(weights, 0, 1)
     return weights, error(weights, float(weights @ spread @ weights) * other_concentration)
 
 
@@ -237,7 +250,6 @@ def ranking_by_audit(
     confidence_level: float,
     n_bootstrap: int,
     rng: np.random.RandomState,
-    designed: bool,
 ) -> ScoreEstimate:
     """Estimate the area under the ROC curve, or average precision, by the difference estimator."""
     checked, others = rows.checked, rows.others
@@ -249,7 +261,7 @@ def ranking_by_audit(
             f"metric={name!r} needs verified rows of both classes, but all {len(checked)} are of"
             " one: verify more."
         )
-    check_audit(rows, proxy, designed)
+    check_audit(rows, proxy)
     matrix = np.eye(2)
 
     def evaluate(target, where, weight) -> float:
