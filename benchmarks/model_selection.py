@@ -4,9 +4,9 @@ Candidates of three families are fitted to 1 000 rows in five folds, with plante
 labels of training and held-out rows. Their true score is that of the models of the folds on clean
 rows that no model has seen, up to 4 000. T is estimated by `AnchorTransition` from the training
 rows of each fold; its mean corrects the out-of-fold predictions of all folds together, and the T
-of each fold its scores (where it cannot be inverted, the given labels do). A choice is made by the mean over the folds; its regret is how much better
-the best candidate is. "noisy, then corrected" is `lexicographic_refit(["noisy", "corrected"],
-tolerance="2se")`.
+of each fold its scores (where it cannot be inverted, the given labels do). A choice is made by the
+mean over the folds; its regret is how much better the best candidate is. "noisy, then corrected"
+is `lexicographic_refit(["noisy", "corrected"], tolerance="2se")`.
 
     python benchmarks/model_selection.py [--full] [--jobs 1] [--tables ...] [--seeds 1]
 
