@@ -75,7 +75,7 @@ def test_flip_prevalence_is_where_the_lines_cross(seed):
 def test_intervals_of_differences_hold():
     held = []
     for seed in range(60):
-        truth, given, predictions, verified = _models(seed, 800)
+        _, given, predictions, verified = _models(seed, 800)
         names = ("parrot", "honest")
         ranking = rank_models(
             given, {k: predictions[k] for k in names}, verified_labels=verified, n_bootstrap=2

