@@ -18,6 +18,10 @@ _OVERLAP_ERROR = 0.4
 _HIGHEST_NOISE = 0.5
 
 
+class UndefinedScoreError(ValueError):
+    """Raised where a score has no value for these rows."""
+
+
 def confusion_by_transition(
     metric: ConfusionMetric,
     true_codes,
@@ -126,6 +130,10 @@ def auc_by_transition(
     def correct(matrix, share, noisy) -> float:
         return 0.5 + (noisy - 0.5) / _separation(matrix, share)
 
+    metric = ConfusionMetric("roc_auc")
+    if not 0 < _prior(transition.matrix, share) < 1:
+        variance = _weighted_variance(influence, weight) / n_rows
+        return _without_class(metric, noisy, transition, variance, confidence_level)
     corrected = correct(transition.matrix, share, noisy)
     step = 1e-5
     by_share = (
@@ -134,13 +142,11 @@ def auc_by_transition(
     ) / (2 * step)
     rows = influence / _separation(transition.matrix, share) + by_share * (is_second - share)
     row_variance = _weighted_variance(rows, weight) / n_rows
-    metric = ConfusionMetric("roc_auc")
     if not transition.estimated:
         return _combine(metric, noisy, corrected, row_variance, confidence_level)
     transition_variance = _variance_by_steps(lambda m: correct(m, share, noisy), transition)
     clipped = min(max(corrected, 0.0), 1.0)
-    # Accuracy at the best threshold is lower than the area, by about half of what that lacks.
-    overlap = _OVERLAP_ERROR * 3 * (1 - clipped) * abs(clipped - 0.5)
+    overlap = _OVERLAP_ERROR * 2 * (1 - clipped) * abs(clipped - 0.5)
     excess = max(row_variance - _weighted_variance(influence, weight) / n_rows, 0.0)
     return _combine_estimated(
         metric,
@@ -154,13 +160,28 @@ def auc_by_transition(
     )
 
 
+def _prior(matrix, share: float) -> float:
+    """Share of the second class, as it follows from that of its label; not cut off at 0 and 1."""
+    return (share - matrix[0, 1]) / (1 - matrix[0, 1] - matrix[1, 0])
+
+
 def _separation(matrix, share: float) -> float:
     """One minus both contamination rates: of rows given either label, how many are of the other."""
-    prior = (share - matrix[0, 1]) / (1 - matrix[0, 1] - matrix[1, 0])
-    prior = min(max(prior, 0.0), 1.0)
-    first = matrix[1, 0] * prior / (1 - share)
-    second = matrix[0, 1] * (1 - prior) / share
-    return max(1 - first - second, 1e-12)
+    prior = _prior(matrix, share)
+    return 1 - matrix[1, 0] * prior / (1 - share) - matrix[0, 1] * (1 - prior) / share
+
+
+def _without_class(metric, noisy, transition, row_variance, confidence_level) -> ScoreEstimate:
+    """Refuse to correct where, by the transition, no row is of one of the two classes."""
+    reason = "By the transition, all rows are of one class, so that no ranking can be scored."
+    if not transition.estimated:
+        raise UndefinedScoreError(reason)
+    warnings.warn(
+        f"{reason} The transition is an estimate: the score is that of the given labels.",
+        LabelNoiseWarning,
+        stacklevel=5,
+    )
+    return _combine(metric, noisy, noisy, row_variance, confidence_level, error=np.inf, weight=0.0)
 
 
 def _variance_by_steps(function, transition: FittedTransition) -> float:
@@ -268,6 +289,8 @@ def average_precision_by_transition(
         draws.append(draw)
     variance = np.nanvar(np.array(draws), axis=0, ddof=1) * (len(scores) / n_rows)
     metric = ConfusionMetric("average_precision")
+    if np.isnan(corrected):
+        return _without_class(metric, noisy, transition, variance[0], confidence_level)
     if not transition.estimated:
         return _combine(metric, noisy, corrected, variance[1], confidence_level)
     transition_variance = _variance_by_steps(

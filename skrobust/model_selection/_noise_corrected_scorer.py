@@ -8,6 +8,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from skrobust.metrics._confusion import RANKING, resolve_metric
 from skrobust.metrics._fitted_transition import FittedTransition, read_transition
 from skrobust.metrics._noise_corrected_score import estimate_score
+from skrobust.metrics._transition_estimate import UndefinedScoreError
 from skrobust.utils._labels import encode_labels, missing_labels
 from skrobust.utils._sklearn import BaseScorer
 from skrobust.utils._warnings import LabelNoiseWarning
@@ -204,19 +205,23 @@ class _ScoreFunction:
                 transition.take(np.asarray(labels))
             except ValueError as error:
                 return self._give_up(str(error))
-        return estimate_score(
-            y_true,
-            y_pred,
-            metric=self.metric,
-            transition=transition,
-            verified_labels=verified_labels,
-            verified_weight=verified_weight,
-            labels=labels,
-            sample_weight=sample_weight,
-            method=method,
-            n_bootstrap=_N_BOOTSTRAP,
-            needs_error=False,
-        ).score
+        try:
+            estimate = estimate_score(
+                y_true,
+                y_pred,
+                metric=self.metric,
+                transition=transition,
+                verified_labels=verified_labels,
+                verified_weight=verified_weight,
+                labels=labels,
+                sample_weight=sample_weight,
+                method=method,
+                n_bootstrap=_N_BOOTSTRAP,
+                needs_error=False,
+            )
+        except UndefinedScoreError as error:
+            return self._give_up(str(error))
+        return estimate.score
 
     def _absent(self, y_true, labels) -> list:
         """Classes that the metric needs and that no row is given."""
