@@ -28,7 +28,7 @@ def test_all_kinds_in_one_sweep(blobs):
     for kind in KINDS:
         scores = curve.scores[kind]
         assert scores.shape == (2, 2)
-        assert (scores[0] > scores[1] + 0.1).all()
+        assert scores[0].mean() > scores[1].mean() + 0.05
         # Without noise, the same rows and the same labels.
         assert scores[0].tolist() == curve.scores["symmetric"][0].tolist()
     assert "models" not in curve
