@@ -268,11 +268,11 @@ def _draw_gaps(audits, n_bootstrap, rng) -> tuple[np.ndarray, np.ndarray]:
     correct = np.array([audit.pred[rows] == first.verified[rows] for audit in audits]).T
     wrong = first.given[rows] != first.verified[rows]
     repeats = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=n_bootstrap)
-    mass = np.vstack([np.ones(len(rows)), repeats]) * first.audit_weight[rows]
+    totals = np.vstack([np.ones(len(rows)), repeats]) * first.audit_weight[rows]
     accuracies = []
     for kind in (~wrong, wrong):
-        total = mass[:, kind].sum(axis=1, keepdims=True)
-        part = mass[:, kind] @ correct[kind]
+        total = totals[:, kind].sum(axis=1, keepdims=True)
+        part = totals[:, kind] @ correct[kind]
         accuracies.append(np.divide(part, total, out=np.full(part.shape, np.nan), where=total > 0))
     return accuracies[0], accuracies[1]
 

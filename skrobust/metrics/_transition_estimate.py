@@ -223,8 +223,8 @@ def auc_influence(is_second, scores, weight) -> tuple[float, np.ndarray]:
     share = float(weight @ is_second)
     below = []
     for rows in (~is_second, is_second):
-        mass = np.bincount(place, weights=weight * rows, minlength=len(values))
-        below.append(((np.cumsum(mass) - mass / 2) / mass.sum())[place])
+        totals = np.bincount(place, weights=weight * rows, minlength=len(values))
+        below.append(((np.cumsum(totals) - totals / 2) / totals.sum())[place])
     auc = float((weight * is_second) @ below[0] / share)
     part = np.where(is_second, (below[0] - auc) / share, (1 - below[1] - auc) / (1 - share))
     return auc, part

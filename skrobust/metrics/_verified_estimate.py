@@ -228,12 +228,12 @@ def best_weights(
     if not spread.any():
         return nothing, error(nothing)
     centred = proxy - share @ proxy
-    mass = share * concentration
+    row_weight = share * concentration
     of_proxy = spread * concentration
     if np.ptp(share) > 0:  # rows drawn by unequal probabilities, which follow the proxy
-        mass = share**2
-        of_proxy = (mass * centred.T) @ centred
-    common = (mass * centred.T) @ (values - share @ values)
+        row_weight = share**2
+        of_proxy = (row_weight * centred.T) @ centred
+    common = (row_weight * centred.T) @ (values - share @ values)
     # Minimise the variance, a quadratic form, within bounds.
     form = of_proxy + spread * other_concentration
     root = np.linalg.cholesky(form + 1e-9 * form.trace() * np.eye(n_proxies))
@@ -267,15 +267,15 @@ def ranking_by_audit(
     def evaluate(target, where, weight) -> float:
         # A row that is of both classes, each with a probability, counts as two.
         both = np.concatenate([np.ones(len(where), bool), np.zeros(len(where), bool)])
-        mass = np.concatenate([target[where], 1 - target[where]]) * np.tile(weight, 2)
-        used = mass > 0
-        both, mass = both[used], mass[used] / mass.sum()
+        totals = np.concatenate([target[where], 1 - target[where]]) * np.tile(weight, 2)
+        used = totals > 0
+        both, totals = both[used], totals[used] / totals.sum()
         if both.all() or not both.any():
             return np.nan
         values = np.tile(scores[where], 2)[used]
         if name == "roc_auc":
-            return auc_influence(both, values, mass)[0]
-        return corrected_average_precision(both, values, matrix, mass)
+            return auc_influence(both, values, totals)[0]
+        return corrected_average_precision(both, values, matrix, totals)
 
     audit_weight, other_weight = rows.audit_weight[checked], rows.weight[others]
 

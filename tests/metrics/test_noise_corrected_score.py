@@ -381,3 +381,18 @@ def test_weights_repeat_rows(seed):
     repeated = noise_corrected_score(np.repeat(y, weight), np.repeat(pred, weight), **options)
     assert_allclose(weighted.score, repeated.score)
     assert weighted.standard_error > repeated.standard_error
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+def test_ranking_of_a_class_that_is_not_there(name):
+    given = np.repeat([0, 1], [95, 5])
+    scores = np.linspace(0, 1, 100)
+    transition = symmetric_transition(2, 0.1)  # by which the 5 are all errors
+    options = {"metric": name, "random_state": 0}
+    with pytest.raises(ValueError, match="all rows are of one class"):
+        noise_corrected_score(given, scores, transition=transition, **options)
+    estimated = Estimated(transition, 0.05)
+    with pytest.warns(LabelNoiseWarning, match="all rows are of one class"):
+        found = noise_corrected_score(given, scores, transition=estimated, **options)
+    assert found.score == found.noisy_score
+    assert found.interval == (0, 1)

@@ -250,3 +250,11 @@ def test_lexicographic_choice_in_a_search(blobs):
         LogisticRegression(), {"C": [1e-6, 0.1, 1.0]}, scoring=scoring, refit=refit, cv=3
     )
     assert clone(search).fit(X, given).best_params_["C"] in (0.1, 1.0)
+
+
+def test_ranking_that_is_undefined_gives_nan():
+    X, y = np.linspace(0, 1, 100)[:, None], np.repeat([0, 1], [95, 5])
+    model = LogisticRegression().fit(X, y)
+    scorer = make_noise_corrected_scorer("roc_auc", transition=symmetric_transition(2, 0.1))
+    with pytest.warns(LabelNoiseWarning, match="all rows are of one class"):
+        assert np.isnan(scorer(model, X, y))
