@@ -191,12 +191,11 @@ def _variance_by_steps(function, transition: FittedTransition) -> float:
     total, step = 0.0, 1e-4
     for k in (0, 1):
         move = np.zeros((2, 2))
-        move[k] = (1, -1)
-        move *= step * min(1.0, transition.matrix[k].min() / step)
-        span = 2 * abs(move[k, 0])
-        if span > 0:
-            slope = function(transition.matrix + move) - function(transition.matrix - move)
-            total += transition.variance[k].mean() * (slope / span) ** 2
+        move[k] = np.where(transition.matrix[k] < 0.5, step, -step)  # away from 0
+        back = move * (transition.matrix[k].min() > step)
+        change = function(transition.matrix + move) - function(transition.matrix - back)
+        span = np.abs(move + back)[k, 0]
+        total += transition.variance[k].mean() * (change / span) ** 2
     return float(total)
 
 
@@ -225,7 +224,7 @@ def auc_influence(is_second, scores, weight) -> tuple[float, np.ndarray]:
     for rows in (~is_second, is_second):
         totals = np.bincount(place, weights=weight * rows, minlength=len(values))
         below.append(((np.cumsum(totals) - totals / 2) / totals.sum())[place])
-    auc = float((weight * is_second) @ below[0] / share)
+    auc = min(float((weight * is_second) @ below[0] / share), 1.0)  # but for rounding
     part = np.where(is_second, (below[0] - auc) / share, (1 - below[1] - auc) / (1 - share))
     return auc, part
 
@@ -280,17 +279,19 @@ def average_precision_by_transition(
     weight, n_rows = _normalise(sample_weight, len(scores))
     matrices = (np.eye(2), transition.matrix)
     noisy, corrected = (corrected_average_precision(is_second, scores, m, weight) for m in matrices)
+    metric = ConfusionMetric("average_precision")
+    if np.isnan(corrected):
+        return _without_class(metric, noisy, transition, 0.0, confidence_level)
     draws = []
     for _ in range(n_bootstrap):
         repeats = rng.multinomial(len(scores), np.full(len(scores), 1 / len(scores)))
-        draw = [
-            corrected_average_precision(is_second, scores, m, weight * repeats) for m in matrices
-        ]
-        draws.append(draw)
-    variance = np.nanvar(np.array(draws), axis=0, ddof=1) * (len(scores) / n_rows)
-    metric = ConfusionMetric("average_precision")
-    if np.isnan(corrected):
-        return _without_class(metric, noisy, transition, variance[0], confidence_level)
+        drawn = weight * repeats
+        draws.append([corrected_average_precision(is_second, scores, m, drawn) for m in matrices])
+    draws = np.array(draws)
+    draws = draws[np.isfinite(draws).all(axis=1)]
+    variance = np.full(2, np.inf)
+    if len(draws) > 1:
+        variance = draws.var(axis=0, ddof=1) * (len(scores) / n_rows)
     if not transition.estimated:
         return _combine(metric, noisy, corrected, variance[1], confidence_level)
     transition_variance = _variance_by_steps(
