@@ -17,6 +17,7 @@ _SUBPACKAGES = (
     "detection",
     "evidence",
     "linear_model",
+    "metrics",
     "model_selection",
     "neural",
     "noise",

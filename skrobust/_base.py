@@ -25,7 +25,7 @@ from skrobust._threshold import (
 from skrobust.utils._data import LabelledData, check_labelled_data, heed_verdicts
 from skrobust.utils._detector_report import DetectorReport
 from skrobust.utils._judgement import check_judgement, class_cuts, class_fractions
-from skrobust.utils._labels import decode_labels, encode_labels_like
+from skrobust.utils._labels import decode_labels, encode_labels_like, label_fingerprint
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
@@ -564,6 +564,7 @@ class TransitionEstimator(_NeedsLabels):
         self.transition_matrix_ = joint / self.class_prior_[:, None]
         self.noise_rate_ = float(1 - np.trace(joint))
         self.classes_ = data.classes
+        self._fitted_labels = label_fingerprint(data.codes)
         Features(data.X).record(self)
         return self
 

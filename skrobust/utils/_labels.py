@@ -1,5 +1,7 @@
 """Labels: which are missing, which classes there are, and their integer codes."""
 
+import zlib
+
 import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -276,3 +278,8 @@ def codes_for_columns(y, n_columns: int, *, classes=None) -> np.ndarray:
             " `classes`, the label of each column, or labels that are column numbers."
         )
     return codes
+
+
+def label_fingerprint(codes: np.ndarray) -> tuple[int, int]:
+    """A number that two sets of labels share only if they are equal, or by rare chance."""
+    return len(codes), zlib.crc32(np.ascontiguousarray(codes, dtype=np.int64).tobytes())

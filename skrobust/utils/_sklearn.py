@@ -6,6 +6,7 @@ moves one of these names, this is the one file to mend.
 
 import numpy as np
 from sklearn.base import _fit_context as fit_context
+from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -25,6 +26,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 from skrobust.utils._columns import complete_column
 
 __all__ = [
+    "BaseScorer",
     "Features",
     "HasMethods",
     "Interval",
