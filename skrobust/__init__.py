@@ -15,6 +15,7 @@ _SUBPACKAGES = (
     "datasets",
     "detection",
     "evidence",
+    "inspection",
     "linear_model",
     "model_selection",
     "neural",
