@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import html
 import json
 import os
 import re
@@ -155,7 +156,7 @@ def _cell(text) -> str:
     """Return text that stays in its cell and is no markup."""
     text = _clean("".join(char if char.isprintable() else " " for char in str(text)))
     text = text if len(text) <= 200 else text[:199] + "…"
-    return re.sub(r"([\\`*_{}\[\]<>#|&~$])", r"\\\1", text)
+    return re.sub(r"([\\`*_{}\[\]#|~$])", r"\\\1", html.escape(text, quote=False))
 
 
 def write_file(path, text: str) -> Path:

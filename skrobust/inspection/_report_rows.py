@@ -18,6 +18,8 @@ _MAX_COLUMNS = 2_000
 _MAX_COMPARED, _MAX_OTHERS = 2_000, 20_000
 # Rows that are nearer than this share of the usual distance to the next row are near-duplicates.
 _NEAR = 0.1
+# From so many columns on they are taken for pixels or the like, which share a scale.
+_MANY = 64
 # A value that no row of the class has counts as this many nats at most.
 _MOST_NATS = 25.0
 
@@ -147,7 +149,7 @@ def _word_scores(values, rows, codes, suggested, n_classes):
     """Return scores of rows, the most frequent value of each class, and whether it is text."""
     words = np.array([_plain(value) for value in values.tolist()], dtype=object)
     distinct, numbers = np.unique(words.astype(str), return_inverse=True)
-    if len(distinct) > max(40, len(words) / 4):
+    if len(distinct) > max(20, len(words) / 4):
         lengths = np.array([len(word) for word in distinct])
         return np.full(len(rows), -_MOST_NATS), [""] * n_classes, bool(lengths.mean() > 12)
     counts = np.zeros((n_classes, len(distinct)))
@@ -181,16 +183,12 @@ def numeric_rows(X, rows: np.ndarray) -> np.ndarray | None:
             return None
     array = np.asarray(array[rows], dtype=np.float32)
     array = np.where(np.isfinite(array), array, np.nan)
-    with np.errstate(all="ignore"):
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            center, scale = np.nanmean(array, axis=0), np.nanstd(array, axis=0)
+    array = array[:, ~np.isnan(array).all(axis=0)]
+    center, scale = np.nanmean(array, axis=0), np.nanstd(array, axis=0)
     # Pixels share a scale of their own, and a corner that is nearly always black means little.
-    floor = 0.1 * float(np.nanmax(scale)) if len(scale) else 1.0
-    scaled = (array - np.nan_to_num(center)) / np.maximum(np.nan_to_num(scale), floor or 1.0)
-    return np.nan_to_num(scaled)
+    pixels = shape is not None and (len(shape) > 2 or shape[1] > _MANY)
+    floor = 0.1 * float(scale.max()) if pixels and len(scale) else 1e-12
+    return np.nan_to_num((array - center) / np.maximum(scale, floor))
 
 
 def nearest_rows(features, queries, candidates, codes, suggested) -> list:

@@ -36,10 +36,15 @@ class Detector(BaseEstimator):
 
     quality_method = "right_proba"
 
-    def __init__(self, y, step=5):
+    def __init__(self, step=5):
+        self.step = step
+
+    def fit(self, X, y):
         y = np.asarray(y)
         classes, codes = np.unique(y, return_inverse=True)
-        flagged = np.arange(len(y)) % step == 0 if step else np.zeros(len(y), dtype=bool)
+        flagged = np.zeros(len(y), dtype=bool)
+        if self.step:
+            flagged = np.arange(len(y)) % self.step == 0
         self.classes_ = classes
         self.label_errors_ = flagged
         quality = np.where(flagged, 0.1, 0.9) + np.arange(len(y)) / (20 * len(y))
@@ -49,6 +54,12 @@ class Detector(BaseEstimator):
         self.noise_rate_interval_ = (0.1, 0.4)
         self.reliability_ = "limited"
         self.reliability_reason_ = "nothing was fitted"
+        return self
+
+
+def detect(y, step=5):
+    """A fitted stand-in; step 0 flags nothing."""
+    return Detector(step).fit(None, y)
 
 
 def image_of(k, seed=0, size=24):
@@ -66,7 +77,7 @@ def digit_report(n_rows=60, seed=0, **settings):
     y[:10] = np.arange(10)
     images = np.stack([image_of(k, seed=row) for row, k in enumerate(y)])
     X = images.reshape(n_rows, -1).astype(float)
-    report = LabelReport.from_detector(Detector(y), X, y, raw=images, title="Bars", **settings)
+    report = LabelReport.from_detector(detect(y), X, y, raw=images, title="Bars", **settings)
     return report, y
 
 
@@ -75,4 +86,4 @@ def text_report(classes, texts=None, n_rows=60, step=5, **settings):
     y = np.array([classes[row % len(classes)] for row in range(n_rows)], dtype=object)
     texts = texts or [f"text {row}" for row in range(n_rows)]
     texts = [texts[row % len(texts)] for row in range(n_rows)]
-    return LabelReport.from_detector(Detector(y, step), texts, y, **settings), y
+    return LabelReport.from_detector(detect(y, step), texts, y, **settings), y

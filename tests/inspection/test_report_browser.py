@@ -49,6 +49,11 @@ class Page:
     def text(self, selector):
         return self.page.text_content(selector)
 
+    def expect(self, selector):
+        from playwright.sync_api import expect
+
+        return expect(self.page.locator(selector))
+
     def save(self, path):
         with self.page.expect_download() as download:
             self.page.click("#save")
@@ -130,7 +135,7 @@ def test_saved_decisions_are_loaded_in_a_fresh_profile(open_page, browser, tmp_p
     other = open_page(report, name="other.html")
     assert other.text("#progress").startswith("0 of 12 judged")
     other.page.set_input_files("#file", saved)
-    other.page.wait_for_function("document.querySelector('#progress').textContent[0] === '4'")
+    other.expect("#progress").to_contain_text("4 of 12 judged")
     again = other.save(tmp_path / "two.csv")
     assert again.read_text(encoding="utf-8") == saved.read_text(encoding="utf-8")
     assert apply_corrections(y, again).report["reviewers"] == ['Zoë, "ann"']
@@ -181,7 +186,7 @@ def test_without_storage_the_page_warns_at_once(open_page):
 
 
 def test_filter_sort_and_search(open_page):
-    report, y = digit_report()
+    report, _ = digit_report()
     page = open_page(report)
     cell = page.page.locator("svg .cell").first
     cell.focus()
@@ -194,7 +199,7 @@ def test_filter_sort_and_search(open_page):
     first = page.page.locator("#list .row .num").first.text_content()
     assert first == "0"
     page.page.fill("#search", "59")
-    page.page.wait_for_function("document.querySelectorAll('#list .row').length === 1")
+    page.expect("#list .row").to_have_count(1)
     assert page.page.locator("#list .row .num").all_text_contents() == ["59"]
     page.check()
 
@@ -226,12 +231,12 @@ def test_nothing_flagged_offers_the_audit(open_page):
 
 def test_near_duplicates_are_judged_together_and_undone_at_once(open_page, tmp_path):
     from skrobust.inspection import LabelReport
-    from tests.inspection._reports import Detector
+    from tests.inspection._reports import detect
 
     y = np.array(["a", "b"] * 20)
     X = np.random.default_rng(0).normal(size=(40, 3))
     X[[0, 10, 20]] = X[0]
-    page = open_page(LabelReport.from_detector(Detector(y), X, y))
+    page = open_page(LabelReport.from_detector(detect(y), X, y))
     assert "judge 3 near-duplicates together" in page.text("#card")
     page.press(["b", "s"])
     assert page.text("#progress").startswith("3 of 8 judged")
@@ -246,14 +251,19 @@ def test_hostile_text_is_shown_and_returned_as_it_is(open_page, tmp_path):
     import pandas as pd
 
     from skrobust.inspection import LabelReport
-    from tests.inspection._reports import Detector
+    from tests.inspection._reports import detect
 
     n_rows = 2 * len(HOSTILE)
     y = np.array([HOSTILE[row % len(HOSTILE)] for row in range(n_rows)], dtype=object)
     ids = [f"{text}{row}" for row, text in enumerate(HOSTILE * 2)]
-    columns = {text: HOSTILE[row:] + HOSTILE + HOSTILE[:row] for row, text in enumerate(HOSTILE)}
+    cells = [
+        [HOSTILE[(row + j) % len(HOSTILE)] for j in range(len(HOSTILE))] for row in range(n_rows)
+    ]
+    frame = pd.DataFrame(
+        np.array(cells, dtype=object), columns=pd.Index(HOSTILE, dtype=object), dtype=object
+    )
     report = LabelReport.from_detector(
-        Detector(y, step=1), pd.DataFrame(columns), y, row_ids=ids, title=HOSTILE[0],
+        detect(y, step=1), frame, y, row_ids=ids, title=HOSTILE[0],
         annotations=np.stack([y, y], axis=1),
     )  # fmt: skip
     page = open_page(report)
@@ -267,7 +277,7 @@ def test_hostile_text_is_shown_and_returned_as_it_is(open_page, tmp_path):
     page.page.locator("svg .cell").first.click()
     saved = page.save(tmp_path / "corrections.csv")
     result = apply_corrections(y, saved, row_ids=ids)
-    suggested = Detector(y, step=1).suggested_labels_
+    suggested = detect(y, step=1).suggested_labels_
     for row in range(0, n_rows, 3):
         # The order of the list is that of the rows.
         assert result.labels[row] == suggested[row]
@@ -282,10 +292,10 @@ def test_many_classes_and_long_cells(open_page, tmp_path):
     classes = [f"class {k}" for k in range(10_000)]
     y = np.array(classes + classes[:200], dtype=object)
     from skrobust.inspection import LabelReport
-    from tests.inspection._reports import Detector
+    from tests.inspection._reports import detect
 
     texts = ["x" * 100_000 if row % 5 == 0 else f"text {row}" for row in range(len(y))]
-    report = LabelReport.from_detector(Detector(y, step=100), texts, y, max_rows=300)
+    report = LabelReport.from_detector(detect(y, step=100), texts, y, max_rows=300)
     page = open_page(report)
     assert "9900 are left out" in page.text("#left-out")
     assert page.page.locator("#list .row").count() <= 100
@@ -352,9 +362,8 @@ def test_notebook_frame_keeps_working(open_page, browser, tmp_path):
     """In the frame of a notebook nothing of the surrounding page applies."""
     report, _ = digit_report()
     path = tmp_path / "notebook.html"
-    style = "<style>* { display: none; color: red } button { border: 9px solid red }</style>"
-    path.write_text(f"<!doctype html><body style='display:block'>{style.replace('display: none;', '')}"
-                    f"{report._repr_html_()}</body>", encoding="utf-8")  # fmt: skip
+    style = "<style>* { color: red } button { border: 9px solid red }</style>"
+    path.write_text(f"<!doctype html>{style}{report._repr_html_()}", encoding="utf-8")
     context = browser.new_context()
     page = context.new_page()
     page.goto(path.as_uri())
