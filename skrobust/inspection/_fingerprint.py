@@ -64,10 +64,10 @@ def text_of_ids(row_ids, n_rows: int) -> list[str] | None:
         seen: set = set()
         twice = next(text for text in texts if text in seen or seen.add(text))
         raise ValueError(f"row_ids must differ, and {twice!r} occurs more than once.")
-    return [_bounded(text) for text in texts]
+    return [bounded_id(text) for text in texts]
 
 
-def _bounded(text: str) -> str:
+def bounded_id(text: str) -> str:
     """Return an id, or its beginning and a hash if it is long."""
     if len(text) <= _LONGEST_ID:
         return text
