@@ -438,7 +438,7 @@ def check_out(path: str, source: Source) -> None:
     _check_place(path, source, "--out")
 
 
-def check_report(path: str, source: Source) -> None:
+def check_report(path: str, source: Source | None = None) -> None:
     """Check, before any work, that the page can be made and written."""
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
@@ -447,14 +447,19 @@ def check_report(path: str, source: Source) -> None:
     _check_place(path, source, "--report")
 
 
-def _check_place(path: Path, source: Source, option: str) -> None:
+def _check_place(path: Path, source: Source | None, option: str) -> None:
     folder = path.parent
     if not folder.is_dir():
         raise CommandError(f"the folder {str(folder)!r} of {option} does not exist")
     if path.is_dir():
         raise CommandError(f"{option} {str(path)!r} is a folder; expected a file")
-    if not source.is_stdin and (
-        path.resolve() == source.path.resolve() or (path.exists() and path.samefile(source.path))
+    if (
+        source is not None
+        and not source.is_stdin
+        and (
+            path.resolve() == source.path.resolve()
+            or (path.exists() and path.samefile(source.path))
+        )
     ):
         raise CommandError(f"{option} {str(path)!r} is the table itself; choose another file")
     if not os.access(path.resolve().parent, os.W_OK):
