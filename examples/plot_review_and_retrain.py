@@ -3,13 +3,14 @@
 Look, decide, correct, retrain
 ==============================
 
-A report lists suspicious labels, a reviewer judges them in a browser, and the decisions come back as
-verified labels. Here the decisions are those of annotators who checked a hundred digits of the MNIST
-test set, written into the file that the page would save.
+A report lists suspicious labels, a reviewer judges them in a browser, and the decisions come back
+as verified labels. Here the decisions are those of annotators who checked a hundred digits of the
+MNIST test set, in the form in which the page would save them.
 """
 
 # %%
-# A forest and nearest neighbours score 1500 digits of the MNIST test set, among them all that were checked.
+# A forest and nearest neighbours score 1500 digits of the MNIST test set, among them all that were
+# checked.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier

@@ -6,6 +6,9 @@ import pytest
 pytest.importorskip("jinja2")
 pytest.importorskip("PIL")
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from skrobust.inspection import apply_corrections
 from tests.inspection._reports import HOSTILE, digit_report, text_report
 
@@ -274,6 +277,8 @@ def test_hostile_text_is_shown_and_returned_as_it_is(open_page, tmp_path):
         page.press(["s", "r", "c"][number % 3])
         if number % 3 == 2:
             page.press(["ArrowDown"] * (number % 7) + ["Enter"])
+    shown = page.page.locator("#card dd").first.text_content()
+    assert shown in [text.replace("\ud800", "\ufffd") for text in HOSTILE]
     page.page.locator("svg .cell").first.click()
     saved = page.save(tmp_path / "corrections.csv")
     result = apply_corrections(y, saved, row_ids=ids)
@@ -375,3 +380,31 @@ def test_notebook_frame_keeps_working(open_page, browser, tmp_path):
     page.keyboard.press("s")
     assert frame.locator("#progress").text_content().startswith("1 of 12 judged")
     context.close()
+
+
+@settings(max_examples=12)
+@given(
+    st.lists(
+        (st.text(max_size=12) | st.sampled_from(HOSTILE)).filter(str.strip),
+        min_size=2, max_size=5, unique=True,
+    ),
+    st.data(),
+)  # fmt: skip
+def test_label_page_export_apply_is_the_identity(browser, tmp_path_factory, classes, data):
+    """Whatever the labels, those that are chosen in the page are those that come back."""
+    folder = tmp_path_factory.mktemp("round")
+    report, y = text_report(classes, n_rows=2 * len(classes), step=1)
+    names = sorted(classes)
+    own_keys = all(name in "0123456789" for name in names)
+    wanted = data.draw(st.lists(st.sampled_from(names), min_size=len(y), max_size=len(y)))
+    report.to_html(folder / "report.html")
+    page = Page(browser, folder / "report.html")
+    try:
+        page.page.focus("#list")
+        for label in wanted:
+            page.press([label if own_keys else str(names.index(label) + 1)])
+        saved = page.save(folder / "corrections.csv")
+        page.check()
+    finally:
+        page.close()
+    assert apply_corrections(y, saved).labels.tolist() == wanted

@@ -109,7 +109,7 @@
   }
   // ---- what is shown --------------------------------------------------------------------------
   const PLACE = new Map(R.row.slice(0, LISTED).map((row, place) => [row, place]));
-  let view = [], current = 0, together = false;
+  let view = [], waiting = [], drawn = -1, current = 0, together = false;
   const filter = { show: "queue", given: -2, suggested: -2, text: "", order: "suspicion" };
 
   function searched(place) {
@@ -120,19 +120,20 @@
     return parts.some((part) => part.toLowerCase().includes(filter.text));
   }
   function queue() {
-    const flagged = [], drawn = [];
+    const flagged = [], random = [];
     for (let place = 0; place < LISTED; place++) {
       if (R.flagged[place]) flagged.push(place);
-      else if (R.audit[place] && $("mix").checked) drawn.push(place);
+      else if (R.audit[place] && $("mix").checked) random.push(place);
     }
-    if (!drawn.length) return flagged;
+    if (!random.length) return flagged;
     // Spread over the flagged rows, the same way each time.
     const key = new Map(flagged.map((place, k) => [place, k]));
-    drawn.forEach((place) => key.set(place, ((place * 2654435761) % 4294967296) / 4294967296 * (flagged.length + 1) - 0.5));
-    return [...flagged, ...drawn].sort((a, b) => key.get(a) - key.get(b));
+    random.forEach((place) => key.set(place, ((place * 2654435761) % 4294967296) / 4294967296 * (flagged.length + 1) - 0.5));
+    return [...flagged, ...random].sort((a, b) => key.get(a) - key.get(b));
   }
   function computeView() {
-    const all = filter.show === "queue" ? queue() : Array.from({ length: LISTED }, (_, place) => place);
+    waiting = queue();
+    const all = filter.show === "queue" ? waiting : Array.from({ length: LISTED }, (_, place) => place);
     view = all.filter((place) =>
       (filter.show !== "flagged" || R.flagged[place])
       && (filter.show !== "open" || !decisions.has(place))
@@ -181,6 +182,7 @@
     return el("span", { class: right ? "mark right" : "mark wrong" }, right ? "✓ right" : `✗ is ${short(name(made.label), 20)}`);
   }
   function renderList() {
+    drawn = $("list").scrollTop;
     const list = $("list"), first = Math.max(Math.floor(list.scrollTop / ROW_HEIGHT) - 3, 0);
     const last = Math.min(first + Math.ceil(list.clientHeight / ROW_HEIGHT) + 7, view.length);
     const rows = [];
@@ -359,7 +361,7 @@
       count[kind][0] += made.label !== R.given[place];
       count[kind][1] += 1;
     }
-    const waiting = queue(), done = waiting.filter((place) => decisions.has(place)).length;
+    const done = waiting.filter((place) => decisions.has(place)).length;
     const sentence = (what, [wrong, n]) => {
       if (!n) return "";
       const [low, high] = wilson(wrong, n);
@@ -438,6 +440,7 @@
     }
     const fresh = [...changes].filter(([place, made]) => JSON.stringify(decisions.get(place)) !== JSON.stringify(made));
     if (fresh.length) act(fresh);
+    showBanner();
     refresh();
     return fresh.length;
   }
@@ -446,7 +449,6 @@
     if (!file) return;
     try {
       announce(`${load(await file.text())} decisions loaded.`);
-      showBanner();
     } catch (error) {
       $("banner").hidden = false;
       $("banner").textContent = `The file was not loaded: ${error.message}.`;
@@ -512,10 +514,9 @@
       });
       parts.push(cell);
     }
-    const left_out = totals.size - shown.length;
     $("map-box").replaceChildren(svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group",
       "aria-label": "Flagged rows by given and suggested label; choose a cell to filter" }, ...parts),
-      left_out > 0 ? el("p", { class: "sub" }, `${left_out} classes with fewer flagged rows are left out`) : "");
+      totals.size > shown.length ? el("p", { class: "sub" }, `${totals.size - shown.length} classes with fewer flagged rows are left out`) : "");
   }
   // ---- controls -------------------------------------------------------------------------------
   function fillSelect(id, codes) {
@@ -546,7 +547,7 @@
   for (const [id, action] of Object.entries({ undo: () => move(-1), redo: () => move(1), save, load: () => $("file").click() })) $(id).addEventListener("click", action);
   $("mix").addEventListener("change", () => refresh());
   $("reviewer").addEventListener("input", (event) => { reviewer = event.target.value; store(); });
-  $("list").addEventListener("scroll", renderList);
+  $("list").addEventListener("scroll", () => { if (drawn !== $("list").scrollTop) renderList(); });
   window.addEventListener("resize", renderList);
 
   const KEYS = new Map([
@@ -587,13 +588,10 @@
   showBanner();
   $("reviewer").value = reviewer;
   $("n-audit").textContent = String(D.audit.rows);
-  $("mix").disabled = D.audit.rows === 0;
+  $("mix").disabled = !D.audit.rows;
   $("mix").checked = D.counts.flagged === 0 && D.audit.rows > 0;
   renderClasses();
-  computeView();
-  renderProgress();
-  renderMap();
-  const open = view.findIndex((place) => !decisions.has(place));
-  select(Math.max(open, 0));
+  refresh();
+  select(Math.max(view.findIndex((place) => !decisions.has(place)), 0));
   document.documentElement.dataset.ready = "true";
 })();
