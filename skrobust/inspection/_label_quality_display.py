@@ -16,6 +16,9 @@ from skrobust.inspection._plot import (
 from skrobust.utils._labels import decode_labels, encode_labels
 from skrobust.utils._proba import match_proba
 
+# So many other labels of each row are decoys at most.
+_MAX_DECOYS = 50
+
 
 class LabelQualityDisplay(Display):
     """Histogram of the quality of labels, per class, with the threshold.
@@ -106,7 +109,9 @@ class LabelQualityDisplay(Display):
     def from_predictions(
         cls, y, pred_proba, *, method="self_confidence", threshold=None, ax=None, **plot_params
     ):
-        """Draw the quality by out-of-sample probabilities; all other labels are the decoys.
+        """Draw the quality by out-of-sample probabilities, with other labels as decoys.
+
+        With more than 51 classes, 50 other labels of each row are the decoys.
 
         Parameters
         ----------
@@ -133,9 +138,11 @@ class LabelQualityDisplay(Display):
         codes, proba = match_proba(y, pred_proba)
         n_classes = proba.shape[1]
         quality = label_quality_scores(codes, proba, method=method)
+        n_others = min(n_classes - 1, _MAX_DECOYS)
+        shifts = np.unique(np.linspace(1, n_classes - 1, n_others).astype(int))
         others = [
             label_quality_scores((codes + shift) % n_classes, proba, method=method)
-            for shift in range(1, n_classes)
+            for shift in shifts
         ]
         display = cls(quality, y=y, threshold=threshold, decoy_quality=np.concatenate(others))
         return display.plot(ax=ax, **plot_params)

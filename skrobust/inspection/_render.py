@@ -85,7 +85,7 @@ def _facts(data: dict) -> list[dict]:
     """Return the first answers: how many labels are wrong, and how good the flags are."""
     noise, precision, counts = data["noise"], data["precision"], data["counts"]
     if noise["reliability"] == "cannot tell" or noise["rate"] is None:
-        rate, detail = "Cannot tell", noise["reason"]
+        rate, detail = "Cannot tell", _sentence(noise["reason"])
         if noise["high"] is not None:
             detail = f"At most {percent(noise['high'])}. {detail}"
     else:
@@ -93,10 +93,10 @@ def _facts(data: dict) -> list[dict]:
         between = ""
         if noise["low"] is not None:
             between = f"Between {percent(noise['low'])} and {percent(noise['high'])}. "
-        detail = f"{between}Reliability: {noise['reliability']}. {noise['reason']}"
+        detail = f"{between}Reliability: {noise['reliability']}. {_sentence(noise['reason'])}"
     if precision["estimate"] is None:
         quality = "Cannot tell"
-        why = f"{precision['reason']}. Judge some of them to know."
+        why = f"{_sentence(precision['reason'])} Judge some of them to know."
     else:
         quality = percent(precision["estimate"])
         why = f"Between {percent(precision['low'])} and {percent(precision['high'])}, estimated"
@@ -112,6 +112,10 @@ def _facts(data: dict) -> list[dict]:
         },
         {"name": "of the flags are right, estimated", "value": quality, "detail": why},
     ]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def _left_out(data: dict) -> str:

@@ -320,7 +320,7 @@ def _content(raw, shown, seen: Reviewed, n_large: int) -> tuple[dict | None, dic
 
 
 def _read_annotations(annotations, n_samples: int) -> tuple[list[str], list] | None:
-    """Return names of annotators, and for each row what each of them said."""
+    """Return names of annotators, and for each row the labels by them."""
     if annotations is None:
         return None
     columns = getattr(annotations, "columns", None)

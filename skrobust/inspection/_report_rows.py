@@ -18,6 +18,8 @@ _MAX_COLUMNS = 2_000
 _MAX_COMPARED, _MAX_OTHERS = 2_000, 20_000
 # Rows that are nearer than this share of the usual distance to the next row are near-duplicates.
 _NEAR = 0.1
+# So many pairs of class and value are counted.
+_MAX_COUNTS = 10_000_000
 # From so many columns on they are taken for pixels or the like, which share a scale.
 _MANY = 64
 # A value that no row of the class has counts as this many nats at most.
@@ -123,11 +125,12 @@ def _number_scores(values, rows, codes, suggested, n_classes):
     center, spread = np.full(n_classes, np.nan), np.full(n_classes, np.nan)
     finite = np.isfinite(values)
     overall = values[finite].std() if finite.any() else 0.0
-    for k in range(n_classes):
-        own = values[finite & (codes == k)]
-        if len(own):
-            center[k] = np.median(own)
-            spread[k] = 1.4826 * np.median(np.abs(own - center[k]))
+    known = np.flatnonzero(finite & (codes >= 0))
+    known = known[np.argsort(codes[known], kind="stable")]
+    present, starts = np.unique(codes[known], return_index=True)
+    for k, own in zip(present, np.split(values[known], starts[1:])):
+        center[k] = np.median(own)
+        spread[k] = 1.4826 * np.median(np.abs(own - center[k]))
     # A class of one value, or nearly, would make any other infinitely unlikely.
     spread = np.fmax(spread, 0.1 * overall + 1e-12)
 
@@ -149,7 +152,7 @@ def _word_scores(values, rows, codes, suggested, n_classes):
     """Return scores of rows, the most frequent value of each class, and whether it is text."""
     words = np.array([_plain(value) for value in values.tolist()], dtype=object)
     distinct, numbers = np.unique(words.astype(str), return_inverse=True)
-    if len(distinct) > max(20, len(words) / 4):
+    if len(distinct) > max(20, len(words) / 4) or n_classes * len(distinct) > _MAX_COUNTS:
         lengths = np.array([len(word) for word in distinct])
         return np.full(len(rows), -_MOST_NATS), [""] * n_classes, bool(lengths.mean() > 12)
     counts = np.zeros((n_classes, len(distinct)))

@@ -22,7 +22,7 @@
   const name = (k) => (k < 0 ? "none" : CLASSES[k]);
   const short = (text, n = 40) => (text.length > n ? text.slice(0, n - 1) + "…" : text);
   const percent = (share) => (100 * share).toFixed(share > 0.0995 || share === 0 ? 0 : 1) + " %";
-  const rowName = (place) => R.id ? `${short(R.id[place])} (row ${R.row[place]})` : `row ${R.row[place]}`;
+  const rowName = (place) => R.id ? `id ${short(R.id[place])}, row ${R.row[place]}` : `row ${R.row[place]}`;
   // ---- pictures -------------------------------------------------------------------------------
   const urls = new Map();
   const missing = new Set(I ? I.missing : []);
@@ -226,7 +226,8 @@
   function why(place) {
     const found = [];
     if (D.votes) {
-      const votes = D.votes[place].map(([k, n]) => `${n} × ${short(name(k), 24)}`).join(", ");
+      const total = D.votes[place].reduce((sum, [, n]) => sum + n, 0);
+      const votes = D.votes[place].map(([k, n], j) => `${short(name(k), 24)} (${n}${j ? "" : ` of ${total}`})`).join(", ");
       found.push(el("dt", {}, "Models predict"), el("dd", { class: "light" }, votes || "nothing"));
     }
     if (D.annotations && place < LISTED) {
@@ -272,7 +273,8 @@
       button("C", "Wrong: another label …", choose, made ? String(made.label >= 0 && made.label !== given && made.label !== other) : "false"),
       button("U", "Unclear", () => decide(UNCLEAR), pressed(UNCLEAR)),
       el("button", { type: "button", onclick: () => skip(1) }, el("kbd", {}, "N"), " Skip"));
-    const parts = [bar];
+    const hint = digits.size ? `Or press the true label: ${[...digits].map(([key, k]) => (key === CLASSES[k] ? key : `${key} ${short(CLASSES[k], 16)}`)).join(", ")}.` : "";
+    const parts = [bar, el("p", { class: "sub" }, hint)];
     const alike = duplicates(place);
     if (alike.length > 1) {
       const box = el("input", { type: "checkbox", id: "together", checked: together, onchange: (event) => { together = event.target.checked; } });
@@ -478,7 +480,7 @@
     if (!shown.length) return $("map-box").replaceChildren(el("p", { class: "sub" }, "No label is flagged."));
     const place = new Map(shown.map((k, j) => [k, j])), size = 34;
     const longest = Math.min(Math.max(...shown.map((k) => CLASSES[k].length)), 12);
-    const left = 14 + 7 * longest, top = 34 + 6 * longest;
+    const left = 14 + 7 * longest, top = 44 + 6 * longest;
     const most = Math.max(...D.pairs.map((pair) => pair[2]));
     const svg = (tag, properties, ...children) => {
       const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
