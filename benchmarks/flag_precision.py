@@ -1,7 +1,7 @@
 """Does the interval of the estimated precision of the flags hold the true one?
 
-Clean tables, with no noise, symmetric noise of 5 and 20 % and pair noise of 30 %: the share of flagged
-labels that are wrong, as estimated by the default detector, its interval, and the truth.
+Clean tables, with no noise, symmetric noise of 5 and 20 % and pair noise of 30 %: the share of
+flagged labels that are wrong, as estimated by the default detector, its interval, and the truth.
 
     python benchmarks/flag_precision.py [--rows 600] [--tables 10] [--seeds 1]
 

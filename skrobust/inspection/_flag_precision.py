@@ -9,6 +9,8 @@ from scipy.stats import beta
 
 # Two-sided, as of the intervals of the detectors.
 _LEVEL = 0.9
+# With a wider interval an estimate would mislead.
+_WIDE = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,10 +99,14 @@ def flag_precision(detector, verified=None) -> FlagPrecision:
     most = min(most, estimate * high / max(min(rate, mean), 1e-12), 1.0)
     least = clopper_pearson(least * n_flagged, n_flagged)[0]
     most = clopper_pearson(most * n_flagged, n_flagged)[1]
+    least, most = min(least, estimate), max(most, estimate)
+    if most - least > _WIDE:
+        why = "the share of wrong labels is not known well enough"
+        return FlagPrecision(None, least, most, why)
     return FlagPrecision(
         estimate,
-        min(least, estimate),
-        max(most, estimate),
+        least,
+        most,
         "by the label quality and the interval of the share of wrong labels",
     )
 

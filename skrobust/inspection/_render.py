@@ -103,14 +103,18 @@ def _facts(data: dict) -> list[dict]:
         why += f" {precision['reason']}."
     share = counts["flagged"] / max(counts["labelled"], 1)
     return [
-        {"name": "of the labels are wrong, estimated", "value": rate, "detail": detail},
+        {"name": "share of wrong labels, estimated", "value": rate, "detail": detail},
         {
-            "name": "labels are flagged",
+            "name": "flagged labels",
             "value": str(counts["flagged"]),
             "detail": f"{percent(share)} of {counts['labelled']} labelled rows."
             + (f" {counts['verified']} rows were verified." if counts["verified"] else ""),
         },
-        {"name": "of the flags are right, estimated", "value": quality, "detail": why},
+        {
+            "name": "share of the flagged labels that are wrong, estimated",
+            "value": quality,
+            "detail": why,
+        },
     ]
 
 
@@ -133,7 +137,7 @@ def render_markdown(data: dict) -> str:
     """Return the findings and the most suspicious rows as markdown."""
     lines = [f"# {_cell(data['title'])}", "", _subtitle(data), ""]
     for fact in _facts(data):
-        lines.append(f"- **{fact['value']}** {fact['name']}. {_cell(fact['detail'])}")
+        lines.append(f"- **{fact['value']}**: {fact['name']}. {_cell(fact['detail'])}")
     if data["counts"]["left_out"]:
         lines += ["", _left_out(data)]
     classes, per_class = data["classes"], data["per_class"]

@@ -13,8 +13,6 @@ from skrobust.inspection._fingerprint import encode_text, fingerprint, text_of_i
 from skrobust.inspection._flag_precision import error_proba, flag_precision
 from skrobust.inspection._images import holds_images, pack_images
 from skrobust.inspection._report_rows import (
-    _MAX_COMPARED,
-    _MAX_OTHERS,
     MAX_TEXT,
     as_columns,
     near_duplicates,
@@ -26,9 +24,11 @@ from skrobust.inspection._report_rows import (
 )
 from skrobust.utils._labels import encode_labels, encode_labels_like
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import num_samples
+from skrobust.utils._sklearn import num_samples, safe_indexing
 
 SCHEMA = 1
+# So many rows are compared with others, and with so many others.
+_MAX_COMPARED, _MAX_OTHERS = 2_000, 20_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,8 +129,10 @@ def choose_rows(seen: Reviewed, max_rows: int, audit_fraction: float, random_sta
     n_audit = min(n_audit, len(others)) if audit_fraction > 0 else 0
     drawn = rng.choice(others, n_audit, replace=False) if n_audit else others[:0]
     shown = flagged[: max_rows - n_audit]
-    rest = others[~np.isin(others, drawn)]
-    rows = np.concatenate([shown, drawn, rest, checked])[:max_rows]
+    is_drawn = np.isin(others, drawn)
+    rest = np.flatnonzero(~is_drawn)[: max(max_rows - len(shown) - n_audit, 0)]
+    kept = np.sort(np.concatenate([np.flatnonzero(is_drawn), rest]))
+    rows = np.concatenate([shown, others[kept], checked])[:max_rows]
     return Listing(
         rows,
         np.isin(rows, drawn),
@@ -191,7 +193,7 @@ def build_report(
         },
         "audit": {"rows": int(listing.audit.sum()), "sampled_from": listing.sampled_from},
         "classes": seen.classes,
-        "per_class": _per_class(detector, seen),
+        "per_class": _per_class(seen, error_proba(detector) if precision.estimate else None),
         "pairs": _pairs(seen),
         "rows": {
             "row": shown.tolist(),
@@ -231,15 +233,12 @@ def _noise(detector) -> dict:
     }
 
 
-def _per_class(detector, seen: Reviewed) -> list[dict]:
-    """Count rows and flags of each class, with the precision where the quality tells it."""
+def _per_class(seen: Reviewed, wrong: np.ndarray | None) -> list[dict]:
+    """Count rows and flags of each class, with the precision where it can be estimated."""
     n_classes = len(seen.classes)
     labelled = seen.codes >= 0
     n_rows = np.bincount(seen.codes[labelled], minlength=n_classes)
     n_flagged = np.bincount(seen.codes[seen.flagged], minlength=n_classes)
-    wrong = error_proba(detector)
-    if getattr(detector, "reliability_", "") == "cannot tell":
-        wrong = None
     found = []
     for k in range(n_classes):
         own = seen.flagged & (seen.codes == k)
@@ -277,18 +276,22 @@ def _compare(X, seen: Reviewed, rows) -> tuple[list | None, np.ndarray, list]:
     """Find near rows of each suspicious row, and near-duplicates among the flagged ones."""
     nothing = np.array([], dtype=int)
     alone = [-1] * len(rows)
-    everything = np.arange(len(seen.codes))
-    features = None if X is None else numeric_rows(X, everything)
-    if features is None:
+    if X is None:
         return None, nothing, alone
     queries = rows[:_MAX_COMPARED]
     candidates = np.flatnonzero((seen.codes >= 0) & ~seen.flagged)
     candidates = sample_of(candidates, _MAX_OTHERS)
-    near = np.array(
-        nearest_rows(features, queries, candidates, seen.codes, seen.suggested), dtype=int
-    ).reshape(-1, 2)
     flagged = rows[seen.flagged[rows]][:_MAX_COMPARED]
-    groups = near_duplicates(features, flagged, seen.codes, seen.suggested)
+    # Only these rows are turned into numbers, however many there are.
+    used = np.unique(np.concatenate([queries, candidates, flagged]))
+    features = numeric_rows(safe_indexing(X, used))
+    if features is None:
+        return None, nothing, alone
+    codes, suggested = seen.codes[used], seen.suggested[used]
+    at = np.searchsorted(used, queries), np.searchsorted(used, candidates)
+    near = np.array(nearest_rows(features, *at, codes, suggested), dtype=int).reshape(-1, 2)
+    near = np.where(near >= 0, used[near], -1)
+    groups = near_duplicates(features, np.searchsorted(used, flagged), codes, suggested)
     group_of = dict(zip(flagged.tolist(), groups.tolist()))
     references = np.setdiff1d(np.unique(near[near >= 0]), rows)
     place = {row: number for number, row in enumerate([*rows.tolist(), *references.tolist()])}

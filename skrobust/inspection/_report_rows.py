@@ -14,8 +14,6 @@ MAX_TEXT = 2_000
 MAX_CELL = 200
 _N_TELLING = 6
 _MAX_COLUMNS = 2_000
-# So many rows are compared with others, and with so many others.
-_MAX_COMPARED, _MAX_OTHERS = 2_000, 20_000
 # Rows that are nearer than this share of the usual distance to the next row are near-duplicates.
 _NEAR = 0.1
 # So many pairs of class and value are counted.
@@ -173,8 +171,8 @@ def _word_scores(values, rows, codes, suggested, n_classes):
     return score, typical, False
 
 
-def numeric_rows(X, rows: np.ndarray) -> np.ndarray | None:
-    """Return standardised features of some rows; None where X is no plain matrix of numbers."""
+def numeric_rows(X) -> np.ndarray | None:
+    """Return standardised features; None where X is no plain matrix of numbers."""
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape) > 2:
         array = np.asarray(X).reshape(len(X), -1)
@@ -184,7 +182,7 @@ def numeric_rows(X, rows: np.ndarray) -> np.ndarray | None:
         array = as_numbers(X, np.float32)
         if hasattr(array, "toarray"):
             return None
-    array = np.asarray(array[rows], dtype=np.float32)
+    array = np.asarray(array, dtype=np.float32)
     array = np.where(np.isfinite(array), array, np.nan)
     array = array[:, ~np.isnan(array).all(axis=0)]
     center, scale = np.nanmean(array, axis=0), np.nanstd(array, axis=0)

@@ -83,3 +83,14 @@ def test_clopper_pearson_known_values():
     assert clopper_pearson(0, 10)[0] == 0
     assert clopper_pearson(10, 10)[1] == 1
     assert clopper_pearson(0, 0) == (0, 1)
+
+
+def test_few_errors_at_most_give_no_estimate():
+    """Without wrong labels, what is flagged may be anything."""
+    X, y = load_breast_cancer(return_X_y=True)
+    detector = detect(X, y, flag_fraction=0.02)
+    assert detector.label_errors_.sum() == 11
+    found = flag_precision(detector)
+    assert found.estimate is None
+    assert found.low == 0
+    assert found.high > 0.9
