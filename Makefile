@@ -89,7 +89,7 @@ test: lint
 
 # One process: the tests share a browser.
 test-browser: $(VENV)/.stamp-browser
-	$(TEST_ENV) SKROBUST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest $(PYTEST_ARGS) -m browser tests
+	$(TEST_ENV) SKROBUST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest $(PYTEST_ARGS) -m browser tests/inspection
 
 check-data:
 	@test -d "$(SKROBUST_DATA)" || { \

@@ -124,8 +124,9 @@ def main() -> None:
             built = time.perf_counter() - started
             found = measure(report, chromium, Path(folder), options.repeats)
             rows.append({"report": name, "build, s": round(built, 2), **found})
+        browser = f"Chromium {chromium.version}"
         chromium.close()
-    write_results("report_page", rows, environment())
+    write_results("report_page", rows, {**environment(), "browser": browser})
 
 
 if __name__ == "__main__":
