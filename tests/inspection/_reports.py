@@ -1,6 +1,7 @@
 """Small reports for the tests, from a stand-in for a fitted detector."""
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 
 from skrobust.inspection import LabelReport
@@ -79,6 +80,18 @@ def digit_report(n_rows=60, seed=0, **settings):
     X = images.reshape(n_rows, -1).astype(float)
     report = LabelReport.from_detector(detect(y), X, y, raw=images, title="Bars", **settings)
     return report, y
+
+
+def table_report(n_rows=60):
+    """A report of a table with numbers, words and a text."""
+    rng = np.random.default_rng(0)
+    y = np.array(["setosa", "versicolor", "virginica"])[rng.integers(0, 3, n_rows)]
+    frame = pd.DataFrame({
+        "a_long_name_of_a_column_in_millimetres": rng.normal(size=n_rows),
+        "colour": rng.choice(["red", "blue"], n_rows),
+        "remark": [f"a remark of some length about row {row}" for row in range(n_rows)],
+    })  # fmt: skip
+    return LabelReport.from_detector(detect(y), frame, y, title="Flowers"), y
 
 
 def text_report(classes, texts=None, n_rows=60, step=5, **settings):

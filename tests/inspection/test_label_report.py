@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("jinja2")
 pytest.importorskip("PIL")
+pytest.importorskip("pandas")
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -444,3 +445,13 @@ def test_without_pillow_or_jinja2(monkeypatch):
     with pytest.raises(ImportError, match=r"jinja2; install it with: pip install"):
         text_report(["a", "b"])[0].to_html()
     _render._template.cache_clear()
+
+
+def test_ten_thousand_photographs_make_a_page_of_five_megabytes(data_dir):
+    folder = data_dir / "cifar10n"
+    with np.load(folder / "jpg_train.npz") as packed, np.load(folder / "labels.npz") as labels:
+        starts, data = packed["offsets"], packed["data"]
+        raw = [data[starts[row] : starts[row + 1]].tobytes() for row in range(10_000)]
+        y = labels["aggre_label"][:10_000]
+    page = LabelReport.from_detector(detect(y, 10), None, y, raw=raw).to_html()
+    assert len(page.encode("utf-8")) <= 5_000_000

@@ -5,12 +5,13 @@ import pytest
 
 pytest.importorskip("jinja2")
 pytest.importorskip("PIL")
+pytest.importorskip("pandas")
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skrobust.inspection import apply_corrections
-from tests.inspection._reports import HOSTILE, digit_report, text_report
+from tests.inspection._reports import HOSTILE, digit_report, table_report, text_report
 
 # One worker has the browser.
 pytestmark = pytest.mark.xdist_group("browser")
@@ -330,7 +331,13 @@ def test_accessible_and_looked_at(open_page, tmp_path_factory, scheme, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     settings = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
     options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
-    for name, report in (("digits", digit_report()[0]), ("text", text_report(["a", "b"])[0])):
+    reports = {
+        "digits": digit_report,
+        "table": table_report,
+        "text": lambda: text_report(["a", "b"]),
+    }
+    for name, make in reports.items():
+        report, _ = make()
         page = open_page(report, name=f"{name}.html", bypass_csp=True, **settings)
         page.page.focus("#list")
         page.press(["s", "u"])

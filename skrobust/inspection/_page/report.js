@@ -246,8 +246,8 @@
     if (KIND !== "fields") return null;
     const other = suggestion(place), shortOther = other >= 0 ? short(name(other), 20) : "";
     const lines = D.content.cells[place].map(([j, value, typical, typicalOther]) =>
-      el("tr", {}, el("th", { scope: "row" }, el("bdi", {}, short(D.content.names[j], 60))), el("td", {}, el("bdi", {}, value)),
-        el("td", { class: "sub" }, el("bdi", {}, typical)), el("td", { class: "sub" }, el("bdi", {}, typicalOther))));
+      el("tr", {}, el("th", { scope: "row" }, el("bdi", {}, short(D.content.names[j], 60))), el("td", { colspan: typical ? null : 3 }, el("bdi", {}, value)),
+        typical ? [typical, typicalOther].map((text) => el("td", { class: "sub" }, el("bdi", {}, text))) : []));
     return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Columns that speak most against the given label" },
       el("table", { class: "fields" }, el("thead", {}, el("tr", {}, el("th", {}, "Column"), el("th", {}, "Value"),
         el("th", {}, `Typical of ${short(name(R.given[place]), 20)}`), el("th", {}, other >= 0 ? `Typical of ${shortOther}` : ""))), el("tbody", {}, lines)));
@@ -324,7 +324,7 @@
     const at = CLASSES.map((label) => label.toLowerCase().indexOf(text)), all = [...CLASSES.keys()];
     options = [...all.filter((k) => at[k] === 0), ...all.filter((k) => at[k] > 0)].slice(0, 50);
     option = 0;
-    $("n-options").textContent = options.length === 50 ? `The first 50 of ${CLASSES.length} classes; type to find others.` : `${options.length} classes`;
+    $("n-options").textContent = options.length === 50 ? `The first 50 of ${CLASSES.length} classes; type to find others.` : `${options.length} ${options.length === 1 ? "class" : "classes"}`;
     renderOptions();
   }
   function renderOptions() {
