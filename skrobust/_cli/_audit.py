@@ -479,7 +479,9 @@ def fit(options, found: Input) -> tuple:
         n_jobs=options.n_jobs,
         random_state=options.random_state,
     )
-    detector.set_params(**_flagging(options, verified, labels))
+    flagging = _flagging(options, verified, labels)
+    if flagging:
+        detector.set_params(**flagging)
     with warnings.catch_warnings(record=True) as caught, report_progress(show_progress):
         warnings.simplefilter("always")
         try:
@@ -506,7 +508,8 @@ def _flagging(options, verified, labels) -> dict:
             return {"threshold": TrustedThreshold(precision=options.precision)}
         decoys = DecoyThreshold(precision=options.precision, random_state=options.random_state)
         return {"threshold": decoys}
-    return {"threshold": options.threshold, "flag_fraction": options.flag_fraction}
+    chosen = {"threshold": options.threshold, "flag_fraction": options.flag_fraction}
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _notes_of(caught) -> list[str]:
