@@ -7,6 +7,7 @@ OLDEST_VENV ?= .venv-oldest
 SKROBUST_DATA ?= ../shared/data
 PYTEST_WORKERS ?= auto
 PYTEST_ARGS ?=
+DEMO_REPORT ?= demo-report.html
 
 BIN := $(VENV)/bin
 OLDEST_BIN := $(OLDEST_VENV)/bin
@@ -22,11 +23,12 @@ PYTEST := python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check-data test-data test-common test-oldest test-oldest-common lint format wheel clean
+.PHONY: help demo test test-browser check-data test-data test-common test-oldest test-oldest-common lint format wheel clean
 
 help:
-	@echo "make demo                the command-line demonstration, in $(VENV)"
+	@echo "make demo                the command-line demonstration, in $(VENV); it writes $(DEMO_REPORT)"
 	@echo "make test                lint, then the test suite"
+	@echo "make test-browser        the review page in Chromium (apt-get install chromium)"
 	@echo "make test-data           the tests on real data (SKROBUST_DATA=$(SKROBUST_DATA))"
 	@echo "make test-common         the checks that every estimator passes, of slow defaults as well"
 	@echo "make test-oldest         the test suite on the oldest supported stack, in $(OLDEST_VENV)"
@@ -74,11 +76,20 @@ $(OLDEST_VENV)/.stamp-test: pyproject.toml constraints-oldest.txt $(OLDEST_VENV)
 	@$(OLDEST_BIN)/$(PIP) -c constraints-oldest.txt -e ".[test]"
 	@touch "$@"
 
+$(VENV)/.stamp-browser: $(VENV)/.stamp-test
+	@echo "installing skrobust[browser] into $(VENV)"
+	@$(BIN)/$(PIP) -c constraints.txt -e ".[browser]"
+	@touch "$@"
+
 demo: $(VENV)/.stamp-report
-	$(BIN)/skrobust demo
+	$(BIN)/skrobust demo --report $(DEMO_REPORT)
 
 test: lint
 	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" $(BIN)/$(PYTEST)
+
+# One process: the tests share a browser.
+test-browser: $(VENV)/.stamp-browser
+	$(TEST_ENV) SKROBUST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest $(PYTEST_ARGS) -m browser tests/inspection
 
 check-data:
 	@test -d "$(SKROBUST_DATA)" || { \
@@ -113,5 +124,6 @@ wheel: $(VENV)/.stamp-test
 
 clean:
 	rm -rf $(VENV) $(OLDEST_VENV) build dist skrobust.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO_REPORT)
 	rm -rf .coverage .coverage.* htmlcov
 	find skrobust tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

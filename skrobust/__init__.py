@@ -16,6 +16,7 @@ _SUBPACKAGES = (
     "datasets",
     "detection",
     "evidence",
+    "inspection",
     "linear_model",
     "metrics",
     "model_selection",

@@ -8,11 +8,15 @@ Environment variables:
   header of the run prints;
 - ``SKROBUST_TESTS_INSTANCES`` is "first" to let the common checks look at one instance of each
   estimator, or "all" to let them look at slow defaults as well;
+- ``SKROBUST_REQUIRE_BROWSER=1`` makes the absence of Chromium or playwright a failure instead of a
+  skip, and ``SKROBUST_CHROMIUM`` is the path of the browser where it is not found by itself;
 - ``HYPOTHESIS_PROFILE`` is one of the names below.
 """
 
+import importlib.util
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,10 +49,11 @@ def pytest_report_header(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark whatever asks for the data, so that ``-m data`` selects exactly those tests."""
+    """Mark whatever asks for the data or a browser, so that ``-m data`` selects exactly those."""
     for item in items:
-        if "data_dir" in getattr(item, "fixturenames", ()):
-            item.add_marker("data")
+        for fixture, marker in (("data_dir", "data"), ("browser", "browser")):
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
 
 
 def _seed() -> int:
@@ -89,3 +94,25 @@ def data_dir() -> Path:
     if os.environ.get("SKROBUST_REQUIRE_DATA") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium under playwright; the test is skipped where one of them is absent."""
+    path = os.environ.get("SKROBUST_CHROMIUM") or shutil.which("chromium")
+    reason = None
+    if importlib.util.find_spec("playwright") is None:
+        reason = 'playwright is not installed: pip install "skrobust[browser]"'
+    elif path is None:
+        reason = "chromium is not there: apt-get install chromium, or set SKROBUST_CHROMIUM"
+    if reason is not None:
+        if os.environ.get("SKROBUST_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # The tests open only files that they wrote, and containers allow no sandbox.
+        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()

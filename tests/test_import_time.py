@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = {"torch", "skorch", "pandas", "matplotlib", "jinja2", "skrub", "polars", "pyarrow", "tqdm"}
+HEAVY = {
+    "torch",
+    "skorch",
+    "pandas",
+    "matplotlib",
+    "jinja2",
+    "skrub",
+    "polars",
+    "pyarrow",
+    "tqdm",
+    "PIL",
+}
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess:

@@ -17,7 +17,7 @@ CORE = {"numpy", "scipy", "scikit-learn", "joblib", "narwhals", "threadpoolctl"}
 EXTRAS = {
     "neural": {"torch", "skorch"},
     "accelerate": {"accelerate"},
-    "report": {"matplotlib", "jinja2", "skrub", "pandas", "pyarrow", "tqdm"},
+    "report": {"matplotlib", "jinja2", "pillow", "skrub", "pandas", "pyarrow", "tqdm"},
     "ann": {"pynndescent"},
     "tune": {"optuna"},
     "dask": {"distributed"},
@@ -73,7 +73,7 @@ def test_core_requirements(requirements):
 
 
 def test_extras(metadata, requirements):
-    assert set(metadata.get_all("Provides-Extra")) == {*EXTRAS, "all", "test", "docs"}
+    assert set(metadata.get_all("Provides-Extra")) == {*EXTRAS, "all", "test", "browser", "docs"}
     for extra, names in EXTRAS.items():
         assert set(requirements[extra]) == names
     assert requirements["all"]["skrobust"] == "skrobust[accelerate,ann,dask,neural,report,tune]"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 
 from skrobust._cli._common import CommandError, one_line, percent, require, show_progress
 from skrobust._cli._output import phase
-from skrobust._cli._source import Source, check_out, find_column
+from skrobust._cli._source import Source, check_out, check_report, find_column
 
 # A class of which a larger share is flagged is pointed out.
 MAX_FLAG_RATE = 0.5
+# From so many verified rows on, right and wrong ones, --precision relies on them.
+MIN_VERIFIED = 30
 
 
 @dataclasses.dataclass
@@ -36,6 +39,8 @@ class Input:
         The columns to write.
     notes : list of str
         Notes for the report.
+    vectors : ndarray of shape (n_fitted, n_features) or None
+        Numbers that the columns were turned into, where the models share them.
     """
 
     table: object
@@ -45,6 +50,7 @@ class Input:
     removed: list
     names: tuple
     notes: list
+    vectors: object = None
 
 
 def run(options, report) -> str | None:
@@ -63,16 +69,23 @@ def run(options, report) -> str | None:
         The file that was written.
     """
     found = read_input(options)
-    from skrobust._cli._findings import print_findings, print_input
+    from skrobust._cli._findings import print_findings, print_input, write_json
     from skrobust._cli._table import Added
 
     table, labels, names = found.table, found.labels, found.names
-    print_input(report, found)
-    if report.error is not None and options.out is None:
+    if not options.json:
+        print_input(report, found)
+    if report.error is not None and options.out is None and options.report is None:
         return None  # there is no place for the findings
     detector, rows, notes = fit(options, found)
     result = Result.of(detector, rows, found, notes)
     written, failure = None, None
+    if options.report is not None:
+        from skrobust._cli._page import write_page
+
+        with phase(f"writing {one_line(options.report, 60)}"):
+            write_page(options.report, detector, rows, found)
+        written = one_line(options.report, 200)
     if options.out is not None:
         added = Added(names, result.quality, result.flagged, result.corrected_rows(labels))
         try:
@@ -81,10 +94,21 @@ def run(options, report) -> str | None:
             written = one_line(options.out, 200)
         except CommandError as error:
             failure = error  # the findings are printed all the same
-    print_findings(report, found, result, options.top)
+    if options.json:
+        write_json(report, found, result, options.top)
+    else:
+        print_findings(report, found, result, options.top)
     if failure is not None:
         raise failure
-    if written is not None:
+    if options.json:
+        return written
+    if options.report is not None:
+        report.line(
+            f"\nWrote {one_line(options.report, 200)}: open it in a browser, judge the rows, save"
+            " corrections.csv, and apply them:\n  skrobust apply"
+            f" {one_line(table.source.title, 200)} corrections.csv --out fixed.csv"
+        )
+    if options.out is not None:
         report.line(
             f"\nWrote {written}: all {table.n_rows} rows, with the columns {', '.join(names)}."
         )
@@ -154,6 +178,13 @@ def _check(options) -> Source:
     )
     if options.out is not None:
         check_out(options.out, source)
+    if options.report is not None:
+        check_report(options.report, source)
+        if (
+            options.out is not None
+            and Path(options.report).resolve() == Path(options.out).resolve()
+        ):
+            raise CommandError(f"--report and --out are both {options.out!r}")
     options.label = find_column(options.label, source, "--label")
     owner = {options.label: "the column of labels"}
     roles = ("verified", "drop", "as_number", "as_text", "as_category", "keep")
@@ -261,6 +292,8 @@ class Result:
         Warnings, in the words of the command line.
     given : ndarray of shape (n_rows,), int
         Given labels, -1 where there is none.
+    precision : FlagPrecision
+        Estimated share of the flagged labels that are wrong.
     """
 
     labelled: np.ndarray
@@ -277,10 +310,13 @@ class Result:
     refuted: np.ndarray
     notes: list
     given: np.ndarray
+    precision: object
 
     @classmethod
     def of(cls, detector, rows: np.ndarray, found: Input, notes: list) -> Result:
         """Read a detector that was fitted on some rows of a table."""
+        from skrobust.inspection._flag_precision import flag_precision
+
         labels, verified = found.labels, found.verified
         n_rows = len(labels.codes)
         code_of = {word: code for code, word in enumerate(labels.classes)}
@@ -312,6 +348,7 @@ class Result:
             refuted=(checked >= 0) & labelled & (checked != labels.codes),
             notes=notes,
             given=labels.codes,
+            precision=flag_precision(detector, (checked >= 0)[rows]),
         )
         result._note_flag_rates(labels)
         return result
@@ -442,17 +479,37 @@ def fit(options, found: Input) -> tuple:
         n_jobs=options.n_jobs,
         random_state=options.random_state,
     )
+    flagging = _flagging(options, verified, labels)
+    if flagging:
+        detector.set_params(**flagging)
     with warnings.catch_warnings(record=True) as caught, report_progress(show_progress):
         warnings.simplefilter("always")
         try:
             if vectorizer is not None:
                 with phase("making features"):
                     X = np.asarray(vectorizer.fit_transform(X), dtype=np.float32)
+                found.vectors = X
             detector.fit(X, given, verified_labels=checked)
         except (ValueError, TypeError) as error:
             # Whatever the checks above let through is still the table's fault, not the user's.
             raise CommandError(f"cannot audit {table.source.title!r}: {error}") from error
     return detector, rows, _notes_of(caught)
+
+
+def _flagging(options, verified, labels) -> dict:
+    """Return the parameters of a detector that say how many labels are flagged."""
+    from skrobust.detection import DecoyThreshold, TrustedThreshold
+
+    if options.precision is not None:
+        checked = np.array([]) if verified is None else verified.codes
+        known = np.flatnonzero((checked >= 0) & (labels.codes >= 0)) if len(checked) else []
+        wrong = np.count_nonzero(checked[known] != labels.codes[known]) if len(known) else 0
+        if len(known) >= MIN_VERIFIED and 0 < wrong < len(known):
+            return {"threshold": TrustedThreshold(precision=options.precision)}
+        decoys = DecoyThreshold(precision=options.precision, random_state=options.random_state)
+        return {"threshold": decoys}
+    chosen = {"threshold": options.threshold, "flag_fraction": options.flag_fraction}
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _notes_of(caught) -> list[str]:

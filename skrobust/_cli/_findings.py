@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from skrobust._cli._common import format_table, one_line, percent
@@ -104,6 +106,8 @@ def print_findings(report, found, result, top: int) -> None:
     report.line(
         f"Flagged: {n_flagged} of {n_labelled} labelled rows ({percent(n_flagged, n_labelled)})"
     )
+    if n_flagged:
+        report.line(_precision(result.precision))
     if result.verified.any():
         n_checked = int((result.verified & result.labelled).sum())
         report.line(
@@ -111,7 +115,8 @@ def print_findings(report, found, result, top: int) -> None:
         )
     for note in result.notes:
         report.line(f"Note: {note}")
-    if result.reliability != "good" and len(result.to_verify):
+    unknown = n_flagged and result.precision.estimate is None
+    if (result.reliability != "good" or unknown) and len(result.to_verify):
         kind, names = found.table.row_names(result.to_verify)
         report.line(
             f"To know more, check these {kind}s and name the column with --verified:"
@@ -130,6 +135,17 @@ def print_findings(report, found, result, top: int) -> None:
             f"\n{int(missing.sum())} rows have no label; suggested: {_names(shown) or 'nothing'}"
         )
     report.flush()
+
+
+def _precision(found) -> str:
+    """Return what is known of the share of flagged labels that are wrong."""
+    between = f"between {percent(found.low)} and {percent(found.high)}"
+    if found.estimate is None:
+        known = f" ({between})" if found.high < 1 else ""
+        return (
+            f"Of the flagged labels, the share that is wrong cannot be told{known}: {found.reason}"
+        )
+    return f"Of the flagged labels, {percent(found.estimate)} are wrong, estimated; {between}"
 
 
 def _class_table(labels, result) -> str:
@@ -159,14 +175,54 @@ def _class_table(labels, result) -> str:
     return f"{shown}\n  and {len(rows) - len(order)} classes with fewer flagged rows"
 
 
-def _print_rows(report, found, result, top: int) -> None:
-    """List the most suspicious rows that no reviewer has checked."""
-    table, labels, reading = found.table, found.labels, found.reading
+def suspicious_rows(result, top: int) -> np.ndarray:
+    """Return the most suspicious rows that no reviewer has checked."""
     open_rows = result.labelled & ~result.verified & ~np.isnan(result.quality)
     candidates = np.flatnonzero(open_rows)
-    order = candidates[np.argsort(result.quality[candidates], kind="stable")][:top]
-    if not order.size:
-        return
+    return candidates[np.argsort(result.quality[candidates], kind="stable")][:top]
+
+
+def evidence_of(found, result, rows: np.ndarray) -> list[list[dict]]:
+    """Return, for each row, the text and the columns that speak most against its label."""
+    from skrobust.inspection._report_rows import telling_columns
+
+    labels = found.labels
+    columns = {column.name: _as_plain(column) for column in found.reading.features}
+    told = telling_columns(columns, rows, labels.codes, result.suggested, labels.classes)
+    names = ("value", "typical_of_given", "typical_of_suggested")
+    return [
+        [{"column": told["names"][cell[0]], **dict(zip(names, cell[1:]))} for cell in cells]
+        for cells in told["cells"]
+    ]
+
+
+def _as_plain(column) -> np.ndarray:
+    """Return the values of a column as numbers or as objects."""
+    values = np.asarray(column.values)
+    return values if values.dtype.kind in "fiub" else values.astype(object)
+
+
+def _print_rows(report, found, result, top: int) -> None:
+    """List the most suspicious rows, each with what speaks against its label."""
+    order = suspicious_rows(result, top)
+    if order.size:
+        where, lines = row_table(found, result, order)
+        report.line(f"\nMost suspicious rows ({where}, {len(order)} shown):")
+        for line in lines:
+            report.line(line)
+
+
+def row_table(found, result, order: np.ndarray, extra=None) -> tuple[str, list[str]]:
+    """Lay out rows; below each stands what a reviewer needs to judge it.
+
+    Returns
+    -------
+    where : str
+        What the numbers of the rows count.
+    lines : list of str
+        The table.
+    """
+    table, labels, reading = found.table, found.labels, found.reading
     identifiers = reading.of_role("identifier")
     identifier = identifiers[0] if identifiers else None
     kind, names = table.row_names(order)
@@ -176,8 +232,10 @@ def _print_rows(report, found, result, top: int) -> None:
         header.insert(1, one_line(identifier))
         right = (0, 4)
         values = table.strings(identifier)
+    if extra is not None:
+        header.append("why")
     rows = []
-    for row, name in zip(order, names):
+    for number, (row, name) in enumerate(zip(order, names)):
         suggestion = result.suggested[row]
         same = suggestion in (-1, labels.codes[row])
         cells = [
@@ -189,11 +247,82 @@ def _print_rows(report, found, result, top: int) -> None:
         ]
         if identifier is not None:
             cells.insert(1, one_line(values[row]))
+        if extra is not None:
+            cells.append(extra[number])
         rows.append(cells)
     layout = table.source.layout
     if kind == "line":
         where = f"lines of the file, the header is line {layout.header_line}"
     else:
         where = f"row 1 is the first {'of the file' if layout is None else 'below the header'}"
-    report.line(f"\nMost suspicious rows ({where}, {len(order)} shown):")
-    report.line(format_table(header, rows, right=right))
+    head, *body = format_table(header, rows, right=right).split("\n")
+    lines = [head]
+    for line, evidence in zip(body, evidence_of(found, result, order)):
+        lines += [line, *(f"      {text}" for text in _evidence_lines(evidence))]
+    return where, lines
+
+
+def _evidence_lines(evidence: list[dict]) -> list[str]:
+    """Return the evidence about a row: lines of text, and one line of columns."""
+    texts = [each for each in evidence if not each["typical_of_given"]]
+    lines = [f"{one_line(each['column'])}: {one_line(each['value'], 100)}" for each in texts[:2]]
+    parts = []
+    for each in evidence:
+        if each["typical_of_given"]:
+            usual = f"usually {one_line(each['typical_of_given'])}"
+            if each["typical_of_suggested"]:
+                usual += f", or {one_line(each['typical_of_suggested'])} if as suggested"
+            parts.append(f"{one_line(each['column'])} {one_line(each['value'])} ({usual})")
+    if parts:
+        lines.append("; ".join(parts[:3]))
+    return lines
+
+
+def write_json(report, found, result, top: int) -> None:
+    """Print the findings as JSON."""
+    order = suspicious_rows(result, top)
+    report.line(json.dumps(findings(found, result, order), allow_nan=False))
+
+
+def findings(found, result, order: np.ndarray, extra=None) -> dict:
+    """Return the findings as plain data; `schema` rises when a key changes its meaning."""
+    table, labels, precision = found.table, found.labels, result.precision
+    kind, names = table.row_names(order)
+    rows = []
+    for number, (row, name, evidence) in enumerate(
+        zip(order.tolist(), names, evidence_of(found, result, order))
+    ):
+        suggestion = result.suggested[row]
+        rows.append(
+            {
+                "row": row,
+                kind: int(name) if kind == "line" else name,
+                "given": labels.classes[labels.codes[row]],
+                "suggested": labels.classes[suggestion] if suggestion >= 0 else None,
+                "quality": float(result.quality[row]),
+                "flagged": bool(result.flagged[row]),
+                "evidence": evidence,
+                **({} if extra is None else {"why": extra[number]}),
+            }
+        )
+    low, high = result.interval
+    return {
+        "schema": 1,
+        "table": table.source.title,
+        "label": labels.name,
+        "classes": labels.classes,
+        "n_rows": table.n_rows,
+        "n_labelled": int(result.labelled.sum()),
+        "n_verified": int((result.verified & result.labelled).sum()),
+        "n_flagged": int(result.flagged.sum()),
+        "noise_rate": result.noise_rate,
+        "noise_rate_interval": [float(low), float(high)],
+        "reliability": result.reliability,
+        "reliability_reason": result.reason,
+        "precision": precision.estimate,
+        "precision_interval": [precision.low, precision.high],
+        "precision_reason": precision.reason,
+        "to_verify": result.to_verify.tolist(),
+        "rows": rows,
+        "notes": [*found.notes, *result.notes],
+    }

@@ -34,7 +34,7 @@ how labels are read:
   Parquet file is always missing.
 
 exit status:
-  0    the work was done, and the file of --out is written
+  0    the work was done, and the files of --out and --report are written
   1    the report could not be printed, and there is no --out
   2    an argument, the table or the file of --out is wrong; one line on stderr describes it
   130  interrupted
@@ -74,6 +74,23 @@ def _jobs(text: str) -> int:
     return number
 
 
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
+
+
+def _open_share(text: str) -> float:
+    number = _share(text)
+    if number in (0, 1):
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return number
+
+
 def _mark(text: str) -> str:
     known = {"point": ".", "dot": ".", "comma": ",", "blank": " ", "space": " ", "apostrophe": "'"}
     return known.get(text, text)
@@ -85,10 +102,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"skrobust {skrobust.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_audit(commands)
+    _add_verify(commands)
+    _add_apply(commands)
     demo = commands.add_parser(
         "demo",
         help="find real label errors in handwritten digits, and learn despite wrong labels",
         description="Find real label errors in handwritten digits, and learn despite wrong labels.",
+    )
+    demo.add_argument(
+        "--report", metavar="FILE", help="write the digits as a page for review to this HTML file"
     )
     _add_common(demo)
     return parser
@@ -103,10 +125,7 @@ def _add_audit(commands) -> None:
         epilog=READING,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    audit.add_argument(
-        "table", metavar="TABLE", help="a CSV, TSV or Parquet file; - for text on standard input"
-    )
-    audit.add_argument("--label", required=True, metavar="COLUMN", help="the column of labels")
+    _add_table(audit)
     audit.add_argument(
         "--out",
         metavar="FILE",
@@ -115,13 +134,108 @@ def _add_audit(commands) -> None:
         " nothing should change); those of an earlier audit are replaced",
     )
     audit.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write the rows as a page for review to this HTML file; skrobust apply takes the"
+        " decisions that are saved there",
+    )
+    flags = audit.add_argument_group("how many labels are flagged")
+    flags = flags.add_mutually_exclusive_group()
+    flags.add_argument(
+        "--precision", type=_open_share, metavar="SHARE",
+        help="as many as possible, of which so large a share is estimated to be wrong, such as .9",
+    )  # fmt: skip
+    flags.add_argument(
+        "--flag-fraction", type=_open_share, metavar="SHARE",
+        help="this share of all labels, those of the lowest quality",
+    )  # fmt: skip
+    flags.add_argument(
+        "--threshold", type=_share, metavar="QUALITY", help="those of a quality below this"
+    )
+    audit.add_argument(
+        "--top", type=_count, default=20, metavar="N", help="rows to list (default: 20)"
+    )
+    _add_reading(audit)
+
+
+def _add_table(parser) -> None:
+    parser.add_argument(
+        "table", metavar="TABLE", help="a CSV, TSV or Parquet file; - for text on standard input"
+    )
+    parser.add_argument("--label", required=True, metavar="COLUMN", help="the column of labels")
+
+
+def _add_verify(commands) -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="list the rows of a table that are to be checked next",
+        description="List the rows of a table that are to be checked next: the most suspicious"
+        " ones, doubtful ones, and others drawn at random, which tell how many labels are wrong"
+        " where nothing is suspicious.",
+        epilog=READING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_table(verify)
+    verify.add_argument(
+        "--rows", type=_count, default=30, metavar="N", help="rows to list (default: 30)"
+    )
+    verify.set_defaults(
+        out=None, report=None, precision=None, flag_fraction=None, threshold=None, top=0
+    )
+    _add_reading(verify)
+
+
+def _add_apply(commands) -> None:
+    apply = commands.add_parser(
+        "apply",
+        help="apply the decisions of reviewers to the labels of a table",
+        description="Apply the decisions that reviewers saved in the page of skrobust audit"
+        " --report to the labels of the table. The table itself is not changed.",
+    )
+    apply.add_argument("table", metavar="TABLE", help="the table that was audited")
+    apply.add_argument(
+        "corrections", metavar="CORRECTIONS", nargs="+", help="files that were saved in the page"
+    )
+    apply.add_argument(
+        "--out", required=True, metavar="FILE", help="file to write, a CSV, TSV or Parquet file"
+    )
+    apply.add_argument(
+        "--label", metavar="COLUMN", help="the column of labels (default: found by its content)"
+    )
+    apply.add_argument(
+        "--on-conflict",
+        choices=("raise", "last", "majority"),
+        default="raise",
+        help="rows for which reviewers decided on different labels: refuse them (the default),"
+        " take the latest decision, or the label that most of them chose",
+    )
+    apply.add_argument(
+        "--keep-labels",
+        action="store_true",
+        help="leave the labels as they are, and add a column verified_label, which skrobust audit"
+        " uses",
+    )
+    _add_spelling(apply.add_argument_group("spelling"))
+    _add_text_files(apply.add_argument_group("text files"))
+    _add_json(apply)
+
+
+def _add_json(parser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="print the findings as JSON instead of text"
+    )
+
+
+def _add_reading(parser) -> None:
+    """Add what `audit` and `verify` share: models, columns, spelling, text files."""
+    parser.add_argument(
         "--estimator",
         choices=("ensemble", "forest", "logistic", "boosting"),
         default="ensemble",
         help="the model behind the scores (default: ensemble, several models; forest is the"
         " fastest)",
     )
-    columns = audit.add_argument_group("columns")
+    columns = parser.add_argument_group("columns")
     columns.add_argument(
         "--verified",
         metavar="COLUMN",
@@ -141,7 +255,15 @@ def _add_audit(commands) -> None:
         columns.add_argument(
             name, metavar="COLUMN", nargs="+", action="extend", default=[], help=help_text
         )
-    spelling = audit.add_argument_group("spelling")
+    spelling = parser.add_argument_group("spelling")
+    _add_spelling(spelling)
+    _add_numbers(spelling)
+    _add_text_files(parser.add_argument_group("text files"))
+    _add_json(parser)
+    _add_common(parser)
+
+
+def _add_spelling(spelling) -> None:
     spelling.add_argument(
         "--keep-na",
         action="store_true",
@@ -155,6 +277,9 @@ def _add_audit(commands) -> None:
         default=[],
         help="labels that mean that there is none, such as -1, ? or unknown",
     )
+
+
+def _add_numbers(spelling) -> None:
     spelling.add_argument(
         "--decimal", type=_mark, choices=(".", ","), metavar="MARK",
         help="decimal mark of numbers in text: . or , (default: found in the table)",
@@ -164,17 +289,15 @@ def _add_audit(commands) -> None:
         help="thousands mark of numbers in text: , or . or ' or blank (default: any that is not"
         " the decimal mark)",
     )  # fmt: skip
-    files = audit.add_argument_group("text files")
+
+
+def _add_text_files(files) -> None:
     files.add_argument("--encoding", help="encoding (default: utf-8, or by a byte order mark)")
     files.add_argument("--sep", help="separator of the columns (default: found in the first lines)")
     files.add_argument(
         "--skip-lines", type=_count, default=0, metavar="N",
         help="lines above the header (default: a title above it is found by itself)",
     )  # fmt: skip
-    audit.add_argument(
-        "--top", type=_count, default=20, metavar="N", help="rows to list (default: 20)"
-    )
-    _add_common(audit)
 
 
 def _add_common(parser) -> None:
@@ -211,6 +334,14 @@ def main(argv=None) -> int:
             from skrobust._cli._audit import run
 
             written = run(options, report)
+        elif options.command == "verify":
+            from skrobust._cli._verify import run
+
+            run(options, report)
+        elif options.command == "apply":
+            from skrobust._cli._apply import run
+
+            written = run(options, report)
         else:
             from skrobust._cli._demo import run
 
@@ -228,7 +359,7 @@ def main(argv=None) -> int:
         complain("skrobust: error: there is not enough memory for this table")
         return 2
     except OSError as error:
-        if options is not None and options.command == "audit":
+        if options is not None and options.command != "demo":
             complain(f"skrobust: error: {' '.join(str(error).split())}")
             return 2
         # The other commands print by themselves.

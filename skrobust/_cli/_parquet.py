@@ -154,10 +154,29 @@ class ParquetTable:
             return
         self._write_text(path, arrow, added)
 
-    def _write_text(self, path: str, arrow: pa.Table, added: Added) -> None:
+    def write_taken(self, path: str, name: str, rows: np.ndarray, new_name: str | None) -> None:
+        """Write the table with cells of a column taken from other rows of it, null for -1.
+
+        They replace the column, or are put into a new one.
+        """
+        labels = self.arrow.column(name)
+        if pa.types.is_dictionary(labels.type):
+            labels = labels.unify_dictionaries()
+        taken = labels.combine_chunks().take(pa.array(rows, type=pa.int64(), mask=rows < 0))
+        if new_name is None:
+            place = self.arrow.column_names.index(name)
+            arrow = self.arrow.set_column(place, self.arrow.schema.field(name), taken)
+        else:
+            arrow = self.arrow.append_column(new_name, taken)
+        if suffix_of(Path(path), "--out") in PARQUET_SUFFIXES:
+            write_parquet(path, arrow)
+        else:
+            self._write_text(path, arrow, None)
+
+    def _write_text(self, path: str, arrow: pa.Table, added: Added | None) -> None:
         columns = []
         for number, name in enumerate(arrow.column_names):
-            if name == added.names[0]:
+            if added is not None and name == added.names[0]:
                 columns.append([write_number(value) for value in added.quality])
             else:
                 values = arrow.column(number).to_pylist()

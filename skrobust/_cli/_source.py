@@ -435,14 +435,32 @@ def check_out(path: str, source: Source) -> None:
     path = Path(path)
     if suffix_of(path, "--out") in PARQUET_SUFFIXES:
         require_parquet()
+    _check_place(path, source, "--out")
+
+
+def check_report(path: str, source: Source | None = None) -> None:
+    """Check, before any work, that the page can be made and written."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise CommandError(f"--report {str(path)!r} is no HTML file; expected a name with .html")
+    require("jinja2")
+    _check_place(path, source, "--report")
+
+
+def _check_place(path: Path, source: Source | None, option: str) -> None:
     folder = path.parent
     if not folder.is_dir():
-        raise CommandError(f"the folder {str(folder)!r} of --out does not exist")
+        raise CommandError(f"the folder {str(folder)!r} of {option} does not exist")
     if path.is_dir():
-        raise CommandError(f"--out {str(path)!r} is a folder; expected a file")
-    if not source.is_stdin and (
-        path.resolve() == source.path.resolve() or (path.exists() and path.samefile(source.path))
+        raise CommandError(f"{option} {str(path)!r} is a folder; expected a file")
+    if (
+        source is not None
+        and not source.is_stdin
+        and (
+            path.resolve() == source.path.resolve()
+            or (path.exists() and path.samefile(source.path))
+        )
     ):
-        raise CommandError(f"--out {str(path)!r} is the table itself; choose another file")
+        raise CommandError(f"{option} {str(path)!r} is the table itself; choose another file")
     if not os.access(path.resolve().parent, os.W_OK):
-        raise CommandError(f"the folder {str(folder)!r} of --out cannot be written to")
+        raise CommandError(f"the folder {str(folder)!r} of {option} cannot be written to")

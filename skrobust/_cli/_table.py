@@ -179,13 +179,41 @@ class TextTable:
         flagged = np.where(added.flagged, "True", "False").astype(object)
         columns = [*(self._columns[number] for number in kept), quality, flagged, corrected]
         newline = "\r\n" if self._text[: self.layout.body].endswith("\r\n") else "\n"
+        text = join_cells(header, columns, sep=self._separator(path), newline=newline)
+        write_text(path, text, self.source.encoding, with_bom=self.source.has_bom)
+
+    def write_taken(self, path: str, name: str, rows: np.ndarray, new_name: str | None) -> None:
+        """Write the table with cells of a column taken from other rows of it, "" for -1.
+
+        They replace the column, or are put into a new one.
+        """
+        cells = self.strings(name)
+        taken = np.array([cells[row] if row >= 0 else "" for row in rows], dtype=object)
+        header, columns = list(self.layout.header), list(self._columns)
+        if new_name is None:
+            columns[self.names.index(name)] = taken
+        else:
+            header, columns = [*header, new_name], [*columns, taken]
+        if _suffix(path) in PARQUET_SUFFIXES:
+            import pyarrow as pa
+
+            from skrobust._cli._parquet import write_parquet
+
+            names = [*self.names, *([] if new_name is None else [new_name])]
+            write_parquet(path, pa.table(dict(zip(names, map(typed_array, columns)))))
+            return
+        newline = "\r\n" if self._text[: self.layout.body].endswith("\r\n") else "\n"
+        text = join_cells(header, columns, sep=self._separator(path), newline=newline)
+        write_text(path, text, self.source.encoding, with_bom=self.source.has_bom)
+
+    def _separator(self, path: str) -> str:
+        """Return the separator for a file that is written."""
         sep = self.layout.sep
         if _suffix(path).startswith(".tsv"):
-            sep = "\t"
-        elif sep == "\t" and self.source.suffix.startswith(".tsv"):
-            sep = "," if _suffix(path).startswith(".csv") else sep
-        text = join_cells(header, columns, sep=sep, newline=newline)
-        write_text(path, text, self.source.encoding, with_bom=self.source.has_bom)
+            return "\t"
+        if sep == "\t" and self.source.suffix.startswith(".tsv"):
+            return "," if _suffix(path).startswith(".csv") else sep
+        return sep
 
 
 def _suffix(path: str | Path) -> str:

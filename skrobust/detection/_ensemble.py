@@ -23,6 +23,7 @@ from skrobust.evidence._folds import FoldsByContent, row_units
 from skrobust.evidence._opinion_pool import pool_weights
 from skrobust.evidence._out_of_fold import check_predicts_proba
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
+from skrobust.utils._labels import decode_labels
 from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric
@@ -34,7 +35,7 @@ _LEAST_WEIGHT = 1e-9
 # Models with less weight than this in the first round are not fitted again.
 _WORTH_ANOTHER_FIT = 0.01
 # What is known of one round, and needed to judge new rows.
-_OF_A_ROUND = ("estimators_", "weights_")
+_OF_A_ROUND = ("_member_codes", "estimators_", "weights_")
 
 
 class EnsembleDetector(LabelErrorDetector):
@@ -154,6 +155,9 @@ class EnsembleDetector(LabelErrorDetector):
     threshold_ : float or None
         The cut of ``label_quality_``, where there is just one; the rule "decoys" leaves alone
         rows below its cut whose given label is the most probable class all the same.
+    member_predictions_ : ndarray of shape (n_samples, n_estimators)
+        The class that each model predicts out of sample, in the first round; None where a model has
+        no prediction.
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     n_features_in_ : int
@@ -385,6 +389,9 @@ class EnsembleDetector(LabelErrorDetector):
             self._later_rounds.append(models)
             judge, true_proba, right = fit_judge(data, given, proba, again, n_jobs=self.n_jobs)
         self._judge_ = judge
+        members = decode_labels(self._member_codes.ravel(), data.classes)
+        self.member_predictions_ = members.reshape(self._member_codes.shape)
+        del self._member_codes
         table = right if self.quality_method == "right_proba" else proba
 
         def quality_of(codes):
@@ -438,6 +445,8 @@ class EnsembleDetector(LabelErrorDetector):
     def _mix(self, data, opinions, fixed) -> tuple[np.ndarray, np.ndarray]:
         """Weigh the models, and mix those that can judge a row."""
         known = np.stack([~np.isnan(opinion[:, 0]) for opinion in opinions], axis=1)
+        best = np.stack([np.nan_to_num(opinion).argmax(axis=1) for opinion in opinions], axis=1)
+        self._member_codes = np.where(known, best, -1)
         if fixed is None:
             rows = np.flatnonzero(known.all(axis=1) & data.used)
             labels = data.best_codes[rows]

@@ -255,7 +255,9 @@ def test_a_leading_column_that_counts_is_dropped_before_the_fit(tmp_path):
     path = tmp_path / "table.csv"
     table.to_csv(path, index=False)
     found = read(path)
-    options = type("Options", (), {"estimator": "forest", "n_jobs": None, "random_state": 0})
+    settings = {"estimator": "forest", "n_jobs": None, "random_state": 0}
+    settings |= {"precision": None, "flag_fraction": None, "threshold": None}
+    options = type("Options", (), settings)
     detector, rows, _ = fit(options, found)
     assert detector.n_features_in_ == 2
     assert len(rows) == len(table)

@@ -675,3 +675,14 @@ def test_verdicts_decide_about_corrected_labels(seed):
     assert_array_equal(detector.corrected_labels_[changed], corrected[changed])
     assert (detector.posterior_proba_[changed] > 0.5).all()
     assert (corrected == y)[rest].mean() > (given == y)[rest].mean()
+
+
+def test_member_predictions_are_out_of_sample_and_of_the_first_round():
+    X, y = make_blobs(150, centers=3, cluster_std=3.0, random_state=0)
+    names = np.array(["x", "y", "z"])[y]
+    detector = EnsembleDetector([GaussianNB(), "neighbors"], random_state=0).fit(X, names)
+    assert detector.member_predictions_.shape == (150, 2)
+    proba = out_of_fold_proba(GaussianNB(), X, names, cv=FoldsByContent(5))
+    expected = np.array(["x", "y", "z"])[proba.argmax(axis=1)]
+    assert_array_equal(detector.member_predictions_[:, 0], expected)
+    assert not hasattr(detector, "_member_codes")
