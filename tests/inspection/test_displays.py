@@ -226,20 +226,15 @@ def test_robustness_curve_band_is_the_range():
         RobustnessCurveDisplay([0, 0.2], {"pair": [0.5, 0.4]}).plot()
 
 
-def test_robustness_curve_from_an_estimator(iris, monkeypatch):
-    import skrobust.model_selection
-
-    def curve(estimator, X, y, *, scoring=None, rates=()):
-        scores = {"pair": np.full((len(rates), 2), 0.5)}
-        return Bunch(kinds=["pair"], rates=rates, scores=scores)
-
-    monkeypatch.setattr(skrobust.model_selection, "noise_robustness_curve", curve, raising=False)
+def test_robustness_curve_from_an_estimator(iris):
     X, _, y = iris
     display = RobustnessCurveDisplay.from_estimator(
-        GaussianNB(), X, y, scoring="balanced_accuracy", rates=[0, 0.1]
+        GaussianNB(), X, y, scoring="balanced_accuracy", rates=[0, 0.3], kind="pair", random_state=0
     )
     assert display.ax_.get_ylabel() == "Balanced accuracy"
-    assert display.lines_["pair"].get_xdata().tolist() == [0, 0.1]
+    assert display.lines_["pair"].get_xdata().tolist() == [0, 0.3]
+    scores = display.lines_["pair"].get_ydata()
+    assert scores[0] > scores[1]
 
 
 def test_nested_width(iris):
