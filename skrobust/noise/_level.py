@@ -137,6 +137,35 @@ def estimate_level(
     return NoiseLevel(rate, min(low, rate), high, certain, disagreement, explained, total)
 
 
+def estimate_given_level(
+    level: NoiseLevel, data, given: np.ndarray, pred_proba: np.ndarray, **options
+) -> NoiseLevel:
+    """Estimate the share of wrong labels among all given ones, verified rows included.
+
+    Parameters
+    ----------
+    level : NoiseLevel
+        That of the rows that nobody verified.
+    data : LabelledData
+        Rows.
+    given : ndarray of shape (n_samples,)
+        Given labels; -1 for rows without out-of-sample probabilities.
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Out-of-sample probabilities.
+    **options
+        As of :func:`estimate_level`.
+
+    Returns
+    -------
+    level : NoiseLevel
+        The estimate.
+    """
+    if not (data.used & data.checked).any():
+        return level
+    codes = np.where(data.used, given, -1)
+    return estimate_level(codes, pred_proba, data.sample_weight, **options)
+
+
 def _row_gain(best, ranks, codes, proba, weight) -> float:
     """Mean gain in log likelihood of labels by predictions per row over those per class, if clear.
 
