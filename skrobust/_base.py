@@ -261,7 +261,14 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         if isinstance(self.threshold, LabelQualityThreshold):
             self.fitted_threshold_ = clone(self.threshold)
             answer = self.fitted_threshold_.select(
-                Question(self, data, judgement, quality, open_question)
+                Question(
+                    self,
+                    data,
+                    judgement,
+                    quality,
+                    open_question,
+                    noise_rate=getattr(self, "_learned_rate", None),
+                )
             )
             return dataclasses.replace(answer, errors=answer.errors & open_question)
         if self.threshold is not None:
