@@ -184,11 +184,10 @@ class TrustedThreshold(LabelQualityThreshold):
         """
         score = _score(quality)
         curve = expit(self._intercept + self._slope * score)
-        shares = expit(
-            np.interp(score, self._bands, _score(self._shares))
-            # Outside of all bands, it goes on as the logistic curve does.
-            + self._slope * (score - np.clip(score, self._bands[0], self._bands[-1]))
-        )
+        # Outside of all bands, it goes on as the logistic curve does.
+        beyond = score - np.clip(score, self._bands[0], self._bands[-1])
+        shares = np.interp(score, self._bands, self._shares)
+        shares = expit(_score(shares) + self._slope * beyond)
         right = (1 - _TILT) * shares + _TILT * curve
         return right if self._shift == 0 else expit(_score(right) + self._shift)
 
