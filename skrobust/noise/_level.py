@@ -25,7 +25,7 @@ _HARD_SHARE = 0.3
 _OVERLAP_SHARE = 0.3
 # The labels of certain rows are explained by more than their class where the log likelihood gains
 # so much, among so large shares of the rows, and there are so many disagreements that it matters;
-# where certain rows disagree more often than this, they are not certain.
+# where certain rows may disagree more often than this, they are not certain.
 _LEAST_GAIN = 0.02
 _GAIN_SHARES = (0.5, 0.7)
 _CLEAR_GAIN = 1.5  # standard errors
@@ -125,11 +125,12 @@ def estimate_level(
     disagreement = float(mass @ wrong / mass.sum())
     overlap = max(disagreement - certain, 0.0)
     power = float(posterior.sum(axis=1) @ _POWERS)
+    above = high
     high = max(disagreement, high, 1 / mass.sum())
     explained = False
     if certain > max(_LEAST_EXPLAINED, disagreement / 2):
         proba = pred_proba if given_proba is None else given_proba
-        explained = certain > _HIGHEST_CERTAIN
+        explained = above > _HIGHEST_CERTAIN
         explained = explained or _row_gain(best, ranks, codes, proba, weight) > _LEAST_GAIN
     rate = disagreement / 2 if explained else certain + _HARD_SHARE * overlap / power**2
     low = 0.0 if explained else max(low - _OVERLAP_SHARE * overlap, 0.0)

@@ -287,6 +287,21 @@ def test_verified_rows_of_one_class_or_with_contradicting_copies(n_classes, seed
     assert detector.label_errors_[50:60].all()
 
 
+def test_rows_that_all_look_alike_tell_nothing_until_some_are_verified(seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=400)
+    y = np.where(rng.random(400) < 0.3, 1 - truth, truth)
+    X = rng.normal(size=(400, 2)) * 1e-3
+    detector = ConfidentLearning(GaussianNB(), max_flag_rate=None).fit(X, y)
+    assert detector.reliability_ == "cannot tell"
+    assert detector.noise_rate_interval_[0] == 0
+    verified = np.where(rng.permutation(400) < 100, truth.astype(float), np.nan)
+    detector.fit(X, y, verified_labels=verified)
+    assert abs(detector.noise_rate_ - (y != truth).mean()) < 0.15
+    low, high = detector.noise_rate_interval_
+    assert low - 0.05 <= (y != truth).mean() <= high + 0.05
+
+
 def test_other_classes_are_as_often_right_as_verified_rows_show():
     codes = np.zeros(40, dtype=np.intp)
     verified = np.where(np.arange(40) < 20, 2, -1)
