@@ -75,7 +75,8 @@ def test_finds_errors_made_by_a_rule(seed, kind):
     )
     assert after > before + 0.2
     assert wrong[rest & taught.label_errors_].mean() > 0.6
-    assert taught.noise_rate_ == pytest.approx(wrong.mean(), abs=0.05)
+    # The standard error of 60 rows is .05.
+    assert taught.noise_rate_ == pytest.approx(wrong.mean(), abs=0.08)
     again = taught.score_labels(X, y)
     assert average_precision_score(wrong[rest], -again[rest]) > before + 0.15
     assert taught.threshold_ is not None
