@@ -36,11 +36,16 @@ from skrobust.utils._sklearn import (
     fit_context,
     safe_indexing,
 )
-from skrobust.utils._verified import expected_count_cut, judge_new_by_verdicts, learn_from_verdicts
+from skrobust.utils._verified import (
+    alternative_proba,
+    expected_count_cut,
+    judge_new_by_verdicts,
+    learn_from_verdicts,
+)
 from skrobust.utils._warnings import LabelNoiseWarning
 
-# With verified rows, a label is corrected whose replacement is at least so probable: a few dozen of
-# them tell that labels are wrong sooner than what they should be.
+# With verified rows of which some are wrong, a label is corrected whose replacement is at least so
+# probable: a few dozen of them tell that labels are wrong sooner than what they should be.
 _SURE = 0.7
 _SUGGESTIONS = ("suggested_labels_", "corrected_labels_", "posterior_labels_", "posterior_proba_")
 
@@ -64,10 +69,12 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
     the flags of labelled rows. Its constructor has the parameters `threshold`, `flag_fraction`
     and `max_flag_rate`, which this class reads.
 
-    Where a person verified some rows, and found right and wrong labels, the quality of all other
-    rows becomes the probability of being right that is learned from them, and, without a cut of
-    the user's own, as many rows are flagged as are expected to be wrong. A method that has its own
-    use for verified rows sets `_learns_from_verdicts` to False.
+    Where a person verified at least ten rows, the quality of all other rows becomes the probability
+    of being right that is learned from them, and, without a cut of the user's own, as many rows are
+    flagged as are expected to be wrong. Nothing is learned from rows that are all wrong, unless
+    they are the most suspicious ones: they were chosen because they are wrong; nor from labels that
+    were overwritten by the verified ones. A method that has its own use for verified rows sets
+    `_learns_from_verdicts` to False.
 
     .. versionadded:: 0.1
     """
@@ -168,13 +175,15 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         if judgement.posterior_labels is not None:
             best, proba = judgement.posterior_labels, judgement.posterior_proba
             if hasattr(self, "_verdicts"):  # the quality knows more than the method did
-                other = (1 - quality) * judgement.alternative_proba
+                alternative = alternative_proba(data, judgement)
+                other = (1 - quality) * alternative
                 unknown = np.isnan(other)
                 best = np.where(
                     unknown, best, np.where(other > quality, judgement.alternatives, data.codes)
                 )
                 proba = np.where(unknown, proba, np.fmax(other, quality))
-                corrected = np.where(unknown | (other > _SURE), best, data.codes)
+                if self._verdicts.wrong.any():
+                    corrected = np.where(unknown | (other > _SURE), best, data.codes)
             self._set_labels("posterior_labels_", data, best)
             self.posterior_proba_ = np.where(data.checked, 1.0, proba)
         # Of labels that are not flagged, none is corrected.
@@ -192,7 +201,10 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         rate, interval = answer.noise_rate, answer.noise_rate_interval
         for name in ("noise_rate_interval_", "reliability_", "reliability_reason_"):
             vars(self).pop(name, None)
-        if rate is None and level is not None:
+        learned = hasattr(self, "_verdicts")
+        if rate is None and learned:
+            rate, *interval = self._learned_rate
+        elif rate is None and level is not None:
             rate, interval = level.rate, (level.low, level.high)
         if rate is not None:
             self.noise_rate_ = overall_noise_rate(data, open_question, rate)
@@ -205,7 +217,7 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         self.noise_rate_interval_ = tuple(
             overall_noise_rate(data, open_question, end) for end in interval
         )
-        if level is not None and not hasattr(self, "_verdicts"):
+        if level is not None and not learned:
             self.reliability_, self.reliability_reason_ = level.reliability, level.reason
             return
         low, high = self.noise_rate_interval_
@@ -218,17 +230,29 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
 
     def _learn_from_verified(self, data, judgement, quality) -> np.ndarray:
         """Return the quality as verified rows teach it, if they can and nothing else wants it."""
-        vars(self).pop("_verdicts", None)
+        for name in ("_verdicts", "_learned_rate"):
+            vars(self).pop(name, None)
         threshold = self.threshold
         if isinstance(threshold, LabelQualityThreshold) and not threshold.wants_learned_quality:
             return quality
         if not self._learns_from_verdicts:
             return quality
+        if not data.known_errors.any() and _look_overwritten(data, judgement):
+            return quality
         learned = learn_from_verdicts(data, judgement, quality)
         if learned is None:
             return quality
-        self._verdicts, quality = learned
-        return quality
+        self._verdicts, right = learned
+        counted = ~np.isnan(quality) & (data.verified < 0) & data.used
+        weight = None if data.sample_weight is None else data.sample_weight[counted]
+        self._learned_rate = (0.0, 0.0, 0.0)
+        if counted.any():
+            low, high = self._verdicts.rate_interval(
+                quality[counted], data.codes[counted], right[counted], weight
+            )
+            rate = float(np.average(1 - right[counted], weights=weight))
+            self._learned_rate = rate, low, high
+        return right
 
     def _flag(self, data, judgement, quality, open_question) -> Answer:
         """Flag rows by the method's own rule or by what the user asked for instead."""
@@ -237,7 +261,14 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         if isinstance(self.threshold, LabelQualityThreshold):
             self.fitted_threshold_ = clone(self.threshold)
             answer = self.fitted_threshold_.select(
-                Question(self, data, judgement, quality, open_question)
+                Question(
+                    self,
+                    data,
+                    judgement,
+                    quality,
+                    open_question,
+                    noise_rate=getattr(self, "_learned_rate", None),
+                )
             )
             return dataclasses.replace(answer, errors=answer.errors & open_question)
         if self.threshold is not None:
@@ -261,12 +292,7 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
             counted = open_question & data.used
             weight = None if data.sample_weight is None else data.sample_weight[counted]
             cut = expected_count_cut(quality[counted], weight)
-            rate = float(np.average(1 - quality[counted], weights=weight)) if counted.any() else 0.0
-            # As exactly as so many rows drawn at random would tell.
-            n_checked = np.count_nonzero(data.checked)
-            margin = 1.645 * np.sqrt((rate * (1 - rate) + 0.01) / n_checked)
-            interval = max(rate - margin, 0.0), min(rate + margin, 1.0)
-            return Answer(open_question & (quality < cut), cut, None, rate, interval)
+            return Answer(open_question & (quality < cut), cut)
         return Answer(judgement.errors & open_question, judgement.cut)
 
     def _warn_of_rates(self, data, errors) -> None:

@@ -44,7 +44,10 @@ class Judgement:
         The most probable class of each row, the given label being part of what is known, if there
         is as little label noise as the data leave plausible.
     level : NoiseLevel or None
-        Share of wrong labels, and how well it is known.
+        Share of wrong labels among the rows that nobody verified, and how well it is known.
+    given_level : NoiseLevel or None
+        The same among all given labels, as if none was verified: what is expected beforehand of
+        verified rows, which may have been chosen because they are suspicious.
     right_proba : ndarray of shape (n_samples,) or None
         Probability of each given label to be right under the estimated noise, where `quality` is
         none.
@@ -66,4 +69,5 @@ class Judgement:
     corrections: np.ndarray | None = None
     alternative_proba: np.ndarray | None = None
     level: NoiseLevel | None = None
+    given_level: NoiseLevel | None = None
     right_proba: np.ndarray | None = None

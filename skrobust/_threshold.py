@@ -43,6 +43,9 @@ class Question:
     parts : tuple of Question
         The same rows as questions of their own, one after the other, where that is what they
         are: one question of two classes for each label of an indicator matrix.
+    noise_rate : tuple of float or None
+        Share of wrong labels among `rows` and the ends of its interval, where they are learned
+        from verified rows like the quality.
     """
 
     detector: object
@@ -52,6 +55,7 @@ class Question:
     rows: np.ndarray
     doubtful_below: float = 0.5
     parts: tuple[Question, ...] = ()
+    noise_rate: tuple[float, float, float] | None = None
 
     @property
     def has_classes(self) -> bool:

@@ -11,7 +11,7 @@ from skrobust.noise._channel import NoiseChannel, best_exponent
 from skrobust.noise._confident_joint import given_proba
 from skrobust.noise._fit_channel import fit_channel
 from skrobust.noise._known_pairs import known_pairs
-from skrobust.noise._level import estimate_level
+from skrobust.noise._level import estimate_given_level, estimate_level
 
 # Labels are ranked half way to symmetric noise: what looks like noise in one direction is often a
 # class that is hard to tell from another.
@@ -29,7 +29,9 @@ class ChannelJudge:
     Attributes
     ----------
     level : NoiseLevel
-        How many labels are wrong.
+        How many labels are wrong, of those that nobody verified.
+    given_level : NoiseLevel
+        The same of all labels.
     channel : NoiseChannel
         How labels go wrong: what decides how many are flagged.
     ranking : NoiseChannel
@@ -39,6 +41,7 @@ class ChannelJudge:
     """
 
     level: NoiseLevel
+    given_level: NoiseLevel
     channel: NoiseChannel
     ranking: NoiseChannel
     cut: float
@@ -148,11 +151,12 @@ def fit_judge(
     known, weight = known_pairs(data), data.sample_weight
     pooled = _pool(pred_proba, again)
     level = estimate_level(unverified, pooled, weight, given_proba=pred_proba)
+    given_level = estimate_given_level(level, data, given, pooled, given_proba=pred_proba)
     exponent = best_exponent(unverified, pred_proba, weight)
     fit = functools.partial(
         fit_channel, unverified, pooled, weight, level=level, known=known, exponent=exponent
     )
-    judge = ChannelJudge(level, fit(), fit(**_RANKING), -np.inf)
+    judge = ChannelJudge(level, given_level, fit(), fit(**_RANKING), -np.inf)
     true_proba, right = judge.look(pred_proba, again, n_jobs=n_jobs)
     return place_cut(judge, data, given, true_proba, right), true_proba, right
 

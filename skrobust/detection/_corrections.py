@@ -9,7 +9,7 @@ from skrobust.detection._proba_detector import most_probable
 from skrobust.noise._confident_joint import given_proba
 from skrobust.noise._fit_channel import fit_channel
 from skrobust.noise._known_pairs import known_pairs
-from skrobust.noise._level import estimate_level
+from skrobust.noise._level import estimate_given_level, estimate_level
 
 
 def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Judgement:
@@ -31,10 +31,11 @@ def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Jud
     Returns
     -------
     judgement : Judgement
-        The same with `level` and `corrections`.
+        The same with `level`, `given_level` and `corrections`.
     """
     unverified = np.where(data.used & (data.verified < 0), given, -1)
     level = estimate_level(unverified, pred_proba, data.sample_weight)
+    given_level = estimate_given_level(level, data, given, pred_proba)
     channel = fit_channel(
         unverified, pred_proba, data.sample_weight, level=level, known=known_pairs(data)
     )
@@ -42,4 +43,10 @@ def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Jud
     careful = channel.scaled(min(level.low / max(level.rate, 1e-12), 1.0))
     proba = careful.class_proba(careful.undo(pred_proba), given)
     corrections = np.where(given >= 0, most_probable(proba, order), judgement.predictions)
-    return dataclasses.replace(judgement, level=level, corrections=corrections, right_proba=right)
+    return dataclasses.replace(
+        judgement,
+        level=level,
+        given_level=given_level,
+        corrections=corrections,
+        right_proba=right,
+    )

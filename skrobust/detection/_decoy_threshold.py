@@ -11,15 +11,12 @@ from skrobust._noise_level import NoiseLevel
 from skrobust._threshold import Answer, LabelQualityThreshold
 from skrobust.detection._channel_judge import known_pairs
 from skrobust.detection._decoys import decoy_curve
-from skrobust.detection._target_decoys import exchanged_curve, typical_targets
+from skrobust.detection._target_decoys import exchange_targets, share_bounds
 from skrobust.noise._fit_channel import fit_channel
 from skrobust.noise._level import estimate_level
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval
 
-# Typical error of the logarithm of the estimated share, on the same tables, whatever the number of
-# rows: labels that are hard to foretell look like wrong ones.
-_LOG_ERROR = 0.3
 # With fewer decoys below a cut, the ratio that bounds the share of errors is a matter of chance.
 _LEAST_RECALL = 0.2
 # A bound this many times below the confident joint's rate says that decoys are unlike errors.
@@ -147,7 +144,16 @@ class DecoyThreshold(LabelQualityThreshold):
             self._settle(None, None, (0.0, 0.0, 0.0), 0.0)
             return Answer(np.zeros(len(counted), dtype=bool), 0.0, noise_rate=0.0)
         if not question.has_classes:
-            curve, rates, n_decoys = self._exchange(question, counted)
+            judgement = question.judgement
+            curve, *rates = exchange_targets(
+                question.data,
+                question.quality,
+                judgement.quality_of,
+                counted,
+                judgement.errors,
+                self.confidence_level,
+            )
+            n_decoys = question.data.mass(counted)
         elif question.parts or question.judgement.quality_of is not None:
             curve, rates, n_decoys = self._imagine(question)
         else:
@@ -179,32 +185,6 @@ class DecoyThreshold(LabelQualityThreshold):
         masses = [len(p.codes) if p.weight is None else p.weight.sum() for p in imagined]
         levels = [(p.level.rate, p.level.low, p.level.high) for p in imagined]
         return curve, tuple(np.average(levels, axis=0, weights=masses).tolist()), total
-
-    def _exchange(self, question, counted):
-        """Compare with rows that are given the targets of others, where targets are numbers."""
-        data, judgement = question.data, question.judgement
-        # Wrong targets that lie far off would make decoys of a kind of their own.
-        sound = counted & ~judgement.errors
-        sound = sound if sound.any() else counted
-        weight = data.sample_weight
-        curve, shares = exchanged_curve(
-            question.quality[counted],
-            data.y[counted],
-            lambda target: judgement.quality_of(np.full(data.n_samples, target))[counted],
-            typical_targets(data.y[sound], None if weight is None else weight[sound]),
-            None if weight is None else weight[counted],
-        )
-        total = data.mass(counted)
-        error = np.sqrt(max(shares.rate, 1 / total) / total)
-        bounds = self._bounds(shares.candidates, shares.rate, error)
-        return curve, (shares.rate, *bounds), total
-
-    def _bounds(self, candidates, rate, error) -> tuple[float, float]:
-        """Where the share of errors may lie: between the candidates, but for bias and chance."""
-        z = norm.ppf((1 + self.confidence_level) / 2)
-        bias = np.exp(z * _LOG_ERROR)
-        lowest = max(min(candidates) / bias - z * error, 0.0)
-        return lowest, min(max(max(candidates), rate * bias) + z * error, 1.0)
 
     def _plant(self, question, counted):
         """Give some rows wrong labels, let the detector judge again, and look where they are."""
@@ -250,7 +230,7 @@ class DecoyThreshold(LabelQualityThreshold):
             if bound * _MISMATCH < counted_rate:
                 bound = counted_rate
         error = np.sqrt(max(bound, 1 / len(rows)) / max(here.sum(), 1))
-        low, high = self._bounds((bound,), bound, error)
+        low, high = share_bounds((bound,), bound, error, self.confidence_level)
         if not here.any():
             low, high = 0.0, 1.0
         return curve, (bound, low, high), float(here.sum())

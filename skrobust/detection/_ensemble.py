@@ -425,6 +425,7 @@ class EnsembleDetector(LabelErrorDetector):
             posterior_proba=np.where(judged, posterior.max(axis=1), 1.0),
             corrections=np.where(judged, most_probable(careful, order), data.best_codes),
             level=judge.level,
+            given_level=judge.given_level,
             alternative_proba=np.clip(alternative / np.maximum(others, 1e-12), 0, 1),
         )
 

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.utils import ClassifierTags
 
 from skrobust._base import Judgement
+from skrobust._noise_level import NoiseLevel
 from skrobust._threshold import Answer, Question, judge_new_labels
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.detection._target_detector import TargetDetector
@@ -21,6 +22,7 @@ from skrobust.evidence._indicator import (
 from skrobust.evidence._out_of_bag import default_forest, gives_out_of_bag
 from skrobust.evidence._out_of_fold import check_predicts_proba
 from skrobust.noise._confident_joint import mean_self_confidence
+from skrobust.noise._level import estimate_level
 from skrobust.utils._data import LabelledData, heed_verdicts
 from skrobust.utils._indicators import check_indicator_data, check_indicators
 from skrobust.utils._random import private_random_state, set_missing_random_states
@@ -112,7 +114,15 @@ class MultilabelDetector(TargetDetector):
     sample_indices_ : ndarray of shape (n_kept,)
         Rows that are kept.
     noise_rate_ : float
-        Estimated share of wrong entries.
+        Estimated share of wrong entries: the mean over labels of the disagreement of entries and
+        predictions, extrapolated to entries that are certain, as in :class:`EnsembleDetector`.
+    noise_rate_interval_ : tuple of float
+        Interval of that share. Only a threshold object that estimates the share without an
+        interval leaves it out.
+    reliability_ : {"good", "limited", "cannot tell"}
+        Whether wrong labels can be told apart from what is hard to predict.
+    reliability_reason_ : str
+        What that rests on, in words and numbers.
     confident_joint_ : ndarray of shape (n_labels, 2, 2)
         Calibrated confident joint of each label, of the entries that nobody verified. Rows are
         given entries.
@@ -305,12 +315,15 @@ class MultilabelDetector(TargetDetector):
         self.suggested_labels_ = _suggest(data, proba, self.entry_errors_)
         self.corrected_labels_ = self.suggested_labels_.copy()
         if answer.noise_rate is not None:
-            self.noise_rate_ = answer.noise_rate
+            self._set_noise_rate(answer.noise_rate, answer.noise_rate_interval)
             return
-        off = self.confident_joint_.sum() - np.trace(self.confident_joint_, axis1=1, axis2=2).sum()
-        wrong = off + data.mass(data.known_errors)
-        total = self.confident_joint_.sum() + data.mass(data.checked & data.given)
-        self.noise_rate_ = float(np.clip(wrong / max(total, 1e-300), 0, 1))
+        level = _mean_level(data, proba)
+        wrong, checked = data.mass(data.known_errors), data.mass(data.checked & data.given)
+        rate, *interval = (
+            (end * level.n_rows + wrong) / max(level.n_rows + checked, 1e-300)
+            for end in (level.rate, level.low, level.high)
+        )
+        self._set_noise_rate(rate, interval, level.reliability, level.reason)
 
     def _make_question(self, data, proba, quality, open_question, errors) -> Question:
         """Ask a threshold object about all entries: each label is a question of two classes."""
@@ -490,6 +503,23 @@ def aggregate_quality(entry_quality: np.ndarray, aggregate: str, alpha: float = 
 def _entry_quality(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
     """Probability of what is given; NaN where it is missing or nobody can say."""
     return np.where(codes == 1, proba, np.where(codes == 0, 1 - proba, np.nan))
+
+
+def _mean_level(data, proba) -> NoiseLevel:
+    """Average the levels of noise of all labels, of the entries that nobody verified."""
+    levels = []
+    for k in range(data.n_labels):
+        counted = data.used[:, k] & ~data.checked[:, k] & ~np.isnan(proba[:, k])
+        codes = np.where(counted, data.codes[:, k], -1)
+        both = _two_columns(np.where(np.isnan(proba[:, k]), 0.5, proba[:, k]))
+        levels.append(estimate_level(codes, both, data.sample_weight))
+    masses = np.array([level.n_rows for level in levels])
+    shares = masses / masses.sum() if masses.any() else masses
+    rate, low, high, certain, disagreement, explained = (
+        float(shares @ [getattr(level, name) for level in levels])
+        for name in ("rate", "low", "high", "certain", "disagreement", "explained")
+    )
+    return NoiseLevel(rate, low, high, certain, disagreement, explained >= 0.5, float(masses.sum()))
 
 
 def _entry_classes(codes: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skrobust._base import Judgement
-from skrobust._threshold import Answer, Question, judge_new_labels
+from skrobust._threshold import Answer, Question, judge_new_labels, overall_noise_rate
 from skrobust.detection._residual_models import FoldModels, ForestModels
 from skrobust.detection._residual_rules import (
     LEAST_CUT,
@@ -17,6 +17,7 @@ from skrobust.detection._residual_rules import (
     r2,
     share_cut,
 )
+from skrobust.detection._target_decoys import exchange_targets
 from skrobust.detection._target_detector import TargetDetector, weighted_median
 from skrobust.evidence._values import (
     ValueEvidence,
@@ -108,8 +109,16 @@ class ResidualDetector(TargetDetector):
     sample_indices_ : ndarray of shape (n_kept,)
         Rows that are kept.
     noise_rate_ : float
-        Share of the targets that are flagged, by weight; or are wrong, as a threshold object
-        estimates.
+        Estimated share of wrong targets: that part of the residuals which is like those of targets
+        exchanged between rows, as in :class:`DecoyThreshold`; or as a threshold object estimates.
+        The own rule flags fewer, as errors no larger than the noise of right targets are not found.
+    noise_rate_interval_ : tuple of float
+        Interval of that share. Only a threshold object that estimates the share without an
+        interval leaves it out.
+    reliability_ : {"good", "limited"}
+        Whether the interval is narrow.
+    reliability_reason_ : str
+        What that rests on, in words and numbers.
     threshold_ : float or None
         The cut of ``label_quality_``: what lies below is flagged. None for threshold objects
         without a scalar cut.
@@ -359,9 +368,10 @@ class ResidualDetector(TargetDetector):
         self.corrected_labels_ = self.suggested_labels_.copy()
         self.keep_weight_ = np.where(errors | ~data.given, 0.0, weight)
         self.sample_indices_ = np.flatnonzero(~errors & data.given)
-        self.noise_rate_ = answer.noise_rate
+        rates = (answer.noise_rate, answer.noise_rate_interval)
         if answer.noise_rate is None:
-            self.noise_rate_ = data.mass(errors) / max(data.mass(data.given), 1e-300)
+            rates = _estimate_rate(data, quality_of, open_question, own.errors)
+        self._set_noise_rate(*rates)
         self.predictions_ = evidence.predictions
         self.residuals_ = data.y - evidence.predictions
         self.uncertainty_ = evidence.uncertainty
@@ -388,6 +398,16 @@ class ResidualDetector(TargetDetector):
         with np.errstate(invalid="ignore"):
             own = quality < self._own_cut
             return judge_new_labels(threshold, self.threshold_, quality, codes, own)
+
+
+def _estimate_rate(data, quality_of, open_question, errors):
+    """Estimate the share of wrong targets, and its interval."""
+    counted = open_question & data.used
+    rates = (0.0, 0.0, 0.0)
+    if counted.any():
+        _, *rates = exchange_targets(data, quality_of(data.y), quality_of, counted, errors)
+    rate, *interval = (overall_noise_rate(data, open_question, end) for end in rates)
+    return rate, interval
 
 
 def _keep_the_best(data, quality, errors) -> None:

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
+from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from skrobust.detection._decoys import DecoyCurve, decoy_curve, decoy_shares
@@ -29,6 +30,9 @@ _MEDIANS = np.geomspace(0.5, 1.4, 25)
 _N_ITERATIONS = 150
 # Ways to tell wrong targets from right ones that are less probable than this are forgotten.
 _LEAST_PROBABILITY = 0.01
+# Typical error of the logarithm of the estimated share, on tables with synthetic errors, whatever
+# the number of rows: labels that are hard to predict look like wrong ones.
+_LOG_ERROR = 0.3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,6 +52,74 @@ class TargetShares:
     rate: float
     candidates: tuple[float, ...]
     stretches: dict[int, float]
+
+
+def exchange_targets(
+    data, quality, quality_of, counted, errors, confidence_level: float = 0.9
+) -> tuple[DecoyCurve, float, float, float]:
+    """Compare rows with the same rows, given the targets of others.
+
+    Parameters
+    ----------
+    data : TargetData
+        All rows.
+    quality : ndarray of shape (n_samples,)
+        Quality of the given targets.
+    quality_of : callable
+        Takes targets of shape (n_samples,), and returns the quality that rows would have with them.
+    counted : ndarray of shape (n_samples,) of bool
+        Rows that are compared, at least one.
+    errors : ndarray of shape (n_samples,) of bool
+        Targets that look wrong: those that lie far off would make decoys of a kind of their own.
+    confidence_level : float, default=0.9
+        Of the interval.
+
+    Returns
+    -------
+    curve : DecoyCurve
+        Shares of rows and of errors by cut.
+    rate, low, high : float
+        Share of wrong targets, and the ends of its interval.
+    """
+    sound = counted & ~errors
+    sound = sound if sound.any() else counted
+    weight = data.sample_weight
+    curve, shares = exchanged_curve(
+        quality[counted],
+        data.y[counted],
+        lambda target: quality_of(np.full(data.n_samples, target))[counted],
+        typical_targets(data.y[sound], None if weight is None else weight[sound]),
+        None if weight is None else weight[counted],
+    )
+    total = data.mass(counted)
+    error = np.sqrt(max(shares.rate, 1 / total) / total)
+    bounds = share_bounds(shares.candidates, shares.rate, error, confidence_level)
+    return curve, shares.rate, *bounds
+
+
+def share_bounds(candidates, rate: float, error: float, confidence_level: float = 0.9):
+    """Find where a share of errors may lie: between the candidates, but for bias and chance.
+
+    Parameters
+    ----------
+    candidates : sequence of float
+        The share by several ways to tell errors apart.
+    rate : float
+        The estimate.
+    error : float
+        Its standard error.
+    confidence_level : float, default=0.9
+        Of the interval.
+
+    Returns
+    -------
+    low, high : float
+        In [0, 1].
+    """
+    z = norm.ppf((1 + confidence_level) / 2)
+    bias = np.exp(z * _LOG_ERROR)
+    low = max(min(candidates) / bias - z * error, 0.0)
+    return float(low), float(min(max(max(candidates), rate * bias) + z * error, 1.0))
 
 
 def typical_targets(y: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:

@@ -8,6 +8,7 @@ from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust._noise_level import NARROW_INTERVAL
 from skrobust._threshold import Answer, LabelQualityThreshold, overall_noise_rate
 from skrobust.utils._detector_report import DetectorReport
 from skrobust.utils._masses import lowest_mass_cut
@@ -138,9 +139,14 @@ class TargetDetector(DetectorReport, BaseEstimator):
             if better is not None:
                 better = better.reshape(quality.shape, order="F")
                 quality = np.where(np.isnan(quality), np.nan, better)
+            interval = answer.noise_rate_interval
             if rate is not None:
                 rate = overall_noise_rate(question.data, question.rows, rate)
-            return Answer(errors, answer.cut, quality, rate)
+            if interval is not None:
+                interval = tuple(
+                    overall_noise_rate(question.data, question.rows, end) for end in interval
+                )
+            return Answer(errors, answer.cut, quality, rate, interval)
         if self.threshold is not None:
             cut = float(self.threshold)
         elif self.flag_fraction is not None:
@@ -152,6 +158,27 @@ class TargetDetector(DetectorReport, BaseEstimator):
             return Answer(own.errors & open_question, own.cut, quality)
         with np.errstate(invalid="ignore"):
             return Answer(open_question & (quality < cut), cut, quality)
+
+    def _set_noise_rate(self, rate, interval, reliability=None, reason=None) -> None:
+        """Set the share of wrong targets, its interval, and how far it is to be relied on."""
+        vars(self).pop("noise_rate_interval_", None)
+        self.noise_rate_ = float(rate)
+        if interval is None:
+            self.reliability_ = "limited"
+            self.reliability_reason_ = (
+                f"{type(self).__name__} with threshold={self.threshold!r} estimates no interval of"
+                " the share of wrong labels"
+            )
+            return
+        low, high = (float(end) for end in interval)
+        self.noise_rate_interval_ = low, high
+        narrow = "good" if high - low <= NARROW_INTERVAL else "limited"
+        self.reliability_ = narrow if reliability is None else reliability
+        self.reliability_reason_ = (
+            f"between {low:.1%} and {high:.1%} of the labels are wrong"
+            if reason is None
+            else reason
+        )
 
     def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
         """Judge the targets of a data set and return the rows that are kept.

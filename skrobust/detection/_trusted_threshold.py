@@ -3,7 +3,7 @@
 from numbers import Real
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit
 from scipy.stats import beta
 from sklearn.isotonic import IsotonicRegression
@@ -52,7 +52,11 @@ class TrustedThreshold(LabelQualityThreshold):
     estimated_recall_ : float
         Expected share of flagged labels among the wrong ones; NaN where none is expected.
     noise_rate_ : float
-        Expected share of wrong labels among the rows that nobody verified.
+        Expected share of wrong labels among the rows that nobody verified. In a detector that
+        learned it from ten verified rows or more, it is what the detector expects, and the
+        calibrated quality agrees with it.
+    noise_rate_interval_ : tuple of two floats
+        Interval of that share, in such a detector.
     n_verified_ : int
         Number of verified rows that were learned from.
 
@@ -64,8 +68,9 @@ class TrustedThreshold(LabelQualityThreshold):
     Notes
     -----
     The verified rows must be drawn at random, or at least by nothing that knows more about their
-    labels than the quality does. A person who looks at the worst rows only makes all others look
-    worse than they are.
+    labels than the quality does. In ``fit``, a person who looks at the worst rows only makes all
+    others look worse than they are. In a detector, how many of the others are wrong is estimated by
+    the detector, which allows for such a choice.
 
     References
     ----------
@@ -156,6 +161,7 @@ class TrustedThreshold(LabelQualityThreshold):
             question.rows,
             data.sample_weight,
             "verified_labels",
+            question.noise_rate,
         )
         errors = question.rows & (np.where(np.isnan(right), np.inf, right) < self.threshold_)
         interval = getattr(self, "noise_rate_interval_", None)
@@ -178,9 +184,14 @@ class TrustedThreshold(LabelQualityThreshold):
         """
         score = _score(quality)
         curve = expit(self._intercept + self._slope * score)
-        return (1 - _TILT) * np.interp(score, self._bands, self._shares) + _TILT * curve
+        # Outside of all bands, it goes on as the logistic curve does.
+        beyond = score - np.clip(score, self._bands[0], self._bands[-1])
+        shares = np.interp(score, self._bands, self._shares)
+        shares = expit(_score(shares) + self._slope * beyond)
+        right = (1 - _TILT) * shares + _TILT * curve
+        return right if self._shift == 0 else expit(_score(right) + self._shift)
 
-    def _fit(self, quality, checked, right, rows, weight, source) -> np.ndarray:
+    def _fit(self, quality, checked, right, rows, weight, source, rates=None) -> np.ndarray:
         """Learn the curve, set what is estimated, and return the calibrated quality."""
         mass = np.ones(len(quality)) if weight is None else weight
         known = ~np.isnan(quality) & (mass > 0)
@@ -190,8 +201,14 @@ class TrustedThreshold(LabelQualityThreshold):
         score, target, amount = _score(quality[learned]), right[learned], mass[learned]
         self._intercept, self._slope = _logistic(score, target, amount)
         self._draw(score, target, amount)
+        self._shift = 0.0
+        vars(self).pop("noise_rate_interval_", None)
         calibrated = self.recalibrate(quality)
         open_rows = rows & known
+        if rates is not None and open_rows.any():
+            self._shift = _log_odds_shift(calibrated[open_rows], mass[open_rows], rates[0])
+            calibrated = self.recalibrate(quality)
+            self.noise_rate_interval_ = rates[1:]
         self._choose(calibrated[open_rows], mass[open_rows])
         flagged = calibrated[learned] < self.threshold_
         self._bound(amount[flagged], ~target[flagged])
@@ -277,6 +294,14 @@ def _check_verdicts(right, source) -> None:
 
 def _score(quality) -> np.ndarray:
     return logit(np.clip(np.asarray(quality, dtype=np.float64), _SMALLEST, 1 - _SMALLEST))
+
+
+def _log_odds_shift(right, mass, rate: float) -> float:
+    """What to add to log-odds of labels to be right, so that a share is expected to be wrong."""
+    odds = _score(right)
+    rate = float(np.clip(rate, _SMALLEST, 1 - _SMALLEST))
+    share = mass / mass.sum()
+    return float(brentq(lambda shift: share @ expit(-odds - shift) - rate, -40, 40))
 
 
 def _logistic(score, right, amount) -> tuple[float, float]:

@@ -183,10 +183,11 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     Both networks are one module, with one optimiser, and the losses are added up: a step costs
     less than two steps of one network. `mixup`, `label_smoothing` and `consistency` are refused.
 
-    Where classes overlap, and where rows or epochs are too few to learn much, the estimated forget
-    rate is too high: what the model cannot tell passes for an error. Give the rate if you know
-    about how many labels are wrong, or search it, like any parameter, by the accuracy on held-out
-    noisy rows. `benchmarks/neural_defaults.py` says what a wrong rate costs.
+    The estimate is the disagreement of labels and predictions, extrapolated to rows whose class is
+    certain, so that overlap of the classes does not pass for noise. Where rows or epochs are too
+    few to learn much, no row is certain, and the estimate is half of the disagreement. Give the
+    rate if you know about how many labels are wrong, or search it, like any parameter, by the
+    accuracy on held-out noisy rows. `benchmarks/neural_defaults.py` says what a wrong rate costs.
 
     References
     ----------

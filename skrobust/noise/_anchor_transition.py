@@ -6,7 +6,7 @@ import numpy as np
 
 from skrobust.noise._channel import confident_rows, count_labels
 from skrobust.noise._confident_joint import class_mass
-from skrobust.noise._proba_transition import Measured, ProbaTransition
+from skrobust.noise._proba_transition import RATES, Measured, ProbaTransition
 from skrobust.noise._shrinkage import symmetric_guess
 from skrobust.utils._sklearn import Interval, StrOptions
 
@@ -39,6 +39,15 @@ class AnchorTransition(ProbaTransition):
           that made its own row an anchor.
         - "proba": the medians of their probabilities, as if these were the true ones of given
           labels. That is the published method, but with many anchors instead of a single one.
+    noise_rate : {"extrapolated", "counted"}, default="extrapolated"
+        How the share of wrong labels is estimated:
+
+        - "extrapolated": by the disagreement of labels and predictions, extrapolated to rows whose
+          class is certain, so that overlap of the classes is not counted, as
+          :class:`~skrobust.detection.EnsembleDetector` does. What the method counts tells which
+          labels are confused with which; all probabilities of wrong labels are multiplied by the
+          same factor.
+        - "counted": as the method counts it. That is the published method.
     cv : int, splitter or iterable of (train, test), default=5
         Folds of the out-of-fold probabilities. For a number, folds are stratified, equal rows
         share a fold, and folds become fewer where a class is small. Not used with out-of-bag
@@ -63,6 +72,13 @@ class AnchorTransition(ProbaTransition):
         Shares of the true classes, such that the transition makes the given ones of them.
     noise_rate_ : float
         Estimated share of wrong labels.
+    noise_rate_interval_ : tuple of float
+        Ends of an interval of that share, unless it is "counted": from what the disagreement among
+        certain rows leaves plausible to what it is if every disagreement is an error.
+    reliability_ : {"good", "limited", "cannot tell"}
+        Whether wrong labels can be told apart from overlap of the classes, unless "counted".
+    reliability_reason_ : str
+        What that rests on, in words and numbers, unless "counted".
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     n_features_in_ : int
@@ -84,9 +100,8 @@ class AnchorTransition(ProbaTransition):
     counts of all classes bear out. A class with few anchors, or none because nothing is predicted
     to be of it, so gets about the noise of the others.
 
-    Where classes overlap, some anchors are of another class, and the estimated noise is somewhat
-    too high. Intervals know nothing of that: on planted noise they held 85 % of the entries, not
-    95 %.
+    Where classes overlap, some anchors are of another class, and the counted noise is somewhat
+    too high. Intervals of entries know nothing of that.
 
     Verified rows are no anchors. Where anchors are counted by their labels, the classifier learns
     the verified ones; and how often each true class among them was given each label is combined
@@ -113,6 +128,7 @@ class AnchorTransition(ProbaTransition):
 
     _parameter_constraints: dict = {
         **ProbaTransition._parameter_constraints,
+        **RATES,
         "anchor_share": [Interval(Real, 0, 1, closed="right")],
         "statistic": [StrOptions({"labels", "proba"})],
     }
@@ -123,6 +139,7 @@ class AnchorTransition(ProbaTransition):
         *,
         anchor_share=0.5,
         statistic="labels",
+        noise_rate="extrapolated",
         cv=5,
         n_bootstrap=0,
         n_jobs=None,
@@ -131,6 +148,7 @@ class AnchorTransition(ProbaTransition):
         self.estimator = estimator
         self.anchor_share = anchor_share
         self.statistic = statistic
+        self.noise_rate = noise_rate
         self.cv = cv
         self.n_bootstrap = n_bootstrap
         self.n_jobs = n_jobs

@@ -9,7 +9,7 @@ from skrobust.noise._confident_joint import (
     count_joint,
     mean_self_confidence,
 )
-from skrobust.noise._proba_transition import Measured, ProbaTransition
+from skrobust.noise._proba_transition import RATES, Measured, ProbaTransition
 
 
 class ConfidentTransition(ProbaTransition):
@@ -30,6 +30,15 @@ class ConfidentTransition(ProbaTransition):
           five rows per leaf, from a single fit. Needs a table of numbers.
         - A forest with ``oob_score=True``: its out-of-bag probabilities, from a single fit.
         - Any other classifier: its out-of-fold probabilities. X is handed on untouched.
+    noise_rate : {"extrapolated", "counted"}, default="extrapolated"
+        How the share of wrong labels is estimated:
+
+        - "extrapolated": by the disagreement of labels and predictions, extrapolated to rows whose
+          class is certain, so that overlap of the classes is not counted, as
+          :class:`~skrobust.detection.EnsembleDetector` does. What the method counts tells which
+          labels are confused with which; all probabilities of wrong labels are multiplied by the
+          same factor.
+        - "counted": as the method counts it. That is the published method.
     cv : int, splitter or iterable of (train, test), default=5
         Folds of the out-of-fold probabilities. For a number, folds are stratified, equal rows
         share a fold, and folds become fewer where a class is small. Not used with out-of-bag
@@ -54,6 +63,13 @@ class ConfidentTransition(ProbaTransition):
         Shares of the true classes.
     noise_rate_ : float
         Estimated share of wrong labels.
+    noise_rate_interval_ : tuple of float
+        Ends of an interval of that share, unless it is "counted": from what the disagreement among
+        certain rows leaves plausible to what it is if every disagreement is an error.
+    reliability_ : {"good", "limited", "cannot tell"}
+        Whether wrong labels can be told apart from overlap of the classes, unless "counted".
+    reliability_reason_ : str
+        What that rests on, in words and numbers, unless "counted".
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     n_features_in_ : int
@@ -72,8 +88,8 @@ class ConfidentTransition(ProbaTransition):
     Rows of :func:`confident_joint` are given labels, and those of ``transition_matrix_`` true
     classes: the one is the transpose of the other, scaled so that each true class sums to 1.
 
-    Rows that lie between classes are counted as well, and often as errors, so that the estimated
-    noise is too high where classes overlap.
+    Rows that lie between classes are counted as well, and often as errors, so that the counted
+    noise is too high where classes overlap: hence only which labels are confused is counted.
 
     Verified rows are not counted by what the classifier says. The classifier learns their
     verified labels; and how often each true class among them was given each label is combined
@@ -98,8 +114,20 @@ class ConfidentTransition(ProbaTransition):
     True
     """
 
-    def __init__(self, estimator=None, *, cv=5, n_bootstrap=0, n_jobs=None, random_state=None):
+    _parameter_constraints: dict = {**ProbaTransition._parameter_constraints, **RATES}
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        noise_rate="extrapolated",
+        cv=5,
+        n_bootstrap=0,
+        n_jobs=None,
+        random_state=None,
+    ):
         self.estimator = estimator
+        self.noise_rate = noise_rate
         self.cv = cv
         self.n_bootstrap = n_bootstrap
         self.n_jobs = n_jobs

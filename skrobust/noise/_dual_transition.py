@@ -6,7 +6,7 @@ import numpy as np
 
 from skrobust.noise._anchor_transition import find_anchors, median_proba
 from skrobust.noise._channel import count_labels, predicted_classes, sharpen
-from skrobust.noise._proba_transition import Measured, ProbaTransition
+from skrobust.noise._proba_transition import RATES, Measured, ProbaTransition
 from skrobust.noise._shrinkage import symmetric_guess
 from skrobust.utils._sklearn import Interval
 
@@ -39,6 +39,15 @@ class DualTransition(ProbaTransition):
         near 0 and 1. Probabilities that are as spread as the given labels of a row already hold
         all the noise, which the counts would add a second time. From about 20 on, only which
         class is predicted matters.
+    noise_rate : {"extrapolated", "counted"}, default="extrapolated"
+        How the share of wrong labels is estimated:
+
+        - "extrapolated": by the disagreement of labels and predictions, extrapolated to rows whose
+          class is certain, so that overlap of the classes is not counted, as
+          :class:`~skrobust.detection.EnsembleDetector` does. What the method counts tells which
+          labels are confused with which; all probabilities of wrong labels are multiplied by the
+          same factor.
+        - "counted": as the method counts it. That is the published method.
     cv : int, splitter or iterable of (train, test), default=5
         Folds of the out-of-fold probabilities. For a number, folds are stratified, equal rows
         share a fold, and folds become fewer where a class is small. Not used with out-of-bag
@@ -69,6 +78,13 @@ class DualTransition(ProbaTransition):
         Shares of the true classes, such that the transition makes the given ones of them.
     noise_rate_ : float
         Estimated share of wrong labels.
+    noise_rate_interval_ : tuple of float
+        Ends of an interval of that share, unless it is "counted": from what the disagreement among
+        certain rows leaves plausible to what it is if every disagreement is an error.
+    reliability_ : {"good", "limited", "cannot tell"}
+        Whether wrong labels can be told apart from overlap of the classes, unless "counted".
+    reliability_reason_ : str
+        What that rests on, in words and numbers, unless "counted".
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     n_features_in_ : int
@@ -83,7 +99,8 @@ class DualTransition(ProbaTransition):
     Notes
     -----
     Rows that are predicted to be of a wrong class count as errors of the label, so that the
-    estimated noise is too high where classes overlap.
+    counted noise is too high where classes overlap: the transition is the product of both factors
+    only with ``noise_rate="counted"``.
 
     The rows of the counted transition are drawn towards symmetric noise of the mean rate by as
     much as the counts of all classes bear out. A class that nothing is predicted to be of is
@@ -116,6 +133,7 @@ class DualTransition(ProbaTransition):
 
     _parameter_constraints: dict = {
         **ProbaTransition._parameter_constraints,
+        **RATES,
         "anchor_share": [Interval(Real, 0, 1, closed="right")],
         "sharpness": [Interval(Real, 0, None, closed="neither")],
     }
@@ -126,6 +144,7 @@ class DualTransition(ProbaTransition):
         *,
         anchor_share=0.1,
         sharpness=8.0,
+        noise_rate="extrapolated",
         cv=5,
         n_bootstrap=0,
         n_jobs=None,
@@ -134,6 +153,7 @@ class DualTransition(ProbaTransition):
         self.estimator = estimator
         self.anchor_share = anchor_share
         self.sharpness = sharpness
+        self.noise_rate = noise_rate
         self.cv = cv
         self.n_bootstrap = n_bootstrap
         self.n_jobs = n_jobs

@@ -18,7 +18,7 @@ from skrobust.utils._weights import as_counts
 # rare class do not say that it is never, or always, mistaken.
 _PRIOR_MASS = 50
 # No channel is without noise: with none at all every label would be right by definition.
-_LEAST_RATE = 1e-3
+LEAST_RATE = 1e-3
 _HIGHEST_RATE = 0.6
 _MOST_NOISE = 0.8
 
@@ -73,7 +73,7 @@ def fit_channel(
     wrong, n_rows = level.rate * level.n_rows, level.n_rows
     if known is not None and n_rows == 0:
         wrong, n_rows = wrong + known.sum() - np.trace(known), n_rows + known.sum()
-    rate = float(np.clip(wrong / max(n_rows, 1e-300), _LEAST_RATE, _HIGHEST_RATE))
+    rate = float(np.clip(wrong / max(n_rows, 1e-300), LEAST_RATE, _HIGHEST_RATE))
     prior = np.full((n_classes, n_classes), rate / (n_classes - 1))
     np.fill_diagonal(prior, 1 - rate)
     counts += (_PRIOR_MASS + prior_share * total / n_classes) * prior
@@ -83,21 +83,38 @@ def fit_channel(
         # Verified rows tell which labels are confused; how many are wrong, they need not tell, as
         # they may have been chosen because they are suspicious.
         mass = class_mass(predicted_classes(codes, pred_proba)[0], n_classes, weight)
-        counts = _scale(counts, mass / mass.sum(), rate)
-    transition = counts / counts.sum(axis=1, keepdims=True)
+        transition = scale_noise(
+            counts / counts.sum(axis=1, keepdims=True), mass / mass.sum(), rate
+        )
+    else:
+        transition = counts / counts.sum(axis=1, keepdims=True)
     if exponent is None:
         exponent = best_exponent(codes, pred_proba, weight)
     return NoiseChannel(transition, exponent)
 
 
-def _scale(counts: np.ndarray, prior: np.ndarray, rate: float) -> np.ndarray:
-    """Scale the counts of wrong labels so that their share is `rate`, weighed by classes."""
-    rows = counts.sum(axis=1)
-    noise = 1 - counts.diagonal() / rows
+def scale_noise(transition: np.ndarray, prior: np.ndarray, rate: float) -> np.ndarray:
+    """Multiply the probabilities of wrong labels, so that their share is as wanted.
+
+    Parameters
+    ----------
+    transition : ndarray of shape (n_classes, n_classes)
+        Rows are true classes and sum to 1.
+    prior : ndarray of shape (n_classes,)
+        Shares of true classes.
+    rate : float
+        Share of wrong labels. It is not reached where a class would be more than 80 % wrong, nor
+        where `transition` has no noise at all.
+
+    Returns
+    -------
+    transition : ndarray of shape (n_classes, n_classes)
+        Rows sum to 1.
+    """
+    before = 1 - transition.diagonal()
+    noise = before
     for _ in range(5):  # few, as only shares that reach the bound make a difference
         noise = np.minimum(noise * rate / max(prior @ noise, 1e-12), _MOST_NOISE)
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    wrong *= (noise * rows / np.maximum(wrong.sum(axis=1), 1e-300))[:, None]
-    np.fill_diagonal(wrong, (1 - noise) * rows)
-    return wrong
+    scaled = transition * (noise / np.maximum(before, 1e-300))[:, None]
+    np.fill_diagonal(scaled, 1 - noise)
+    return scaled

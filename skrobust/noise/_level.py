@@ -25,7 +25,7 @@ _HARD_SHARE = 0.3
 _OVERLAP_SHARE = 0.3
 # The labels of certain rows are explained by more than their class where the log likelihood gains
 # so much, among so large shares of the rows, and there are so many disagreements that it matters;
-# where certain rows disagree more often than this, they are not certain.
+# where certain rows may disagree more often than this, they are not certain.
 _LEAST_GAIN = 0.02
 _GAIN_SHARES = (0.5, 0.7)
 _CLEAR_GAIN = 1.5  # standard errors
@@ -125,16 +125,46 @@ def estimate_level(
     disagreement = float(mass @ wrong / mass.sum())
     overlap = max(disagreement - certain, 0.0)
     power = float(posterior.sum(axis=1) @ _POWERS)
+    above = high
     high = max(disagreement, high, 1 / mass.sum())
     explained = False
     if certain > max(_LEAST_EXPLAINED, disagreement / 2):
         proba = pred_proba if given_proba is None else given_proba
-        explained = certain > _HIGHEST_CERTAIN
+        explained = above > _HIGHEST_CERTAIN
         explained = explained or _row_gain(best, ranks, codes, proba, weight) > _LEAST_GAIN
     rate = disagreement / 2 if explained else certain + _HARD_SHARE * overlap / power**2
     low = 0.0 if explained else max(low - _OVERLAP_SHARE * overlap, 0.0)
     total = float(mass.sum())
     return NoiseLevel(rate, min(low, rate), high, certain, disagreement, explained, total)
+
+
+def estimate_given_level(
+    level: NoiseLevel, data, given: np.ndarray, pred_proba: np.ndarray, **options
+) -> NoiseLevel:
+    """Estimate the share of wrong labels among all given ones, verified rows included.
+
+    Parameters
+    ----------
+    level : NoiseLevel
+        That of the rows that nobody verified.
+    data : LabelledData
+        Rows.
+    given : ndarray of shape (n_samples,)
+        Given labels; -1 for rows without out-of-sample probabilities.
+    pred_proba : ndarray of shape (n_samples, n_classes)
+        Out-of-sample probabilities.
+    **options
+        As of :func:`estimate_level`.
+
+    Returns
+    -------
+    level : NoiseLevel
+        The estimate.
+    """
+    if not (data.used & data.checked).any():
+        return level
+    codes = np.where(data.used, given, -1)
+    return estimate_level(codes, pred_proba, data.sample_weight, **options)
 
 
 def _row_gain(best, ranks, codes, proba, weight) -> float:

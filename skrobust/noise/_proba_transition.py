@@ -6,16 +6,21 @@ from numbers import Integral
 import numpy as np
 
 from skrobust._base import TransitionEstimator
+from skrobust._noise_level import NoiseLevel
 from skrobust.evidence._folds import row_units
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.noise._channel import count_labels
 from skrobust.noise._confident_joint import class_mass
+from skrobust.noise._fit_channel import LEAST_RATE, scale_noise
 from skrobust.noise._known_pairs import check_counted
+from skrobust.noise._level import estimate_level
 from skrobust.noise._shrinkage import shrink_counts, solve_prior
 from skrobust.utils._overwritten import label_surprise, labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import Interval
+from skrobust.utils._sklearn import Interval, StrOptions
 
+RATES = {"noise_rate": [StrOptions({"extrapolated", "counted"})]}
+"""Constraint of a parameter that tells how the share of wrong labels is estimated."""
 CONFIDENCE = 0.95
 """How often intervals are meant to hold."""
 
@@ -32,11 +37,14 @@ class Measured:
         Shares of true classes; None if it is what follows from the transition.
     attributes : dict
         More that the estimator should know after its fit.
+    level : NoiseLevel or None
+        Share of wrong labels, if it was not counted with the transition.
     """
 
     transition: np.ndarray
     prior: np.ndarray | None = None
     attributes: dict = dataclasses.field(default_factory=dict)
+    level: NoiseLevel | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,6 +111,8 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
     and `random_state`. It writes ``_measure(evidence)``, which returns a :class:`Measured`.
     """
 
+    # How many labels are wrong, which a subclass may make a parameter.
+    noise_rate = "counted"
     # Whether the classifier learns verified labels instead of the given ones. It must not where
     # its probabilities are taken for those of given labels.
     _learns_verified = True
@@ -117,7 +127,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         n_classes = len(data.classes)
         check_counted(class_mass(counted, n_classes, None) > 0, data.classes, "counts")
         evidence = self._look(data)
-        measured = self._measure(evidence)
+        measured = self._measure_noise(evidence)
         masses = np.asarray(class_mass(evidence.given, n_classes, evidence.weight), dtype=float)
         prior = measured.prior
         if masses.any():
@@ -139,7 +149,41 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         if self.n_bootstrap:
             self.transition_interval_ = self._interval(data, evidence)
         # A class of no mass has a row of the transition all the same.
-        return np.maximum(masses, 1e-12 * masses.sum())[:, None] * transition
+        joint = np.maximum(masses, 1e-12 * masses.sum())[:, None] * transition
+        self._set_reliability(measured.level, data, evidence, joint)
+        return joint
+
+    def _measure_noise(self, evidence) -> Measured:
+        """Measure the transition, and how much noise there is unless that is counted as well."""
+        measured = self._measure(evidence)
+        if self.noise_rate == "counted":
+            return measured
+        level = estimate_level(evidence.judged, evidence.pred_proba, evidence.weight)
+        if not level.n_rows > 0:
+            return dataclasses.replace(measured, level=level)
+        given = class_mass(evidence.given, evidence.n_classes, evidence.weight)
+        prior = measured.prior
+        if prior is None:
+            prior = solve_prior(measured.transition, np.asarray(given, dtype=float))
+        transition = scale_noise(measured.transition, prior, max(level.rate, LEAST_RATE))
+        return Measured(transition, None, measured.attributes, level)
+
+    def _set_reliability(self, level, data, evidence, joint) -> None:
+        """Set the interval of the share of wrong labels, and how far it is to be relied on."""
+        for name in ("noise_rate_interval_", "reliability_", "reliability_reason_"):
+            vars(self).pop(name, None)
+        if level is None:
+            return
+        others = data.mass(evidence.given >= 0)
+        known = evidence.known()
+        wrong = known.sum() - np.trace(known)
+        low, high = (
+            (end * others + wrong) / max(others + known.sum(), 1e-300)
+            for end in (level.low, level.high)
+        )
+        rate = float(1 - np.trace(joint) / joint.sum())
+        self.noise_rate_interval_ = min(float(low), rate), max(float(high), rate)
+        self.reliability_, self.reliability_reason_ = level.reliability, level.reason
 
     def _look(self, data) -> LabelEvidence:
         """Gather the evidence."""
@@ -187,7 +231,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
             known = sample.known()
             # How far off a guess may be, verified rows tell; without any, what it is made of.
             guessing = dataclasses.replace(sample, random_state=None) if known.any() else sample
-            transition = self._measure(guessing).transition
+            transition = self._measure_noise(guessing).transition
             samples.append(self._learn_known(sample, known, transition))
         tail = (1 - CONFIDENCE) / 2
         return np.quantile(samples, [tail, 1 - tail], axis=0)

@@ -10,6 +10,7 @@ it begins with the quality, and leaves it as far as the verdicts say.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -17,6 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 from sklearn.isotonic import IsotonicRegression
 
+from skrobust._noise_level import NoiseLevel
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._row_views import FeatureView, InputView, ProbaView, RowView
 from skrobust.utils._weights import as_counts
@@ -26,16 +28,28 @@ MIN_VERDICTS = 10
 MAX_VERDICTS = 800
 """Of more verified rows, so many are looked at: those spread evenly over the quality."""
 # Log-odds of a wrong label are normal beforehand: by the quality, with slope and variances as here,
-# and by given class and likeness, with variances that the verdicts choose from. Measured on real
-# label errors with 15 to 160 verdicts; half or double of any makes little difference.
+# and by given class and similarity, with variances that the verified rows choose from. Measured on
+# real label errors with 15 to 160 verified rows; half or double of any makes little difference.
 _SLOPE = 0.7
-_BASE_VARIANCE, _SLOPE_VARIANCE = 4.0, 0.5
-# Where the share of wrong labels is known about, the log-odds are those of the quality instead, to
-# this part, within bounds, and shifted such that as many wrong labels are expected.
-_TEMPER = 0.7
+_SLOPE_VARIANCE = 0.5
+# The estimated share of wrong labels is either about right or far off.
+_BASE_VARIANCES = (0.1, 4.0)
+# Where the share of wrong labels is known about, the log-odds are those of the quality instead,
+# within bounds, and shifted such that as many wrong labels are expected.
 _QUALITIES = 0.003, 0.997
-_PRIOR_RATES = 0.02, 0.5
+_PRIOR_RATES = 0.01, 0.5
 _CLASS_VARIANCES = (0.1, 0.5, 2.0)
+# Verified rows are the most suspicious ones where half of all rows have a better quality than nine
+# tenths of them, and tell little about others then.
+_QUANTILE, _LEAST_BETTER = 0.9, 0.5
+# Where all of them are wrong, they were chosen because they are wrong, unless they are so large a
+# share of the rows with a quality as low as theirs.
+_LEAST_SHARE = 0.9
+# So many other classes are thought to be as often right as predicted, before verified rows count.
+_PRIOR_HITS = 1.0
+# Draws from the posterior, rows at a time, and ends of the interval of the share of wrong labels.
+_N_DRAWS, _BLOCK_ROWS = 400, 2000
+_TAILS = 0.05, 0.95
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +78,11 @@ class VerdictModel:
         Log-odds beforehand of labels of these qualities to be wrong.
     offset : ndarray of shape (n_verdicts,)
         Those of the verified rows.
+    level : NoiseLevel or None
+        Share of wrong labels that was estimated without looking at verified rows.
+    suspicious : bool
+        Whether the verified rows are among the most suspicious ones, which tell little about
+        others.
     """
 
     knots: np.ndarray
@@ -76,6 +95,8 @@ class VerdictModel:
     rows: np.ndarray
     offsets: np.ndarray
     offset: np.ndarray
+    level: NoiseLevel | None
+    suspicious: bool
 
     def right_proba(self, quality, codes, sources) -> np.ndarray:
         """Probability that labels are right.
@@ -111,11 +132,10 @@ class VerdictModel:
         def judge(start: int, stop: int) -> None:
             rows = known[start:stop]
             own = self._class_part(codes[rows], views, rows)
-            shared = self._shared_part(score[start:stop])
-            for share, variance, pull in fits:
-                logit = shared @ pull + variance * (own @ pull)
-                logit += offset[start:stop]
-                total[start:stop] += share * expit(-logit)
+            for fit in fits:
+                part = _shared_part(score[start:stop], self.score, fit.base)
+                logit = (part + fit.variance * own) @ fit.pull + offset[start:stop]
+                total[start:stop] += fit.share * expit(-logit)
 
         total = np.zeros(len(known))
         for_each_block(judge, len(known), 64 * len(self.codes))
@@ -134,22 +154,73 @@ class VerdictModel:
             self.codes, [(view, view.verified) for view in self.views], slice(None)
         )
         right = np.zeros(len(self.codes))
-        for share, variance, pull in self._fit(class_part):
-            kernel = self._shared_part(self.score) + variance * class_part
-            logit = kernel @ pull + self.offset
+        for fit in self._fit(class_part):
+            kernel = _shared_part(self.score, self.score, fit.base) + fit.variance * class_part
+            logit = kernel @ fit.pull + self.offset
             proba = expit(logit)
-            curvature = np.maximum(self.weight * proba * (1 - proba), 1e-12)
-            root = np.sqrt(curvature)
-            factor = cho_factor(np.eye(len(root)) + root[:, None] * kernel * root, lower=True)
             # The approximation that leaves out one row's term and keeps the others' curvature.
-            inverse = np.diagonal(cho_solve(factor, np.eye(len(root))))
-            spread = (1 - inverse) / curvature  # posterior variance
+            inverse = np.diagonal(cho_solve(fit.factor, np.eye(len(fit.root))))
+            spread = (1 - inverse) / fit.root**2  # posterior variance
             cavity = spread / np.maximum(inverse, 1e-9)
-            right += share * expit(-(logit - cavity * self.weight * (self.wrong - proba)))
+            right += fit.share * expit(-(logit - cavity * self.weight * (self.wrong - proba)))
         return right
 
-    def _shared_part(self, score) -> np.ndarray:
-        return _BASE_VARIANCE + _SLOPE_VARIANCE * np.outer(score, self.score)
+    def rate_interval(self, quality, codes, right, weight) -> tuple[float, float]:
+        """Interval of the share of wrong labels among some rows.
+
+        What verified rows leave open of the log-odds in general, by quality and by class is drawn
+        from its posterior: after the most suspicious rows only, a great deal.
+
+        Parameters
+        ----------
+        quality : ndarray of shape (n_rows,)
+            Qualities, none NaN.
+        codes : ndarray of shape (n_rows,)
+            Given labels.
+        right : ndarray of shape (n_rows,)
+            Probability of each label to be right, as of :meth:`right_proba`.
+        weight : ndarray of shape (n_rows,) or None
+            Weights.
+
+        Returns
+        -------
+        low, high : float
+            Ends of the interval of 90 %.
+        """
+        class_part = self._class_part(
+            self.codes, [(view, view.verified) for view in self.views], slice(None)
+        )
+        mass = np.ones(len(right)) if weight is None else weight
+        classes = np.unique(codes)
+        parts = _parts(np.interp(quality, self.knots, self.scores), codes, classes)
+        own = _parts(self.score, self.codes, classes)
+        normal = np.random.default_rng(0).normal(size=(_N_DRAWS, parts.shape[1]))
+        logit_wrong = -logit(np.clip(right, 1e-9, 1 - 1e-9))
+        rates, shares = [], []
+        for fit in self._fit(class_part):
+            prior = np.full(parts.shape[1], fit.variance)
+            prior[:2] = fit.base, _SLOPE_VARIANCE
+            seen = fit.root[:, None] * own * prior
+            spread = np.diag(prior) - seen.T @ cho_solve(fit.factor, seen)
+            values, axes = np.linalg.eigh(spread)
+            draws = (normal * np.sqrt(np.maximum(values, 0))) @ axes.T
+            found = np.zeros(_N_DRAWS)
+            for start in range(0, len(parts), _BLOCK_ROWS):
+                rows = slice(start, start + _BLOCK_ROWS)
+                found += mass[rows] @ expit(logit_wrong[rows, None] + parts[rows] @ draws.T)
+            rates.append(found / mass.sum())
+            shares.append(np.full(_N_DRAWS, fit.share / _N_DRAWS))
+        rates, shares = np.concatenate(rates), np.concatenate(shares)
+        order = np.argsort(rates, kind="stable")
+        below = np.cumsum(shares[order]) - shares[order] / 2
+        low, high = np.interp(_TAILS, below, rates[order])
+        rate = float(mass @ (1 - right) / mass.sum())
+        # Where no verified label is wrong, perhaps none is.
+        low = min(float(low), rate) if self.wrong.any() else 0.0
+        high = max(float(high), rate)
+        if self.level is not None and self.suspicious:
+            low, high = min(low, self.level.low), max(high, self.level.high)
+        return low, high
 
     def _class_part(self, codes, views, rows) -> np.ndarray:
         """Likeness of rows and verified rows that were given the same label."""
@@ -159,26 +230,60 @@ class VerdictModel:
         alike[codes[:, None] != self.codes] = 0.0
         return alike
 
-    def _fit(self, class_part) -> list[tuple[float, float, np.ndarray]]:
-        """Fit with each variance: its share by the evidence, and what the verdicts pull at."""
-        shared = self._shared_part(self.score)
-        fits = [
-            _most_probable(shared + v * class_part, self.offset, self.wrong, self.weight)
-            for v in _CLASS_VARIANCES
-        ]
-        evidence = np.array([found[1] for found in fits])
-        share = np.exp(evidence - evidence.max())
+    def _fit(self, class_part) -> list[_Fit]:
+        """Fit with each prior, of which the evidence tells how much it counts."""
+        fits, logs = [], []
+        for base, variance in itertools.product(_BASE_VARIANCES, _CLASS_VARIANCES):
+            kernel = _shared_part(self.score, self.score, base) + variance * class_part
+            found = _most_probable(kernel, self.offset, self.wrong, self.weight)
+            logs.append(found[1])
+            fits.append((base, variance, found[0], *found[2:]))
+        share = np.exp(np.array(logs) - max(logs))
         share /= share.sum()
-        return [
-            (float(part), variance, found[0])
-            for part, variance, found in zip(share, _CLASS_VARIANCES, fits, strict=True)
-        ]
+        return [_Fit(float(part), *fit) for part, fit in zip(share, fits, strict=True)]
 
 
-def _most_probable(kernel, offset, wrong, weight) -> tuple[np.ndarray, float]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Fit:
+    """A Gaussian process with one prior.
+
+    Attributes
+    ----------
+    share : float
+        How much it counts.
+    base, variance : float
+        Variances of log-odds in general, and by class and similarity.
+    pull : ndarray of shape (n_verdicts,)
+        Dual coefficients of the mode.
+    root : ndarray of shape (n_verdicts,)
+        Square root of the curvature of the likelihood.
+    factor : tuple
+        Cholesky factor of the identity and the kernel, scaled by `root`.
+    """
+
+    share: float
+    base: float
+    variance: float
+    pull: np.ndarray
+    root: np.ndarray
+    factor: tuple
+
+
+def _shared_part(score, others, base: float) -> np.ndarray:
+    """Prior covariance of log-odds by quality."""
+    return base + _SLOPE_VARIANCE * np.outer(score, others)
+
+
+def _parts(score, codes, classes) -> np.ndarray:
+    """What log-odds depend on linearly: a constant, the quality, and the class."""
+    return np.column_stack([np.ones(len(score)), score, codes[:, None] == classes])
+
+
+def _most_probable(kernel, offset, wrong, weight) -> tuple:
     """Laplace's approximation of a Gaussian process with logistic likelihood.
 
-    Returns the dual coefficients of the mode, and the logarithm of the evidence.
+    Returns the dual coefficients of the mode, the logarithm of the evidence, and the square root
+    of the curvature with the Cholesky factor that belongs to it.
     """
     sign = np.where(wrong, 1.0, -1.0)
     pull, value = np.zeros(len(sign)), np.zeros(len(sign))
@@ -210,12 +315,12 @@ def _most_probable(kernel, offset, wrong, weight) -> tuple[np.ndarray, float]:
         gained, pull, value, best = found - best, tried, tried_value, found
         if gained < 1e-10 * (1 + abs(best)):
             break
-    factor = curvature(value)[-1]
-    return pull, float(best - np.log(np.diagonal(factor[0])).sum())
+    *_, root, factor = curvature(value)
+    return pull, float(best - np.log(np.diagonal(factor[0])).sum()), root, factor
 
 
 def fit_verdicts(
-    quality, codes, checked, wrong, weight, views, sources, *, rate=None, right=None
+    quality, codes, checked, wrong, weight, views, sources, *, level=None, right=None
 ) -> VerdictModel | None:
     """Learn from verified rows which labels are right.
 
@@ -236,7 +341,7 @@ def fit_verdicts(
         Likenesses of rows.
     sources : list of length n_views
         What each view looks at.
-    rate : float, default=None
+    level : NoiseLevel, default=None
         Share of wrong labels that is expected beforehand. None is one half of those of middle
         quality.
     right : ndarray of shape (n_samples,), default=None
@@ -245,23 +350,29 @@ def fit_verdicts(
     Returns
     -------
     model : VerdictModel or None
-        None if there are fewer than `MIN_VERDICTS` verified rows that have a quality, or labels
-        found wrong or right only.
+        None if there are fewer than `MIN_VERDICTS` verified rows that have a quality, or if all
+        were found wrong without being the most suspicious ones: then they were chosen because
+        they are wrong, which tells nothing about others.
     """
     weight = as_counts(weight, ~np.isnan(quality))
     mass = np.ones(len(quality)) if weight is None else weight
     counted = ~np.isnan(quality) & (mass > 0)
     rows = np.flatnonzero(checked & counted)
     n_wrong, total = mass[rows] @ wrong[rows], mass[rows].sum()
-    if total < MIN_VERDICTS or n_wrong == 0 or n_wrong == total:
+    if total < MIN_VERDICTS:
         return None
+    mass = np.where(counted, mass, 0.0)
+    below = _as_suspicious(quality, mass, rows)
+    if n_wrong == total and mass[rows] @ below[rows] < _LEAST_SHARE * mass[below].sum():
+        return None
+    suspicious = mass[below].sum() < (1 - _LEAST_BETTER) * mass.sum()
     if len(rows) > MAX_VERDICTS:
         rows = rows[np.lexsort((quality[rows], wrong[rows]))]
         rows = rows[np.linspace(0, len(rows) - 1, MAX_VERDICTS).round().astype(np.intp)]
     knots, place = np.unique(quality[counted], return_inverse=True)
     amount = np.bincount(place, weights=mass[counted])
     scores = ndtri((np.cumsum(amount) - amount / 2) / amount.sum())
-    if rate is None:
+    if level is None:
         offsets = -_SLOPE * scores
     else:
         expected = knots
@@ -270,9 +381,8 @@ def fit_verdicts(
             rows_known = np.flatnonzero(counted)
             known.fit(quality[rows_known], right[rows_known], mass[rows_known])
             expected = known.predict(knots)
-        offsets = _prior_log_odds(rate, expected, amount)
-    shown = np.where(counted, mass, 0.0)
-    fitted = [view.fit(source, rows, shown) for view, source in zip(views, sources, strict=True)]
+        offsets = _prior_log_odds(level.rate, expected, amount)
+    fitted = [view.fit(source, rows, mass) for view, source in zip(views, sources, strict=True)]
     return VerdictModel(
         knots,
         scores,
@@ -284,12 +394,21 @@ def fit_verdicts(
         rows,
         offsets,
         np.interp(quality[rows], knots, offsets),
+        level,
+        bool(suspicious),
     )
+
+
+def _as_suspicious(quality, mass, rows) -> np.ndarray:
+    """Find what has a quality at most that of nine tenths of some rows."""
+    order = rows[np.argsort(quality[rows], kind="stable")]
+    place = np.searchsorted(np.cumsum(mass[order]), _QUANTILE * mass[rows].sum() * (1 - 1e-9))
+    return (quality <= quality[order[place]]) & (mass > 0)
 
 
 def _prior_log_odds(rate: float, quality: np.ndarray, amount: np.ndarray) -> np.ndarray:
     """Log-odds of labels to be wrong, by their quality, such that `rate` of all are expected."""
-    odds = -_TEMPER * logit(np.clip(quality, *_QUALITIES))
+    odds = -logit(np.clip(quality, *_QUALITIES))
     share = amount / amount.sum()
     rate = float(np.clip(rate, *_PRIOR_RATES))
     return odds + brentq(lambda shift: share @ expit(odds + shift) - rate, -30, 30)
@@ -368,8 +487,6 @@ def learn_from_verdicts(data, judgement, quality) -> tuple[VerdictModel, np.ndar
         where the quality is. None instead of both where nothing can be learned.
     """
     checked = (data.verified >= 0) & (data.codes >= 0)
-    if not data.known_errors.any():
-        return None
     views: list[RowView] = []
     sources: list = []
     if judgement.pred_proba is not None:
@@ -381,7 +498,6 @@ def learn_from_verdicts(data, judgement, quality) -> tuple[VerdictModel, np.ndar
     if InputView.can_see(data.X):
         views.append(InputView())
         sources.append(data.X)
-    rate = None if judgement.level is None else judgement.level.rate
     model = fit_verdicts(
         quality,
         data.codes,
@@ -390,7 +506,7 @@ def learn_from_verdicts(data, judgement, quality) -> tuple[VerdictModel, np.ndar
         data.sample_weight,
         views,
         sources,
-        rate=rate,
+        level=judgement.given_level,
         right=judgement.right_proba,
     )
     if model is None:
@@ -398,6 +514,29 @@ def learn_from_verdicts(data, judgement, quality) -> tuple[VerdictModel, np.ndar
     right = model.right_proba(quality, data.codes, sources)
     right[model.rows] = model.own_right_proba()
     return model, right
+
+
+def alternative_proba(data, judgement) -> np.ndarray:
+    """Probability of the most probable other class, should the label be wrong.
+
+    Parameters
+    ----------
+    data : LabelledData
+        Rows.
+    judgement : Judgement
+        What a detector says about them.
+
+    Returns
+    -------
+    proba : ndarray of shape (n_samples,)
+        As the detector says, and less where it was wrong about verified labels.
+    """
+    expected = judgement.alternative_proba
+    rows = data.known_errors & data.used & ~np.isnan(expected)
+    hits = rows & (judgement.alternatives == data.verified)
+    mass = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight
+    ratio = (mass @ hits + _PRIOR_HITS) / (mass[rows] @ expected[rows] + _PRIOR_HITS)
+    return min(float(ratio), 1.0) * expected
 
 
 def judge_new_by_verdicts(model, X, quality, codes) -> np.ndarray:

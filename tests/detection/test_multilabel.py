@@ -17,8 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from skrobust.detection import MultilabelDetector
-from skrobust.detection._multilabel import aggregate_quality
+from skrobust.detection._multilabel import _two_columns, aggregate_quality
 from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
+from skrobust.noise._level import estimate_level
 from skrobust.utils import LabelNoiseWarning
 
 
@@ -75,12 +76,39 @@ def test_one_label_at_a_time_is_its_parts(noisy):
     assert detector.confident_joint_.shape == (4, 2, 2)
     joint = detector.confident_joint_
     assert_allclose(joint.sum(axis=(1, 2)), 300)
-    off = joint[:, 0, 1].sum() + joint[:, 1, 0].sum()
-    assert_allclose(detector.noise_rate_, off / joint.sum())
+    levels = [estimate_level(y[:, k], _two_columns(proba[:, k])) for k in range(4)]
+    assert_allclose(detector.noise_rate_, np.mean([level.rate for level in levels]))
+    ends = [np.mean([getattr(level, end) for level in levels]) for end in ("low", "high")]
+    assert_allclose(detector.noise_rate_interval_, ends)
     forest = RandomForestClassifier(20, oob_score=True, random_state=0, min_samples_leaf=3)
     quality = MultilabelDetector(forest).fit(X, y).entry_quality_[:, 2]
     expected = out_of_bag_proba(forest, X, y[:, 2])[np.arange(300), y[:, 2]]
     assert_allclose(quality, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.2])
+def test_overlap_of_labels_is_not_counted_as_noise(rate, seed):
+    X, true = make_multilabel_classification(600, 12, n_classes=4, n_labels=2, random_state=seed)
+    wrong = np.random.default_rng(seed).random(true.shape) < rate
+    detector = MultilabelDetector(random_state=0, max_flag_rate=None)
+    detector.fit(X, np.where(wrong, 1 - true, true))
+    joint = detector.confident_joint_
+    counted = 1 - np.trace(joint, axis1=1, axis2=2).sum() / joint.sum()
+    low, high = detector.noise_rate_interval_
+    assert low - 0.03 <= wrong.mean() <= high
+    assert abs(detector.noise_rate_ - wrong.mean()) < abs(counted - wrong.mean())
+    assert detector.reliability_ in ("good", "limited")
+
+
+def test_where_labels_cannot_be_learned_the_rate_cannot_be_told(seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(200, 3)), rng.integers(2, size=(200, 3))
+    detector = MultilabelDetector(random_state=0, max_flag_rate=None).fit(X, y)
+    assert detector.reliability_ == "cannot tell"
+    assert detector.noise_rate_interval_[0] == 0
+    detector.fit(np.ones((200, 3)), y)
+    assert 0 <= detector.noise_rate_ <= detector.noise_rate_interval_[1] <= 1
+    assert detector.reliability_ != "good"
 
 
 def test_default_finds_planted_errors(noisy):

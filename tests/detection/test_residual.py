@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
-from skrobust.detection import ResidualDetector
+from skrobust.detection import DecoyThreshold, MixtureThreshold, ResidualDetector
 from skrobust.detection._residual_rules import best_share, mixture_cut, r2
 from skrobust.detection._target_detector import weighted_median
 from skrobust.evidence._values import gather_values_out_of_bag, make_value_folds
@@ -48,7 +48,33 @@ def test_is_its_parts(noisy):
     assert_allclose(np.median(detector.label_quality_), np.exp(-1), rtol=1e-3)
     assert_array_equal(detector.label_errors_, scores > mixture_cut(scores))
     assert_array_equal(detector.label_errors_, detector.label_quality_ < detector.threshold_)
-    assert_allclose(detector.noise_rate_, detector.label_errors_.mean())
+    low, high = detector.noise_rate_interval_
+    assert low <= detector.noise_rate_ <= high
+
+
+def test_rate_is_that_of_decoys_whatever_is_flagged(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(600, 4))
+    y = X[:, 0] * 3 + X[:, 1] + rng.normal(size=600) * 0.3
+    clean = ResidualDetector(Ridge()).fit(X, y)
+    assert clean.noise_rate_ < 0.02
+    assert clean.reliability_ == "good"
+    wrong = rng.random(600) < 0.15
+    y[wrong] = rng.permutation(y[wrong])
+    plain, decoys = (
+        ResidualDetector(Ridge(), threshold=threshold).fit(X, y)
+        for threshold in (None, DecoyThreshold())
+    )
+    assert abs(plain.noise_rate_ - wrong.mean()) < 0.06
+    assert plain.noise_rate_ == pytest.approx(decoys.noise_rate_, abs=0.02)
+    low, high = plain.noise_rate_interval_
+    assert low <= wrong.mean() <= high
+    assert f"{high:.1%} of the labels are wrong" in plain.reliability_reason_
+    trusted = ResidualDetector(Ridge(), threshold=MixtureThreshold(per_class=False)).fit(X, y)
+    assert trusted.reliability_ == "limited"
+    verified = np.where(rng.random(600) < 0.5, y, np.nan)
+    half = ResidualDetector(Ridge()).fit(X, y, verified_labels=verified)
+    assert half.noise_rate_ < plain.noise_rate_
 
 
 def test_default_finds_planted_errors_and_suggests_better(noisy):

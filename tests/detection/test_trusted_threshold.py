@@ -150,6 +150,27 @@ def test_in_a_detector(seed):
     np.testing.assert_array_equal(detector.detect(X, y), new_quality < detector.threshold_)
 
 
+def test_rate_and_interval_are_those_of_the_detector(seed):
+    X, y, wrong, _ = _noisy(seed, 900)
+    plain = ConfidentLearning(GaussianNB()).fit(X, y)
+    lowest = np.argsort(plain.label_quality_)[:40]
+    for rows in (lowest, np.random.default_rng(seed).choice(900, 40, replace=False)):
+        # Some right labels more, so that there is something to calibrate with.
+        rows = np.union1d(rows, np.argsort(plain.label_quality_)[-2:])
+        verified = np.full(900, np.nan)
+        verified[rows] = np.where(wrong[rows], (y[rows] + 1) % 3, y[rows])
+        taught = ConfidentLearning(GaussianNB(), threshold=TrustedThreshold())
+        taught.fit(X, y, verified_labels=verified)
+        fitted = taught.fitted_threshold_
+        rest = np.isnan(verified)
+        low, high = fitted.noise_rate_interval_
+        assert low <= fitted.noise_rate_ <= high
+        assert low - 0.05 <= wrong[rest].mean() <= high + 0.05
+        assert abs(fitted.noise_rate_ - wrong[rest].mean()) < 0.15
+        assert fitted.noise_rate_ == pytest.approx((1 - taught.label_quality_[rest]).mean())
+        assert f"{len(rows)} verified rows" in taught.reliability_reason_
+
+
 def test_verified_labels_in_a_detector():
     X, y, wrong, verified = _noisy(0)
     detector = ConfidentLearning(GaussianNB(), threshold=TrustedThreshold())

@@ -65,8 +65,8 @@ def test_exact_probabilities(seed, statistic):
 def test_labels_need_no_probabilities_that_are_right(seed):
     X, y, _ = posterior_rows(3000, seed)
     sharp = X**6 / np.sum(X**6, axis=1, keepdims=True)
-    labels = AnchorTransition(Columns()).fit(sharp, y)
-    proba = AnchorTransition(Columns(), statistic="proba").fit(sharp, y)
+    labels = AnchorTransition(Columns(), noise_rate="counted").fit(sharp, y)
+    proba = AnchorTransition(Columns(), statistic="proba", noise_rate="counted").fit(sharp, y)
     assert np.abs(labels.transition_matrix_ - TRANSITION).mean() < 0.03
     assert np.abs(proba.transition_matrix_ - TRANSITION).mean() > 0.1
 

@@ -20,7 +20,7 @@ def test_a_small_table_by_hand():
         [0.1, 0.1, 0.8],
     ]
     y = np.array([0, 0, 0, 1, 1, 2, 2, 2])
-    fitted = ConfidentTransition(Columns(), cv=2).fit(np.array(proba), y)
+    fitted = ConfidentTransition(Columns(), noise_rate="counted", cv=2).fit(np.array(proba), y)
     # Counts by given label are [2, 1, 0], [0, 1, 0] and [1, 0, 2]; the second is doubled.
     expected = [[2 / 3, 0, 1 / 3], [1 / 3, 2 / 3, 0], [0, 0, 1]]
     assert_allclose(fitted.transition_matrix_, expected, atol=1e-12)
@@ -30,7 +30,7 @@ def test_a_small_table_by_hand():
 
 def test_the_transition_is_that_of_confident_learning(seed):
     X, y, _ = noisy_rows(600, seed, distance=2.0)
-    fitted = ConfidentTransition(random_state=seed).fit(X, y)
+    fitted = ConfidentTransition(noise_rate="counted", random_state=seed).fit(X, y)
     detector = ConfidentLearning(random_state=seed).fit(X, y)
     # There, counts are rounded to whole rows.
     assert_allclose(fitted.transition_matrix_, detector.transition_matrix_, atol=0.01)

@@ -10,7 +10,7 @@ from tests._proba_rows import TRANSITION, Columns, noisy_rows, posterior_rows
 
 def test_the_product_of_its_factors(seed):
     X, y, _ = noisy_rows(600, seed, distance=2.0)
-    fitted = DualTransition(sharpness=2.0, random_state=seed).fit(X, y)
+    fitted = DualTransition(sharpness=2.0, noise_rate="counted", random_state=seed).fit(X, y)
     first, second = fitted.intermediate_transition_, fitted.label_transition_
     assert_allclose(fitted.transition_matrix_, first @ second)
     for factor in (first, second):
@@ -31,7 +31,7 @@ def test_sharp_probabilities_leave_the_counts(seed):
 
 def test_exact_probabilities_hold_the_noise_already(seed):
     X, y, _ = posterior_rows(3000, seed)
-    published = DualTransition(Columns(), sharpness=1.0).fit(X, y)
+    published = DualTransition(Columns(), sharpness=1.0, noise_rate="counted").fit(X, y)
     assert_allclose(published.intermediate_transition_, TRANSITION, atol=1e-3)
     assert_allclose(published.transition_matrix_, TRANSITION @ TRANSITION, atol=0.05)
     default = DualTransition(Columns()).fit(X, y)

@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose
 
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
 from skrobust.noise._fit_channel import fit_channel
-from skrobust.noise._level import certainty_ranks, estimate_level
+from skrobust.noise._level import certainty_ranks, estimate_given_level, estimate_level
+from skrobust.utils._data import LabelledData
 
 
 def _rows(seed, rate=0.0, margin=4.0, n_rows=3000, n_classes=3, transition=symmetric_transition):
@@ -73,6 +74,40 @@ def test_one_class_is_never_predicted(seed):
     level = estimate_level(labels, proba)
     assert 0 <= level.low <= level.rate <= level.high <= 1
     assert np.isfinite(fit_channel(labels, proba).transition).all()
+
+
+def test_certain_rows_of_one_class_only(seed):
+    rng = np.random.default_rng(seed)
+    truth = np.arange(900) % 2
+    proba = np.where(truth == 0, rng.uniform(0.9, 1, 900), rng.uniform(0.3, 0.6, 900))
+    proba = np.column_stack([proba, 1 - proba])
+    # Nothing that is predicted to be of class 1 is certain, nor does certainty matter there.
+    labels = np.where(truth == 1, rng.random(900) < 0.6, 0).astype(int)
+    level = estimate_level(labels, proba)
+    assert level.low <= level.rate <= level.high
+    assert level.high >= level.disagreement
+    assert level.low < level.disagreement - 0.05
+
+
+def test_rows_that_all_look_alike(seed):
+    labels = np.random.default_rng(seed).integers(3, size=300)
+    level = estimate_level(labels, np.tile([0.5, 0.3, 0.2], (300, 1)))
+    assert level.reliability == "cannot tell"
+    assert level.low == 0
+
+
+def test_given_level_counts_verified_rows(seed):
+    _, labels, proba = _rows(seed, 0.2, n_rows=600)
+    suspicious = np.argsort(proba[np.arange(600), labels])[:60]
+    verified = np.full(600, -1)
+    verified[suspicious] = proba[suspicious].argmax(axis=1)
+    data = LabelledData(proba, labels, np.arange(3), verified)
+    rest = estimate_level(np.where(verified < 0, labels, -1), proba)
+    given = estimate_given_level(rest, data, labels, proba)
+    assert given.rate == estimate_level(labels, proba).rate
+    assert given.rate > rest.rate
+    unverified = LabelledData(proba, labels, np.arange(3), np.full(600, -1))
+    assert estimate_given_level(rest, unverified, labels, proba) is rest
 
 
 def test_order_names_weights_and_repeats_do_not_matter(seed):

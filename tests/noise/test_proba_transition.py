@@ -69,11 +69,61 @@ def test_verified_rows_help(cls, seed):
     plain, helped = [], []
     for draw in range(3):
         X, y, truth = noisy_rows(450, 10 * seed + draw, distance=1.5)
-        estimator = cls(GaussianNB(), random_state=draw)
+        estimator = cls(GaussianNB(), noise_rate="counted", random_state=draw)
         for errors, verified in ((plain, None), (helped, _verify_some(truth, 0.4, draw))):
             estimator.fit(X, y, verified_labels=verified)
             errors.append(np.abs(estimator.transition_matrix_ - TRANSITION).mean())
     assert np.mean(helped) < np.mean(plain)
+
+
+@pytest.mark.parametrize("cls", UNAIDED)
+def test_overlap_is_not_counted_as_noise(cls, seed):
+    counted, extrapolated = [], []
+    for transition in (np.eye(3), TRANSITION):
+        X, y, truth = noisy_rows(1500, seed, distance=1.8, transition=transition)
+        for kind, errors in (("counted", counted), ("extrapolated", extrapolated)):
+            fitted = cls(forest(), noise_rate=kind, random_state=seed).fit(X, y)
+            errors.append(
+                [
+                    np.abs(fitted.transition_matrix_ - transition).mean(),
+                    abs(fitted.noise_rate_ - np.mean(y != truth)),
+                ]
+            )
+        low, high = fitted.noise_rate_interval_
+        assert low - 0.03 <= np.mean(y != truth) <= high
+        assert low <= fitted.noise_rate_ <= high
+        assert fitted.reliability_ in ("good", "limited")
+        assert "extrapolated to rows that are certain" in fitted.reliability_reason_
+    assert (np.mean(extrapolated, axis=0) < np.mean(counted, axis=0)).all()
+    assert np.mean(extrapolated, axis=0)[1] < 0.05
+    fitted.set_params(noise_rate="counted").fit(X, y)
+    assert not hasattr(fitted, "reliability_")
+
+
+@pytest.mark.parametrize("cls", UNAIDED)
+def test_where_no_row_is_certain_the_rate_cannot_be_told(cls, seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(300, 2)), rng.integers(3, size=300)
+    fitted = cls(GaussianNB()).fit(X, y)
+    assert fitted.reliability_ == "cannot tell"
+    assert fitted.noise_rate_interval_[0] == 0
+    assert_allclose(fitted.transition_matrix_.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("cls", UNAIDED)
+def test_rows_that_all_look_alike_tell_nothing(cls):
+    fitted = cls(forest()).fit(np.ones((90, 2)), np.arange(90) % 3)
+    assert fitted.reliability_ == "cannot tell"
+    assert np.isfinite(fitted.transition_matrix_).all()
+
+
+@pytest.mark.parametrize("cls", UNAIDED)
+def test_the_interval_counts_verified_rows(cls, seed):
+    X, y, truth = noisy_rows(900, seed)
+    fitted = cls(GaussianNB()).fit(X, y, verified_labels=_verify_some(truth, 0.9, seed))
+    low, high = fitted.noise_rate_interval_
+    assert low <= np.mean(y != truth) <= high
+    assert high - low < 0.1
 
 
 @pytest.mark.parametrize("cls", UNAIDED)
