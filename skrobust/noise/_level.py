@@ -25,7 +25,7 @@ _HARD_SHARE = 0.3
 _OVERLAP_SHARE = 0.3
 # The labels of certain rows are explained by more than their class where the log likelihood gains
 # so much, among so large shares of the rows, and there are so many disagreements that it matters;
-# where certain rows may disagree more often than this, they are not certain.
+# where certain rows may disagree more often than this, they may not be certain.
 _LEAST_GAIN = 0.02
 _GAIN_SHARES = (0.5, 0.7)
 _CLEAR_GAIN = 1.5  # standard errors
@@ -127,12 +127,14 @@ def estimate_level(
     power = float(posterior.sum(axis=1) @ _POWERS)
     above = high
     high = max(disagreement, high, 1 / mass.sum())
-    explained = False
+    by_chance = explained = False
     if certain > max(_LEAST_EXPLAINED, disagreement / 2):
         proba = pred_proba if given_proba is None else given_proba
-        explained = above > _HIGHEST_CERTAIN
+        by_chance = above > _HIGHEST_CERTAIN
+        explained = certain > _HIGHEST_CERTAIN
         explained = explained or _row_gain(best, ranks, codes, proba, weight) > _LEAST_GAIN
     rate = disagreement / 2 if explained else certain + _HARD_SHARE * overlap / power**2
+    explained = explained or by_chance
     low = 0.0 if explained else max(low - _OVERLAP_SHARE * overlap, 0.0)
     total = float(mass.sum())
     return NoiseLevel(rate, min(low, rate), high, certain, disagreement, explained, total)
