@@ -171,7 +171,9 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         missing = data.codes < 0
         suggested = np.where(errors, judgement.alternatives, judgement.predictions)
         self._set_labels("suggested_labels_", data, suggested)
-        corrected = suggested if judgement.corrections is None else judgement.corrections
+        corrected = judgement.corrections
+        if corrected is None:  # nothing is known about how safe the suggestions are
+            corrected = np.where(missing, judgement.predictions, data.codes)
         if judgement.posterior_labels is not None:
             best, proba = judgement.posterior_labels, judgement.posterior_proba
             if hasattr(self, "_verdicts"):  # the quality knows more than the method did

@@ -10,6 +10,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.evidence._evidence import Evidence
@@ -273,7 +274,7 @@ class ConsensusMixture(LabelErrorDetector):
         order = np.argsort(mean_self_confidence(best, proba, data.sample_weight), kind="stable")
         predictions = most_probable(proba, order)
         alternatives = most_probable(proba, order, without=given)
-        return Judgement(
+        judgement = Judgement(
             np.where(judged, quality, np.nan),
             errors,
             np.where(judged, predictions, data.best_codes),
@@ -281,6 +282,7 @@ class ConsensusMixture(LabelErrorDetector):
             quality_of=quality_of,
             features=np.nan_to_num(self.view_quality_.T, nan=0.5),
         )
+        return add_corrections(judgement, data, given, proba, order)
 
     def _consensus(self, probas, codes):
         """Return the quality, that of each view, which labels each view finds wrong, and all do."""

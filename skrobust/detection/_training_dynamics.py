@@ -11,6 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import assert_all_finite
 
 from skrobust._base import Judgement
+from skrobust.detection._corrections import add_corrections
 from skrobust.detection._dynamics_statistics import STATISTICS, DynamicsWatcher, quality_from
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.evidence._copies import row_ids
@@ -290,7 +291,7 @@ class TrainingDynamics(ProbaDetector):
         joint = np.zeros((len(data.classes), len(data.classes)))
         weight = np.ones(len(given)) if data.sample_weight is None else data.sample_weight
         np.add.at(joint, (given[counted], best[counted]), weight[counted])
-        return Judgement(
+        judgement = Judgement(
             quality,
             errors,
             np.where(judged, predictions, data.best_codes),
@@ -299,6 +300,13 @@ class TrainingDynamics(ProbaDetector):
             self._own_cut,
             features=self._features(),
         )
+        judgement = add_corrections(judgement, data, given, proba, order)
+        # Stages that learned from the row itself favour its label: flags are the better count.
+        level = judgement.level
+        mass = data.sample_weight if data.sample_weight is not None else np.ones(len(given))
+        rate = float(mass[errors & counted].sum() / max(mass[counted].sum(), 1e-300))
+        level = dataclasses.replace(level, rate=float(np.clip(rate, level.low, level.high)))
+        return dataclasses.replace(judgement, level=level, right_proba=None)
 
     def _watch(self, data, random_state, codes=None, classes=None):
         """Train and watch, on the labels of the data or on others."""
