@@ -85,7 +85,7 @@ demo: $(VENV)/.stamp-report
 	$(BIN)/skrobust demo --report $(DEMO_REPORT)
 
 test: lint
-	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" $(BIN)/$(PYTEST)
+	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" $(BIN)/$(PYTEST) -m "not browser"
 
 # One process: the tests share a browser.
 test-browser: $(VENV)/.stamp-browser

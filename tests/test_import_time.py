@@ -80,7 +80,7 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 from sklearn.datasets import load_iris
 from skrobust.wrappers import CleaningClassifier
-CleaningClassifier().fit(*load_iris(return_X_y=True))
+CleaningClassifier(random_state=0).fit(*load_iris(return_X_y=True))
 import skrobust
 try:
     skrobust.neural

@@ -185,7 +185,7 @@ def _row_gain(best, ranks, codes, proba, weight) -> float:
         mass = np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64)
         predicted, given = best[rows], codes[rows]
         counts = count_labels(predicted, given, n_classes, mass)
-        of_class = counts.sum(axis=1)[predicted]
+        of_class = np.maximum(counts.sum(axis=1), 1)[predicted]
         by_row = sharpen(proba[rows], exponent)
         n_shares = np.maximum((counts > 0).sum(axis=1) - 1, 0).sum()
         # Each row is predicted by the labels of the others of its class.

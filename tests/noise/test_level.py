@@ -136,3 +136,32 @@ def test_ranks_are_within_predicted_classes():
     best = np.array([0, 0, 1, 1, 1, -1])
     top = np.array([0.9, 0.7, 0.6, 0.6, 0.8, 0.9])
     assert_allclose(certainty_ranks(best, top), [0.25, 0.75, 2 / 3, 2 / 3, 1 / 6, np.nan])
+
+
+def test_rows_of_little_weight_are_no_division_by_zero():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(3, size=60)
+    proba = rng.dirichlet([1, 1, 1], 60)
+    for weight in (np.full(60, 0.5), np.where(np.arange(60) < 30, 1e-6, 1.0)):
+        level = estimate_level(codes, proba, weight)
+        assert 0 <= level.low <= level.rate <= level.high <= 1
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_labels_that_depend_on_the_row_are_overlap_only_if_agreement_does(overlapping, seed):
+    rng = np.random.default_rng(seed)
+    n, best, other = 4000, rng.integers(4, size=4000), rng.integers(1, 4, size=4000)
+    right = rng.uniform(0.35, 1, n) if overlapping else np.full(n, 0.68)
+    proba = np.full((n, 4), 0.005)
+    proba[np.arange(n), best] = right
+    proba[np.arange(n), (best + other) % 4] = np.maximum(1 - right - 0.01, 0.005)
+    proba /= proba.sum(axis=1, keepdims=True)
+    codes = np.array([rng.choice(4, p=p) for p in proba])
+    # Out-of-sample probabilities are uncertain themselves.
+    noisy = proba * rng.lognormal(0, 0.4, proba.shape)
+    level = estimate_level(codes, noisy / noisy.sum(axis=1, keepdims=True))
+    if overlapping:
+        assert level.low < 0.15
+    else:
+        assert level.reliability == "good"
+        assert level.rate == pytest.approx(0.32, abs=0.04)

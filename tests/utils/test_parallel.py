@@ -95,7 +95,8 @@ def test_only_the_default_of_a_wrapper_is_limited(three_threads, monkeypatch, gi
     monkeypatch.setattr(Recording, "seen", [])
     monkeypatch.setattr("skrobust.wrappers._wrapper_base.LogisticRegression", Recording)
     X = np.random.default_rng(0).normal(size=(60, 2))
-    wrapper = CleaningClassifier(Recording() if given else None, NeighborVote(), action="drop")
+    estimator = Recording() if given else None
+    wrapper = CleaningClassifier(estimator, NeighborVote(), action="drop", trim=False)
     wrapper.fit(X, X[:, 0] > 0)
     assert Recording.seen[-1] == {expected}
 
