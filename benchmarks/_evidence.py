@@ -87,7 +87,7 @@ class RecalledEnsemble(EnsembleDetector):
         name = joblib.hash((self.random_state, models, self.weights, *labels, data.X, *which))
         memory = RecalledEnsemble._known
         if name in memory:
-            *found, self.weights_, seconds = memory[name]
+            *found, self.weights_, self.member_predictions_, seconds = memory[name]
             recalled["seconds"] += seconds
             return tuple(part.copy() for part in found)
         started = time.perf_counter()
@@ -95,7 +95,8 @@ class RecalledEnsemble(EnsembleDetector):
         seconds = time.perf_counter() - started
         if len(memory) > 1:
             memory.pop(next(iter(memory)))
-        memory[name] = (*(part.copy() for part in found), self.weights_, seconds)
+        kept = self.weights_, self.member_predictions_
+        memory[name] = (*(part.copy() for part in found), *kept, seconds)
         return found
 
 

@@ -35,7 +35,7 @@ _LEAST_WEIGHT = 1e-9
 # Models with less weight than this in the first round are not fitted again.
 _WORTH_ANOTHER_FIT = 0.01
 # What is known of one round, and needed to judge new rows.
-_OF_A_ROUND = ("_member_codes", "estimators_", "weights_")
+_OF_A_ROUND = ("estimators_", "member_predictions_", "weights_")
 
 
 class EnsembleDetector(LabelErrorDetector):
@@ -389,9 +389,6 @@ class EnsembleDetector(LabelErrorDetector):
             self._later_rounds.append(models)
             judge, true_proba, right = fit_judge(data, given, proba, again, n_jobs=self.n_jobs)
         self._judge_ = judge
-        members = decode_labels(self._member_codes.ravel(), data.classes)
-        self.member_predictions_ = members.reshape(self._member_codes.shape)
-        del self._member_codes
         table = right if self.quality_method == "right_proba" else proba
 
         def quality_of(codes):
@@ -447,7 +444,8 @@ class EnsembleDetector(LabelErrorDetector):
         """Weigh the models, and mix those that can judge a row."""
         known = np.stack([~np.isnan(opinion[:, 0]) for opinion in opinions], axis=1)
         best = np.stack([np.nan_to_num(opinion).argmax(axis=1) for opinion in opinions], axis=1)
-        self._member_codes = np.where(known, best, -1)
+        codes = np.where(known, best, -1)
+        self.member_predictions_ = decode_labels(codes.ravel(), data.classes).reshape(codes.shape)
         if fixed is None:
             rows = np.flatnonzero(known.all(axis=1) & data.used)
             labels = data.best_codes[rows]
