@@ -685,4 +685,3 @@ def test_member_predictions_are_out_of_sample_and_of_the_first_round():
     proba = out_of_fold_proba(GaussianNB(), X, names, cv=FoldsByContent(5))
     expected = np.array(["x", "y", "z"])[proba.argmax(axis=1)]
     assert_array_equal(detector.member_predictions_[:, 0], expected)
-    assert not hasattr(detector, "_member_codes")
