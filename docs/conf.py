@@ -2,8 +2,10 @@
 
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib
+from sphinx.errors import ExtensionError
 
 matplotlib.use("Agg")
 
@@ -21,6 +23,9 @@ from bibliography import bibliography  # noqa: E402
 from first_page import comparison_tables, draw_problem  # noqa: E402
 
 import skrobust  # noqa: E402
+
+# Seconds that a script of the gallery may take.
+LONGEST_EXAMPLE = 30
 
 project = "skrobust"
 author = "skrobust developers"
@@ -88,6 +93,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": False,
     "only_warn_on_example_error": False,
     "remove_config_comments": True,
+    "junit": "gallery.xml",
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,
@@ -120,8 +126,21 @@ def _quote_attribute(app, what, name, obj, options, lines):
     lines[:] = [line.replace("(n_features_in_,)", "(``n_features_in_``,)") for line in lines]
 
 
+def _check_times(app, exception):
+    """Fail where an example that was run took too long."""
+    report = Path(app.outdir) / "gallery.xml"
+    if exception is None and report.exists():
+        for case in ElementTree.parse(report).iter("testcase"):
+            if float(case.get("time")) > LONGEST_EXAMPLE:
+                raise ExtensionError(
+                    f"{case.get('file')} took {case.get('time')} s; the limit is"
+                    f" {LONGEST_EXAMPLE} s."
+                )
+
+
 def setup(app):
-    """Connect the two functions above; the second one before numpydoc reads the lines."""
+    """Connect the functions above; the docstring one runs before numpydoc reads the lines."""
+    app.connect("build-finished", _check_times)
     app.connect("autodoc-skip-member", _skip_foreign)
     app.connect("autodoc-process-docstring", _quote_attribute, priority=100)
 
