@@ -158,13 +158,12 @@ API_REFERENCE = {
             "FeatureTuneClassifier",
             "FeatureTuneTransformer",
             "HalfFineTuning",
-            "NestedDropoutClassifier",
-            "SOPClassifier",
+            "MetaRescaledClassifier",
             "SmallerNetwork",
             "prune_network",
             "quantize_network",
         ],
-        "research": ["MetaRescaledClassifier"],
+        "research": ["NestedDropoutClassifier", "SOPClassifier"],
     },
     "skrobust.neural.losses": {
         "summary": "Losses for noisy labels and noisy targets.",
@@ -199,8 +198,8 @@ API_REFERENCE = {
         "summary": "Layers that limit what a network can memorise.",
         "guide": "neural_networks",
         "start": [],
-        "specialised": ["NestedDropout"],
-        "research": ["FixedSimplex", "HiddenNoise", "VariationalBottleneck"],
+        "specialised": [],
+        "research": ["FixedSimplex", "HiddenNoise", "NestedDropout", "VariationalBottleneck"],
     },
     "skrobust.neural.modules": {
         "summary": "Networks for the neural estimators, and augmentation.",
@@ -286,9 +285,8 @@ def index_page() -> str:
         for module, content in API_REFERENCE.items():
             if not content[tier]:
                 continue
-            lines += [f":doc:`{module}`", ""]
-            lines += [f"- :obj:`~{module}.{name}`" for name in content[tier]]
-            lines += [""]
+            names = ", ".join(f":obj:`~{module}.{name}`" for name in content[tier])
+            lines += [f":doc:`{module}`", f"    {names}", ""]
     return "\n".join(lines)
 
 

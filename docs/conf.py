@@ -20,7 +20,8 @@ from api_reference import (  # noqa: E402
     module_page,
 )
 from bibliography import bibliography  # noqa: E402
-from first_page import comparison_tables, draw_problem  # noqa: E402
+from first_page import draw_problem  # noqa: E402
+from measured import tables  # noqa: E402
 
 import skrobust  # noqa: E402
 
@@ -101,17 +102,22 @@ sphinx_gallery_conf = {
     "plot_gallery": not tags.has("quick"),  # noqa: F821
 }
 
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+toc_object_entries_show_parents = "hide"
 html_theme = "pydata_sphinx_theme"
 html_title = "skrobust"
 html_show_sourcelink = False
 html_extra_path = ["generated/llms.txt"]
 html_theme_options = {
+    "collapse_navigation": True,
     "show_prev_next": False,
     "navbar_align": "left",
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_context = {"default_mode": "auto"}
 html_sidebars = {"index": []}
 
 
@@ -157,6 +163,6 @@ for _module in API_REFERENCE:
     _write(DOCS / "reference" / f"{_module}.rst", module_page(_module))
 _write(DOCS / "reference" / "bibliography.rst", bibliography())
 _write(DOCS / "generated" / "llms.txt", llms_text())
-for _name, _table in comparison_tables().items():
+for _name, _table in tables().items():
     _write(DOCS / "generated" / f"{_name}.inc", _table)
 draw_problem(DOCS / "generated" / "problem.png")

@@ -104,20 +104,51 @@ def test_works_are_listed_once(reference, monkeypatch):
     assert "skrobust.wrappers.CleaningClassifier" in cited[work]
 
 
-def test_comparison_is_read_from_results(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
-    first_page = _load("first_page")
-    before = first_page.comparison_tables()["comparison"]
-    for path in first_page.RESULTS.glob("*.json"):
+def test_tables_are_read_from_results(reference, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "api_reference", reference)
+    measured = _load("measured")
+    before = measured.tables()
+    for path in measured.RESULTS.glob("*.json"):
         content = json.loads(path.read_text(encoding="utf-8"))
         for row in content["rows"]:
-            if row.get("method") == "cleanlab" and "gap closed" in row:
-                row["gap closed"] = 0.123
+            for column in ("gap closed", "ap"):
+                if row.get(column) is not None:
+                    row[column] = 0.123
         (tmp_path / path.name).write_text(json.dumps(content), encoding="utf-8")
-    monkeypatch.setattr(first_page, "RESULTS", tmp_path)
-    after = first_page.comparison_tables()["comparison"]
-    assert "| 12 |" not in before
-    assert "| 12 |" in after
+    monkeypatch.setattr(measured, "RESULTS", tmp_path)
+    for name, table in measured.tables().items():
+        assert "| 0.12" not in before[name]
+        assert "| 0.12" in table, name
+
+
+def test_tables_have_a_row_for_each_method(reference, monkeypatch):
+    monkeypatch.setitem(sys.modules, "api_reference", reference)
+    measured = _load("measured")
+    for name, methods in {
+        "wrapper_table": measured.WRAPPERS,
+        "detector_table": measured.DETECTORS,
+        "network_table": measured.NETWORKS,
+    }.items():
+        lines = measured.tables()[name].splitlines()[2:]
+        assert len(lines) == len(methods)
+        assert all(method[0] in line for method, line in zip(methods, lines, strict=True))
+        assert all(re.search(r"\d", line) for line in lines), "each method was measured"
+
+
+def test_means_over_fewer_data_sets_are_left_out(reference, monkeypatch):
+    monkeypatch.setitem(sys.modules, "api_reference", reference)
+    measured = _load("measured")
+    (line,) = [line for line in measured.wrapper_table().splitlines() if ", Importance" in line]
+    assert line.endswith("| – | – |")
+    (line,) = [line for line in measured.wrapper_table().splitlines() if "importance" in line]
+    assert not line.endswith("| – | – |")
+
+
+def test_duplicate_results_are_refused(reference, monkeypatch):
+    monkeypatch.setitem(sys.modules, "api_reference", reference)
+    measured = _load("measured")
+    with pytest.raises(ValueError, match="rows with"):
+        measured._found("robust_real", method="plain")
 
 
 def test_code_of_first_page_runs():
