@@ -113,12 +113,12 @@ html_theme_options = {
     "collapse_navigation": True,
     "show_prev_next": False,
     "navbar_align": "left",
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "which_method": []},
     "footer_start": ["copyright"],
     "footer_end": [],
 }
 html_context = {"default_mode": "auto"}
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "glossary": [], "reference/bibliography": []}
 
 
 def _skip_foreign(app, what, name, obj, skip, options):
