@@ -325,7 +325,7 @@ def llms_text() -> str:
         "",
         "Start with `skrobust.CleaningClassifier(estimator).fit(X, y)`; its `detector_` has",
         "`label_errors_`, `label_quality_`, `corrected_labels_` and `noise_rate_`. Pass labels",
-        "that were checked as `fit(X, y, verified_labels=...)`, missing where nobody looked.",
+        "that were checked as `fit(X, y, verified_labels=...)`, None for all other rows.",
         "`skrobust audit table.csv --label column --out reviewed.csv` cleans a table.",
         "",
         "The tiers are: start here; specialised; for comparison and research.",

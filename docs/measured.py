@@ -16,13 +16,16 @@ SUBPACKAGE = {
 }
 
 
-def _rows(name: str) -> list[dict]:
+def result_rows(name: str) -> list[dict]:
+    """The rows of a result file."""
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["rows"]
 
 
 def _value(name: str, column: str, **wanted) -> float:
     """The entry of `column` in the only row of a result file that has these other entries."""
-    (row,) = [row for row in _rows(name) if all(row[key] == value for key, value in wanted.items())]
+    (row,) = [
+        row for row in result_rows(name) if all(row[key] == value for key, value in wanted.items())
+    ]
     return row[column]
 
 
@@ -30,7 +33,7 @@ def _best(name: str, column: str, prefix: str) -> float:
     """The largest entry of `column` over the methods whose name starts with `prefix`."""
     return max(
         row[column]
-        for row in _rows(name)
+        for row in result_rows(name)
         if row["method"].startswith(prefix) and row[column] is not None
     )
 
@@ -160,7 +163,9 @@ NETWORKS = [
 
 def _found(name: str, **wanted) -> dict:
     """The only row of a result file with these entries; {} if there is none."""
-    rows = [row for row in _rows(name) if all(row[key] == value for key, value in wanted.items())]
+    rows = [
+        row for row in result_rows(name) if all(row[key] == value for key, value in wanted.items())
+    ]
     if len(rows) > 1:
         raise ValueError(f"{name}.json has {len(rows)} rows with {wanted}.")
     return rows[0] if rows else {}

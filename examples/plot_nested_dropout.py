@@ -3,7 +3,7 @@
 Nested dropout as ordered compression
 ======================================
 
-Nested dropout trains a network whose first features matter most, so that it can be cut to any
+Nested dropout trains a network whose first features matter most, so that it can be truncated to any
 width after training.
 """
 
