@@ -271,6 +271,38 @@ def network_table() -> str:
     )
 
 
+def probability_table() -> str:
+    """Seconds and memory of finding errors in given probabilities, beside cleanlab."""
+    cases = ("skrobust find n_jobs=1", "cleanlab find n_jobs=1")
+    rows = []
+    for shape in dict.fromkeys(row["shape"] for row in result_rows("bench_confident")):
+        found = [_found("bench_confident", shape=shape, case=case) for case in cases]
+        rows.append(
+            [
+                shape,
+                *[_cell(row, "median_s", digits=2) for row in found],
+                *[_cell(row, "extra_mb", digits=0) for row in found],
+            ]
+        )
+    header = ["rows x classes", "seconds", "cleanlab 2.9", "extra MB", "cleanlab 2.9"]
+    return _markdown(header, rows)
+
+
+def size_table() -> str:
+    """Seconds, memory and average precision of detectors by number of rows."""
+    rows = [
+        [
+            _method(row["detector"], ""),
+            str(row["rows"]),
+            _cell(row, "seconds", digits=0),
+            _cell(row, "peak GB", digits=1),
+            _cell(row, "ap", digits=3),
+        ]
+        for row in result_rows("bench_detection")
+    ]
+    return _markdown(["detector", "rows", "seconds", "peak GB", "average precision"], rows)
+
+
 def tables() -> dict[str, str]:
     """The Markdown tables that pages include, by name."""
     header = ["measured", "plain training", "cleanlab 2.9", "skrobust"]
@@ -279,4 +311,6 @@ def tables() -> dict[str, str]:
         "wrapper_table": wrapper_table(),
         "detector_table": detector_table(),
         "network_table": network_table(),
+        "probability_table": probability_table(),
+        "size_table": size_table(),
     }

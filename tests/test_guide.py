@@ -59,6 +59,7 @@ def namespace(tmp_path, monkeypatch):
         "EnsembleDetector": EnsembleDetector,
         "GridSearchCV": GridSearchCV,
         "LogisticRegression": LogisticRegression,
+        "RandomForestClassifier": RandomForestClassifier,
         "StandardScaler": StandardScaler,
         "cross_val_score": cross_val_score,
         "make_pipeline": make_pipeline,
@@ -140,6 +141,7 @@ RESULTS = {
     "README.md": lambda space: len(space["detector"].label_errors_) == len(space["y"]),
     "docs/how_many_labels_are_wrong.md": lambda space: space["detector"].noise_rate_ > 0.05,
     "docs/judging_models.md": lambda space: space["score"].score > space["score"].noisy_score,
+    "docs/large_data.md": lambda space: space["errors"].sum() > 0,
     "docs/look_decide_correct.md": lambda space: (space["result"].labels != space["y"]).any(),
     "docs/neural_networks.md": lambda space: len(space["model"].history_["f1_macro"]) > 0,
 }
