@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skrobust import CleaningClassifier, EnsembleDetector
+from skrobust.evidence import out_of_fold_proba
 from skrobust.noise import flip_labels, symmetric_transition
 
 pd = pytest.importorskip("pandas")
@@ -80,6 +81,7 @@ def namespace(tmp_path, monkeypatch):
         "checked": checked,
         "verified": verified,
         "weight": rng.uniform(0.5, 1.5, size=len(X)),
+        "pred_proba": out_of_fold_proba(LogisticRegression(), X, y, cv=5),
         "patient": np.arange(len(X)) // 2,
         "model": RandomForestClassifier(20, random_state=0).fit(X, y),
         "detector": EnsembleDetector(n_rounds=1, random_state=0),
@@ -139,6 +141,9 @@ BEFORE = {
 # What holds after the last block of a page.
 RESULTS = {
     "README.md": lambda space: len(space["detector"].label_errors_) == len(space["y"]),
+    "docs/coming_from.md": lambda space: (
+        np.array_equal(space["theirs"], space["ours"]) and len(space["issues"]) == len(space["y"])
+    ),
     "docs/how_many_labels_are_wrong.md": lambda space: space["detector"].noise_rate_ > 0.05,
     "docs/judging_models.md": lambda space: space["score"].score > space["score"].noisy_score,
     "docs/large_data.md": lambda space: space["errors"].sum() > 0,
@@ -149,8 +154,10 @@ RESULTS = {
 
 @pytest.mark.parametrize("page", PAGES)
 def test_code_of_page_runs(page, namespace):
-    if "neural" in page:
-        pytest.importorskip("skorch")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for library in ("skorch", "cleanlab"):
+        if re.search(rf"^(from|import) {library}\b", text, re.MULTILINE):
+            pytest.importorskip(library)
     with sklearn.config_context():
         for number, block in enumerate(_blocks(page)):
             BEFORE.get((page, number), lambda space: None)(namespace)
