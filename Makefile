@@ -18,12 +18,14 @@ PIP := python -m pip install --quiet --disable-pip-version-check
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 POLARS_MAX_THREADS=1 \
 	SCIPY_ARRAY_API=1 MPLBACKEND=Agg
 # loadgroup: tests that share an expensive session fixture ask for one worker (xdist_group).
+# -W: a warning is an error; -n: so is a reference without a target. The build needs no network.
+SPHINX := $(BIN)/python -m sphinx -b html -W --keep-going -n
 PYTEST := python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-browser check-data test-data test-common test-oldest test-oldest-common lint format wheel clean
+.PHONY: help demo test test-browser check-data test-data test-common test-oldest test-oldest-common lint format docs docs-quick wheel clean
 
 help:
 	@echo "make demo                the command-line demonstration, in $(VENV); it writes $(DEMO_REPORT)"
@@ -34,6 +36,7 @@ help:
 	@echo "make test-oldest         the test suite on the oldest supported stack, in $(OLDEST_VENV)"
 	@echo "make test-oldest-common  these checks of one instance of each estimator, on that stack"
 	@echo "make lint | format       ruff: check | mend"
+	@echo "make docs                the documentation site, into docs/_build/html (docs-quick: no gallery)"
 	@echo "make wheel               build the wheel into dist/"
 	@echo "make clean               remove what these targets made"
 	@echo "PYTHON=python3.12 chooses the interpreter, PYTEST_ARGS='-k name' is handed to pytest"
@@ -81,6 +84,11 @@ $(VENV)/.stamp-browser: $(VENV)/.stamp-test
 	@$(BIN)/$(PIP) -c constraints.txt -e ".[browser]"
 	@touch "$@"
 
+$(VENV)/.stamp-docs: pyproject.toml constraints.txt $(VENV)/.stamp-venv
+	@echo "installing skrobust[docs] into $(VENV); the first time takes a minute or two"
+	@$(BIN)/$(PIP) -c constraints.txt -e ".[docs]"
+	@touch "$@"
+
 demo: $(VENV)/.stamp-report
 	$(BIN)/skrobust demo --report $(DEMO_REPORT)
 
@@ -116,6 +124,13 @@ format: $(VENV)/.stamp-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.stamp-docs
+	$(TEST_ENV) $(SPHINX) docs docs/_build/html
+
+# Shows the scripts of the gallery without running them.
+docs-quick: $(VENV)/.stamp-docs
+	$(TEST_ENV) $(SPHINX) -t quick docs docs/_build/quick
+
 # build/ is removed first: setuptools would put modules that were deleted since into the wheel.
 wheel: $(VENV)/.stamp-test
 	rm -rf build
@@ -125,5 +140,6 @@ wheel: $(VENV)/.stamp-test
 clean:
 	rm -rf $(VENV) $(OLDEST_VENV) build dist skrobust.egg-info .pytest_cache .ruff_cache .hypothesis
 	rm -rf $(DEMO_REPORT)
+	rm -rf docs/_build docs/generated docs/reference docs/auto_examples docs/sg_execution_times.rst
 	rm -rf .coverage .coverage.* htmlcov
 	find skrobust tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -81,11 +81,11 @@ def load_mnist_errors(*, return_X_y: bool = False, as_frame: bool = False):
 
     References
     ----------
-    .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document
-       recognition", Proceedings of the IEEE, 1998.
+    LeCun, Bottou, Bengio and Haffner (1998). Gradient-based learning applied to document
+    recognition. Proceedings of the IEEE.
 
-    .. [2] C. Northcutt, A. Athalye, J. Mueller, "Pervasive label errors in test sets destabilize
-       machine learning benchmarks", NeurIPS Datasets and Benchmarks, 2021.
+    Northcutt, Athalye and Mueller (2021). Pervasive label errors in test sets destabilize machine
+    learning benchmarks. NeurIPS datasets and benchmarks.
 
     Examples
     --------

@@ -86,11 +86,10 @@ def load_youtube_spam(*, subset: str = "train", return_X_y: bool = False, as_fra
 
     References
     ----------
-    .. [1] T. C. Alberto, J. V. Lochter, T. A. Almeida, "TubeSpam: Comment spam filtering on
-       YouTube", ICMLA, 2015.
+    Alberto, Lochter and Almeida (2015). TubeSpam: comment spam filtering on YouTube. ICMLA.
 
-    .. [2] J. Zhang, Y. Yu, Y. Li, Y. Wang, Y. Yang, M. Yang, A. Ratner, "WRENCH: A comprehensive
-       benchmark for weak supervision", NeurIPS Datasets and Benchmarks, 2021.
+    Zhang, Yu, Li, Wang, Yang, Yang and Ratner (2021). WRENCH: a comprehensive benchmark for weak
+    supervision. NeurIPS datasets and benchmarks.
 
     Examples
     --------

@@ -60,7 +60,7 @@ class GeneralizedCrossEntropy(RobustLoss):
         In (0, 1): labels with at most this probability cost the same whatever it is, so nothing
         is learned from them. None leaves no label out.
     warmup : int, default=0
-        Number of epochs before the truncation starts, counted by :meth:`on_epoch`. An untrained
+        Number of epochs before the truncation starts, counted by ``on_epoch``. An untrained
         network finds every label improbable: with more than two classes and a usual truncation
         of 0.5, it would never learn anything without a warm-up.
     reduction : {"mean", "sum", "none"}, default="mean"

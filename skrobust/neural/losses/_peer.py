@@ -44,7 +44,7 @@ class CORES(RobustLoss):
 
     Notes
     -----
-    The schedule depends on :meth:`on_epoch`, which is to be called when an epoch starts. Until it
+    The schedule depends on ``on_epoch``, which is to be called when an epoch starts. Until it
     is, it is the first epoch. With ``warmup=0, ramp=0, sieve=None`` there is none.
 
     Rows that are left out cost 0; they count in the mean.

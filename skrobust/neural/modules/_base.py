@@ -25,7 +25,7 @@ class FeaturesAndHead(nn.Module):
 
         Parameters
         ----------
-        X : Tensor of shape (n_samples, *input_shape)
+        X : Tensor of shape (n_samples, ...)
             The rows.
 
         Returns

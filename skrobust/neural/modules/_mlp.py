@@ -137,7 +137,7 @@ class MLP(FeaturesAndHead):
 
         Parameters
         ----------
-        X : Tensor of shape (n_samples, *input_shape) or (n_samples, n_features)
+        X : Tensor of shape (n_samples, ...) or (n_samples, n_features)
             The rows, flattened or not.
 
         Returns
