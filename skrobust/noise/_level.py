@@ -29,6 +29,8 @@ _OVERLAP_SHARE = 0.3
 _LEAST_GAIN = 0.02
 _GAIN_SHARES = (0.5, 0.7)
 _CLEAR_GAIN = 1.5  # standard errors
+# Numbers of labels, spread equally over the classes, to which shares of labels are shrunk.
+_SHRINKAGES = (0.5, 2, 8, 32, 128, 1000)
 _LEAST_EXPLAINED = 0.1
 _HIGHEST_CERTAIN = 0.45
 
@@ -185,17 +187,18 @@ def _row_gain(best, ranks, codes, proba, weight) -> float:
         mass = np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64)
         predicted, given = best[rows], codes[rows]
         counts = count_labels(predicted, given, n_classes, mass)
-        of_class = np.maximum(counts.sum(axis=1), 1)[predicted]
         by_row = sharpen(proba[rows], exponent)
         n_shares = np.maximum((counts > 0).sum(axis=1) - 1, 0).sum()
-        # Each row is predicted by the labels of the others of its class.
-        own = counts[predicted, given] - 1 + 0.5 / n_classes
-        gain = _log_gain(by_row[np.arange(len(rows)), given], own / (of_class - 0.5))
+        agrees = given == predicted
+        of_class = np.maximum(counts.sum(axis=1), 1)[predicted]
+        others = np.clip((counts[predicted, predicted] - agrees + 0.5) / of_class, 0, 1)
+        by_class = np.where(
+            agrees, others, (1 - others) * _label_share(counts, predicted, given, mass)
+        )
+        gain = _log_gain(by_row[np.arange(len(rows)), given], by_class)
         total = max(mass.sum(), 1e-300)
         mean, error = _mean_and_error(gain, mass)
         of_labels.append((mean - n_shares / 2 / total, error))
-        agrees = given == predicted
-        others = (counts[predicted, predicted] - agrees + 0.5) / of_class
         top = by_row[np.arange(len(rows)), predicted]
         gain = _log_gain(np.where(agrees, top, 1 - top), np.where(agrees, others, 1 - others))
         of_agreement.append(_mean_and_error(gain, mass))
@@ -204,6 +207,23 @@ def _row_gain(best, ranks, codes, proba, weight) -> float:
         return 0.0
     agreement, error = np.mean(of_agreement, axis=0)
     return 0.0 if agreement < -_CLEAR_GAIN * error else float(gain)
+
+
+def _label_share(counts, predicted, given, mass) -> np.ndarray:
+    """Share of each label among the other labels that disagree with the same predicted class.
+
+    Shares of rare labels are shrunk to equal ones, by as much as makes the labels most likely.
+    """
+    wrong = given != predicted
+    counts = counts.copy()
+    np.fill_diagonal(counts, 0)
+    own = counts[predicted, given] - wrong
+    total = counts.sum(axis=1)[predicted] - wrong
+    shares = [
+        np.maximum(own + m / max(len(counts) - 1, 1), 1e-12) / np.maximum(total + m, 1e-12)
+        for m in _SHRINKAGES
+    ]
+    return max(shares, key=lambda share: (mass * wrong) @ np.log(np.clip(share, 1e-12, 1)))
 
 
 def _log_gain(by_row: np.ndarray, by_class: np.ndarray) -> np.ndarray:

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.datasets import load_digits
 
+from skrobust.evidence import out_of_bag_proba
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
 from skrobust.noise._fit_channel import fit_channel
 from skrobust.noise._level import certainty_ranks, estimate_given_level, estimate_level
@@ -165,3 +167,21 @@ def test_labels_that_depend_on_the_row_are_overlap_only_if_agreement_does(overla
     else:
         assert level.reliability == "good"
         assert level.rate == pytest.approx(0.32, abs=0.04)
+
+
+@pytest.mark.parametrize("n_classes", [3, 10])
+def test_few_wrong_labels_of_each_pair_of_classes_are_no_overlap(n_classes, seed):
+    X, y = load_digits(return_X_y=True)
+    X, y = X[y < n_classes], y[y < n_classes]
+    reliable = []
+    for draw in range(4):
+        rng = np.random.RandomState(10 * seed + draw)
+        rows = rng.permutation(len(y))[: 100 * n_classes]
+        y_noisy, flipped = flip_labels(
+            y[rows], symmetric_transition(n_classes, 0.16), random_state=rng
+        )
+        proba = out_of_bag_proba(None, X[rows], y_noisy, random_state=rng)
+        level = estimate_level(y_noisy, proba)
+        assert level.low <= flipped.mean() <= level.high
+        reliable.append(not level.explained)
+    assert np.mean(reliable) >= 0.75
