@@ -306,6 +306,15 @@ def test_callbacks_see_the_weights_that_would_predict(rows):
     assert_allclose(loss, model.history_["valid_loss"].min(), rtol=1e-4)
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of SIGINT, which a process in the background may not have."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_by_the_user_is_raised_and_keeps_what_was_trained(rows):
     X, y, _, _ = rows
 
