@@ -2,7 +2,7 @@
 
 Ten thousand CIFAR-10 images with the labels of annotators, and a hundred thousand made-up texts of
 500 characters. The size of the file, the time to write it, and in Chromium the time until the first
-row can be judged, the time from a key to the next frame, and the elements of rows in the page.
+row can be reviewed, the time from a key to the next frame, and the elements of rows in the page.
 Needs the extra `browser`, Chromium and the development data.
 
     python benchmarks/bench_report.py [--repeats 3] [--chromium PATH]

@@ -3,7 +3,7 @@
 Look, decide, correct, retrain
 ==============================
 
-A report lists suspicious labels, a reviewer judges them in a browser, and the decisions come back
+A report lists suspicious labels, a reviewer reviews them in a browser, and the decisions come back
 as verified labels. Here the decisions are those of annotators who checked a hundred digits of the
 MNIST test set, in the form in which the page would save them.
 """

@@ -104,7 +104,7 @@ def run(options, report) -> str | None:
         return written
     if options.report is not None:
         report.line(
-            f"\nWrote {one_line(options.report, 200)}: open it in a browser, judge the rows, save"
+            f"\nWrote {one_line(options.report, 200)}: open it in a browser, review the rows, save"
             " corrections.csv, and apply them:\n  skrobust apply"
             f" {one_line(table.source.title, 200)} corrections.csv --out fixed.csv"
         )

@@ -213,7 +213,7 @@ def _print_rows(report, found, result, top: int) -> None:
 
 
 def row_table(found, result, order: np.ndarray, extra=None) -> tuple[str, list[str]]:
-    """Lay out rows; below each stands what a reviewer needs to judge it.
+    """Lay out rows; below each stands what a reviewer needs to review it.
 
     Returns
     -------

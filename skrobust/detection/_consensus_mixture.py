@@ -85,14 +85,23 @@ class ConsensusMixture(LabelErrorDetector):
         The label that is most probable on average over the views, another than the given one in
         every flagged row. The verified label where there is one.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The labels after correction: the suggested label of flagged rows, the given label of all
-        others, and the prediction for rows without a label.
+        The labels after correction. A flagged label is replaced only if another one is more
+        probable even if there is as little noise as the data leave plausible, the lower end of
+        `noise_rate_interval_`. The given label of all other rows, and the prediction for rows
+        without a label.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged and unlabelled rows.
     sample_indices_ : ndarray of shape (n_kept,)
         Rows that are kept.
     noise_rate_ : float
-        Share of flagged labels.
+        Estimated share of wrong labels.
+    noise_rate_interval_ : tuple of float
+        Interval of that share: from what the disagreement among certain rows leaves plausible to
+        what it is if every disagreement with the prediction is an error.
+    reliability_ : {"good", "limited", "cannot tell"}
+        Whether wrong labels can be told apart from overlap of the classes.
+    reliability_reason_ : str
+        What that rests on, in words and numbers.
     threshold_ : float or None
         The cut of ``label_quality_``, if one was asked for.
     classes_ : ndarray of shape (n_classes,)

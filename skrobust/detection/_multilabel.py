@@ -124,7 +124,7 @@ class MultilabelDetector(TargetDetector):
     reliability_reason_ : str
         What that rests on, in words and numbers.
     confident_joint_ : ndarray of shape (n_labels, 2, 2)
-        Calibrated confident joint of each label, of the entries that nobody verified. Rows are
+        Calibrated confident joint of each label, of the entries that are not verified. Rows are
         given entries.
     threshold_ : float or None
         The cut of ``entry_quality_``; None for rules and threshold objects without a scalar cut.
@@ -506,7 +506,7 @@ def _entry_quality(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
 
 
 def _mean_level(data, proba) -> NoiseLevel:
-    """Average the levels of noise of all labels, of the entries that nobody verified."""
+    """Average the levels of noise of all labels, of the entries that are not verified."""
     levels = []
     for k in range(data.n_labels):
         counted = data.used[:, k] & ~data.checked[:, k] & ~np.isnan(proba[:, k])

@@ -52,7 +52,7 @@ class TrustedThreshold(LabelQualityThreshold):
     estimated_recall_ : float
         Expected share of flagged labels among the wrong ones; NaN where none is expected.
     noise_rate_ : float
-        Expected share of wrong labels among the rows that nobody verified. In a detector that
+        Expected share of wrong labels among the rows that are not verified. In a detector that
         learned it from ten verified rows or more, it is what the detector expects, and the
         calibrated quality agrees with it.
     noise_rate_interval_ : tuple of two floats

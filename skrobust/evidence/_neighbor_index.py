@@ -119,7 +119,7 @@ class NeighborIndex:
         n_neighbors : int
             How many.
         left_out : ndarray of shape (n_samples,) of bool, default=None
-            Rows that are nobody's neighbours. The search for others is prepared anew.
+            Rows that are no neighbours of others. The search for others is prepared anew.
 
         Returns
         -------
@@ -153,7 +153,7 @@ class NeighborIndex:
         n_neighbors : int
             How many.
         left_out : ndarray of shape (n_samples,) of bool, default=None
-            Rows that are nobody's neighbours.
+            Rows that are no neighbours of others.
 
         Returns
         -------

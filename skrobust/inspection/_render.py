@@ -96,7 +96,7 @@ def _facts(data: dict) -> list[dict]:
         detail = f"{between}Reliability: {noise['reliability']}. {_sentence(noise['reason'])}"
     if precision["estimate"] is None:
         quality = "Cannot tell"
-        why = f"{_sentence(precision['reason'])} Judge some of them to know."
+        why = f"{_sentence(precision['reason'])} Review some of them to know."
     else:
         quality = percent(precision["estimate"])
         why = f"Between {percent(precision['low'])} and {percent(precision['high'])}, estimated"

@@ -150,7 +150,7 @@ def estimate_given_level(
     Parameters
     ----------
     level : NoiseLevel
-        That of the rows that nobody verified.
+        That of the rows that are not verified.
     data : LabelledData
         Rows.
     given : ndarray of shape (n_samples,)

@@ -100,16 +100,16 @@ def test_ten_rows_by_keyboard_undo_reload_save_apply(open_page, tmp_path):
     page.press(["r", "s", "s", "7", "u", "c"])
     page.page.keyboard.type("3")
     page.press(["Enter", "s", "r", "s", "u"])
-    assert page.text("#progress").startswith("10 of 12 judged")
+    assert page.text("#progress").startswith("10 of 12 reviewed")
     page.press(["z", "z", "z"])
-    assert page.text("#progress").startswith("7 of 12 judged")
+    assert page.text("#progress").startswith("7 of 12 reviewed")
     page.page.reload()
     page.page.wait_for_selector("html[data-ready]")
-    assert page.text("#progress").startswith("7 of 12 judged")
+    assert page.text("#progress").startswith("7 of 12 reviewed")
     page.press(["y"])
-    assert page.text("#progress").startswith("8 of 12 judged")
+    assert page.text("#progress").startswith("8 of 12 reviewed")
     page.press(["z", "s", "r", "u"])
-    assert page.text("#progress").startswith("10 of 12 judged")
+    assert page.text("#progress").startswith("10 of 12 reviewed")
     result = apply_corrections(y, page.save(tmp_path / "corrections.csv"))
     order = np.arange(0, 60, 5)
     wanted = y.copy()
@@ -137,14 +137,14 @@ def test_saved_decisions_are_loaded_in_a_fresh_profile(open_page, browser, tmp_p
     page.press(["Enter", "s", "u", "r"])
     saved = page.save(tmp_path / "one.csv")
     other = open_page(report, name="other.html")
-    assert other.text("#progress").startswith("0 of 12 judged")
+    assert other.text("#progress").startswith("0 of 12 reviewed")
     other.page.set_input_files("#file", saved)
-    other.expect("#progress").to_contain_text("4 of 12 judged")
+    other.expect("#progress").to_contain_text("4 of 12 reviewed")
     again = other.save(tmp_path / "two.csv")
     assert again.read_text(encoding="utf-8") == saved.read_text(encoding="utf-8")
     assert apply_corrections(y, again).report["reviewers"] == ['Zoë, "ann"']
     other.press(["z"])
-    assert other.text("#progress").startswith("0 of 12 judged")
+    assert other.text("#progress").startswith("0 of 12 reviewed")
     page.check()
     other.check()
 
@@ -153,15 +153,15 @@ def test_two_reports_do_not_share_decisions(open_page, tmp_path):
     one = open_page(digit_report(seed=0)[0], name="one.html")
     one.press(["s", "s"])
     other = open_page(digit_report(seed=1)[0], name="two.html", context=one.context)
-    assert other.text("#progress").startswith("0 of 12 judged")
+    assert other.text("#progress").startswith("0 of 12 reviewed")
     saved = one.save(tmp_path / "one.csv")
     other.page.set_input_files("#file", saved)
     other.page.wait_for_selector("#banner:not([hidden])")
     assert "line 2 belongs to other labels" in other.text("#banner")
-    assert other.text("#progress").startswith("0 of 12 judged")
+    assert other.text("#progress").startswith("0 of 12 reviewed")
     # The same data under another path: the decisions are there.
     moved = open_page(digit_report(seed=0)[0], name="moved.html", context=one.context)
-    assert moved.text("#progress").startswith("2 of 12 judged")
+    assert moved.text("#progress").startswith("2 of 12 reviewed")
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -185,7 +185,7 @@ def test_without_storage_the_page_warns_at_once(open_page):
     page.page.wait_for_selector("html[data-ready]")
     assert "does not keep decisions" in page.text("#banner")
     page.press(["s"])
-    assert page.text("#progress").startswith("1 of 12 judged")
+    assert page.text("#progress").startswith("1 of 12 reviewed")
     assert page.page.is_visible("#banner")
 
 
@@ -212,7 +212,7 @@ def test_audit_rows_are_mixed_in_on_request(open_page, tmp_path):
     report, y = digit_report(audit_fraction=0.2)
     page = open_page(report)
     page.page.check("#mix")
-    assert page.text("#progress").startswith("0 of 22 judged")
+    assert page.text("#progress").startswith("0 of 22 reviewed")
     page.page.focus("#list")
     page.press(["r"] * 22)
     assert "random sample: 0 of 10 wrong" in page.text("#progress")
@@ -241,11 +241,11 @@ def test_near_duplicates_are_judged_together_and_undone_at_once(open_page, tmp_p
     X = np.random.default_rng(0).normal(size=(40, 3))
     X[[0, 10, 20]] = X[0]
     page = open_page(LabelReport.from_detector(detect(y), X, y))
-    assert "judge 3 near-duplicates together" in page.text("#card")
+    assert "review 3 near-duplicates together" in page.text("#card")
     page.press(["b", "s"])
-    assert page.text("#progress").startswith("3 of 8 judged")
+    assert page.text("#progress").startswith("3 of 8 reviewed")
     page.press(["z"])
-    assert page.text("#progress").startswith("0 of 8 judged")
+    assert page.text("#progress").startswith("0 of 8 reviewed")
     page.press(["y"])
     result = apply_corrections(y, page.save(tmp_path / "corrections.csv"))
     assert np.flatnonzero(result.labels != y).tolist() == [0, 10, 20]
@@ -319,9 +319,9 @@ def test_single_keys_can_be_turned_off(open_page):
     page.page.uncheck("#keys")
     page.page.focus("#list")
     page.press(["s", "r", "5"])
-    assert page.text("#progress").startswith("0 of 12 judged")
+    assert page.text("#progress").startswith("0 of 12 reviewed")
     page.page.get_by_role("button", name="Wrong: it is").click()
-    assert page.text("#progress").startswith("1 of 12 judged")
+    assert page.text("#progress").startswith("1 of 12 reviewed")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -385,7 +385,7 @@ def test_notebook_frame_keeps_working(open_page, browser, tmp_path):
     assert border == "1px"
     frame.locator("#list").focus()
     page.keyboard.press("s")
-    assert frame.locator("#progress").text_content().startswith("1 of 12 judged")
+    assert frame.locator("#progress").text_content().startswith("1 of 12 reviewed")
     context.close()
 
 

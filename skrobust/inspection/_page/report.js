@@ -103,7 +103,7 @@
   }
   function described(place) {
     const made = decisions.get(place);
-    if (!made) return "not judged";
+    if (!made) return "not reviewed";
     return made.label === UNCLEAR ? "unclear"
       : made.label === R.given[place] ? "right" : `wrong, the label is ${short(name(made.label))}`;
   }
@@ -278,7 +278,7 @@
     const alike = duplicates(place);
     if (alike.length > 1) {
       const box = el("input", { type: "checkbox", id: "together", checked: together, onchange: (event) => { together = event.target.checked; } });
-      parts.push(el("p", {}, el("label", { class: "check" }, box, ` judge ${alike.length} near-duplicates together `, el("kbd", {}, "B"))));
+      parts.push(el("p", {}, el("label", { class: "check" }, box, ` review ${alike.length} near-duplicates together `, el("kbd", {}, "B"))));
     }
     const note = el("input", { id: "note", autocomplete: "off", oninput: (event) => takeNote(place, event.target.value) });
     note.value = made ? made.note : notes.get(place) || "";
@@ -369,7 +369,7 @@
       const [low, high] = wilson(wrong, n);
       return ` · ${what}: ${wrong} of ${n} wrong (${percent(wrong / n)}, 90 % interval ${percent(low)} to ${percent(high)})`;
     };
-    $("progress").textContent = `${done} of ${waiting.length} judged${decisions.size > done ? `, and ${decisions.size - done} others` : ""}`
+    $("progress").textContent = `${done} of ${waiting.length} reviewed${decisions.size > done ? `, and ${decisions.size - done} others` : ""}`
       + sentence("flagged", count.flagged) + sentence("random sample", count.audit);
     $("bar").style.width = 100 * done / Math.max(waiting.length, 1) + "%";
     $("undo").disabled = at === 0;
@@ -556,7 +556,7 @@
     ["r", () => decide(R.given[view[current]])],
     ["s", () => (suggestion(view[current]) >= 0 ? decide(suggestion(view[current])) : announce("Nothing is suggested."))],
     ["c", choose], ["u", () => decide(UNCLEAR)], ["n", () => skip(1)], [" ", () => skip(1)], ["p", () => skip(-1)],
-    ["b", () => { const box = $("together"); if (box) { box.checked = together = !together; announce(together ? "Near-duplicates are judged together." : "One row at a time."); } }],
+    ["b", () => { const box = $("together"); if (box) { box.checked = together = !together; announce(together ? "Near-duplicates are reviewed together." : "One row at a time."); } }],
     ["t", () => $("note").focus()],
   ]);
   // With at most ten classes a digit is a class: the one of that name, or of that place.
