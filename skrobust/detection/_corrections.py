@@ -36,17 +36,38 @@ def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Jud
     unverified = np.where(data.used & (data.verified < 0), given, -1)
     level = estimate_level(unverified, pred_proba, data.sample_weight)
     given_level = estimate_given_level(level, data, given, pred_proba)
+    labels, right = careful_labels(level, data, given, pred_proba, order)
+    return dataclasses.replace(
+        judgement,
+        level=level,
+        given_level=given_level,
+        corrections=np.where(given >= 0, labels, judgement.predictions),
+        right_proba=right,
+    )
+
+
+def careful_labels(level, data, given, pred_proba, order) -> tuple[np.ndarray, np.ndarray]:
+    """Find the most probable labels at the lower end of the noise level.
+
+    Parameters
+    ----------
+    level : NoiseLevel
+        How many labels are wrong.
+    data, given, pred_proba, order
+        As of :func:`add_corrections`.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,), dtype intp
+        The most probable class of each row.
+    right : ndarray of shape (n_samples,)
+        Probability of each given label to be right under the estimated noise.
+    """
+    unverified = np.where(data.used & (data.verified < 0), given, -1)
     channel = fit_channel(
         unverified, pred_proba, data.sample_weight, level=level, known=known_pairs(data)
     )
     right = given_proba(np.maximum(given, 0), channel.right_proba(channel.undo(pred_proba)))
     careful = channel.scaled(min(level.low / max(level.rate, 1e-12), 1.0))
     proba = careful.class_proba(careful.undo(pred_proba), given)
-    corrections = np.where(given >= 0, most_probable(proba, order), judgement.predictions)
-    return dataclasses.replace(
-        judgement,
-        level=level,
-        given_level=given_level,
-        corrections=corrections,
-        right_proba=right,
-    )
+    return most_probable(proba, order), right

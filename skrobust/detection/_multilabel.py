@@ -11,6 +11,7 @@ from sklearn.utils import ClassifierTags
 from skrobust._base import Judgement
 from skrobust._noise_level import NoiseLevel
 from skrobust._threshold import Answer, Question, judge_new_labels
+from skrobust.detection._corrections import careful_labels
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.detection._target_detector import TargetDetector
 from skrobust.evidence._indicator import (
@@ -108,7 +109,9 @@ class MultilabelDetector(TargetDetector):
         more probable, and verified ones as verified. Integers, or floats with NaN where nothing
         is known.
     corrected_labels_ : ndarray of shape (n_samples, n_labels)
-        The labels after correction; the same as `suggested_labels_`.
+        The labels after correction. A flagged entry is turned round only if that is more probable
+        even if there is as little noise in its label as the data leave plausible. Missing entries
+        are filled in as in `suggested_labels_`, and verified ones are as verified.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for rows with a flagged entry or without any entry.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -313,11 +316,13 @@ class MultilabelDetector(TargetDetector):
         self.keep_weight_ = np.where(self.label_errors_ | ~given, 0.0, weight)
         self.sample_indices_ = np.flatnonzero(~self.label_errors_ & given)
         self.suggested_labels_ = _suggest(data, proba, self.entry_errors_)
-        self.corrected_labels_ = self.suggested_labels_.copy()
+        levels = _levels(data, proba)
+        safe = self.entry_errors_ & _safe_corrections(data, proba, levels)
+        self.corrected_labels_ = _suggest(data, proba, safe)
         if answer.noise_rate is not None:
             self._set_noise_rate(answer.noise_rate, answer.noise_rate_interval)
             return
-        level = _mean_level(data, proba)
+        level = _mean_level(levels)
         wrong, checked = data.mass(data.known_errors), data.mass(data.checked & data.given)
         rate, *interval = (
             (end * level.n_rows + wrong) / max(level.n_rows + checked, 1e-300)
@@ -505,14 +510,31 @@ def _entry_quality(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
     return np.where(codes == 1, proba, np.where(codes == 0, 1 - proba, np.nan))
 
 
-def _mean_level(data, proba) -> NoiseLevel:
-    """Average the levels of noise of all labels, of the entries that are not verified."""
+def _levels(data, proba) -> list[NoiseLevel]:
+    """Estimate the level of noise of each label, from the entries that are not verified."""
     levels = []
     for k in range(data.n_labels):
         counted = data.used[:, k] & ~data.checked[:, k] & ~np.isnan(proba[:, k])
         codes = np.where(counted, data.codes[:, k], -1)
         both = _two_columns(np.where(np.isnan(proba[:, k]), 0.5, proba[:, k]))
         levels.append(estimate_level(codes, both, data.sample_weight))
+    return levels
+
+
+def _safe_corrections(data, proba, levels) -> np.ndarray:
+    """Find the entries that are probably wrong even at the lower end of the level of noise."""
+    safe = data.known_errors.copy()
+    for k, level in enumerate(levels):
+        judged = ~np.isnan(proba[:, k])
+        given = np.where(judged, data.codes[:, k], -1)
+        both = _two_columns(np.where(judged, proba[:, k], 0.5))
+        labels, _ = careful_labels(level, data.label_data(k), given, both, np.arange(2))
+        safe[:, k] |= (given >= 0) & (labels != given)
+    return safe
+
+
+def _mean_level(levels) -> NoiseLevel:
+    """Average the levels of noise of all labels."""
     masses = np.array([level.n_rows for level in levels])
     shares = masses / masses.sum() if masses.any() else masses
     rate, low, high, certain, disagreement, explained = (

@@ -259,3 +259,17 @@ def test_tags():
     assert tags.target_tags.multi_output
     assert not tags.target_tags.single_output
     assert not get_tags(MultilabelDetector(GaussianNB())).input_tags.sparse
+
+
+def test_corrections_leave_overlap_alone(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(600, 4))
+    overlapping = (X[:, :2] + rng.normal(size=(600, 2)) > 0).astype(int)
+    detector = MultilabelDetector(random_state=0).fit(X, overlapping)
+    assert (detector.corrected_labels_ != overlapping).mean() <= 0.01
+    assert (detector.suggested_labels_ != overlapping).mean() > 0.02
+    separate = (X[:, :2] > 0).astype(int)
+    wrong = rng.random(separate.shape) < 0.1
+    y = np.where(wrong, 1 - separate, separate)
+    detector.fit(X, y)
+    assert (detector.corrected_labels_ != separate).mean() < 0.5 * wrong.mean()
