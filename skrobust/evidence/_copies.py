@@ -19,11 +19,7 @@ _MANY_PAIRS = 100
 
 
 def row_counts(hashes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """Count how many equal rows each row stands for; whole weights are such counts.
-
-    A common factor of all counts is left out where it cannot be chance: a table in which every
-    row is written three times has the copies of a table in which every row is written once.
-    """
+    """Count how many equal rows each row stands for; whole weights are such counts."""
     counts = (labels >= 0).astype(np.float64)
     if _are_counts(weight):
         counts *= weight
@@ -49,26 +45,7 @@ def _pair_keys(hashes, labels) -> np.ndarray:
 def common_rows(
     hashes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None
 ) -> np.ndarray:
-    """Find the rows whose value is a category that many rows share, not one that was copied.
-
-    Copies of a row must stay together, or a copied error is confirmed by its copies. A model must
-    however have seen a common value to predict its label. Values that at least five rows share
-    are common if these have several labels, or if the whole table consists of such values.
-
-    Parameters
-    ----------
-    hashes : ndarray of shape (n_samples,)
-        Of the rows, equal for equal ones.
-    labels : ndarray of shape (n_samples,)
-        Label to train on, as an integer; -1 for rows that are not counted.
-    weight : ndarray of shape (n_samples,), default=None
-        Weights; whole numbers count as so many equal rows.
-
-    Returns
-    -------
-    common : ndarray of shape (n_samples,) of bool
-        True in rows of common values, be they counted or not.
-    """
+    """Find the rows whose value is a category that many rows share, not one that was copied."""
     value_of, value = np.unique(hashes, return_inverse=True)
     if len(value_of) == len(hashes) and not _are_counts(weight):
         return np.zeros(len(hashes), dtype=bool)
@@ -97,21 +74,7 @@ def row_ids(
     weight: np.ndarray | None = None,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return numbers that are equal for rows which must stay together.
-
-    Parameters
-    ----------
-    hashes, labels, weight
-        As of :func:`common_rows`.
-    groups : ndarray of shape (n_samples,), dtype intp, default=None
-        Groups of rows, which stay together.
-
-    Returns
-    -------
-    ids : ndarray of shape (n_samples,), dtype uint64
-        The hashes; each row of a common value has an id of its own, or that of its value and
-        group.
-    """
+    """Return numbers that are equal for rows which must stay together."""
     common = np.flatnonzero(common_rows(hashes, labels, weight))
     if len(common) == 0:
         return hashes
@@ -144,15 +107,7 @@ def average_common(
     labels: np.ndarray,
     weight: np.ndarray | None = None,
 ) -> None:
-    """Give rows of a common value that have the same label the mean of their values, in place.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_samples, ...)
-        Rows that begin with NaN are left out.
-    hashes, labels, weight
-        As of :func:`common_rows`.
-    """
+    """Give rows of a common value that have the same label the mean of their values, in place."""
     common = common_rows(hashes, labels, weight)
     if not common.any():
         return
@@ -180,21 +135,7 @@ def _salted(hashes, number) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RowParts:
-    """Rows merged where they are copies, and divided into parts where their value is common.
-
-    Attributes
-    ----------
-    pair_of_row : ndarray of shape (n_samples,), dtype intp
-        Which pair of a value and a label a row is.
-    label : ndarray of shape (n_pairs,), dtype intp
-        Label of each pair; -1 for none.
-    share : CSR matrix of shape (n_pairs, n_parts)
-        Share of each pair in each part; rows sum to 1. Values that are not common are one part.
-    first : ndarray of shape (n_parts,), dtype intp
-        A row of each part. Parts are in an order that depends on the content of rows alone.
-    common : ndarray of shape (n_parts,) of bool
-        Parts of common values.
-    """
+    """Rows merged where they are copies, and divided into parts where their value is common."""
 
     pair_of_row: np.ndarray
     label: np.ndarray
@@ -226,27 +167,7 @@ def divide_rows(
     n_parts: int,
     by_label: bool = False,
 ) -> RowParts:
-    """Merge copies, and divide the rows of common values into parts of about equal weight.
-
-    Neither the order of rows nor writing a row twice instead of giving it weight two changes the
-    parts.
-
-    Parameters
-    ----------
-    hashes, labels, weight
-        As of :func:`common_rows`.
-    n_parts : int
-        Parts of a common value at most, or, with `by_label`, of each pair of a common value and a
-        label.
-    by_label : bool, default=False
-        Whether rows of different labels are in different parts. Otherwise each part has as many
-        labels as there are, in about the shares of the value.
-
-    Returns
-    -------
-    parts : RowParts
-        The parts.
-    """
+    """Merge copies, and divide the rows of common values into parts of about equal weight."""
     common = common_rows(hashes, labels, weight)
     _, first, pair_of_row = np.unique(
         _pair_keys(hashes, labels), return_index=True, return_inverse=True

@@ -7,17 +7,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Probabilities of rows by models that did not learn from them, and those models.
-
-    Attributes
-    ----------
-    pred_proba : ndarray of shape (n_samples, n_classes)
-        Rows of NaN could not be judged.
-    estimators : list of fitted classifiers
-        The models; the mean of their predictions judges new rows.
-    classes : ndarray of shape (n_classes,)
-        Label of each column.
-    """
+    """Probabilities of rows by models that did not learn from them, and those models."""
 
     pred_proba: np.ndarray
     estimators: list

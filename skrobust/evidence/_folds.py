@@ -21,17 +21,7 @@ _MANY_UNITS = 100
 
 
 class FoldsByContent(int):
-    """A number of folds that are dealt by the content of rows, not by their place.
-
-    Sorted tables need no shuffling, and permuting rows permutes the folds.
-
-    Parameters
-    ----------
-    n_splits : int
-        Number of folds.
-    deal : int, default=0
-        Other numbers give other folds.
-    """
+    """A number of folds that are dealt by the content of rows, not by their place."""
 
     def __new__(cls, n_splits, deal=0):
         folds = super().__new__(cls, n_splits)
@@ -43,26 +33,10 @@ class FoldsByContent(int):
         return np.random.RandomState(self.deal).permutation(n_units)
 
 
-def row_units(X, labels, groups=None, sample_weight=None) -> np.ndarray:
-    """Number the units that must not be split between training and test rows.
-
-    Parameters
-    ----------
-    X : array-like of length n_samples
-        Input of any kind. Copies make a unit: the label of one would give away the label of the
-        other. Rows of a value that many share, as in tables of a few categories, do not.
-    labels : ndarray of shape (n_samples,)
-        Label of each row, as an integer; -1 for none.
-    groups : ndarray of shape (n_samples,), dtype intp, default=None
-        Rows of one group belong to one unit as well.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights; whole numbers count as so many equal rows.
-
-    Returns
-    -------
-    units : ndarray of shape (n_samples,), dtype intp
-        Number of each row's unit.
-    """
+def row_units(
+    X, labels: np.ndarray, groups: np.ndarray | None = None, sample_weight: np.ndarray | None = None
+) -> np.ndarray:
+    """Number the units that must not be split between training and test rows."""
     return _join_groups(row_ids(row_hashes(X), labels, sample_weight, groups), groups)
 
 
@@ -82,25 +56,7 @@ def _join_groups(ids, groups) -> np.ndarray:
 
 
 def lone_class_rows(units: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Find the rows whose class occurs in one unit only, so that no model can learn it elsewhere.
-
-    Parameters
-    ----------
-    units : ndarray of shape (n_samples,)
-        Unit of each row, as anything that is equal for rows of one unit, such as their hash.
-    codes : ndarray of shape (n_samples,)
-        Class of each row; -1 takes no part.
-
-    Returns
-    -------
-    lone : ndarray of shape (n_samples,) of bool
-        True in such rows.
-
-    Raises
-    ------
-    ValueError
-        If every class is like that.
-    """
+    """Find the rows whose class occurs in one unit only, so that no model learns it elsewhere."""
     used = codes >= 0
     # Whether any row of a class belongs to another unit than one of them that stands for all.
     one = np.zeros(codes.max(initial=0) + 1, dtype=units.dtype)
@@ -122,37 +78,15 @@ def _count_units(units: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def make_folds(
-    cv, X, y, codes, used, groups=None, sample_weight=None
+    cv,
+    X,
+    y: np.ndarray,
+    codes: np.ndarray,
+    used: np.ndarray,
+    groups=None,
+    sample_weight: np.ndarray | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split rows into training and test rows.
-
-    Parameters
-    ----------
-    cv : int, splitter, iterable of (train, test), or None
-        As of :func:`sklearn.model_selection.check_cv`. For a number, folds are stratified, keep
-        the units of :func:`row_units` whole, and become fewer where the smallest class that has
-        at least two units has fewer; rows of a class with one unit are in every training fold.
-        The rows of a common value are split, stratified by label; one that has a whole weight of
-        at least the number of folds is in all of them, for training and for testing, as so many
-        equal rows would be. Splitters see the used rows only. Indices count all rows.
-    X : array-like of length n_samples
-        Input.
-    y : ndarray of shape (n_samples,)
-        Labels to train on.
-    codes : ndarray of shape (n_samples,)
-        The same as integers.
-    used : ndarray of shape (n_samples,) of bool
-        Rows that may be trained on. Others are in no fold.
-    groups : array-like of shape (n_samples,), default=None
-        Groups of rows, for the splitter.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights; whole numbers count as so many equal rows.
-
-    Returns
-    -------
-    folds : list of (train, test)
-        Row numbers.
-    """
+    """Split rows into training and test rows."""
     rows = np.flatnonzero(used)
     by_row_number = isinstance(cv, Iterable) and not hasattr(cv, "split")
     if by_row_number or isinstance(cv, PredefinedSplit):

@@ -20,16 +20,7 @@ _BOTH = np.array([0, 1])
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class IndicatorEvidence:
-    """Probabilities of labels, and the models that gave them.
-
-    Attributes
-    ----------
-    pred_proba : ndarray of shape (n_samples, n_labels)
-        Probability that a row has a label; NaN where no model can say.
-    estimators : list
-        For each label a list of models, empty where the label cannot be learned; or, of models
-        that predict all labels at once, the models.
-    """
+    """Probabilities of labels, and the models that gave them."""
 
     pred_proba: np.ndarray
     estimators: list
@@ -43,28 +34,9 @@ def predicts_all_labels(estimator) -> bool:
 
 
 def gather_per_label(
-    estimator, data, *, out_of_bag, cv, sample_weight, fit_params, n_jobs, random_state
+    estimator, data, *, out_of_bag: bool, cv, sample_weight, fit_params, n_jobs, random_state
 ) -> IndicatorEvidence:
-    """Fit models of one label at a time.
-
-    Parameters
-    ----------
-    estimator : classifier or None
-        Cloned for each label; None is the default forest.
-    data : IndicatorData
-        Rows.
-    out_of_bag : bool
-        Whether the estimator is a forest that judges by the trees that have not seen a row.
-    cv, sample_weight, fit_params, n_jobs
-        As of :func:`~skrobust.evidence.out_of_fold_proba`.
-    random_state : RandomState instance
-        Where seeds come from.
-
-    Returns
-    -------
-    evidence : IndicatorEvidence
-        Probabilities and models.
-    """
+    """Fit models of one label at a time."""
     proba = np.full(data.codes.shape, np.nan)
     estimators = []
     for k in range(data.n_labels):
@@ -95,22 +67,7 @@ def gather_per_label(
 def gather_all_labels(
     estimator, data, *, cv, sample_weight, fit_params, n_jobs
 ) -> IndicatorEvidence:
-    """Fit models of all labels at once, on the rows of which every entry is known.
-
-    Parameters
-    ----------
-    estimator : classifier
-        Cloned for each fold.
-    data : IndicatorData
-        Rows.
-    cv, sample_weight, fit_params, n_jobs
-        As of :func:`~skrobust.evidence.out_of_fold_proba`.
-
-    Returns
-    -------
-    evidence : IndicatorEvidence
-        Probabilities and models.
-    """
+    """Fit models of all labels at once, on the rows of which every entry is known."""
     weight_fit_params(estimator, sample_weight)  # may say no, before any work
     used = data.used.all(axis=1)
     if not used.any():
@@ -153,23 +110,7 @@ def _fit_and_predict(estimator, X, y, train, test, extra, sample_weight, fit_par
 
 
 def predict_all_labels(estimator, X, n_labels: int) -> np.ndarray:
-    """Predict the probabilities of all labels, whatever form the model gives them.
-
-    Parameters
-    ----------
-    estimator : fitted classifier
-        Its ``predict_proba`` returns an array of shape (n_samples, n_labels), or one array of
-        shape (n_samples, n_classes) per label.
-    X : array-like of length n_samples
-        Input.
-    n_labels : int
-        Number of labels.
-
-    Returns
-    -------
-    proba : ndarray of shape (n_samples, n_labels)
-        Probability that a row has a label.
-    """
+    """Predict the probabilities of all labels, whatever form the model gives them."""
     given = estimator.predict_proba(X)
     name = type(estimator).__name__
     if isinstance(given, list):
@@ -193,23 +134,8 @@ def predict_all_labels(estimator, X, n_labels: int) -> np.ndarray:
     return proba
 
 
-def predict_indicators(estimators, X, n_labels: int) -> np.ndarray:
-    """Predict new rows by the mean of the models of :class:`IndicatorEvidence`.
-
-    Parameters
-    ----------
-    estimators : list
-        Models.
-    X : array-like of length n_samples
-        Input.
-    n_labels : int
-        Number of labels.
-
-    Returns
-    -------
-    proba : ndarray of shape (n_samples, n_labels)
-        Probability that a row has a label; NaN where no model can say.
-    """
+def predict_indicators(estimators: list, X, n_labels: int) -> np.ndarray:
+    """Predict new rows by the mean of the models of :class:`IndicatorEvidence`."""
     if not isinstance(estimators[0], list):
         return sum(predict_all_labels(model, X, n_labels) for model in estimators) / len(estimators)
     proba = np.full((num_samples(X), n_labels), np.nan)

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -24,20 +25,7 @@ _FEW_QUERIES = 2000
 
 
 def choose_algorithm(algorithm: str, n_rows: int) -> str:
-    """Say whether neighbours are found exactly, and refuse what is not installed.
-
-    Parameters
-    ----------
-    algorithm : {"auto", "exact", "approximate"}
-        What was asked for.
-    n_rows : int
-        Number of rows to search.
-
-    Returns
-    -------
-    algorithm : {"exact", "approximate"}
-        What is done.
-    """
+    """Say whether neighbours are found exactly, and refuse what is not installed."""
     if algorithm == "auto":
         algorithm = "exact" if n_rows <= EXACT_ROWS else "approximate"
     if algorithm == "approximate":
@@ -58,28 +46,18 @@ def _import_pynndescent(n_rows):
 
 
 class NeighborIndex:
-    """Rows, and the search for those of them that are nearest to others.
+    """Rows, and the search for those of them that are nearest to others."""
 
-    Cosine distances are half of the squared Euclidean distances of rows of length one, so that
-    trees and fast pairwise distances serve them as well.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix} of shape (n_samples, n_features)
-        Finite numbers, as float32.
-    metric : {"cosine", "euclidean", "manhattan"}
-        Distance.
-    algorithm : {"exact", "approximate"}
-        How to search.
-    n_neighbors : int
-        How many neighbours each row is going to be asked for, itself included.
-    n_jobs : int, default=None
-        Number of threads.
-    random_state : RandomState instance, default=None
-        Where the seed of an approximate search comes from.
-    """
-
-    def __init__(self, X, *, metric, algorithm, n_neighbors, n_jobs=None, random_state=None):
+    def __init__(
+        self,
+        X,
+        *,
+        metric: str,
+        algorithm: str,
+        n_neighbors: int,
+        n_jobs: int | None = None,
+        random_state=None,
+    ):
         self.metric = metric
         self.n_rows = X.shape[0]
         n_columns = X.shape[1]
@@ -109,25 +87,10 @@ class NeighborIndex:
                     n_jobs=effective_n_jobs(self.n_jobs),
                 )
 
-    def own_neighbors(self, rows, n_neighbors, left_out=None) -> tuple[np.ndarray, np.ndarray]:
-        """Find what is nearest to some of the rows, mostly themselves.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n_queries,) or slice
-            Row numbers; a slice for all.
-        n_neighbors : int
-            How many.
-        left_out : ndarray of shape (n_samples,) of bool, default=None
-            Rows that are no neighbours of others. The search for others is prepared anew.
-
-        Returns
-        -------
-        distances : ndarray of shape (n_queries, n_neighbors)
-            As float32, in rising order; infinite where nothing was found.
-        neighbors : ndarray of shape (n_queries, n_neighbors)
-            Row numbers, as int32.
-        """
+    def own_neighbors(
+        self, rows: np.ndarray, n_neighbors: int, left_out: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find what is nearest to some of the rows, mostly themselves."""
         if left_out is not None:
             return self._search_without(left_out, self.rows[rows], n_neighbors)
         if self.exact:
@@ -143,25 +106,10 @@ class NeighborIndex:
             return self._finish(*exact.kneighbors(some, n_neighbors))
         return self._search(some, n_neighbors)
 
-    def neighbors(self, X, n_neighbors, left_out=None) -> tuple[np.ndarray, np.ndarray]:
-        """Find what is nearest to other rows; see :meth:`own_neighbors`.
-
-        Parameters
-        ----------
-        X : {ndarray, CSR matrix} of shape (n_queries, n_features)
-            Rows, as float32.
-        n_neighbors : int
-            How many.
-        left_out : ndarray of shape (n_samples,) of bool, default=None
-            Rows that are no neighbours of others.
-
-        Returns
-        -------
-        distances : ndarray of shape (n_queries, n_neighbors)
-            Distances.
-        neighbors : ndarray of shape (n_queries, n_neighbors)
-            Row numbers.
-        """
+    def neighbors(
+        self, X, n_neighbors: int, left_out: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find what is nearest to other rows; see :meth:`own_neighbors`."""
         if self.metric == "cosine":
             X = _normalize(X, self.extra)
         if left_out is not None:
@@ -218,32 +166,10 @@ class NeighborIndex:
         return distances, neighbors
 
 
-def find_others(search, owner, voter_owner, n_neighbors, *, spare) -> tuple:
-    """Search for more and more neighbours until each row has enough that are not its own.
-
-    Twice as many neighbours of a row of a large group are mostly of that group again. Where they
-    take longer than a look at all voters, those outside of the group are searched alone.
-
-    Parameters
-    ----------
-    search : callable
-        As :meth:`NeighborIndex.own_neighbors`.
-    owner : ndarray of shape (n_queries,)
-        Group of each row.
-    voter_owner : ndarray of shape (n_voters,)
-        Group of each row that may be a neighbour of rows of other groups.
-    n_neighbors : int
-        How many.
-    spare : int
-        How many more to search for at first.
-
-    Returns
-    -------
-    distances : ndarray of shape (n_queries, n_neighbors)
-        As float32, in rising order; infinite where there are no more others.
-    neighbors : ndarray of shape (n_queries, n_neighbors)
-        Numbers of voters, as int32; -1 where there are no more others.
-    """
+def find_others(
+    search: Callable, owner: np.ndarray, voter_owner: np.ndarray, n_neighbors: int, *, spare: int
+) -> tuple:
+    """Search for more and more neighbours until each row has enough that are not its own."""
     n_queries, n_voters = len(owner), len(voter_owner)
     distances = np.full((n_queries, n_neighbors), np.inf, dtype=np.float32)
     neighbors = np.full((n_queries, n_neighbors), -1, dtype=np.int32)
@@ -288,11 +214,7 @@ def find_others(search, owner, voter_owner, n_neighbors, *, spare) -> tuple:
 
 
 def _normalize(X, extra: bool | None = None):
-    """Scale rows to length one.
-
-    A row of zeros has no direction, and is a quarter turn away from all others: it gets the
-    direction of a column of its own, which is appended if `extra`, or if there is such a row.
-    """
+    """Scale rows to length one."""
     n_rows = X.shape[0]
     tiny = np.finfo(np.float32).tiny
     if sparse.issparse(X):

@@ -12,27 +12,8 @@ _REACH = 1.1
 ROUND_SHARE = 0.9
 
 
-def vote_shares(graph, class_mass, prior=None) -> np.ndarray:
-    """Let the neighbours of each row vote on its class.
-
-    The weight of a vote is the mass of the neighbour times one that falls linearly with its
-    distance, in relation to that of the last neighbour. One vote of the prior is added, so that
-    a share is the higher the more votes there are.
-
-    Parameters
-    ----------
-    graph : sparse matrix of shape (n_rows, n_units)
-        Distances in CSR format, in rising order in each row.
-    class_mass : sparse matrix of shape (n_units, n_classes)
-        Mass of each unit by class.
-    prior : ndarray of shape (n_classes,), default=None
-        Shares where nobody votes; None is equal ones.
-
-    Returns
-    -------
-    shares : ndarray of shape (n_rows, n_classes)
-        Rows sum to 1.
-    """
+def vote_shares(graph, class_mass, prior: np.ndarray | None = None) -> np.ndarray:
+    """Let the neighbours of each row vote on its class."""
     n_classes = class_mass.shape[1]
     weights = sparse.csr_matrix(
         (_vote_weights(graph), graph.indices, graph.indptr), shape=graph.shape
@@ -54,27 +35,8 @@ def _vote_weights(graph) -> np.ndarray:
     return 1 - graph.data / np.repeat(reach, counts)
 
 
-def mean_shares(graph, class_mass, n_neighbors, *, n_rounds, random_state) -> np.ndarray:
-    """Average the votes of several rounds, in each of which nine tenths of the units vote.
-
-    Parameters
-    ----------
-    graph : sparse matrix of shape (n_rows, n_units)
-        Distances in CSR format, to `n_neighbors` neighbours or more.
-    class_mass : sparse matrix of shape (n_units, n_classes)
-        Mass of each unit by class.
-    n_neighbors : int
-        Number of neighbours that vote in a round.
-    n_rounds : int
-        Number of rounds; 0 is a single one, in which all units vote.
-    random_state : RandomState instance
-        Where the choice of voters comes from.
-
-    Returns
-    -------
-    shares : ndarray of shape (n_rows, n_classes)
-        Rows sum to 1.
-    """
+def mean_shares(graph, class_mass, n_neighbors: int, *, n_rounds: int, random_state) -> np.ndarray:
+    """Average the votes of several rounds, in each of which nine tenths of the units vote."""
     n_units = graph.shape[1]
     if n_rounds == 0:
         everybody = np.ones(n_units, dtype=bool)
@@ -90,20 +52,7 @@ def mean_shares(graph, class_mass, n_neighbors, *, n_rounds, random_state) -> np
     return total / n_rounds
 
 
-def mean_log_loss(shares, class_mass) -> float:
-    """Judge votes by the classes of the units themselves, which took no part in them.
-
-    Parameters
-    ----------
-    shares : ndarray of shape (n_units, n_classes)
-        Votes about each unit.
-    class_mass : sparse matrix of shape (n_units, n_classes)
-        Mass of each unit by class.
-
-    Returns
-    -------
-    loss : float
-        Mean of minus the logarithm of the share of the given class.
-    """
+def mean_log_loss(shares: np.ndarray, class_mass) -> float:
+    """Judge votes by the classes of the units themselves, which took no part in them."""
     mass = class_mass.tocoo()
     return float(-(mass.data @ np.log(shares[mass.row, mass.col])) / mass.data.sum())

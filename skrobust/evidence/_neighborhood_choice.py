@@ -29,46 +29,15 @@ def find_neighborhood(
     estimator,
     data,
     *,
-    default=30,
-    at_least=0,
-    n_tried=0,
-    n_rounds=0,
+    default: int = 30,
+    at_least: int = 0,
+    n_tried: int = 0,
+    n_rounds: int = 0,
     random_state=None,
     embedded=None,
-    voters=None,
+    voters: np.ndarray | None = None,
 ) -> tuple[Units, Neighborhood]:
-    """Find the neighbours of all rows, as the parameters of an estimator ask for.
-
-    Parameters
-    ----------
-    estimator : object
-        With the parameters `n_neighbors`, `metric`, `scale`, `algorithm` and `n_jobs`.
-    data : LabelledData
-        Labelled rows.
-    default : int, default=30
-        Number of neighbours where `n_neighbors` is None. Of 10, 20, 30, 50, 75 and 100, on eleven
-        tables with planted errors and on image features with those of people, 30 to 50 rank
-        errors best.
-    at_least : int, default=0
-        So many neighbours are found, if there are, and none of them votes that is too many.
-    n_tried : int, default=0
-        Ways to measure distance are compared by so many neighbours at least, if there are.
-    n_rounds : int, default=0
-        If not 0, somewhat more neighbours are found, so that some can be left out.
-    random_state : RandomState instance
-        Where seeds come from.
-    embedded : {array-like, sparse matrix} of shape (n_samples, n_embedded), default=None
-        Where neighbours are found, if it is not X.
-    voters : ndarray of shape (n_samples,) of bool, default=None
-        Rows that may be neighbours; None is all that are learned from.
-
-    Returns
-    -------
-    units : Units
-        Distinct rows.
-    neighborhood : Neighborhood
-        Their neighbours.
-    """
+    """Find the neighbours of all rows, as the parameters of an estimator ask for."""
     metric, scale = estimator.metric, estimator.scale
     precomputed = metric == "precomputed"
     if precomputed:
@@ -129,10 +98,7 @@ def _choose(estimator, data, units, X, n_neighbors) -> tuple[str, str | None]:
 
 
 def _try(estimator, data, units, X, n_neighbors) -> tuple[str, str | None]:
-    """Take the distance by which neighbours foretell the given labels best.
-
-    Units are in the order of hashes, so that the first of them are as good as drawn at random.
-    """
+    """Take the distance by which neighbours foretell the given labels best."""
     some = units.voters[:_TRIAL_UNITS]
     trial = Units(some, some, units.owner[some], units.mass[some])
     class_mass = units.class_mass(data)[some]

@@ -146,22 +146,7 @@ def _check_option(name, value, options) -> None:
 
 
 def check_enough_rows(n_neighbors: int, n_rows: int, what: str) -> None:
-    """Refuse to look for as many neighbours as there are rows.
-
-    Parameters
-    ----------
-    n_neighbors : int
-        Number of neighbours wanted.
-    n_rows : int
-        Number of rows.
-    what : str
-        What kind of rows, for the message.
-
-    Raises
-    ------
-    ValueError
-        If a row cannot have so many neighbours.
-    """
+    """Refuse to look for as many neighbours as there are rows."""
     if n_neighbors >= n_rows:
         raise ValueError(
             f"n_neighbors={n_neighbors} needs at least {n_neighbors + 1} {what}, found {n_rows}"
@@ -170,20 +155,7 @@ def check_enough_rows(n_neighbors: int, n_rows: int, what: str) -> None:
 
 
 def read_numbers(X, dtype=(np.float64, np.float32)):
-    """Read a table of finite numbers.
-
-    Parameters
-    ----------
-    X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-        Input.
-    dtype : sequence of dtypes
-        The first is used for what is none of them.
-
-    Returns
-    -------
-    X : {ndarray, CSR matrix} of shape (n_samples, n_features)
-        Sparse tables of up to 100 columns become dense.
-    """
+    """Read a table of finite numbers."""
     check_numeric(X, ADVICE)
     X = as_numbers(X, list(dtype))
     if sparse.issparse(X) and X.shape[1] <= _FEW_COLUMNS:
@@ -194,24 +166,7 @@ def read_numbers(X, dtype=(np.float64, np.float32)):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Units:
-    """Distinct rows, in an order that depends on their content alone.
-
-    A value that many rows share is several units, each with a part of the rows of every label.
-
-    Attributes
-    ----------
-    of_row : ndarray of shape (n_samples,), dtype intp
-        Unit of each row, or one of them.
-    first : ndarray of shape (n_units,), dtype intp
-        A row of each unit.
-    owner : ndarray of shape (n_units,), dtype intp
-        Units with the same owner never judge one another: copies, and members of a group.
-    mass : ndarray of shape (n_units,)
-        Weight of the rows of each unit that are learned from; 1 on average over units that have
-        any, so that the scale of weights does not matter.
-    parts : RowParts, default=None
-        The parts of rows that are the units, where rows with equal content are merged.
-    """
+    """Distinct rows, in an order that depends on their content alone."""
 
     of_row: np.ndarray
     first: np.ndarray
@@ -225,18 +180,7 @@ class Units:
         return np.flatnonzero(self.mass > 0)
 
     def class_mass(self, data) -> sparse.csr_matrix:
-        """Weigh the classes of each unit.
-
-        Parameters
-        ----------
-        data : LabelledData
-            Labelled rows.
-
-        Returns
-        -------
-        mass : sparse matrix of shape (n_units, n_classes)
-            Rows sum to the mass of the unit.
-        """
+        """Weigh the classes of each unit."""
         rows = np.flatnonzero(data.used)
         weight = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight[rows]
         unit = self.of_row if self.parts is None else self.parts.pair_of_row
@@ -257,21 +201,7 @@ class Units:
 
 
 def make_units(data, *, merge: bool = True) -> Units:
-    """Merge equal rows.
-
-    Parameters
-    ----------
-    data : LabelledData
-        Rows.
-    merge : bool, default=True
-        Whether equal rows are one unit. If not, as for rows of a precomputed graph, each row is
-        one of its own.
-
-    Returns
-    -------
-    units : Units
-        In the order of the hashes of their content.
-    """
+    """Merge equal rows."""
     weight = data.used if data.sample_weight is None else data.sample_weight * data.used
     if not merge:
         rows = np.arange(data.n_samples)
@@ -295,44 +225,18 @@ def make_units(data, *, merge: bool = True) -> Units:
 
 
 class Neighborhood:
-    """The neighbours of all units of a data set among those that are learned from.
-
-    Parameters
-    ----------
-    units : Units
-        Distinct rows.
-    X : {ndarray, sparse matrix} of shape (n_units, n_features)
-        The unit's rows as :func:`read_numbers` reads them; or, with ``metric="precomputed"``,
-        the graph.
-    n_neighbors : int
-        Number of neighbours.
-    metric : {"cosine", "euclidean", "manhattan", "precomputed"}
-        Distance.
-    scale : {"rank", "standard"} or None
-        What becomes of columns first; see :class:`~skrobust.evidence._scaling.ColumnScaler`.
-    algorithm : {"auto", "exact", "approximate"}
-        How to search.
-    n_jobs : int, default=None
-        Number of threads.
-    random_state : RandomState instance
-        Where the seed of an approximate search comes from.
-
-    Attributes
-    ----------
-    graph : sparse matrix of shape (n_units, n_units)
-        Distances in CSR format, in rising order in each row. Units without any other have none.
-    """
+    """The neighbours of all units of a data set among those that are learned from."""
 
     def __init__(
         self,
         units,
         X,
-        n_neighbors,
+        n_neighbors: int,
         *,
-        metric,
-        scale=None,
-        algorithm="auto",
-        n_jobs=None,
+        metric: str,
+        scale: str | None = None,
+        algorithm: str = "auto",
+        n_jobs: int | None = None,
         random_state=None,
     ):
         self.n_units, self.n_neighbors = len(units.first), n_neighbors
@@ -381,18 +285,7 @@ class Neighborhood:
         )
 
     def query(self, X) -> sparse.csr_matrix:
-        """Find the neighbours of rows that were not in the fit.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, DataFrame} of shape (n_queries, n_features)
-            Rows; or distances to the rows of the fit in a sparse matrix.
-
-        Returns
-        -------
-        graph : sparse matrix of shape (n_queries, n_units)
-            Distances.
-        """
+        """Find the neighbours of rows that were not in the fit."""
         if self.precomputed:
             used = np.zeros(self.n_units, dtype=bool)
             used[self.voters] = True
@@ -410,20 +303,7 @@ class Neighborhood:
 
 
 def unit_rows(X, units):
-    """Read the rows that stand for units.
-
-    Parameters
-    ----------
-    X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-        Rows.
-    units : Units
-        Distinct ones.
-
-    Returns
-    -------
-    X : {ndarray, CSR matrix} of shape (n_units, n_features)
-        As :func:`read_numbers` reads them.
-    """
+    """Read the rows that stand for units."""
     check_numeric(X, ADVICE)
     return read_numbers(safe_indexing(X, units.first))
 
@@ -490,15 +370,7 @@ def _joined(X, owner) -> np.ndarray:
 
 
 def check_square(X, n_neighbors: int | None) -> None:
-    """Refuse a graph that is not one, or has too few neighbours in a row.
-
-    Parameters
-    ----------
-    X : sparse matrix of shape (n_samples, n_samples)
-        Distances.
-    n_neighbors : int or None
-        How many neighbours each row must have; None is at least one.
-    """
+    """Refuse a graph that is not one, or has too few neighbours in a row."""
     if not sparse.issparse(X):
         _as_graph(X)
     if X.shape[0] != X.shape[1]:
@@ -531,25 +403,10 @@ def _take_precomputed(X, n_neighbors, used, owner) -> sparse.csr_matrix:
     return select_neighbors(graph, used, n_neighbors, others)
 
 
-def select_neighbors(graph, used, n_neighbors, entries=None) -> sparse.csr_matrix:
-    """Choose the nearest neighbours from a graph of more of them.
-
-    Parameters
-    ----------
-    graph : sparse matrix of shape (n_rows, n_units)
-        Distances in CSR format, in rising order in each row.
-    used : ndarray of shape (n_units,) of bool
-        Units that may be chosen.
-    n_neighbors : int
-        How many to choose in each row.
-    entries : ndarray of shape (n_entries,) of bool, default=None
-        Entries of the graph that may be chosen; None is all.
-
-    Returns
-    -------
-    graph : sparse matrix of shape (n_rows, n_units)
-        Fewer distances.
-    """
+def select_neighbors(
+    graph, used: np.ndarray, n_neighbors: int, entries: np.ndarray | None = None
+) -> sparse.csr_matrix:
+    """Choose the nearest neighbours from a graph of more of them."""
     good = used[graph.indices]
     if entries is not None:
         good &= entries

@@ -26,23 +26,7 @@ from skrobust.utils._weights import index_fit_params, weight_fit_params
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """What a model is trained on.
-
-    Attributes
-    ----------
-    X : array-like of length n_rows
-        Rows, in the order of their content.
-    y : ndarray of shape (n_rows,)
-        Labels.
-    weight : ndarray of shape (n_rows,) or None
-        Weights, unless all are the same.
-    fit_params : dict
-        Keywords for ``fit``, the weights among them.
-    rows : ndarray of shape (n_rows,)
-        Which row of the data each is; the first one of several equal ones.
-    row_of : ndarray of shape (n_samples,)
-        The position of each row of the data among these, -1 where it is not among them.
-    """
+    """What a model is trained on."""
 
     X: object
     y: np.ndarray
@@ -54,40 +38,17 @@ class TrainingRows:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Observed:
-    """What was seen over all fits.
-
-    Attributes
-    ----------
-    values : dict of str to ndarray
-        Arrays whose first axis are the rows: means over the fits that looked at a row.
-    judged : ndarray of shape (n_samples,) of bool
-        Rows that some fit looked at, and whose given class it knew.
-    models : list
-        The fitted models.
-    """
+    """What was seen over all fits."""
 
     values: dict
     judged: np.ndarray
     models: list
 
 
-def one_fold(hashes, codes, used) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Make the fold in which the model that judges rows is trained on them as well.
-
-    Parameters
-    ----------
-    hashes : ndarray of shape (n_samples,)
-        Of the rows, equal for equal ones.
-    codes : ndarray of shape (n_samples,)
-        Labels to train on.
-    used : ndarray of shape (n_samples,) of bool
-        Rows that may be trained on.
-
-    Returns
-    -------
-    folds : list of one (train, test)
-        Rows whose class has no other distinct row are not tested.
-    """
+def one_fold(
+    hashes: np.ndarray, codes: np.ndarray, used: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Make the fold in which the model that judges rows is trained on them as well."""
     rows = np.flatnonzero(used)
     return [(rows, rows[~lone_class_rows(hashes[rows], codes[rows])])]
 
@@ -96,60 +57,20 @@ def observe(
     look: Callable,
     estimator,
     X,
-    codes,
-    classes,
-    used,
-    folds,
+    codes: np.ndarray,
+    classes: np.ndarray,
+    used: np.ndarray,
+    folds: list,
     *,
-    hashes=None,
-    given=None,
-    sample_weight=None,
-    fit_params=None,
-    even=False,
-    groups=None,
-    n_jobs=None,
+    hashes: np.ndarray | None = None,
+    given: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+    fit_params: dict | None = None,
+    even: bool = False,
+    groups: np.ndarray | None = None,
+    n_jobs: int | None = None,
 ) -> Observed:
-    """Fit clones fold by fold and look at their test rows, and at rows that train none of them.
-
-    Parameters
-    ----------
-    look : callable
-        ``look(model, training, X_watched, watched)`` fits `model` to the :class:`TrainingRows`
-        `training` and returns what it saw of the rows `watched`: a dict of arrays whose first
-        axis are these rows.
-    estimator : classifier, or list of one for each fold
-        Cloned.
-    X : array-like of length n_samples
-        Input, indexable.
-    codes : ndarray of shape (n_samples,)
-        Labels to train on, as positions in `classes`.
-    classes : ndarray of shape (n_classes,)
-        Labels.
-    used : ndarray of shape (n_samples,) of bool
-        Rows that may be trained on. All others are looked at in every fit.
-    folds : list of (train, test)
-        Row numbers.
-    hashes : ndarray of shape (n_samples,), default=None
-        Of the rows, if they are known: equal for rows that must stay together.
-    given : ndarray of shape (n_samples,), default=None
-        Given labels, if they are not `codes`.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights.
-    fit_params : dict, default=None
-        More keywords for ``fit``; arrays with an entry per row are indexed.
-    even : bool, default=False
-        Spread the mass of each class evenly over its distinct rows.
-    groups : ndarray of shape (n_samples,), default=None
-        Groups of rows. Without any, rows of a common value that have the same label get the mean
-        of what was observed of them, as they differ in nothing but their fold.
-    n_jobs : int, default=None
-        Number of folds at a time.
-
-    Returns
-    -------
-    observed : Observed
-        Means over the folds, and the models.
-    """
+    """Fit clones fold by fold and look at their test rows, and at rows that train none of them."""
     estimators = estimator if isinstance(estimator, list) else [estimator] * len(folds)
     weight_fit_params(estimators[0], sample_weight)  # may say no, before any work
     n_samples = num_samples(X)

@@ -10,24 +10,7 @@ _SMALLEST_PROBABILITY = 1e-3
 
 
 def pool_weights(own_proba: np.ndarray, mass: np.ndarray | None = None) -> np.ndarray:
-    """Find the mixture of models under which the given labels are most likely.
-
-    The likelihood of out-of-sample predictions is hardly fooled by wrong labels: a model that
-    has memorised those of other rows foretells the label of this one worse, not better. It is
-    concave in the weights, which the EM algorithm therefore finds from anywhere.
-
-    Parameters
-    ----------
-    own_proba : ndarray of shape (n_samples, n_models)
-        Out-of-sample probability of each given label by each model.
-    mass : ndarray of shape (n_samples,), default=None
-        Weights of rows.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_models,)
-        Not negative, sum to 1.
-    """
+    """Find the mixture of models under which the given labels are most likely."""
     n_models = own_proba.shape[1]
     weights = np.full(n_models, 1 / n_models)
     if n_models == 1 or len(own_proba) == 0:

@@ -34,26 +34,8 @@ _MOST_ENTRIES = 100
 _FORESTS = (ExtraTreesClassifier, RandomForestClassifier)
 
 
-def default_forest(n_jobs=None, random_state=None) -> ExtraTreesClassifier:
-    """Make the forest that gives evidence where nothing else is asked for.
-
-    Many trees with random splits and leaves of at least five rows: smooth probabilities, which
-    single wrong labels can hardly move. Measured on tables with planted errors
-    (``benchmarks/detection_synthetic.py``), its out-of-bag probabilities rank errors better than
-    the out-of-fold probabilities of boosting or a linear model, for one fit instead of five.
-
-    Parameters
-    ----------
-    n_jobs : int, default=None
-        Number of threads.
-    random_state : int, RandomState instance or None, default=None
-        Seed.
-
-    Returns
-    -------
-    forest : ExtraTreesClassifier
-        Not fitted.
-    """
+def default_forest(n_jobs: int | None = None, random_state=None) -> ExtraTreesClassifier:
+    """Make the forest that gives evidence where nothing else is asked for."""
     return ExtraTreesClassifier(
         300, min_samples_leaf=5, bootstrap=True, n_jobs=n_jobs, random_state=random_state
     )
@@ -185,47 +167,16 @@ def gather_out_of_bag(
 def gather_at_leaf_sizes(
     estimator,
     X,
-    codes,
-    classes,
-    used,
+    codes: np.ndarray,
+    classes: np.ndarray,
+    used: np.ndarray,
     *,
     leaf_sizes=(None,),
-    sample_weight=None,
-    n_jobs=None,
+    sample_weight: np.ndarray | None = None,
+    n_jobs: int | None = None,
     random_state=None,
 ) -> list[Evidence]:
-    """Fit a forest once and read its out-of-bag probabilities at several leaf sizes.
-
-    A tree is read at a leaf size by stopping at the first split of which a side holds fewer rows,
-    as if it had been pruned there. The larger the leaves, the smoother are the probabilities.
-
-    Parameters
-    ----------
-    estimator : forest or None
-        The forest.
-    X : array-like of shape (n_samples, n_features)
-        Numbers, indexable.
-    codes : ndarray of shape (n_samples,)
-        Labels to fit on, as positions in `classes`.
-    classes : ndarray of shape (n_classes,)
-        Labels.
-    used : ndarray of shape (n_samples,) of bool
-        Rows that may be fitted on. All others are predicted by all trees.
-    leaf_sizes : sequence of int or None, default=(None,)
-        Least numbers of rows in a leaf, none below the forest's ``min_samples_leaf``. None is the
-        trees as they were grown.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights.
-    n_jobs : int, default=None
-        Number of threads.
-    random_state : RandomState instance
-        Where seeds come from.
-
-    Returns
-    -------
-    evidence : list of Evidence
-        Probabilities and the forest, for each leaf size.
-    """
+    """Fit a forest once and read its out-of-bag probabilities at several leaf sizes."""
     check_numeric(X, "A forest needs a table of numbers: encode text and categories first.")
     forest = _check_forest(estimator, n_jobs, random_state)
     rows = np.flatnonzero(used)
@@ -291,20 +242,7 @@ class _TreeMean:
 
 
 def node_proba(tree, leaf_size: int | None) -> np.ndarray:
-    """Class probabilities of the rows that reach each node of a tree, read at a leaf size.
-
-    Parameters
-    ----------
-    tree : sklearn.tree._tree.Tree
-        The fitted tree.
-    leaf_size : int or None
-        Splits of which a side holds fewer rows count as leaves. None prunes nothing.
-
-    Returns
-    -------
-    proba : ndarray of shape (n_nodes, n_classes)
-        Those of the node itself, or of the one at which the path to it was cut off.
-    """
+    """Class probabilities of the rows that reach each node of a tree, read at a leaf size."""
     proba = tree.value[:, 0, :]
     if leaf_size is None:
         return proba
@@ -326,10 +264,7 @@ def node_proba(tree, leaf_size: int | None) -> np.ndarray:
 def _grow_and_predict(
     forest, leaf_sizes, X_units, entry_unit, labels, n_classes, class_weight, weight
 ):
-    """Grow the trees of a forest, and average for each unit those that drew no entry of it.
-
-    Without weights these are the very trees that the forest's own ``fit`` grows.
-    """
+    """Grow the trees of a forest, and average for each unit those that drew no entry of it."""
     n_units, n_entries = X_units.shape[0], len(labels)
     X_entries = X_units if n_entries == n_units else X_units[entry_unit]
     # Trees need to look for missing values themselves, and otherwise nothing.

@@ -121,41 +121,18 @@ def check_predicts_proba(estimator) -> None:
 def gather_out_of_fold(
     estimator,
     X,
-    codes,
-    classes,
-    used,
+    codes: np.ndarray,
+    classes: np.ndarray,
+    used: np.ndarray,
     *,
-    hidden=None,
+    hidden: np.ndarray | None = None,
     cv=5,
     sample_weight=None,
     groups=None,
     fit_params=None,
     n_jobs=None,
 ) -> Evidence:
-    """Fit clones fold by fold; see :func:`out_of_fold_proba`.
-
-    Parameters
-    ----------
-    estimator : estimator object
-        Classifier.
-    X : array-like of length n_samples
-        Input, indexable.
-    codes : ndarray of shape (n_samples,)
-        Labels to fit on, as positions in `classes`.
-    classes : ndarray of shape (n_classes,)
-        Labels.
-    used : ndarray of shape (n_samples,) of bool
-        Rows that may be fitted on. All others get the mean prediction of the fold models.
-    hidden : ndarray of shape (n_samples,) of bool, default=None
-        Other rows that take part in the folds, and are judged there, but not fitted on.
-    cv, sample_weight, groups, fit_params, n_jobs
-        As of :func:`out_of_fold_proba`.
-
-    Returns
-    -------
-    evidence : Evidence
-        Probabilities and fold models.
-    """
+    """Fit clones fold by fold; see :func:`out_of_fold_proba`."""
     check_predicts_proba(estimator)
     weight_fit_params(estimator, sample_weight)  # may say no, before any work
     n_samples = num_samples(X)
@@ -212,22 +189,7 @@ def _fit_and_predict(estimator, X, y, classes, train, test, extra, sample_weight
 
 
 def predict_columns(estimator, X, classes: np.ndarray) -> np.ndarray:
-    """Predict probabilities, one column for each of `classes`, zero where a model lacks one.
-
-    Parameters
-    ----------
-    estimator : fitted classifier
-        Its ``classes_`` are among `classes`.
-    X : array-like of length n_samples
-        Input.
-    classes : ndarray of shape (n_classes,)
-        Labels.
-
-    Returns
-    -------
-    pred_proba : ndarray of shape (n_samples, n_classes)
-        Checked probabilities.
-    """
+    """Predict probabilities, one column for each of `classes`, zero where a model lacks one."""
     proba = np.asarray(estimator.predict_proba(X))
     own = np.asarray(estimator.classes_)
     name = type(estimator).__name__

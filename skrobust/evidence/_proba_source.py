@@ -18,11 +18,7 @@ from skrobust.utils._weights import weight_fit_params
 
 
 class ProbaSource:
-    """Mixin of estimators that look at the probabilities of one classifier.
-
-    The constructor has the parameters `estimator`, `cv`, `n_jobs` and `random_state`, and the
-    class calls ``self._gather_evidence(data)``. It stands before the base class.
-    """
+    """Mixin of estimators that look at the probabilities of one classifier."""
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"]), None],
@@ -43,13 +39,7 @@ class ProbaSource:
         return tags
 
     def get_metadata_routing(self):
-        """Say which metadata this estimator and its parts take.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            Routing information.
-        """
+        """Say which metadata this estimator and its parts take."""
         mapping = MethodMapping().add(caller="fit", callee="fit")
         return (
             MetadataRouter(owner=self)
@@ -58,18 +48,7 @@ class ProbaSource:
         )
 
     def _gather_evidence(self, data) -> Evidence:
-        """Gather the evidence: one fit of a forest, or one fit per fold.
-
-        Parameters
-        ----------
-        data : LabelledData
-            Rows. Models learn from their best labels.
-
-        Returns
-        -------
-        evidence : Evidence
-            Out-of-sample probabilities, and the models.
-        """
+        """Gather the evidence: one fit of a forest, or one fit per fold."""
         return ask_once(self, data, self._ask)
 
     def _ask(self, data) -> Evidence:

@@ -13,24 +13,7 @@ _step: contextvars.ContextVar = contextvars.ContextVar("skrobust_step", default=
 
 
 def track(steps: Iterable, total: int, description: str) -> Iterable:
-    """Pass on steps of work, through the display that is installed, if one is.
-
-    Inside of :func:`step`, they are shown as parts of that step.
-
-    Parameters
-    ----------
-    steps : iterable
-        The steps.
-    total : int
-        How many there will be.
-    description : str
-        What they are, in a word or two.
-
-    Returns
-    -------
-    steps : iterable
-        The same steps.
-    """
+    """Pass on steps of work, through the display that is installed, if one is."""
     display, part_of = _display.get(), _step.get()
     if display is None:
         return steps
@@ -42,22 +25,7 @@ def track(steps: Iterable, total: int, description: str) -> Iterable:
 
 @contextlib.contextmanager
 def step(description: str, number: int, total: int) -> Iterator[None]:
-    """Announce one of several steps of different kinds for the time of a ``with`` block.
-
-    Parameters
-    ----------
-    description : str
-        What the step is, in a few words.
-    number : int
-        Which step it is, counted from 1.
-    total : int
-        How many there will be.
-
-    Yields
-    ------
-    None
-        Nothing.
-    """
+    """Announce one of several steps of different kinds for the time of a ``with`` block."""
     display, outer = _display.get(), _step.get()
     if display is None:
         yield
@@ -91,18 +59,7 @@ class _Shown:
 
 @contextlib.contextmanager
 def report_progress(display: Callable[[Iterable, int, str], Iterable]) -> Iterator[None]:
-    """Install a display for the work done inside the ``with`` block.
-
-    Parameters
-    ----------
-    display : callable
-        Called with the arguments of :func:`track`; passes the steps on.
-
-    Yields
-    ------
-    None
-        Nothing.
-    """
+    """Install a display for the work done inside the ``with`` block."""
     token = _display.set(display)
     try:
         yield

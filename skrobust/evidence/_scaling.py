@@ -9,37 +9,13 @@ _MAX_LANDMARKS = 1000
 
 
 class ColumnScaler:
-    """Puts the columns of a table on one scale.
+    """Puts the columns of a table on one scale."""
 
-    Parameters
-    ----------
-    scale : {"rank", "standard"} or None
-        What becomes of a column:
-
-        - "rank": the share of rows that have a lower value, and half of those that have the
-          same; outliers and skewed columns do no harm;
-        - "standard": mean 0 and standard deviation 1;
-        - None: nothing.
-    """
-
-    def __init__(self, scale):
+    def __init__(self, scale: str | None):
         self.scale = scale
 
-    def fit(self, X, mass) -> "ColumnScaler":
-        """Learn from some rows.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features), or sparse matrix if `scale` is None
-            Finite numbers.
-        mass : ndarray of shape (n_samples,)
-            Weights; rows of weight zero take no part.
-
-        Returns
-        -------
-        self : ColumnScaler
-            Fitted.
-        """
+    def fit(self, X: np.ndarray, mass: np.ndarray) -> "ColumnScaler":
+        """Learn from some rows."""
         if self.scale is None:
             return self
         counts = mass > 0
@@ -55,19 +31,8 @@ class ColumnScaler:
             self.landmarks_ = [_rank_landmarks(column, mass) for column in X.T]
         return self
 
-    def transform(self, X):
-        """Scale rows.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features), or sparse matrix if `scale` is None
-            Finite numbers.
-
-        Returns
-        -------
-        scaled : ndarray or sparse matrix of the same shape
-            As float32.
-        """
+    def transform(self, X: np.ndarray):
+        """Scale rows."""
         if self.scale is None:
             return X.astype(np.float32, copy=False)
         scaled = np.empty(X.shape, dtype=np.float32)

@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from sklearn.utils.metadata_routing import get_routing_for_object
@@ -14,12 +15,7 @@ _last_answer = contextvars.ContextVar("last_answer", default=None)
 
 @contextlib.contextmanager
 def shared_evidence():
-    """Within it, a question that was asked just before is not asked again.
-
-    An estimator that hands rows to a part of it, and then looks at the same rows itself, often
-    asks the same model about the same labels. The second of two equal questions gets a copy of the
-    answer to the first one. Nothing is kept afterwards.
-    """
+    """Within it, a question that was asked just before is not asked again."""
     token = _last_answer.set([])
     try:
         yield
@@ -27,23 +23,8 @@ def shared_evidence():
         _last_answer.reset(token)
 
 
-def ask_once(source, data, gather) -> Evidence:
-    """Gather evidence, unless the question was asked just before in :func:`shared_evidence`.
-
-    Parameters
-    ----------
-    source : ProbaSource
-        Who asks; its parameters `estimator`, `cv` and `random_state` are a part of the question.
-    data : LabelledData
-        Rows.
-    gather : callable
-        Answers the question: ``gather(data)``.
-
-    Returns
-    -------
-    evidence : Evidence
-        The caller's own.
-    """
+def ask_once(source, data, gather: Callable) -> Evidence:
+    """Gather evidence, unless the question was asked just before in :func:`shared_evidence`."""
     last = _last_answer.get()
     if last is None:
         return gather(data)

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import numbers
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy.special import expit
@@ -107,19 +107,8 @@ def _histogram_boosting(fitted, X):
         yield _softmax(np.array(np.atleast_2d(scores.T), order="C"))
 
 
-def _softmax(scores) -> np.ndarray:
-    """Turn scores, one row for each class or only one of the second of two, into probabilities.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_classes, n_samples) or (1, n_samples)
-        With rows along the last axis, sums and maxima over few classes are fast. Overwritten.
-
-    Returns
-    -------
-    pred_proba : ndarray of shape (n_samples, n_classes)
-        As a view of an array of the transposed shape.
-    """
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    """Turn scores, one row for each class or only one of the second of two, into probabilities."""
     if len(scores) == 1:
         return _with_complement(expit(scores, out=scores))
 
@@ -233,18 +222,7 @@ def _innermost(estimator):
 
 
 def check_has_stages(estimator) -> None:
-    """Refuse a model that neither keeps its stages nor can be trained pass by pass.
-
-    Parameters
-    ----------
-    estimator : classifier
-        Not fitted.
-
-    Raises
-    ------
-    TypeError
-        That says which models there are stages of, and how to add one.
-    """
+    """Refuse a model that neither keeps its stages nor can be trained pass by pass."""
     inner = _innermost(estimator)
     if has_stages(estimator) or _has_own_watch(inner):
         return
@@ -271,34 +249,17 @@ def _has_own_watch(estimator) -> bool:
 
 
 @functools.singledispatch
-def watch_training(estimator, X, y, watcher, *, weight=None, fit_params=None, n_stages=None):
-    """Train a model in place while somebody watches.
-
-    This is a table by class as well. A class that trains in epochs registers a function with
-    this signature: it trains `estimator` once, and either calls ``watcher.add(pred_proba,
-    classes)`` with predictions for the rows ``watcher.X`` after each epoch; or, if
-    ``watcher.in_sample``, hands over with ``watcher.take(statistics)`` what it recorded about
-    its training rows on the way, which costs no prediction at all.
-
-    Parameters
-    ----------
-    estimator : classifier
-        Not fitted.
-    X : array-like of length n_samples
-        Rows to train on.
-    y : ndarray of shape (n_samples,)
-        Labels to train on.
-    watcher : object
-        Has the rows to look at as `X`, and `add`, `take`, `in_sample`, `wants_norms`, and
-        ``with_X(X)``, which returns the same watcher of transformed rows.
-    weight : ndarray of shape (n_samples,), default=None
-        Weights.
-    fit_params : dict, default=None
-        More keywords for ``fit``, with the weights under the key that `estimator` wants.
-    n_stages : int, default=None
-        How many stages to look at; a learner that is trained pass by pass makes no more passes.
-        None is all stages, or 20 passes.
-    """
+def watch_training(
+    estimator,
+    X,
+    y: np.ndarray,
+    watcher,
+    *,
+    weight: np.ndarray | None = None,
+    fit_params: dict | None = None,
+    n_stages: int | None = None,
+):
+    """Train a model in place while somebody watches."""
     if not has_stages(estimator):
         _watch_passes(estimator, X, y, watcher, weight, n_stages)
         return
@@ -334,20 +295,7 @@ DEFAULT_PASSES = 20
 
 
 def watched_passes(n_passes: int) -> list[int]:
-    """Choose after which passes to look: the first ones, then ever more rarely.
-
-    Looking costs about a tenth of a pass of a linear learner, and late passes change little.
-
-    Parameters
-    ----------
-    n_passes : int
-        Number of passes.
-
-    Returns
-    -------
-    passes : list of int
-        Numbers of passes, from 1.
-    """
+    """Choose after which passes to look: the first ones, then ever more rarely."""
     chosen, following = [], 1.0
     for number in range(1, n_passes + 1):
         if number >= following:
@@ -393,20 +341,7 @@ def has_fit_parameter_of(estimator, method: str, parameter: str) -> bool:
 
 @functools.singledispatch
 def last_layer_norms(fitted, X) -> np.ndarray:
-    """Compute the length of what goes into the last, linear layer of a model, with its bias.
-
-    Parameters
-    ----------
-    fitted : fitted classifier
-        With a last layer that is linear.
-    X : array-like of shape (n_samples, n_features)
-        Rows.
-
-    Returns
-    -------
-    norms : ndarray of shape (n_samples,)
-        ``sqrt(||features||**2 + 1)``.
-    """
+    """Compute the length of what goes into the last, linear layer of a model, with its bias."""
     raise TypeError(
         f"statistic='grand' is the length of a gradient: it needs a model whose last layer is"
         f" linear, such as SGDClassifier(loss='log_loss') or MLPClassifier, and"
@@ -449,26 +384,7 @@ def _hidden(network, X) -> np.ndarray:
 
 
 def _choose_look(estimator, X):
-    """Choose how the probabilities of the same rows are predicted again and again.
-
-    What scikit-learn predicts by a product of matrices is computed here block by block, from
-    attributes that it documents. A whole table at once leaves the cache, is validated each time,
-    and wakes the threads of the linear algebra, which wait for more of it at the cost of the next
-    pass.
-
-    Parameters
-    ----------
-    estimator : classifier
-        With ``partial_fit``, not fitted.
-    X : array-like of length n_samples
-        Rows to look at.
-
-    Returns
-    -------
-    look : callable
-        ``look(fitted, X, wants_norms)`` returns the probabilities of the rows and, if they are
-        wanted, the lengths of what goes into the last layer, else None.
-    """
+    """Choose how the probabilities of the same rows are predicted again and again."""
     # In single precision the order of sums decides which scores are large enough to be equal.
     plain = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype == np.float64
     if plain and np.isfinite(X.sum()):  # otherwise the learner says what is wrong
@@ -509,29 +425,10 @@ _SMALL_PRODUCT = 1 << 18
 _BATCH = 200
 
 
-def _last_scores(hidden, layers, bias, X, wants_norms):
-    """Compute what comes out of the last layer, and the length of what goes into it.
-
-    Parameters
-    ----------
-    hidden : callable
-        Takes rows and returns what goes into the last layer.
-    layers : list of ndarray
-        The weights of each layer.
-    bias : ndarray of shape (n_outputs,)
-        That of the last layer.
-    X : ndarray of shape (n_samples, n_features)
-        Rows.
-    wants_norms : bool
-        Whether the lengths are wanted.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_outputs, n_samples)
-        Scores.
-    norms : ndarray of shape (n_samples,) or None
-        Lengths, the bias included.
-    """
+def _last_scores(
+    hidden: Callable, layers: list, bias: np.ndarray, X: np.ndarray, wants_norms: bool
+):
+    """Compute what comes out of the last layer, and the length of what goes into it."""
     scores = np.empty((layers[-1].shape[1], len(X)))
     norms = np.empty(len(X)) if wants_norms else None
     last = np.ascontiguousarray(layers[-1])

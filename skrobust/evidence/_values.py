@@ -31,38 +31,15 @@ _MANY_UNITS = 100
 
 @dataclasses.dataclass(frozen=True)
 class ValueEvidence:
-    """Predictions of rows by models that did not learn from them, and those models.
-
-    Attributes
-    ----------
-    predictions : ndarray of shape (n_samples,)
-        NaN where no model could judge the row.
-    spread : ndarray of shape (n_samples,) or None
-        Standard deviation over the trees of a forest.
-    estimators : list of fitted regressors
-        The models; the mean of their predictions judges new rows.
-    """
+    """Predictions of rows by models that did not learn from them, and those models."""
 
     predictions: np.ndarray
     spread: np.ndarray | None
     estimators: list
 
 
-def default_regression_forest(n_jobs=None, random_state=None) -> ExtraTreesRegressor:
-    """Make the forest that gives evidence where nothing else is asked for.
-
-    Parameters
-    ----------
-    n_jobs : int, default=None
-        Number of threads.
-    random_state : int, RandomState instance or None, default=None
-        Seed.
-
-    Returns
-    -------
-    forest : ExtraTreesRegressor
-        Not fitted; 300 trees with random splits and leaves of at least five rows.
-    """
+def default_regression_forest(n_jobs: int | None = None, random_state=None) -> ExtraTreesRegressor:
+    """Make the forest that gives evidence where nothing else is asked for."""
     return ExtraTreesRegressor(
         300, min_samples_leaf=5, bootstrap=True, n_jobs=n_jobs, random_state=random_state
     )
@@ -74,39 +51,17 @@ def gives_out_of_bag_values(estimator) -> bool:
 
 
 def gather_values_out_of_bag(
-    forest, X, y, used, *, keys=None, sample_weight=None, n_jobs=None, random_state=None
+    forest,
+    X,
+    y: np.ndarray,
+    used: np.ndarray,
+    *,
+    keys: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+    n_jobs: int | None = None,
+    random_state=None,
 ) -> ValueEvidence:
-    """Predict each row by the trees of a forest that did not draw it, or a copy of it.
-
-    Equal rows are merged before the fit, in an order that depends on their content alone, so
-    that neither the order of rows nor writing a row twice instead of giving it weight two
-    changes the result.
-
-    Parameters
-    ----------
-    forest : ExtraTreesRegressor or RandomForestRegressor
-        With ``bootstrap=True``; cloned.
-    X : array-like of shape (n_samples, n_features)
-        Numbers, indexable.
-    y : ndarray of shape (n_samples,)
-        Targets to fit on.
-    used : ndarray of shape (n_samples,) of bool
-        Rows that may be fitted on. All others are predicted by all trees.
-    keys : ndarray of shape (n_samples,), default=None
-        Rows with equal X and equal keys have equal targets, though perhaps for rounding. None
-        takes the targets themselves.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights.
-    n_jobs : int, default=None
-        Number of threads.
-    random_state : RandomState instance
-        Where the seed of a forest that has none comes from.
-
-    Returns
-    -------
-    evidence : ValueEvidence
-        Predictions, their spread, and the mean of the trees.
-    """
+    """Predict each row by the trees of a forest that did not draw it, or a copy of it."""
     check_numeric(X, "A forest needs a table of numbers: encode text and categories first.")
     validate_params_of(forest)
     forest = clone(forest)
@@ -193,10 +148,7 @@ class _Moments:
 
 
 def _grow_and_judge(forest, X_units, entry_unit, values, weight):
-    """Grow the trees of a forest, and average for each unit those that drew no entry of it.
-
-    Without weights these are the very trees that the forest's own ``fit`` grows.
-    """
+    """Grow the trees of a forest, and average for each unit those that drew no entry of it."""
     n_units, n_entries = X_units.shape[0], len(values)
     X_entries = X_units if n_entries == n_units else X_units[entry_unit]
     # Trees need to look for missing values themselves, and otherwise nothing.
@@ -246,33 +198,17 @@ def _grow_and_judge(forest, X_units, entry_unit, values, weight):
     return trees, *total.mean_and_spread()
 
 
-def make_value_folds(cv, X, y, used, groups=None, *, sample_weight=None, random_state=None):
-    """Split rows for regression.
-
-    Parameters
-    ----------
-    cv : int, splitter, iterable of (train, test), or None
-        For a number, units of copies and of groups are dealt in an order that depends on
-        their content, not on their place: sorted tables need no shuffling, and permuting rows
-        permutes the folds. Otherwise as of :func:`skrobust.evidence._folds.make_folds`.
-    X : array-like of length n_samples
-        Input.
-    y : ndarray of shape (n_samples,)
-        Targets to train on.
-    used : ndarray of shape (n_samples,) of bool
-        Rows that may be trained on.
-    groups : ndarray of shape (n_samples,), dtype intp, default=None
-        Groups of rows.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights, by which folds are balanced where units differ in size.
-    random_state : RandomState instance, default=None
-        Deals the units anew, for a number of folds only.
-
-    Returns
-    -------
-    folds : list of (train, test)
-        Row numbers.
-    """
+def make_value_folds(
+    cv,
+    X,
+    y: np.ndarray,
+    used: np.ndarray,
+    groups: np.ndarray | None = None,
+    *,
+    sample_weight: np.ndarray | None = None,
+    random_state=None,
+):
+    """Split rows for regression."""
     if cv is not None and not isinstance(cv, (int, np.integer)):
         return make_folds(cv, X, y, np.where(used, 0, -1), used, groups)
     if cv is not None and cv < 2:
@@ -311,34 +247,17 @@ def check_two_units(n_units: int) -> None:
 
 
 def gather_values_out_of_fold(
-    estimator, X, y, folds, extra, *, sample_weight=None, fit_params=None, n_jobs=None
+    estimator,
+    X,
+    y: np.ndarray,
+    folds: list,
+    extra: np.ndarray,
+    *,
+    sample_weight: np.ndarray | None = None,
+    fit_params: dict | None = None,
+    n_jobs: int | None = None,
 ) -> ValueEvidence:
-    """Predict each row by a model that was fitted without its fold.
-
-    Parameters
-    ----------
-    estimator : regressor
-        Cloned for each fold.
-    X : array-like of length n_samples
-        Input, indexable, handed on as it is.
-    y : ndarray of shape (n_samples,)
-        Targets to fit on.
-    folds : list of (train, test)
-        As of :func:`make_value_folds`.
-    extra : ndarray of shape (n_extra,)
-        Rows that get the mean prediction of the fold models.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights.
-    fit_params : dict, default=None
-        More keywords for ``fit``; arrays with an entry per row are indexed.
-    n_jobs : int, default=None
-        Number of folds fitted in parallel.
-
-    Returns
-    -------
-    evidence : ValueEvidence
-        Predictions and fold models.
-    """
+    """Predict each row by a model that was fitted without its fold."""
     weight_fit_params(estimator, sample_weight)  # may say no, before any work
     n_samples = num_samples(X)
     calls = (
@@ -368,20 +287,7 @@ def _fit_and_predict(estimator, X, y, train, test, extra, sample_weight, fit_par
 
 
 def predict_values(estimator, X) -> np.ndarray:
-    """Predict one finite number per row, or say what came instead.
-
-    Parameters
-    ----------
-    estimator : fitted regressor
-        The model.
-    X : array-like of length n_samples
-        Input.
-
-    Returns
-    -------
-    predictions : ndarray of shape (n_samples,)
-        As float64.
-    """
+    """Predict one finite number per row, or say what came instead."""
     values = np.asarray(predict_column(estimator, X))
     name = type(estimator).__name__
     if values.shape != (num_samples(X),) or values.dtype.kind not in "fiub":
