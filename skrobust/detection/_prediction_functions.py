@@ -6,6 +6,7 @@ from skrobust.detection._multilabel import AGGREGATES, aggregate_quality
 from skrobust.detection._residual_rules import mixture_cut
 from skrobust.detection._rules import check_rule, fit_rule
 from skrobust.detection._target_detector import weighted_median
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import check_index, number_matrix
 from skrobust.utils._indicators import check_indicators
 from skrobust.utils._sklearn import check_sample_weight
@@ -48,6 +49,7 @@ def _standardised(y, y_pred, uncertainty, sample_weight):
     return size / unit, given, weight
 
 
+@explain_names
 def target_quality_scores(y, y_pred, *, uncertainty=None, sample_weight=None) -> np.ndarray:
     """Score how likely numeric targets are right, by out-of-sample predictions.
 
@@ -92,6 +94,7 @@ def target_quality_scores(y, y_pred, *, uncertainty=None, sample_weight=None) ->
     return np.exp(-scores)
 
 
+@explain_names
 def find_target_errors(y, y_pred, *, uncertainty=None, sample_weight=None) -> np.ndarray:
     """Find the rows whose numeric target is probably wrong, by out-of-sample predictions.
 
@@ -159,10 +162,12 @@ def _entries(y, pred_proba):
         )
     proba = proba.astype(np.float64)
     if not ((proba >= 0) & (proba <= 1)).all():
-        raise ValueError("pred_proba must lie in [0, 1] and hold no NaN.")
+        advice = " For log probabilities, pass np.exp(pred_proba)." if proba.max() <= 0 else ""
+        raise ValueError(f"pred_proba must lie in [0, 1] and hold no NaN.{advice}")
     return codes, proba
 
 
+@explain_names
 def multilabel_quality_scores(
     y, pred_proba, *, aggregate="ema", alpha=0.8, entries=False
 ) -> np.ndarray:
@@ -217,6 +222,7 @@ def multilabel_quality_scores(
     return quality if entries else aggregate_quality(quality, aggregate, alpha)
 
 
+@explain_names
 def find_multilabel_errors(
     y, pred_proba, *, rule="confident_learning", sample_weight=None
 ) -> np.ndarray:

@@ -3,13 +3,15 @@
 import numpy as np
 
 from skrobust.noise._confident_joint import FEW_CLASSES, SLACK, given_proba
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._proba import check_block, match_proba
+from skrobust.utils._proba import check_all, match_proba
 
 QUALITY_METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 _METHODS = (*QUALITY_METHODS, "margin")
 
 
+@explain_names
 def label_quality_scores(
     y, pred_proba, *, method="self_confidence", classes=None, n_jobs=None
 ) -> np.ndarray:
@@ -74,13 +76,7 @@ def label_quality_scores(
     if method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, _METHODS))}, got {method!r}.")
     codes, pred_proba = match_proba(y, pred_proba, classes=classes)
-
-    def check(start: int, stop: int) -> None:
-        block = np.asarray(pred_proba[start:stop])
-        check_block(block.sum(axis=1), block.min(), start)
-
-    row_bytes = pred_proba.shape[1] * pred_proba.itemsize
-    for_each_block(check, len(codes), row_bytes, n_jobs=n_jobs)
+    check_all(pred_proba, n_jobs=n_jobs)
     return score_rows(method, codes, pred_proba, n_jobs=n_jobs)
 
 

@@ -22,6 +22,7 @@ from skrobust.noise._confident_joint import (
     given_proba,
     mean_self_confidence,
 )
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block, in_threads
 from skrobust.utils._masses import MASS_SLACK, lowest_mass_cut, top_mass_cut
 from skrobust.utils._proba import column_classes, match_proba
@@ -45,6 +46,7 @@ _POSITIVE = 4 * SLACK
 # For sums of fractional weights.
 
 
+@explain_names
 def find_label_errors(
     y,
     pred_proba,

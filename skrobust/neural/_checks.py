@@ -75,23 +75,8 @@ def check_targets(target_proba, data) -> np.ndarray:
             f" each class in sorted order. It has {proba.shape}."
         )
     proba = as_proba(proba)
-    try:
-        check_block(proba.sum(axis=1), float(proba.min()), 0)
-    except ValueError as error:
-        raise ValueError(
-            "target_proba must hold probabilities: finite, none negative, summing to 1 per row."
-            f" {error}{_advice_on(proba)}"
-        ) from None
+    check_block(proba, proba.sum(axis=1), float(proba.min()), 0, name="target_proba")
     return proba
-
-
-def _advice_on(values) -> str:
-    """What to do about numbers that are no probabilities."""
-    if not np.isfinite(values).all() or values.min() >= 0:
-        return ""
-    if values.max() <= 0 and np.allclose(np.exp(values).sum(axis=1), 1, atol=1e-3):
-        return " These look like logarithms of probabilities: pass numpy.exp of them."
-    return " If these are scores before the softmax, pass scipy.special.softmax(scores, axis=1)."
 
 
 def check_scores(output, n_rows: int, n_classes: int) -> None:

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._labels import MISSING
-from skrobust.utils._proba import check_block, match_proba
+from skrobust.utils._proba import check_all, check_block, match_proba
 from skrobust.utils._sklearn import check_sample_weight
 
 SLACK = 1e-6
@@ -16,6 +17,7 @@ FEW_CLASSES = 48
 """Up to here a block is turned on its side, so that every operation runs along many rows."""
 
 
+@explain_names
 def confident_thresholds(y, pred_proba, *, classes=None, sample_weight=None) -> np.ndarray:
     """Compute how confident the model is, on average, in each class that was given.
 
@@ -55,9 +57,11 @@ def confident_thresholds(y, pred_proba, *, classes=None, sample_weight=None) -> 
     array([0.8, 0.8])
     """
     codes, pred_proba, weight = _check(y, pred_proba, classes, sample_weight)
+    check_all(pred_proba)
     return mean_self_confidence(codes, pred_proba, weight)
 
 
+@explain_names
 def confident_joint(
     y, pred_proba, *, classes=None, sample_weight=None, calibrate=False, n_jobs=None
 ) -> np.ndarray:
@@ -245,7 +249,7 @@ def confident_guesses(
         block = np.ascontiguousarray(pred_proba[start:stop])
         labels = codes[start:stop]
         guess, row_sums, smallest, top = look(block, cuts, disagreements)
-        check_block(row_sums, smallest, start)
+        check_block(block, row_sums, smallest, start)
         if disagreements:
             disagrees[start:stop] = _disagrees(block, labels, own[start:stop], top)
         if labels.min() < 0:

@@ -3,6 +3,7 @@
 import narwhals.stable.v1 as nw
 import numpy as np
 
+from skrobust.utils._blocks import for_each_block
 from skrobust.utils._columns import check_index, frame_columns, number_matrix
 from skrobust.utils._labels import codes_for_columns, encode_labels
 
@@ -161,33 +162,52 @@ def _other_names(names, classes) -> ValueError:
     )
 
 
-def check_block(row_sums: np.ndarray, smallest: float, start: int) -> None:
-    """Refuse a block of probabilities by its row sums and its smallest entry.
+def check_all(pred_proba: np.ndarray, *, n_jobs: int | None = None) -> None:
+    """Refuse a matrix that holds anything but probabilities, block by block."""
 
-    NaN and infinities show in the sums, so that these two figures are enough to look at.
+    def check(start: int, stop: int) -> None:
+        block = np.asarray(pred_proba[start:stop])
+        check_block(block, block.sum(axis=1), block.min(), start)
 
-    Parameters
-    ----------
-    row_sums : ndarray of shape (n_rows,)
-        Sums of the rows.
-    smallest : float
-        Smallest entry of the block.
-    start : int
-        Number of the first row, for the message.
-    """
-    # Written so that NaN fails both comparisons.
+    row_bytes = pred_proba.shape[1] * pred_proba.itemsize
+    for_each_block(check, len(pred_proba), row_bytes, n_jobs=n_jobs)
+
+
+def check_block(
+    block: np.ndarray,
+    row_sums: np.ndarray,
+    smallest: float,
+    start: int,
+    *,
+    name: str = "pred_proba",
+) -> None:
+    """Refuse a block of probabilities, from row `start` on, by its row sums and smallest entry."""
+    # NaN and infinities show in the sums. Written so that NaN fails both comparisons.
     if smallest >= 0 and bool((np.abs(row_sums - 1) <= SUM_TOLERANCE).all()):
         return
+    if is_log_proba(block):
+        raise ValueError(
+            f"{name} holds log probabilities: no entry is positive, and the exponentials of each"
+            f" row sum to 1. Pass np.exp({name})."
+        )
     finite = np.isfinite(row_sums)
     if not finite.all():
         row = start + int(np.flatnonzero(~finite)[0])
-        raise ValueError(f"pred_proba has a NaN or infinite entry in row {row}.")
+        raise ValueError(f"{name} has a NaN or infinite entry in row {row}.")
     if not smallest >= 0:
         raise ValueError(
-            f"pred_proba has a negative entry ({smallest:.6g}) in the rows from {start} on."
+            f"{name} has a negative entry ({smallest:.6g}) in the rows from {start} on. For scores"
+            f" before the softmax, pass scipy.special.softmax({name}, axis=1)."
         )
     wrong = int(np.flatnonzero(~(np.abs(row_sums - 1) <= SUM_TOLERANCE))[0])
     raise ValueError(
-        f"The rows of pred_proba must sum to 1, but row {start + wrong} sums to"
+        f"The rows of {name} must sum to 1, but row {start + wrong} sums to"
         f" {row_sums[wrong]:.6g}. Normalise the rows first."
     )
+
+
+def is_log_proba(block: np.ndarray) -> bool:
+    """Whether the rows are logarithms of probabilities that sum to 1."""
+    if not block.max() <= 0:
+        return False
+    return bool((np.abs(np.exp(block).sum(axis=1) - 1) <= SUM_TOLERANCE).all())

@@ -5,7 +5,7 @@ moves one of these names, this is the one file to mend.
 """
 
 import numpy as np
-from sklearn.base import _fit_context as fit_context
+from sklearn.base import _fit_context
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
@@ -23,6 +23,7 @@ from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import complete_column
 
 __all__ = [
@@ -44,6 +45,12 @@ __all__ = [
 ]
 
 num_samples = _num_samples
+
+
+def fit_context(*, prefer_skip_nested_validation: bool):
+    """Decorate ``fit`` as in scikit-learn, and explain argument names of cleanlab."""
+    validate = _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
+    return lambda fit: explain_names(validate(fit))
 
 
 def check_sample_weight(sample_weight, X) -> np.ndarray:

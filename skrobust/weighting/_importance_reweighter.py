@@ -13,8 +13,9 @@ from skrobust.noise._channel import NoiseChannel
 from skrobust.noise._fit_channel import fit_channel
 from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
 from skrobust.noise._transitions import check_transition
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._proba import check_block, match_proba
+from skrobust.utils._proba import check_all, match_proba
 from skrobust.utils._warnings import LabelNoiseWarning
 
 # Measured on tables with planted errors: with fewer steps the channel is not undone enough for
@@ -169,6 +170,7 @@ class ImportanceReweighter(ProbaSource, Reweighter):
         return matrix
 
 
+@explain_names
 def importance_weights(y, pred_proba, transition, *, classes=None, n_jobs=None) -> np.ndarray:
     """Weigh labels by how much more likely they are as true ones than as given ones.
 
@@ -219,12 +221,7 @@ def importance_weights(y, pred_proba, transition, *, classes=None, n_jobs=None) 
     check_usable(
         matrix, np.arange(len(matrix)) if classes is None else np.asarray(classes), "invertible"
     )
-
-    def check(start: int, stop: int) -> None:
-        block = pred_proba[start:stop]
-        check_block(block.sum(axis=1, dtype=np.float64), float(block.min()), start)
-
-    for_each_block(check, len(pred_proba), pred_proba.shape[1] * pred_proba.itemsize)
+    check_all(pred_proba, n_jobs=n_jobs)
     return _ratio(NoiseChannel(matrix, 1.0), codes, pred_proba, n_jobs)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skrobust.detection import EnsembleDetector
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._parallel import one_blas_thread
@@ -129,6 +130,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         "trim": ["boolean"],
     }
 
+    @explain_names
     def __init__(
         self,
         estimator=None,

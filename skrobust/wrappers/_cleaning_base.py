@@ -5,6 +5,7 @@ from numbers import Integral
 
 from sklearn.base import clone
 
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._cached_fit import fit_judge
 from skrobust.utils._parts import hand_on
 from skrobust.utils._sklearn import (
@@ -35,6 +36,7 @@ class BaseCleaning(BaseWrapper):
         "memory": [str, HasMethods(["cache"]), None],
     }
 
+    @explain_names
     def __init__(
         self,
         estimator=None,

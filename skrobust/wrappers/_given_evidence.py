@@ -8,7 +8,7 @@ from skrobust._base import Judgement, LabelErrorDetector
 from skrobust.detection import ConfidentLearning
 from skrobust.evidence._evidence import Evidence
 from skrobust.utils._columns import check_index, complete_column
-from skrobust.utils._proba import as_proba, check_block, column_names, order_of_columns
+from skrobust.utils._proba import as_proba, check_all, column_names, order_of_columns
 
 
 class GivenProba(ConfidentLearning):
@@ -121,5 +121,5 @@ def _check_proba(pred_proba, data, y) -> np.ndarray:
         )
     if names is not None:
         proba = proba[:, order_of_columns(names, data.classes)]
-    check_block(proba.sum(axis=1), proba.min(), 0)
+    check_all(proba)
     return np.asarray(proba)

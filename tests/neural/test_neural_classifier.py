@@ -154,7 +154,7 @@ def test_probabilities_can_be_learned_instead_of_labels(rows):
     assert_allclose(soft.predict_proba(X), plain.predict_proba(X), rtol=1e-6)
     with pytest.raises(ValueError, match=r"must have the shape \(300, 3\)"):
         _network().fit(X, y, target_proba=one_hot[:, :2])
-    with pytest.raises(ValueError, match="summing to 1"):
+    with pytest.raises(ValueError, match="rows of target_proba must sum to 1"):
         _network().fit(X, y, target_proba=2 * one_hot)
 
 

@@ -323,7 +323,7 @@ def test_two_classes_have_two_outputs(rows):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [(np.log, "pass numpy.exp of them"), (lambda p: np.log(p) + 2, "scipy.special.softmax")],
+    [(np.log, r"Pass np.exp\(target_proba\)"), (lambda p: np.log(p) + 2, "scipy.special.softmax")],
 )
 def test_targets_that_are_no_probabilities(change, message, rows):
     X, y = rows
