@@ -7,11 +7,10 @@ import numpy as np
 
 from skrobust._noise_level import NoiseLevel
 from skrobust.detection._decoys import DecoyCurve, decoy_curve
-from skrobust.noise._channel import NoiseChannel, best_exponent
 from skrobust.noise._confident_joint import given_proba
-from skrobust.noise._fit_channel import fit_channel
-from skrobust.noise._known_pairs import known_pairs
-from skrobust.noise._level import estimate_given_level, estimate_level
+from skrobust.noise._label_counts import verified_counts
+from skrobust.noise._noise_model import NoiseModel, fit_exponent, fit_noise_model
+from skrobust.noise._noise_rate import estimate_given_noise_rate, estimate_noise_rate
 
 # Labels are ranked half way to symmetric noise: what looks like noise in one direction is often a
 # class that is hard to tell from another.
@@ -32,9 +31,9 @@ class ChannelJudge:
         How many labels are wrong, of those that nobody verified.
     given_level : NoiseLevel
         The same of all labels.
-    channel : NoiseChannel
+    channel : NoiseModel
         How labels go wrong: what decides how many are flagged.
-    ranking : NoiseChannel
+    ranking : NoiseModel
         The same, nearer to symmetric noise: what the quality is computed with.
     cut : float
         Rows whose quality is at most this may be flagged.
@@ -42,8 +41,8 @@ class ChannelJudge:
 
     level: NoiseLevel
     given_level: NoiseLevel
-    channel: NoiseChannel
-    ranking: NoiseChannel
+    channel: NoiseModel
+    ranking: NoiseModel
     cut: float
 
     def look(self, pred_proba, again=(), *, n_jobs=None) -> tuple[np.ndarray, np.ndarray]:
@@ -66,8 +65,8 @@ class ChannelJudge:
         right : ndarray of shape (n_samples, n_classes)
             Probability of each label to be right, were it the given one.
         """
-        true_proba = _pool(self.channel.undo(pred_proba, n_jobs=n_jobs), again)
-        by_ranking = _pool(self.ranking.undo(pred_proba, n_jobs=n_jobs), again)
+        true_proba = _pool(self.channel.invert(pred_proba, n_jobs=n_jobs), again)
+        by_ranking = _pool(self.ranking.invert(pred_proba, n_jobs=n_jobs), again)
         return true_proba, self.ranking.right_proba(by_ranking)
 
     def careful_proba(self, pred_proba, again, codes, *, n_jobs=None) -> np.ndarray:
@@ -88,8 +87,8 @@ class ChannelJudge:
             Rows sum to 1.
         """
         channel = self.channel.scaled(min(self.level.low / max(self.level.rate, 1e-12), 1.0))
-        true_proba = _pool(channel.undo(pred_proba, n_jobs=n_jobs), again)
-        return channel.class_proba(true_proba, codes)
+        true_proba = _pool(channel.invert(pred_proba, n_jobs=n_jobs), again)
+        return channel.posterior(true_proba, codes)
 
     def bold_proba(self, pred_proba, again, codes, *, n_jobs=None) -> np.ndarray:
         """Compute the probabilities of true classes if there is more noise than estimated.
@@ -111,8 +110,8 @@ class ChannelJudge:
         factor = 1.0 if self.level.explained else max((rate + self.level.high) / 2 / rate, 1.0)
         most = (1 - self.channel.transition.diagonal()).max()
         channel = self.channel.scaled(max(min(factor, _MOST_NOISE / most), 1.0))
-        true_proba = _pool(channel.undo(pred_proba, n_jobs=n_jobs), again)
-        return channel.class_proba(true_proba, codes)
+        true_proba = _pool(channel.invert(pred_proba, n_jobs=n_jobs), again)
+        return channel.posterior(true_proba, codes)
 
     def flag(self, true_proba, codes, quality) -> np.ndarray:
         """Flag rows below the cut, unless the label is the most probable class all the same."""
@@ -148,13 +147,13 @@ def fit_judge(
         Probability of each label to be right, were it the given one.
     """
     unverified = np.where(data.used & (data.verified < 0), given, -1)
-    known, weight = known_pairs(data), data.sample_weight
+    known, weight = verified_counts(data), data.sample_weight
     pooled = _pool(pred_proba, again)
-    level = estimate_level(unverified, pooled, weight, given_proba=pred_proba)
-    given_level = estimate_given_level(level, data, given, pooled, given_proba=pred_proba)
-    exponent = best_exponent(unverified, pred_proba, weight)
+    level = estimate_noise_rate(unverified, pooled, weight, given_proba=pred_proba)
+    given_level = estimate_given_noise_rate(level, data, given, pooled, given_proba=pred_proba)
+    exponent = fit_exponent(unverified, pred_proba, weight)
     fit = functools.partial(
-        fit_channel, unverified, pooled, weight, level=level, known=known, exponent=exponent
+        fit_noise_model, unverified, pooled, weight, level=level, known=known, exponent=exponent
     )
     judge = ChannelJudge(level, given_level, fit(), fit(**_RANKING), -np.inf)
     true_proba, right = judge.look(pred_proba, again, n_jobs=n_jobs)
@@ -210,7 +209,7 @@ def channel_curve(channel, true_proba, decoy_quality, codes, weight) -> tuple[De
 
     Parameters
     ----------
-    channel : NoiseChannel
+    channel : NoiseModel
         How labels go wrong.
     true_proba : ndarray of shape (n_rows, n_classes)
         Probabilities of true classes.

@@ -7,9 +7,9 @@ import numpy as np
 from skrobust._base import Judgement
 from skrobust.detection._proba_detector import most_probable
 from skrobust.noise._confident_joint import given_proba
-from skrobust.noise._fit_channel import fit_channel
-from skrobust.noise._known_pairs import known_pairs
-from skrobust.noise._level import estimate_given_level, estimate_level
+from skrobust.noise._label_counts import verified_counts
+from skrobust.noise._noise_model import fit_noise_model
+from skrobust.noise._noise_rate import estimate_given_noise_rate, estimate_noise_rate
 
 
 def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Judgement:
@@ -34,8 +34,8 @@ def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Jud
         The same with `level`, `given_level` and `corrections`.
     """
     unverified = np.where(data.used & (data.verified < 0), given, -1)
-    level = estimate_level(unverified, pred_proba, data.sample_weight)
-    given_level = estimate_given_level(level, data, given, pred_proba)
+    level = estimate_noise_rate(unverified, pred_proba, data.sample_weight)
+    given_level = estimate_given_noise_rate(level, data, given, pred_proba)
     labels, right = careful_labels(level, data, given, pred_proba, order)
     return dataclasses.replace(
         judgement,
@@ -64,10 +64,10 @@ def careful_labels(level, data, given, pred_proba, order) -> tuple[np.ndarray, n
         Probability of each given label to be right under the estimated noise.
     """
     unverified = np.where(data.used & (data.verified < 0), given, -1)
-    channel = fit_channel(
-        unverified, pred_proba, data.sample_weight, level=level, known=known_pairs(data)
+    channel = fit_noise_model(
+        unverified, pred_proba, data.sample_weight, level=level, known=verified_counts(data)
     )
-    right = given_proba(np.maximum(given, 0), channel.right_proba(channel.undo(pred_proba)))
+    right = given_proba(np.maximum(given, 0), channel.right_proba(channel.invert(pred_proba)))
     careful = channel.scaled(min(level.low / max(level.rate, 1e-12), 1.0))
-    proba = careful.class_proba(careful.undo(pred_proba), given)
+    proba = careful.posterior(careful.invert(pred_proba), given)
     return most_probable(proba, order), right

@@ -9,11 +9,11 @@ from sklearn.base import clone
 
 from skrobust._noise_level import NoiseLevel
 from skrobust._threshold import Answer, LabelQualityThreshold
-from skrobust.detection._channel_judge import known_pairs
+from skrobust.detection._channel_judge import verified_counts
 from skrobust.detection._decoys import decoy_curve
 from skrobust.detection._target_decoys import exchange_targets, share_bounds
-from skrobust.noise._fit_channel import fit_channel
-from skrobust.noise._level import estimate_level
+from skrobust.noise._noise_model import fit_noise_model
+from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval
 
@@ -318,12 +318,12 @@ def _imagine_errors(question) -> _Imagined | None:
         proba = proba / proba.sum(axis=1, keepdims=True)
     else:
         proba = proba[rows]
-    known = known_pairs(data)
+    known = verified_counts(data)
     level = question.judgement.level
     if level is None:
-        level = estimate_level(codes, proba, weight)
-    channel = fit_channel(codes, proba, weight, level=level, known=known)
-    wrong = channel.error_proba(channel.undo(proba))
+        level = estimate_noise_rate(codes, proba, weight)
+    channel = fit_noise_model(codes, proba, weight, level=level, known=known)
+    wrong = channel.error_proba(channel.invert(proba))
     if weight is not None:
         wrong = wrong * weight[:, None]
     quality = table[np.arange(len(rows)), codes]

@@ -537,7 +537,7 @@ def _hidden(data, given, judge, true_proba, right) -> np.ndarray:
 def _joint(data, given, judge, true_proba) -> np.ndarray:
     """Expected weight of rows by given label (rows) and true class (columns)."""
     rows = np.flatnonzero(data.used & (data.verified < 0) & (given >= 0))
-    expected = judge.channel.class_proba(true_proba[rows], given[rows])
+    expected = judge.channel.posterior(true_proba[rows], given[rows])
     if data.sample_weight is not None:
         expected *= data.sample_weight[rows, None]
     n_classes = len(data.classes)

@@ -23,7 +23,7 @@ from skrobust.evidence._indicator import (
 from skrobust.evidence._out_of_bag import default_forest, gives_out_of_bag
 from skrobust.evidence._out_of_fold import check_predicts_proba
 from skrobust.noise._confident_joint import mean_self_confidence
-from skrobust.noise._level import estimate_level
+from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._data import LabelledData, heed_verdicts
 from skrobust.utils._indicators import check_indicator_data, check_indicators
 from skrobust.utils._random import private_random_state, set_missing_random_states
@@ -517,7 +517,7 @@ def _levels(data, proba) -> list[NoiseLevel]:
         counted = data.used[:, k] & ~data.checked[:, k] & ~np.isnan(proba[:, k])
         codes = np.where(counted, data.codes[:, k], -1)
         both = _two_columns(np.where(np.isnan(proba[:, k]), 0.5, proba[:, k]))
-        levels.append(estimate_level(codes, both, data.sample_weight))
+        levels.append(estimate_noise_rate(codes, both, data.sample_weight))
     return levels
 
 

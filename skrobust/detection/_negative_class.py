@@ -20,7 +20,7 @@ from skrobust.detection._rules import fit_rule
 from skrobust.evidence._neighbor_index import ALGORITHMS
 from skrobust.evidence._neighbor_votes import vote_shares
 from skrobust.evidence._neighbors import select_neighbors
-from skrobust.noise._confident_joint import class_mass as class_mass_of
+from skrobust.noise._confident_joint import class_weights
 from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric, is_numeric, row_hashes
@@ -266,7 +266,7 @@ class NegativeClassDetector(ProbaDetector):
         counted = np.where(data.used & (data.verified < 0), given, -1)
         joint = fit_rule("predicted_neq_given", counted, witness, weight=data.sample_weight)[0]
         joint = joint.joint if self.check_positives else _only_row(joint.joint, negative)
-        order = np.argsort(-class_mass_of(counted, len(data.classes), data.sample_weight))
+        order = np.argsort(-class_weights(counted, len(data.classes), data.sample_weight))
         judgement = Judgement(
             quality,
             errors,

@@ -16,7 +16,7 @@ from skrobust.detection._quality import QUALITY_METHODS, score_rows
 from skrobust.noise._confident_joint import (
     SLACK,
     calibrate_joint,
-    class_mass,
+    class_weights,
     confident_guesses,
     count_joint,
     given_proba,
@@ -292,7 +292,7 @@ def fit_rule(
     limits = ClassLimits() if limits is None else limits
     thresholds = limits.thresholds if thresholds is None else thresholds
     own = given_proba(codes, pred_proba)
-    masses = class_mass(codes, n_classes, weight)
+    masses = class_weights(codes, n_classes, weight)
     if thresholds is None:
         thresholds = mean_self_confidence(codes, pred_proba, weight, own=own, masses=masses)
     guesses, disagrees = confident_guesses(

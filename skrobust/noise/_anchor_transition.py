@@ -4,10 +4,9 @@ from numbers import Real
 
 import numpy as np
 
-from skrobust.noise._channel import confident_rows, count_labels
-from skrobust.noise._confident_joint import class_mass
+from skrobust.noise._confident_joint import class_weights
+from skrobust.noise._label_counts import confident_rows, count_labels, symmetric_prior
 from skrobust.noise._proba_transition import RATES, Measured, ProbaTransition
-from skrobust.noise._shrinkage import symmetric_guess
 from skrobust.utils._sklearn import Interval, StrOptions
 
 
@@ -164,8 +163,8 @@ class AnchorTransition(ProbaTransition):
         else:
             anchors = find_anchors(evidence, self.anchor_share)
             counts = median_proba(anchors, evidence.pred_proba, evidence.weight)
-            counts *= class_mass(anchors, evidence.n_classes, evidence.weight)[:, None]
-        return Measured(evidence.shrink(counts, [symmetric_guess(counts)]))
+            counts *= class_weights(anchors, evidence.n_classes, evidence.weight)[:, None]
+        return Measured(evidence.shrink(counts, [symmetric_prior(counts)]))
 
 
 def find_anchors(evidence, anchor_share) -> np.ndarray:

@@ -131,7 +131,7 @@ def confident_joint(
     guesses, _ = confident_guesses(codes, pred_proba, thresholds, n_jobs=n_jobs)
     joint = count_joint(codes, guesses, pred_proba.shape[1], weight)
     if calibrate:
-        joint = calibrate_joint(joint, class_mass(codes, len(joint), weight))
+        joint = calibrate_joint(joint, class_weights(codes, len(joint), weight))
     return joint
 
 
@@ -163,7 +163,7 @@ def given_proba(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
     return own
 
 
-def class_mass(codes: np.ndarray, n_classes: int, weight: np.ndarray | None) -> np.ndarray:
+def class_weights(codes: np.ndarray, n_classes: int, weight: np.ndarray | None) -> np.ndarray:
     """Sum the weights of the rows given each class (their number, without weights)."""
     return _bincount(codes, None, n_classes, weight)
 
@@ -178,11 +178,11 @@ def mean_self_confidence(
 ) -> np.ndarray:
     """Average the probability of the given label over the rows of each class.
 
-    `own` and `masses` are what :func:`given_proba` and :func:`class_mass` return, if known.
+    `own` and `masses` are what :func:`given_proba` and :func:`class_weights` return, if known.
     """
     n_classes = pred_proba.shape[1]
     own = given_proba(codes, pred_proba) if own is None else own
-    masses = class_mass(codes, n_classes, weight) if masses is None else masses
+    masses = class_weights(codes, n_classes, weight) if masses is None else masses
     sums = np.zeros(n_classes)
 
     def add(start: int, stop: int) -> None:

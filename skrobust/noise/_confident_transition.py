@@ -4,7 +4,7 @@ import numpy as np
 
 from skrobust.noise._confident_joint import (
     calibrate_joint,
-    class_mass,
+    class_weights,
     confident_guesses,
     count_joint,
     mean_self_confidence,
@@ -139,7 +139,7 @@ class ConfidentTransition(ProbaTransition):
         guesses, _ = confident_guesses(codes, proba, thresholds, n_jobs=self.n_jobs)
         joint = count_joint(codes, guesses, evidence.n_classes, weight)
         # As floats, the masses leave the joint unrounded.
-        masses = np.asarray(class_mass(codes, len(joint), weight), dtype=np.float64)
+        masses = np.asarray(class_weights(codes, len(joint), weight), dtype=np.float64)
         if masses.any():
             joint = calibrate_joint(joint, masses)
         # A class that no unverified row is given, or guessed to be of, seems never wrong.

@@ -5,9 +5,9 @@ from numbers import Real
 import numpy as np
 
 from skrobust.noise._anchor_transition import find_anchors, median_proba
-from skrobust.noise._channel import count_labels, predicted_classes, sharpen
+from skrobust.noise._label_counts import count_labels, predicted_classes, symmetric_prior
+from skrobust.noise._noise_model import sharpen
 from skrobust.noise._proba_transition import RATES, Measured, ProbaTransition
-from skrobust.noise._shrinkage import symmetric_guess
 from skrobust.utils._sklearn import Interval
 
 
@@ -172,6 +172,6 @@ class DualTransition(ProbaTransition):
             intermediate[found] = medians[found]
         predicted, _ = predicted_classes(evidence.judged, evidence.pred_proba)
         counts = count_labels(predicted, evidence.judged, n_classes, weight)
-        labels = evidence.shrink(counts, [symmetric_guess(counts)])
+        labels = evidence.shrink(counts, [symmetric_prior(counts)])
         factors = {"intermediate_transition_": intermediate, "label_transition_": labels}
         return Measured(intermediate @ labels, attributes=factors)

@@ -20,7 +20,7 @@ from skrobust.noise._consensus_moments import (
     count_consensus,
     solve_consensus,
 )
-from skrobust.noise._known_pairs import check_counted, known_pairs
+from skrobust.noise._label_counts import check_counted, verified_counts
 from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
@@ -196,7 +196,7 @@ class NeighborTransition(TransitionEstimator):
         prior, transition, _ = solve_consensus(
             consensus, n_starts=self.n_starts, random_state=random_state
         )
-        known = known_pairs(data)
+        known = verified_counts(data)
         surprise = neighbor_disagreement(given, units, neighborhood.graph)
         if labels_look_overwritten(data, surprise, 1 - prior @ transition.diagonal()):
             warn_of_overwritten(data)

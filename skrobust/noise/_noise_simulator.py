@@ -21,10 +21,9 @@ from skrobust.evidence._neighbors import (
     read_numbers,
     unit_rows,
 )
-from skrobust.noise._channel import count_labels
 from skrobust.noise._consensus_moments import MAX_CLASSES, count_consensus, solve_consensus
 from skrobust.noise._flip import draw_labels, replace_labels
-from skrobust.noise._known_pairs import check_counted
+from skrobust.noise._label_counts import check_counted, count_labels
 from skrobust.noise._neighbor_transition import (
     LabelTriples,
     label_triples,
@@ -301,7 +300,7 @@ class NoiseSimulator(TransitionEstimator):
             if labels_look_overwritten(data, surprise, 1 - prior @ transition.diagonal()):
                 warn_of_overwritten(data)
                 data = dataclasses.replace(data, verified=given.verified)
-        known = rows.known_pairs(data)
+        known = rows.verified_counts(data)
         all_rows = np.zeros(num_samples(whole.X), dtype=np.intp)
         everywhere = _fit(whole, all_rows, start, np.inf, known(all_rows, 1))
 
@@ -518,7 +517,7 @@ class _Rows:
         halves = [self.gather(voters[i::2]) for i in (0, 1)]
         return halves if all(half.mass.any() for half in halves) else []
 
-    def known_pairs(self, data):
+    def verified_counts(self, data):
         """Count labels of verified rows, by region of units."""
         verified = np.where(data.used, data.verified, -1)
         n_labels = np.maximum((self.labels >= 0).sum(axis=1), 1)

@@ -9,12 +9,16 @@ from skrobust._base import TransitionEstimator
 from skrobust._noise_level import NoiseLevel
 from skrobust.evidence._folds import row_units
 from skrobust.evidence._proba_source import ProbaSource
-from skrobust.noise._channel import count_labels
-from skrobust.noise._confident_joint import class_mass
-from skrobust.noise._fit_channel import LEAST_RATE, scale_noise
-from skrobust.noise._known_pairs import check_counted
-from skrobust.noise._level import estimate_level
-from skrobust.noise._shrinkage import shrink_counts, solve_prior
+from skrobust.noise._confident_joint import class_weights
+from skrobust.noise._label_counts import (
+    LEAST_RATE,
+    check_counted,
+    count_labels,
+    shrink_counts,
+    solve_prior,
+)
+from skrobust.noise._noise_model import scale_noise
+from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._overwritten import label_surprise, labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
@@ -91,7 +95,7 @@ class LabelEvidence:
         known = self.known()
         if known.any():
             return known.sum(axis=1)
-        return np.asarray(class_mass(self.verified, self.n_classes, self.weight), dtype=float)
+        return np.asarray(class_weights(self.verified, self.n_classes, self.weight), dtype=float)
 
     def surprise(self) -> np.ndarray:
         """How improbable each given label is; NaN where there are no probabilities."""
@@ -125,10 +129,10 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
     def _estimate(self, data) -> np.ndarray:
         counted = np.where(data.used, data.codes, -1)
         n_classes = len(data.classes)
-        check_counted(class_mass(counted, n_classes, None) > 0, data.classes, "counts")
+        check_counted(class_weights(counted, n_classes, None) > 0, data.classes, "counts")
         evidence = self._look(data)
         measured = self._measure_noise(evidence)
-        masses = np.asarray(class_mass(evidence.given, n_classes, evidence.weight), dtype=float)
+        masses = np.asarray(class_weights(evidence.given, n_classes, evidence.weight), dtype=float)
         prior = measured.prior
         if masses.any():
             prior = solve_prior(measured.transition, masses) if prior is None else prior
@@ -158,10 +162,10 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         measured = self._measure(evidence)
         if self.noise_rate == "counted":
             return measured
-        level = estimate_level(evidence.judged, evidence.pred_proba, evidence.weight)
+        level = estimate_noise_rate(evidence.judged, evidence.pred_proba, evidence.weight)
         if not level.n_rows > 0:
             return dataclasses.replace(measured, level=level)
-        given = class_mass(evidence.given, evidence.n_classes, evidence.weight)
+        given = class_weights(evidence.given, evidence.n_classes, evidence.weight)
         prior = measured.prior
         if prior is None:
             prior = solve_prior(measured.transition, np.asarray(given, dtype=float))

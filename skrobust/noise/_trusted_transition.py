@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from skrobust.noise._anchor_transition import anchor_counts
+from skrobust.noise._label_counts import symmetric_prior
 from skrobust.noise._proba_transition import LabelEvidence, Measured, ProbaTransition
-from skrobust.noise._shrinkage import symmetric_guess
 
 # Share of the surest rows of each predicted class: see AnchorTransition.
 _ANCHOR_SHARE = 0.5
@@ -151,13 +151,13 @@ class TrustedTransition(ProbaTransition):
         gold = self._gold_mass(evidence)
         with np.errstate(invalid="ignore"):
             attributes = {"gold_transition_": gold / gold.sum(axis=1, keepdims=True)}
-        transition = evidence.shrink(counts, [symmetric_guess(counts)])
+        transition = evidence.shrink(counts, [symmetric_prior(counts)])
         return Measured(transition, attributes=attributes)
 
     def _learn_known(self, evidence, known, transition):
         if not known.any():  # only verified rows of which the given label is not known
             return transition
-        symmetric = symmetric_guess(known)
+        symmetric = symmetric_prior(known)
         # A class without verified rows has the rest of its guess only.
         gold = self._gold_mass(evidence) + symmetric
         gold /= gold.sum(axis=1, keepdims=True)

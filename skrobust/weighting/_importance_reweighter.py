@@ -9,8 +9,7 @@ from sklearn.utils import get_tags
 from skrobust._base import Reweighter, TransitionEstimator
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.evidence._shared import shared_evidence
-from skrobust.noise._channel import NoiseChannel
-from skrobust.noise._fit_channel import fit_channel
+from skrobust.noise._noise_model import NoiseModel, fit_exponent
 from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._argument_names import explain_names
@@ -147,9 +146,9 @@ class ImportanceReweighter(ProbaSource, Reweighter):
         rows = np.flatnonzero(judged)
         if len(rows):
             mass = None if data.sample_weight is None else data.sample_weight[rows]
-            channel = fit_channel(data.codes[rows], proba[rows], mass)
-            channel = dataclasses.replace(channel, transition=matrix)
-            weight[rows] = _ratio(channel, data.codes[rows], proba[rows], self.n_jobs)
+            exponent = fit_exponent(data.codes[rows], proba[rows], mass)
+            model = NoiseModel(matrix, exponent)
+            weight[rows] = _ratio(model, data.codes[rows], proba[rows], self.n_jobs)
         return weight
 
     def _find_transition(self, data) -> np.ndarray:
@@ -222,19 +221,19 @@ def importance_weights(y, pred_proba, transition, *, classes=None, n_jobs=None) 
         matrix, np.arange(len(matrix)) if classes is None else np.asarray(classes), "invertible"
     )
     check_all(pred_proba, n_jobs=n_jobs)
-    return _ratio(NoiseChannel(matrix, 1.0), codes, pred_proba, n_jobs)
+    return _ratio(NoiseModel(matrix), codes, pred_proba, n_jobs)
 
 
-def _ratio(channel, codes, pred_proba, n_jobs) -> np.ndarray:
+def _ratio(model, codes, pred_proba, n_jobs) -> np.ndarray:
     """Compute the ratio of the probabilities of each label: true to given."""
     ratio = np.empty(len(codes))
-    matrix = channel.transition
+    matrix = model.transition
     bound = 1 / np.maximum(matrix.diagonal(), 1e-12)
 
     def compare(start: int, stop: int) -> None:
         labels = codes[start:stop]
         rows = np.arange(len(labels))
-        true_proba = channel.undo(pred_proba[start:stop], n_steps=_N_STEPS)
+        true_proba = model.invert(pred_proba[start:stop], n_steps=_N_STEPS)
         given = np.maximum((true_proba @ matrix)[rows, labels], 1e-12)
         ratio[start:stop] = np.minimum(true_proba[rows, labels] / given, bound[labels])
 

@@ -5,9 +5,8 @@ from numbers import Real
 
 import numpy as np
 
-from skrobust.noise._confident_joint import class_mass
-from skrobust.noise._known_pairs import known_pairs
-from skrobust.noise._shrinkage import shrink_counts
+from skrobust.noise._confident_joint import class_weights
+from skrobust.noise._label_counts import shrink_counts, verified_counts
 from skrobust.utils._sklearn import Interval
 from skrobust.utils._verified import MIN_VERDICTS
 from skrobust.utils._warnings import LabelNoiseWarning
@@ -144,12 +143,12 @@ class TrustedReweighter(DetectorReweighter):
 def _true_shares(data) -> np.ndarray:
     """Estimate how frequent the true classes are, from given and verified labels."""
     n_classes = len(data.classes)
-    found = known_pairs(data).T
+    found = verified_counts(data).T
     rest = np.where(data.used & ~data.checked, data.codes, -1)
-    given = class_mass(rest, n_classes, data.sample_weight)
+    given = class_weights(rest, n_classes, data.sample_weight)
     shares = given @ shrink_counts(found, [_guess(found, given + found.sum(axis=1))])
     known = np.where(data.used & data.checked, data.verified, -1)
-    shares += class_mass(known, n_classes, data.sample_weight)
+    shares += class_weights(known, n_classes, data.sample_weight)
     # A class that occurs must not vanish because nobody found a row of it.
     present = np.bincount(data.best_codes[data.used], minlength=n_classes) > 0
     shares = np.where(present, np.maximum(shares, 1e-6 * shares.sum()), 0.0)

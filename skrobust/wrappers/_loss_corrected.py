@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skrobust._base import TransitionEstimator
 from skrobust.evidence._out_of_bag import default_forest
 from skrobust.evidence._out_of_fold import check_predicts_proba, predict_columns
-from skrobust.noise._channel import NoiseChannel
+from skrobust.noise._noise_model import NoiseModel
 from skrobust.noise._resolve import (
     TRANSITION_CONSTRAINTS,
     check_usable,
@@ -505,8 +505,8 @@ def true_class_proba(given_proba, transition) -> np.ndarray:
     true_proba = given_proba @ np.linalg.inv(transition)
     impossible = true_proba.min(axis=1) < 0
     if impossible.any():
-        channel = NoiseChannel(transition, 1.0)
-        true_proba[impossible] = channel.undo(given_proba[impossible], n_steps=_N_STEPS)
+        channel = NoiseModel(transition, 1.0)
+        true_proba[impossible] = channel.invert(given_proba[impossible], n_steps=_N_STEPS)
     return true_proba
 
 

@@ -10,7 +10,8 @@ from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.detection._proba_detector import most_probable
 from skrobust.evidence._out_of_fold import check_predicts_proba, gather_out_of_fold
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
-from skrobust.noise._fit_channel import fit_channel
+from skrobust.noise._noise_model import fit_noise_model
+from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._data import check_labelled_data
 from skrobust.utils._labels import decode_labels
 from skrobust.utils._parts import hand_on
@@ -271,9 +272,11 @@ class _Lesson:
         proba = np.where(judged[:, None], pred_proba, 1 / len(data.classes)).astype(np.float64)
         weight = data.sample_weight
         given = np.where(judged, data.codes, -1)
-        channel = fit_channel(np.where(data.used & ~data.checked, given, -1), proba, weight)
-        true_proba = channel.undo(proba) if noisy else proba
-        proba = channel.class_proba(true_proba, given)
+        unverified = np.where(data.used & ~data.checked, given, -1)
+        level = estimate_noise_rate(unverified, proba, weight)
+        channel = fit_noise_model(unverified, proba, weight, level=level)
+        true_proba = channel.invert(proba) if noisy else proba
+        proba = channel.posterior(true_proba, given)
         # Classes go by how sure the teacher is of them wherever a tie must be broken.
         best = np.where(judged & data.used, data.best_codes, -1)
         order = np.argsort(mean_self_confidence(best, proba, weight), kind="stable")

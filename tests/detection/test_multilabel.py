@@ -19,7 +19,7 @@ from sklearn.utils import get_tags
 from skrobust.detection import MultilabelDetector
 from skrobust.detection._multilabel import _two_columns, aggregate_quality
 from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
-from skrobust.noise._level import estimate_level
+from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils import LabelNoiseWarning
 
 
@@ -76,7 +76,7 @@ def test_one_label_at_a_time_is_its_parts(noisy):
     assert detector.confident_joint_.shape == (4, 2, 2)
     joint = detector.confident_joint_
     assert_allclose(joint.sum(axis=(1, 2)), 300)
-    levels = [estimate_level(y[:, k], _two_columns(proba[:, k])) for k in range(4)]
+    levels = [estimate_noise_rate(y[:, k], _two_columns(proba[:, k])) for k in range(4)]
     assert_allclose(detector.noise_rate_, np.mean([level.rate for level in levels]))
     ends = [np.mean([getattr(level, end) for level in levels]) for end in ("low", "high")]
     assert_allclose(detector.noise_rate_interval_, ends)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from skrobust.noise import DualTransition
-from skrobust.noise._shrinkage import shrink_counts, symmetric_guess
+from skrobust.noise._label_counts import shrink_counts, symmetric_prior
 from tests._proba_rows import TRANSITION, Columns, noisy_rows, posterior_rows
 
 
@@ -24,7 +24,7 @@ def test_sharp_probabilities_leave_the_counts(seed):
     assert_allclose(fitted.intermediate_transition_, np.eye(3), atol=1e-6)
     counts = np.zeros((3, 3))
     np.add.at(counts, (X.argmax(axis=1), y), 1)
-    expected = shrink_counts(counts, [symmetric_guess(counts)])
+    expected = shrink_counts(counts, [symmetric_prior(counts)])
     assert_allclose(fitted.label_transition_, expected)
     assert np.abs(fitted.transition_matrix_ - TRANSITION).mean() < 0.02
 

@@ -1,4 +1,4 @@
-"""The share of wrong labels, told apart from overlap."""
+"""The noise rate, told apart from overlap of the classes."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,17 @@ from sklearn.datasets import load_digits
 
 from skrobust.evidence import out_of_bag_proba
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
-from skrobust.noise._fit_channel import fit_channel
-from skrobust.noise._level import certainty_ranks, estimate_given_level, estimate_level
+from skrobust.noise._noise_model import fit_noise_model
+from skrobust.noise._noise_rate import (
+    certainty_ranks,
+    estimate_given_noise_rate,
+    estimate_noise_rate,
+)
 from skrobust.utils._data import LabelledData
 
 
 def _rows(seed, rate=0.0, margin=4.0, n_rows=3000, n_classes=3, transition=symmetric_transition):
-    """Labels and the probabilities of a model that knows all but how noisy a row is."""
+    """Labels, and the exact probabilities of given labels."""
     rng = np.random.default_rng(seed)
     logits = margin * rng.normal(size=(n_rows, n_classes))
     proba = np.exp(logits)
@@ -27,9 +31,9 @@ def _rows(seed, rate=0.0, margin=4.0, n_rows=3000, n_classes=3, transition=symme
 
 @pytest.mark.parametrize("margin", [2.5, 5.0])
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.2, 0.35])
-def test_rate_is_that_of_the_noise_however_much_classes_overlap(rate, margin, seed):
+def test_rate_is_that_of_the_noise_despite_overlap(rate, margin, seed):
     truth, labels, proba = _rows(seed, rate, margin)
-    level = estimate_level(labels, proba)
+    level = estimate_noise_rate(labels, proba)
     wrong = np.mean(labels != truth)
     assert abs(level.rate - wrong) <= 0.06
     assert level.low - 0.02 <= wrong <= level.high
@@ -38,23 +42,23 @@ def test_rate_is_that_of_the_noise_however_much_classes_overlap(rate, margin, se
 
 def test_pair_noise_is_found(seed):
     truth, labels, proba = _rows(seed, 0.2, transition=pair_transition)
-    assert abs(estimate_level(labels, proba).rate - np.mean(labels != truth)) <= 0.05
+    assert abs(estimate_noise_rate(labels, proba).rate - np.mean(labels != truth)) <= 0.05
 
 
 def test_reliability_falls_with_overlap(seed):
     _, labels, proba = _rows(seed, 0.1, 8.0)
-    clear = estimate_level(labels, proba)
+    clear = estimate_noise_rate(labels, proba)
     assert clear.reliability == "good"
     _, labels, proba = _rows(seed, 0.1, 1.5)
-    overlapping = estimate_level(labels, proba)
+    overlapping = estimate_noise_rate(labels, proba)
     assert overlapping.reliability == "limited"
     assert overlapping.high - overlapping.low > clear.high - clear.low
     assert f"{overlapping.disagreement:.1%} of all rows" in overlapping.reason
 
 
-def test_where_no_row_is_certain_nothing_can_be_told(seed):
+def test_rate_cannot_be_told_without_certain_rows(seed):
     _, labels, proba = _rows(seed, margin=0.6)
-    level = estimate_level(labels, proba)
+    level = estimate_noise_rate(labels, proba)
     assert level.reliability == "cannot tell"
     assert level.low == 0
     assert level.rate < level.certain
@@ -63,7 +67,7 @@ def test_where_no_row_is_certain_nothing_can_be_told(seed):
 
 def test_nothing_to_count():
     ties = np.full((40, 2), 0.5)
-    level = estimate_level(np.arange(40) % 2, ties)
+    level = estimate_noise_rate(np.arange(40) % 2, ties)
     assert (level.rate, level.n_rows, level.reliability) == (0, 0, "cannot tell")
     assert "no row" in level.reason
 
@@ -73,9 +77,9 @@ def test_one_class_is_never_predicted(seed):
     proba = np.column_stack([rng.uniform(0.6, 0.9, 400), np.zeros(400)])
     proba[:, 1] = 1 - proba[:, 0]
     labels = (rng.random(400) > proba[:, 0]).astype(int)
-    level = estimate_level(labels, proba)
+    level = estimate_noise_rate(labels, proba)
     assert 0 <= level.low <= level.rate <= level.high <= 1
-    assert np.isfinite(fit_channel(labels, proba).transition).all()
+    assert np.isfinite(fit_noise_model(labels, proba, level=level).transition).all()
 
 
 def test_certain_rows_of_one_class_only(seed):
@@ -85,7 +89,7 @@ def test_certain_rows_of_one_class_only(seed):
     proba = np.column_stack([proba, 1 - proba])
     # Nothing that is predicted to be of class 1 is certain, nor does certainty matter there.
     labels = np.where(truth == 1, rng.random(900) < 0.6, 0).astype(int)
-    level = estimate_level(labels, proba)
+    level = estimate_noise_rate(labels, proba)
     assert level.low <= level.rate <= level.high
     assert level.high >= level.disagreement
     assert level.low < level.disagreement - 0.05
@@ -93,44 +97,48 @@ def test_certain_rows_of_one_class_only(seed):
 
 def test_rows_that_all_look_alike(seed):
     labels = np.random.default_rng(seed).integers(3, size=300)
-    level = estimate_level(labels, np.tile([0.5, 0.3, 0.2], (300, 1)))
+    level = estimate_noise_rate(labels, np.tile([0.5, 0.3, 0.2], (300, 1)))
     assert level.reliability == "cannot tell"
     assert level.low == 0
 
 
-def test_given_level_counts_verified_rows(seed):
+def test_given_noise_rate_counts_verified_rows(seed):
     _, labels, proba = _rows(seed, 0.2, n_rows=600)
     suspicious = np.argsort(proba[np.arange(600), labels])[:60]
     verified = np.full(600, -1)
     verified[suspicious] = proba[suspicious].argmax(axis=1)
     data = LabelledData(proba, labels, np.arange(3), verified)
-    rest = estimate_level(np.where(verified < 0, labels, -1), proba)
-    given = estimate_given_level(rest, data, labels, proba)
-    assert given.rate == estimate_level(labels, proba).rate
+    rest = estimate_noise_rate(np.where(verified < 0, labels, -1), proba)
+    given = estimate_given_noise_rate(rest, data, labels, proba)
+    assert given.rate == estimate_noise_rate(labels, proba).rate
     assert given.rate > rest.rate
     unverified = LabelledData(proba, labels, np.arange(3), np.full(600, -1))
-    assert estimate_given_level(rest, unverified, labels, proba) is rest
+    assert estimate_given_noise_rate(rest, unverified, labels, proba) is rest
 
 
-def test_order_names_weights_and_repeats_do_not_matter(seed):
+def test_weights_repeats_and_order_do_not_matter(seed):
     _, labels, proba = _rows(seed, 0.2, n_rows=600)
     rng = np.random.default_rng(seed)
     weight, order = rng.integers(0, 4, 600), rng.permutation(600)
     used = np.where(weight > 0, labels, -1)
-    one = estimate_level(used, proba, weight.astype(float))
+    one = estimate_noise_rate(used, proba, weight.astype(float))
     for other in (
-        estimate_level(np.repeat(labels, weight), np.repeat(proba, weight, axis=0)),
-        estimate_level(used[order], proba[order], weight[order].astype(float)),
-        estimate_level(np.where(used < 0, -1, 2 - used), proba[:, ::-1], weight.astype(float)),
+        estimate_noise_rate(np.repeat(labels, weight), np.repeat(proba, weight, axis=0)),
+        estimate_noise_rate(used[order], proba[order], weight[order].astype(float)),
+        estimate_noise_rate(np.where(used < 0, -1, 2 - used), proba[:, ::-1], weight.astype(float)),
     ):
         for name in ("rate", "low", "high", "certain", "disagreement"):
             assert_allclose(getattr(one, name), getattr(other, name), atol=1e-9)
 
 
-def test_the_scale_of_weights_that_are_no_counts_does_not_matter(seed):
+def test_scale_of_fractional_weights_does_not_matter(seed):
     _, labels, proba = _rows(seed, 0.2, n_rows=600)
     weight = np.random.default_rng(seed).uniform(0.5, 1.5, 600)
-    one, other = (fit_channel(labels, proba, weight * scale) for scale in (1, 1 / 600))
+    levels = [estimate_noise_rate(labels, proba, weight * scale) for scale in (1, 1 / 600)]
+    assert_allclose(levels[0].rate, levels[1].rate)
+    one, other = (
+        fit_noise_model(labels, proba, weight * scale, level=levels[0]) for scale in (1, 1 / 600)
+    )
     assert_allclose(one.transition, other.transition)
 
 
@@ -140,17 +148,17 @@ def test_ranks_are_within_predicted_classes():
     assert_allclose(certainty_ranks(best, top), [0.25, 0.75, 2 / 3, 2 / 3, 1 / 6, np.nan])
 
 
-def test_rows_of_little_weight_are_no_division_by_zero():
+def test_rows_of_little_weight():
     rng = np.random.default_rng(0)
     codes = rng.integers(3, size=60)
     proba = rng.dirichlet([1, 1, 1], 60)
     for weight in (np.full(60, 0.5), np.where(np.arange(60) < 30, 1e-6, 1.0)):
-        level = estimate_level(codes, proba, weight)
+        level = estimate_noise_rate(codes, proba, weight)
         assert 0 <= level.low <= level.rate <= level.high <= 1
 
 
 @pytest.mark.parametrize("overlapping", [False, True])
-def test_labels_that_depend_on_the_row_are_overlap_only_if_agreement_does(overlapping, seed):
+def test_row_dependent_labels_are_overlap_if_agreement_is(overlapping, seed):
     rng = np.random.default_rng(seed)
     n, best, other = 4000, rng.integers(4, size=4000), rng.integers(1, 4, size=4000)
     right = rng.uniform(0.35, 1, n) if overlapping else np.full(n, 0.68)
@@ -161,7 +169,7 @@ def test_labels_that_depend_on_the_row_are_overlap_only_if_agreement_does(overla
     codes = np.array([rng.choice(4, p=p) for p in proba])
     # Out-of-sample probabilities are uncertain themselves.
     noisy = proba * rng.lognormal(0, 0.4, proba.shape)
-    level = estimate_level(codes, noisy / noisy.sum(axis=1, keepdims=True))
+    level = estimate_noise_rate(codes, noisy / noisy.sum(axis=1, keepdims=True))
     if overlapping:
         assert level.low < 0.15
     else:
@@ -170,7 +178,7 @@ def test_labels_that_depend_on_the_row_are_overlap_only_if_agreement_does(overla
 
 
 @pytest.mark.parametrize("n_classes", [3, 10])
-def test_few_wrong_labels_of_each_pair_of_classes_are_no_overlap(n_classes, seed):
+def test_rare_confusions_are_no_overlap(n_classes, seed):
     X, y = load_digits(return_X_y=True)
     X, y = X[y < n_classes], y[y < n_classes]
     reliable = []
@@ -181,7 +189,7 @@ def test_few_wrong_labels_of_each_pair_of_classes_are_no_overlap(n_classes, seed
             y[rows], symmetric_transition(n_classes, 0.16), random_state=rng
         )
         proba = out_of_bag_proba(None, X[rows], y_noisy, random_state=rng)
-        level = estimate_level(y_noisy, proba)
+        level = estimate_noise_rate(y_noisy, proba)
         assert level.low <= flipped.mean() <= level.high
         reliable.append(not level.explained)
     assert np.mean(reliable) >= 0.75
