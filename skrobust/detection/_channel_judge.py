@@ -93,8 +93,9 @@ class ChannelJudge:
     def bold_proba(self, pred_proba, again, codes, *, n_jobs=None) -> np.ndarray:
         """Compute the probabilities of true classes if there is more noise than estimated.
 
-        Classifiers gain from labels that are corrected half way between the estimate and what
-        the noise is if every disagreement is an error.
+        Where labels are wrong, classifiers gain from labels that are corrected half way between
+        the estimate and what the noise is if every disagreement is an error; where nearly none
+        is, they lose by it.
 
         Parameters
         ----------
@@ -106,8 +107,9 @@ class ChannelJudge:
         proba : ndarray of shape (n_samples, n_classes)
             Rows sum to 1.
         """
-        rate = max(self.level.rate, 1e-3)
-        factor = 1.0 if self.level.explained else max((rate + self.level.high) / 2 / rate, 1.0)
+        rate, high = max(self.level.rate, 1e-3), max(self.level.high, 1e-3)
+        share = min(0.5, self.level.rate / high)
+        factor = 1.0 if self.level.explained else max(1 + share * (high - rate) / rate, 1.0)
         most = (1 - self.channel.transition.diagonal()).max()
         channel = self.channel.scaled(max(min(factor, _MOST_NOISE / most), 1.0))
         true_proba = _pool(channel.invert(pred_proba, n_jobs=n_jobs), again)

@@ -572,6 +572,14 @@ def test_corrected_labels(noisy):
     assert (bold == y)[rest & sure].mean() > (bold == y)[rest & ~sure].mean()
 
 
+def test_posterior_labels_keep_right_labels_that_are_hard():
+    X, y = make_classification(
+        400, 10, n_informative=6, n_classes=3, class_sep=1.2, flip_y=0, random_state=0
+    )
+    detector = EnsembleDetector(random_state=0).fit(X, y)
+    assert np.mean(detector.posterior_labels_ != y) <= 0.01
+
+
 class Grouped(GaussianNB):
     """Remembers the first column, a group number, of what it was fitted to and asked about."""
 
