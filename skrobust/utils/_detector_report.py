@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 def _keeps_models(detector) -> bool:
     if not getattr(detector, "store_estimators", True):
         raise AttributeError(
-            f"{type(detector).__name__} scores rows that were not in fit by the models that it"
-            " kept: set store_estimators=True."
+            f"{type(detector).__name__} has no score without the models of fit: set"
+            " store_estimators=True."
         )
     return True
 
@@ -70,7 +70,9 @@ class DetectorReport:
     def score(self, X, y, true_labels=None) -> float:
         """Score how well wrong labels of rows that were not in ``fit`` are ranked.
 
-        Needs ``store_estimators=True``. A search over parameters maximises it.
+        Only there with ``store_estimators=True``, which a detector needs before it is passed to
+        :class:`~sklearn.model_selection.GridSearchCV`. Parameters that change which rows are
+        flagged but not their quality, such as `threshold`, do not change the score.
 
         Parameters
         ----------
@@ -88,6 +90,13 @@ class DetectorReport:
             is known. Without true labels, the probability that a given label has a higher quality
             than a label drawn from the others: the area under the ROC curve, which is the lower
             the more given labels are wrong, but the higher the better the ranking.
+
+        Raises
+        ------
+        AttributeError
+            If ``store_estimators=False``.
+        ValueError
+            If no row has a label, or none of the known labels is wrong.
         """
         quality = self.score_labels(X, y)
         if true_labels is None:

@@ -14,6 +14,7 @@ from sklearn.naive_bayes import GaussianNB
 from skrobust._base import Judgement, LabelErrorDetector
 from skrobust.detection import (
     ConfidentLearning,
+    EnsembleDetector,
     MultilabelDetector,
     NeighborVote,
     ResidualDetector,
@@ -79,8 +80,6 @@ def test_score_with_true_labels_is_average_precision(rows):
     assert detector.score(X[90:], y[90:], some) == pytest.approx(expected)
     with pytest.raises(ValueError, match="true_labels and y are equal in all rows"):
         detector.score(X[90:], y[90:], y[90:])
-    with pytest.raises(AttributeError, match="score"):
-        ConfidentLearning(MODEL).fit(X, y).score(X, y)
 
 
 def test_score_without_true_labels_prefers_the_better_evidence(rows):
@@ -106,6 +105,37 @@ def test_a_search_chooses_a_detector_by_its_score(rows):
         search = GridSearchCV(detector, {"quality_method": ["self_confidence"]}, cv=3)
         search.fit(X, y, true_labels=truth)
         assert 0.3 < search.best_score_ <= 1
+
+
+def test_score_needs_stored_estimators(rows):
+    X, y, _ = rows
+    detector = ConfidentLearning(MODEL).fit(X, y)
+    assert not hasattr(detector, "score")
+    with pytest.raises(AttributeError, match="'ConfidentLearning' has no attribute") as raised:
+        detector.score(X, y)
+    assert "set store_estimators=True" in str(raised.value.__cause__)
+    with pytest.raises(TypeError, match="should have a 'score' method"):
+        GridSearchCV(detector, {"cv": [3]}).fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["NeighborVote", "EnsembleDetector", "MultilabelDetector"])
+def test_search_over_parameters_of_a_detector(rows, name):
+    X, y, _ = rows
+    detector, grid, target = {
+        "NeighborVote": (NeighborVote(), {"n_neighbors": [1, 15]}, y),
+        "EnsembleDetector": (EnsembleDetector([MODEL]), {"n_rounds": [1]}, y),
+        "MultilabelDetector": (MultilabelDetector(MODEL), {"cv": [3]}, np.median(X, axis=0) < X),
+    }[name]
+    detector.set_params(store_estimators=True, random_state=0)
+    search = GridSearchCV(detector, grid, cv=2, error_score="raise").fit(X, target)
+    scores = search.cv_results_["mean_test_score"]
+    assert ((scores > 0.5) & (scores <= 1)).all()
+    np.testing.assert_array_equal(
+        search.best_estimator_.label_errors_,
+        detector.set_params(**search.best_params_).fit(X, target).label_errors_,
+    )
+    if name == "NeighborVote":
+        assert search.best_params_ == {"n_neighbors": 15}
 
 
 def test_score_of_numbers(rows):
