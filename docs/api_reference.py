@@ -242,11 +242,12 @@ API_REFERENCE = {
         "specialised": ["LabelNoiseWarning"],
         "research": [],
     },
-    "skrobust.utils.estimator_checks": {
+    "skrobust.testing": {
         "summary": "Checks for detectors, reweighters and other estimators of third parties.",
         "guide": "user_guide",
         "start": [],
         "specialised": [
+            "check_detector",
             "check_label_error_detector",
             "check_multilabel_detector",
             "check_regression_detector",
@@ -259,6 +260,11 @@ API_REFERENCE = {
         ],
         "research": [],
     },
+}
+
+ALIASES |= {
+    f"skrobust.utils.estimator_checks.{name}": f"skrobust.testing.{name}"
+    for name in API_REFERENCE["skrobust.testing"]["specialised"]
 }
 
 

@@ -22,6 +22,7 @@ _SUBPACKAGES = (
     "model_selection",
     "neural",
     "noise",
+    "testing",
     "utils",
     "weighting",
     "wrappers",

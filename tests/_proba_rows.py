@@ -5,7 +5,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import ExtraTreesClassifier
 
 from skrobust.noise import flip_labels
-from skrobust.utils._checks_common import make_rows
+from skrobust.testing._problems import make_rows
 
 TRANSITION = np.array([[0.8, 0.1, 0.1], [0.15, 0.7, 0.15], [0.1, 0.2, 0.7]])
 

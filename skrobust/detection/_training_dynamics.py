@@ -267,6 +267,11 @@ class TrainingDynamics(ProbaDetector):
         """Whether neither chance nor the order of classes has a part in the training."""
         return self.estimator is None or not is_stochastic(self.estimator)
 
+    @property
+    def _scores_in_sample(self) -> bool:
+        """Whether rows are scored by models that are trained on them."""
+        return self.cv is None
+
     def _judge(self, data) -> Judgement:
         random_state = private_random_state(self.random_state)
         observed = self._watch(data, random_state)

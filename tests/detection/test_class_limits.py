@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from skrobust.detection import ConfidentLearning, find_label_errors, label_quality_scores
 from skrobust.detection._rules import RULES
 from skrobust.noise import confident_joint
-from skrobust.utils._checks_common import make_rows
+from skrobust.testing._problems import make_rows
 
 PRUNE = ("prune_by_noise_rate", "prune_by_class", "both")
 

@@ -7,7 +7,8 @@ from scipy.stats import multivariate_normal
 
 from skrobust.detection import DensityDetector
 from skrobust.detection._density_models import ClassDensities, _Mixture
-from skrobust.utils._checks_common import make_rows, rank_auc
+from skrobust.testing._outputs import rank_auc
+from skrobust.testing._problems import make_rows
 
 
 @pytest.mark.parametrize("density", ["gaussian_mixture", "kde", "neighbors"])

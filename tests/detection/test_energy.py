@@ -20,7 +20,8 @@ from skrobust.detection import (
     TrainingDynamics,
 )
 from skrobust.detection._energy import logits_of
-from skrobust.utils._checks_common import make_rows, rank_auc
+from skrobust.testing._outputs import rank_auc
+from skrobust.testing._problems import make_rows
 
 
 @pytest.fixture

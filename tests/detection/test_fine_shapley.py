@@ -10,7 +10,8 @@ from scipy import sparse
 from skrobust.detection import fine_scores, knn_shapley_scores
 from skrobust.detection._knn_shapley import ShapleyValues
 from skrobust.evidence._neighbors import Neighborhood, make_units, unit_rows
-from skrobust.utils._checks_common import make_rows, rank_auc
+from skrobust.testing._outputs import rank_auc
+from skrobust.testing._problems import make_rows
 from skrobust.utils._data import check_labelled_data
 
 

@@ -8,7 +8,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from skrobust.detection import NegativeClassDetector
-from skrobust.utils._checks_common import make_rows, rank_auc
+from skrobust.testing._outputs import rank_auc
+from skrobust.testing._problems import make_rows
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from skrobust.detection import NeighborVote
 from skrobust.evidence import neighbor_graph
 from skrobust.evidence._neighbor_votes import mean_log_loss, mean_shares, vote_shares
 from skrobust.noise import flip_labels
-from skrobust.utils._checks_common import make_rows, rank_auc
+from skrobust.testing._outputs import rank_auc
+from skrobust.testing._problems import make_rows
 
 
 def test_votes_by_hand():

@@ -19,7 +19,7 @@ from skrobust.detection import (
     NeighborVote,
     ResidualDetector,
 )
-from skrobust.utils._checks_common import make_rows
+from skrobust.testing._problems import make_rows
 
 MODEL = LogisticRegression()
 

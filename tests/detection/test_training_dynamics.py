@@ -23,7 +23,7 @@ from skrobust.detection._dynamics_statistics import STATISTICS, DynamicsWatcher
 from skrobust.evidence import staged_proba
 from skrobust.evidence._staged import watch_training
 from skrobust.noise import flip_labels, symmetric_transition
-from skrobust.utils._checks_common import rank_auc
+from skrobust.testing._outputs import rank_auc
 from skrobust.utils._rows import row_hashes
 
 

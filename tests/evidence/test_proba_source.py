@@ -10,7 +10,7 @@ from sklearn.utils import get_tags
 
 from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
 from skrobust.evidence._proba_source import ProbaSource
-from skrobust.utils._checks_common import make_rows
+from skrobust.testing._problems import make_rows
 from skrobust.utils._data import check_labelled_data
 
 

@@ -11,7 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
 
 from skrobust.evidence._shared import shared_evidence
-from skrobust.utils._checks_common import make_rows
+from skrobust.testing._problems import make_rows
 from skrobust.utils._data import check_labelled_data
 from skrobust.weighting import ImportanceReweighter
 from tests._stand_ins import counted

@@ -20,7 +20,7 @@ from sklearn.preprocessing import MaxAbsScaler
 
 from skrobust.linear_model import InstanceFlipClassifier, NoisyLogisticRegression
 from skrobust.linear_model._flip_loss import FlipLoss
-from skrobust.utils._checks_inputs import check_bad_parameters
+from skrobust.testing._inputs import check_bad_parameters
 
 TIGHT = {"tol": 1e-9, "max_iter": 5000}
 

@@ -26,8 +26,8 @@ from skrobust.noise import (
     random_transition,
     symmetric_transition,
 )
+from skrobust.testing._problems import make_rows
 from skrobust.utils import LabelNoiseWarning
-from skrobust.utils._checks_common import make_rows
 
 TRANSITION = np.array([[0.8, 0.15, 0.05], [0.05, 0.65, 0.3], [0.2, 0.1, 0.7]])
 TIGHT = {"tol": 1e-8, "max_iter": 5000}

@@ -20,8 +20,9 @@ from skrobust.noise._consensus_moments import (
     solve_consensus,
 )
 from skrobust.noise._neighbor_transition import label_triples
+from skrobust.testing._estimators import fit_quietly
+from skrobust.testing._problems import make_rows
 from skrobust.utils import LabelNoiseWarning
-from skrobust.utils._checks_common import fit_quietly, make_rows
 
 TRANSITION = np.array([[0.8, 0.1, 0.1], [0.15, 0.7, 0.15], [0.1, 0.2, 0.7]])
 PRIOR = np.array([0.4, 0.35, 0.25])

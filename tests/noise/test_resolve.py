@@ -15,7 +15,8 @@ from skrobust.noise import (
     symmetric_transition,
 )
 from skrobust.noise._resolve import check_usable, default_transition, resolve_transition
-from skrobust.utils._checks_common import fit_quietly, make_rows, quiet
+from skrobust.testing._estimators import fit_quietly, quiet
+from skrobust.testing._problems import make_rows
 from skrobust.utils._data import check_labelled_data
 
 NAMES = np.array(["ant", "bee", "cow"])

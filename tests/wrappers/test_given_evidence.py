@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skrobust.detection import ConfidentLearning, find_label_errors
 from skrobust.evidence import out_of_fold_proba
-from skrobust.utils._checks_common import make_rows
+from skrobust.testing._problems import make_rows
 from skrobust.wrappers import CleaningClassifier
 
 MODEL = LogisticRegression()

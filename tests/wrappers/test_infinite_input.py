@@ -14,7 +14,7 @@ from skrobust.detection import (
     NeighborVote,
     TrainingDynamics,
 )
-from skrobust.utils._checks_common import make_rows
+from skrobust.testing._problems import make_rows
 from skrobust.wrappers import (
     CascadeClassifier,
     CleaningClassifier,

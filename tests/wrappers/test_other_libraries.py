@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 
 from skrobust.detection import ConfidentLearning, ResidualDetector
 from skrobust.model_selection import LabelledKFold
-from skrobust.utils._checks_common import make_rows
+from skrobust.testing._problems import make_rows
 from skrobust.weighting import QualityReweighter
 from skrobust.wrappers import (
     CascadeClassifier,

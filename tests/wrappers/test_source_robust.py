@@ -25,9 +25,9 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from skrobust.testing import parametrize_with_robust_checks
 from skrobust.utils import LabelNoiseWarning
 from skrobust.utils._rows import row_hashes
-from skrobust.utils.estimator_checks import parametrize_with_robust_checks
 from skrobust.wrappers import SourceRobustClassifier, SourceRobustRegressor
 
 N_SOURCES = 7
