@@ -4,9 +4,11 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
+from sklearn.utils.multiclass import type_of_target
 
 from skrobust.utils._data import check_groups
 from skrobust.utils._labels import encode_labels
+from skrobust.utils._sklearn import safe_indexing
 
 
 class LabelledKFold(BaseCrossValidator):
@@ -87,7 +89,8 @@ class LabelledKFold(BaseCrossValidator):
         X : array-like of length n_samples
             Input; only its length could matter, and that of `y` is the same.
         y : array-like of shape (n_samples,)
-            Labels, some perhaps missing: None, NaN, NaT, NA, masked entries or blank text.
+            Labels, some perhaps missing: None, NaN, NaT, NA, masked entries or blank text. An
+            array of objects must hold text, as scorers of scikit-learn refuse other objects.
         groups : array-like of shape (n_samples,), default=None
             Rows of one group are never in both sets, except that rows without a label are always
             trained on.
@@ -98,6 +101,12 @@ class LabelledKFold(BaseCrossValidator):
             Rows to train on, in ascending order.
         test : ndarray of shape (n_test,)
             Rows to test on, all of them labelled.
+
+        Raises
+        ------
+        ValueError
+            If `n_splits` is no integer of at least 2, if there are fewer labels than folds, or if
+            scorers of scikit-learn would refuse the labels.
         """
         if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
@@ -106,6 +115,12 @@ class LabelledKFold(BaseCrossValidator):
         if len(labelled) < self.n_splits:
             raise ValueError(
                 f"y has {len(labelled)} labels, too few for n_splits={self.n_splits} folds."
+            )
+        if type_of_target(safe_indexing(y, labelled)) == "unknown":
+            raise ValueError(
+                "y is an array of objects that are not text, which scorers of scikit-learn refuse:"
+                " pass numbers as numpy.array(y, dtype=float), where None becomes NaN, and other"
+                " labels as text."
             )
         unlabelled = np.flatnonzero(codes < 0)
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold

@@ -142,35 +142,6 @@ def test_score_leaves_out_rows_without_a_target():
     assert np.isfinite(cross_val_score(model, X, y, cv=3)).all()
 
 
-@pytest.mark.parametrize("kind", ["none", "nan", "Int64", "masked"])
-def test_folds_of_labels_with_gaps(kind):
-    X, codes, gaps, labels = _with_gaps()
-    folds = list(LabelledKFold(4, shuffle=True, random_state=0).split(X, labels[kind]))
-    assert len(folds) == LabelledKFold(4).get_n_splits() == 4
-    tests = np.concatenate([test for _, test in folds])
-    np.testing.assert_array_equal(np.sort(tests), np.flatnonzero(~gaps))
-    for train, test in folds:
-        assert np.isin(np.flatnonzero(gaps), train).all()
-        assert not np.isin(train, test).any()
-        assert len(train) + len(test) == 120
-        assert abs(codes[test].mean() - codes[~gaps].mean()) < 0.05
-    if kind != "masked":
-        model = CleaningClassifier(MODEL, DETECTOR)
-        scores = cross_val_score(model, X, labels[kind], cv=LabelledKFold(4), scoring="accuracy")
-        assert scores.min() > 0.6
-
-
-def test_folds_of_groups_and_what_folds_refuse():
-    X, _, gaps, labels = _with_gaps()
-    groups = np.arange(120) // 4
-    for train, test in LabelledKFold(3).split(X, labels["none"], groups):
-        assert not np.isin(groups[train[~gaps[train]]], groups[test]).any()
-    with pytest.raises(ValueError, match="n_splits must be an integer of at least 2, got 1"):
-        next(LabelledKFold(1).split(X, labels["none"]))
-    with pytest.raises(ValueError, match="y has 1 labels, too few for n_splits=5"):
-        next(LabelledKFold().split(X[:3], ["a", None, None]))
-
-
 @pytest.mark.parametrize("wrapper", [SourceRobustClassifier(), SourceRobustRegressor()])
 def test_sources_in_another_order_are_refused(wrapper):
     X, y, _ = make_rows(60, seed=0, n_classes=2)
