@@ -20,7 +20,7 @@ from skrobust.evidence._neighbor_index import ALGORITHMS, EXACT_ROWS
 from skrobust.evidence._neighbor_votes import mean_shares, vote_shares
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
 from skrobust.noise._consensus_moments import count_consensus, solve_consensus
-from skrobust.noise._neighbor_transition import label_triples
+from skrobust.noise._label_triples import label_triples
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
 

@@ -1,8 +1,9 @@
-"""How often do labels of rows of one unknown class agree? From that, how labels go wrong.
+"""Class prior and transition matrix from the moments of labels given to rows of one class.
 
-Three labels are given to three rows that share a true class, each wrong or right by itself. How
-often each label, each pair and each triple of labels occurs depends on the prior of the true
-classes and on the transition, and, but for the names of the true classes, determines both.
+Three labels are given to three rows that share a true class, each wrong or right independently of
+the others. The shares of each label, each pair and each triple of labels (high-order consensuses)
+depend on the class prior and the transition matrix, and determine both up to the names of the true
+classes.
 """
 
 import dataclasses
@@ -12,10 +13,10 @@ from scipy.optimize import linear_sum_assignment, minimize
 from scipy.special import softmax
 
 MAX_CLASSES = 100
-"""Triples of so many classes are a table of 8 MB."""
+"""Most classes: an array of all triples has 8 MB then."""
 
 _MAX_ITERATIONS = 2000
-# Of the first start, where a label is probably right: logits of 4 and -1, as published.
+# Logits of right and wrong labels in the first start, as published.
 _FIRST_LOGITS = 4.0, -1.0
 
 
@@ -37,7 +38,7 @@ class Consensus:
     pair: np.ndarray
     triple: np.ndarray
 
-    def take(self, order) -> "Consensus":
+    def take(self, order: np.ndarray) -> "Consensus":
         """Choose classes, in some order."""
         return Consensus(
             self.single[order],
@@ -46,46 +47,21 @@ class Consensus:
         )
 
 
-def expected_consensus(prior, transition) -> Consensus:
-    """Say how often labels, pairs and triples are expected.
-
-    Parameters
-    ----------
-    prior : ndarray of shape (n_classes,)
-        Shares of the true classes.
-    transition : ndarray of shape (n_classes, n_classes)
-        Probability of each label (columns) in each true class (rows).
-
-    Returns
-    -------
-    consensus : Consensus
-        Shares that each sum to 1.
-    """
-    weighed = prior[:, None] * transition
+def expected_consensus(prior: np.ndarray, transition: np.ndarray) -> Consensus:
+    """Return the shares that are expected of a class prior and a transition matrix."""
+    joint = prior[:, None] * transition
     pairs = transition[:, :, None] * transition[:, None, :]
     n_classes = len(prior)
-    triple = weighed.T @ pairs.reshape(n_classes, -1)
-    triple = triple.reshape((n_classes,) * 3)
-    return Consensus(weighed.sum(axis=0), weighed.T @ transition, triple)
+    triple = (joint.T @ pairs.reshape(n_classes, -1)).reshape((n_classes,) * 3)
+    return Consensus(joint.sum(axis=0), joint.T @ transition, triple)
 
 
-def count_consensus(triple) -> Consensus:
-    """Turn counts of triples of labels into shares.
+def count_consensus(triple: np.ndarray) -> Consensus:
+    """Turn weights of triples (own label, first and second neighbour's) into shares.
 
-    The expected shares are the same in whatever order the labels of a triple are, so that what
-    is symmetric of the counts is all there is to fit. The first label is that of a row drawn from
-    all rows; how often a row is the neighbour of others is another matter, so that the others
-    have no part in the shares of single labels, nor in pairs without the first.
-
-    Parameters
-    ----------
-    triple : ndarray of shape (n_classes, n_classes, n_classes)
-        Mass of rows by their label and by those of their first and their second neighbour.
-
-    Returns
-    -------
-    consensus : Consensus
-        Shares that each sum to 1.
+    Expected shares are symmetric, so that only the symmetric part is fitted. How often a row is
+    the neighbour of others is another matter: neighbours do not count in the shares of single
+    labels, nor in pairs without the own label.
     """
     triple = triple / triple.sum()
     single = triple.sum(axis=(1, 2))
@@ -97,38 +73,31 @@ def count_consensus(triple) -> Consensus:
 
 
 class ConsensusLoss:
-    """Squared differences between observed and expected shares.
+    """Squared differences between observed and expected shares, as a function of roots.
 
-    Probabilities are squares, divided by their sum: unlike a softmax, they reach zero, where many
-    entries of a transition are, in a few steps of a solver.
-
-    Parameters
-    ----------
-    consensus : Consensus
-        Observed shares.
-    known : ndarray of shape (n_classes, n_classes), default=None
-        Mass of rows by known true class (rows) and label (columns), in relation to that of all
-        triples. The transition is drawn towards them, each true class with its mass.
+    Probabilities are squares of the roots, normalised: unlike a softmax, they reach zero in a few
+    steps of a solver. `known` are weights of verified rows by true class and label, relative to
+    that of all triples, towards which the transition matrix is drawn.
     """
 
-    def __init__(self, consensus: Consensus, known=None):
+    def __init__(self, consensus: Consensus, known: np.ndarray | None = None):
         self.consensus, self.n_classes = consensus, len(consensus.single)
-        # Brings losses to a scale on which the tolerances of a solver mean something.
+        # Brings losses to the scale of the tolerances of the solver.
         self.scale = 1 / np.sum(consensus.triple**2)
-        self.known_mass = None
+        self.known_weight = None
         if known is not None:
-            self.known_mass = known.sum(axis=1)
-            self.known_shares = known / np.maximum(self.known_mass, 1e-300)[:, None]
+            self.known_weight = known.sum(axis=1)
+            self.known_shares = known / np.maximum(self.known_weight, 1e-300)[:, None]
 
-    def unpack(self, roots) -> tuple[np.ndarray, np.ndarray]:
-        """Turn roots into the prior and the transition."""
+    def unpack(self, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Turn roots into the class prior and the transition matrix."""
         squares = roots**2
         prior = squares[: self.n_classes]
         transition = squares[self.n_classes :].reshape(self.n_classes, -1)
         return prior / prior.sum(), transition / transition.sum(axis=1, keepdims=True)
 
-    def __call__(self, roots) -> tuple[float, np.ndarray]:
-        """Compute the loss and its gradient by the roots."""
+    def __call__(self, roots: np.ndarray) -> tuple[float, np.ndarray]:
+        """Compute the loss and its gradient."""
         prior, transition = self.unpack(roots)
         k = self.n_classes
         model, seen = expected_consensus(prior, transition), self.consensus
@@ -141,33 +110,18 @@ class ConsensusLoss:
         by_triple = np.matmul(by_triple, transition[:, :, None])[:, :, 0]
         by_prior = 2 * np.sum((single + by_pair + by_triple) * transition, axis=1)
         by_transition = prior[:, None] * (2 * single + 4 * by_pair + 6 * by_triple)
-        if self.known_mass is not None:
+        if self.known_weight is not None:
             gap = transition - self.known_shares
-            loss += self.known_mass @ np.sum(gap**2, axis=1)
-            by_transition += 2 * self.known_mass[:, None] * gap
+            loss += self.known_weight @ np.sum(gap**2, axis=1)
+            by_transition += 2 * self.known_weight[:, None] * gap
         by_root = [_by_roots(roots[:k], prior, by_prior)]
         by_root.append(_by_roots(roots[k:].reshape(k, k), transition, by_transition).ravel())
         return self.scale * loss, self.scale * np.concatenate(by_root)
 
-    def minimize(self, prior, transition) -> tuple[float, np.ndarray, np.ndarray]:
-        """Go downhill from a prior and a transition without zeros.
-
-        Parameters
-        ----------
-        prior : ndarray of shape (n_classes,)
-            Where to start.
-        transition : ndarray of shape (n_classes, n_classes)
-            Where to start.
-
-        Returns
-        -------
-        loss : float
-            Loss at the end.
-        prior : ndarray of shape (n_classes,)
-            Shares of the true classes.
-        transition : ndarray of shape (n_classes, n_classes)
-            Rows sum to 1.
-        """
+    def minimize(
+        self, prior: np.ndarray, transition: np.ndarray
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """Minimise the loss from a start without zeros; return loss, prior and transition."""
         found = minimize(
             self,
             np.sqrt(np.concatenate([prior, transition.ravel()])),
@@ -178,36 +132,22 @@ class ConsensusLoss:
         return found.fun, *self.unpack(found.x)
 
 
-def _by_roots(roots, shares, by_shares) -> np.ndarray:
-    """Turn a gradient by shares into one by the roots whose squares make them."""
+def _by_roots(roots: np.ndarray, shares: np.ndarray, by_shares: np.ndarray) -> np.ndarray:
+    """Turn a gradient by shares into one by the roots whose squares are normalised to shares."""
     centred = by_shares - np.sum(by_shares * shares, axis=-1, keepdims=True)
     return 2 * roots / np.sum(roots**2, axis=-1, keepdims=True) * centred
 
 
 def solve_consensus(
-    consensus, *, n_starts=5, random_state=None
+    consensus: Consensus,
+    *,
+    n_starts: int = 5,
+    random_state: np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the prior and the transition that explain how often labels agree.
+    """Fit class prior and transition matrix to observed shares; return them and all losses.
 
-    Parameters
-    ----------
-    consensus : Consensus
-        Observed shares; every label occurs.
-    n_starts : int, default=5
-        Number of starts, of which the lowest end is taken. The first favours the diagonal, the
-        others less so and with the rest of each row drawn at random.
-    random_state : RandomState instance, default=None
-        Where the others come from; needed if there are others.
-
-    Returns
-    -------
-    prior : ndarray of shape (n_classes,)
-        Shares of the true classes.
-    transition : ndarray of shape (n_classes, n_classes)
-        Probability of each label (columns) in each true class (rows). The classes, which the
-        shares leave without names, get those by which the mean diagonal is largest.
-    losses : ndarray of shape (n_starts,)
-        Where each start ended.
+    The first of the starts favours the diagonal, the others less so, with the rest of each row
+    drawn at random. True classes get the names for which the mean diagonal is largest.
     """
     k = len(consensus.single)
     # Starts must not depend on the names of classes.
@@ -226,32 +166,26 @@ def solve_consensus(
             transition = share * np.eye(k) + (1 - share) * rest
         ends.append(loss.minimize(even, transition))
     losses = np.array([end[0] for end in ends])
-    # Ends that differ by rounding only are one: the first of them is taken.
+    # Of minima that differ by rounding only, the first is taken.
     _, prior, transition = ends[np.flatnonzero(losses <= losses.min() + 1e-12)[0]]
     back = np.argsort(order)
     return *align_classes(prior, transition[:, back]), losses
 
 
-def align_classes(prior, transition, reference=None) -> tuple[np.ndarray, np.ndarray]:
-    """Name the true classes.
+def refine_consensus(
+    consensus: Consensus, prior: np.ndarray, transition: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Continue from a solution with other shares, or with counts of verified rows."""
+    loss = ConsensusLoss(consensus, known if known.any() else None)
+    # An entry of zero would not change.
+    return loss.minimize(np.maximum(prior, 1e-6), np.maximum(transition, 1e-4))[1:]
 
-    Parameters
-    ----------
-    prior : ndarray of shape (n_classes,)
-        Shares of true classes in any order.
-    transition : ndarray of shape (n_classes, n_classes)
-        Rows in the same order.
-    reference : ndarray of shape (n_classes, n_classes), default=None
-        Transition to be like; None is one where labels are right.
 
-    Returns
-    -------
-    prior : ndarray of shape (n_classes,)
-        In the order of labels.
-    transition : ndarray of shape (n_classes, n_classes)
-        Rows in the order of labels.
-    """
-    likeness = transition if reference is None else transition @ reference.T
-    row, name = linear_sum_assignment(-likeness)
+def align_classes(
+    prior: np.ndarray, transition: np.ndarray, reference: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order true classes by their most similar row of `reference` (None: the identity)."""
+    similarity = transition if reference is None else transition @ reference.T
+    row, name = linear_sum_assignment(-similarity)
     order = row[np.argsort(name)]
     return prior[order], transition[order]

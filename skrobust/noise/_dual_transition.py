@@ -1,4 +1,4 @@
-"""How labels go wrong, by way of a class between the true one and the given label."""
+"""Transition estimator by two factors: true to predicted class, predicted class to given label."""
 
 from numbers import Real
 
@@ -7,109 +7,75 @@ import numpy as np
 from skrobust.noise._anchor_transition import find_anchors, median_proba
 from skrobust.noise._label_counts import count_labels, predicted_classes, symmetric_prior
 from skrobust.noise._noise_model import sharpen
-from skrobust.noise._proba_transition import RATES, Measured, ProbaTransition
+from skrobust.noise._proba_transition import (
+    DOCUMENTATION,
+    RATES,
+    PredictedRows,
+    ProbaTransition,
+    TransitionEstimate,
+)
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
 
 
+@fill_docstring(**DOCUMENTATION)
 class DualTransition(ProbaTransition):
-    """Estimate how labels go wrong as the product of two transitions, by an intermediate class.
+    """Dual-T transition estimator, the product of two transition matrices.
 
-    The intermediate class of a row is what a classifier says. How it depends on the true class is
-    read off the probabilities of anchors, rows that surely belong to a class; how the given label
-    depends on it is counted over all rows. The counts need no probabilities that are right, only
-    a class that mostly is.
+    The predicted class of a row is an intermediate between its true class and its given label.
+    The first factor, true to predicted class, is estimated from the probabilities of anchors; the
+    second, predicted class to given label, is counted over all rows. The counts require accurate
+    predictions of the class only, not accurate probabilities.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
-    estimator : classifier with ``predict_proba``, default=None
-        Model that supplies the evidence, cloned.
-
-        - None: the out-of-bag probabilities of 300 extremely randomised trees with at least
-          five rows per leaf, from a single fit. Needs a table of numbers.
-        - A forest with ``oob_score=True``: its out-of-bag probabilities, from a single fit.
-        - Any other classifier: its out-of-fold probabilities. X is handed on untouched.
+    %(estimator)s
     anchor_share : float, default=0.1
-        Which share of the rows predicted to be of a class, the surest first, are its anchors; at
-        least 30 of them if there are so many.
+        Share of the rows predicted to be of a class that are its anchors, in (0, 1], the most
+        confident first; at least 30 rows if there are as many.
     sharpness : float, default=8.0
-        The intermediate class has the probabilities of the classifier to this power, scaled to
-        sum to 1. With 1 it is the published method, meant for networks whose probabilities are
-        near 0 and 1. Probabilities that are as spread as the given labels of a row already hold
-        all the noise, which the counts would add a second time. From about 20 on, only which
-        class is predicted matters.
-    noise_rate : {"extrapolated", "counted"}, default="extrapolated"
-        How the share of wrong labels is estimated:
-
-        - "extrapolated": by the disagreement of labels and predictions, extrapolated to rows whose
-          class is certain, so that overlap of the classes is not counted, as
-          :class:`~skrobust.detection.EnsembleDetector` does. What the method counts tells which
-          labels are confused with which; all probabilities of wrong labels are multiplied by the
-          same factor.
-        - "counted": as the method counts it. That is the published method.
-    cv : int, splitter or iterable of (train, test), default=5
-        Folds of the out-of-fold probabilities. For a number, folds are stratified, equal rows
-        share a fold, and folds become fewer where a class is small. Not used with out-of-bag
-        probabilities.
-    n_bootstrap : int, default=0
-        If not 0, so many samples of the rows are drawn with replacement, for
-        ``transition_interval_``; hundreds are in order. No model is fitted again.
-    n_jobs : int, default=None
-        Number of folds, or threads of the forest, at a time.
-    random_state : int, RandomState instance or None, default=None
-        Seed of samples, and of models, and parts of models, that have none of their own. None
-        draws fresh entropy.
+        Exponent of the probabilities of the predicted class, which are normalised afterwards,
+        above 0. 1 is the published method, meant for networks whose probabilities are near 0 and
+        1. Probabilities that match the given labels contain all of the noise already, which the
+        counts would add a second time. From about 20 on, only the most probable class matters.
+    %(noise_rate)s
+    %(cv)s
+    %(n_bootstrap)s
+    %(n_jobs)s
+    %(random_state)s
 
     Attributes
     ----------
-    transition_matrix_ : ndarray of shape (n_classes, n_classes)
-        Probability of each given label (columns) for each true class (rows).
+    %(transition_matrix_)s
     intermediate_transition_ : ndarray of shape (n_classes, n_classes)
-        Probability of each intermediate class (columns) for each true class (rows): the first
-        factor.
+        First factor: probability of each predicted class (columns) for each true class (rows).
     label_transition_ : ndarray of shape (n_classes, n_classes)
-        Probability of each given label (columns) for each intermediate class (rows): the second
-        factor.
-    transition_interval_ : ndarray of shape (2, n_classes, n_classes)
-        Lower and upper ends of intervals of 95 % for the entries, if `n_bootstrap` is not 0. They
-        are about which rows there happen to be, not about a classifier that errs.
-    class_prior_ : ndarray of shape (n_classes,)
-        Shares of the true classes, such that the transition makes the given ones of them.
-    noise_rate_ : float
-        Estimated share of wrong labels.
-    noise_rate_interval_ : tuple of float
-        Ends of an interval of that share, unless it is "counted": from what the disagreement among
-        certain rows leaves plausible to what it is if every disagreement is an error.
-    reliability_ : {"good", "limited", "cannot tell"}
-        Whether wrong labels can be told apart from overlap of the classes, unless "counted".
-    reliability_reason_ : str
-        What that rests on, in words and numbers, unless "counted".
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+        Second factor: probability of each given label (columns) for each predicted class (rows).
+    %(interval)s
+    %(class_prior)s
+    %(rate_attributes)s
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
-    AnchorTransition : Counts labels where the classifier is surest only.
+    AnchorTransition : Counts labels where the classifier is most confident only.
 
     Notes
     -----
     Rows that are predicted to be of a wrong class count as errors of the label, so that the
-    counted noise is too high where classes overlap: the transition is the product of both factors
-    only with ``noise_rate="counted"``.
+    counted noise is too high where classes overlap: the transition matrix is the product of both
+    factors only with ``noise_rate="counted"``.
 
-    The rows of the counted transition are drawn towards symmetric noise of the mean rate by as
-    much as the counts of all classes bear out. A class that nothing is predicted to be of is
-    taken for its own intermediate class, and so gets about the noise of the others.
+    The rows of the second factor are shrunk towards symmetric noise of the mean rate, by the
+    amount that the counts of all classes support. A class that is never predicted is taken for
+    its own intermediate class, and thus gets about the noise of the others.
 
-    Verified rows take no part in either factor, and the classifier learns their given labels. How
-    often each true class among them was given each label is combined with the product, which
-    weighs as many rows as makes those counts most likely. For that, they should not have been
-    chosen because their labels look wrong.
+    Verified rows take no part in either factor, and the classifier is trained on their given
+    labels.
+    %(verified_note)s
 
     References
     ----------
@@ -129,7 +95,7 @@ class DualTransition(ProbaTransition):
     True
     """
 
-    _learns_verified = False
+    _trains_on_verified = False
 
     _parameter_constraints: dict = {
         **ProbaTransition._parameter_constraints,
@@ -159,19 +125,18 @@ class DualTransition(ProbaTransition):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _measure(self, evidence):
-        n_classes, weight = evidence.n_classes, evidence.weight
-        anchors = find_anchors(evidence, self.anchor_share)
-        rows = np.flatnonzero(anchors >= 0)
-        intermediate = np.eye(n_classes)
-        if len(rows):
-            sharp = sharpen(evidence.pred_proba[rows], self.sharpness)
-            mass = None if weight is None else weight[rows]
-            medians = median_proba(anchors[rows], sharp, mass)
+    def _count(self, rows: PredictedRows) -> TransitionEstimate:
+        anchors = find_anchors(rows, self.anchor_share)
+        some = np.flatnonzero(anchors >= 0)
+        intermediate = np.eye(rows.n_classes)
+        if len(some):
+            sharp = sharpen(rows.pred_proba[some], self.sharpness)
+            weight = None if rows.weight is None else rows.weight[some]
+            medians = median_proba(anchors[some], sharp, weight)
             found = medians.any(axis=1)
             intermediate[found] = medians[found]
-        predicted, _ = predicted_classes(evidence.judged, evidence.pred_proba)
-        counts = count_labels(predicted, evidence.judged, n_classes, weight)
-        labels = evidence.shrink(counts, [symmetric_prior(counts)])
+        predicted, _ = predicted_classes(rows.scored, rows.pred_proba)
+        counts = count_labels(predicted, rows.scored, rows.n_classes, rows.weight)
+        labels = rows.shrink(counts, [symmetric_prior(counts)])
         factors = {"intermediate_transition_": intermediate, "label_transition_": labels}
-        return Measured(intermediate @ labels, attributes=factors)
+        return TransitionEstimate(intermediate @ labels, attributes=factors)

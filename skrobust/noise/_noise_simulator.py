@@ -1,6 +1,7 @@
-"""Noise like that of a user's own labels, to be made again on other rows."""
+"""Simulator of label noise like that of given labels, by region of the feature space."""
 
 import dataclasses
+from collections.abc import Callable
 from numbers import Integral, Real
 
 import numpy as np
@@ -24,22 +25,29 @@ from skrobust.evidence._neighbors import (
 from skrobust.noise._consensus_moments import MAX_CLASSES, count_consensus, solve_consensus
 from skrobust.noise._flip import draw_labels, replace_labels
 from skrobust.noise._label_counts import check_counted, count_labels
-from skrobust.noise._neighbor_transition import (
+from skrobust.noise._label_triples import (
     LabelTriples,
+    encode_repeated_labels,
     label_triples,
+    repeated_triples,
+)
+from skrobust.noise._neighbor_transition import (
+    N_TRIED,
     neighbor_disagreement,
     warn_of_ambiguity,
 )
+from skrobust.noise._proba_transition import DOCUMENTATION
 from skrobust.noise._region_transitions import (
+    REGIONS,
+    RegionTransitions,
     TripleTable,
+    find_regions,
     fit_path,
     fit_regions,
-    in_all_regions,
-    label_surprise,
     tabulate_triples,
+    transition_residuals,
 )
-from skrobust.noise._regions import REGIONS, find_regions
-from skrobust.noise._repeated_labels import encode_repeated_labels, repeated_triples
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._labels import encode_labels_like, missing_labels
 from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import draw_seed, private_random_state
@@ -51,56 +59,51 @@ from skrobust.utils._sklearn import (
     num_samples,
 )
 
-# Two neighbours are too few to compare ways to measure distance by.
-_N_TRIED = 30
 _REGION_COUNTS = (2, 4, 8)
 _SHRINKAGES = (np.inf, 1000.0, 300.0, 100.0, 30.0, 10.0)
-# For choosing among them, rough estimates are as good.
+# Options of the fits among which numbers of regions and shrinkages are selected.
 _ROUGH = {"tolerance": 1e-3, "max_iterations": 50}
 
 
+@fill_docstring(**DOCUMENTATION)
 class NoiseSimulator(TransitionEstimator):
-    """Learn how given labels go wrong, in which region how, and make labels wrong like that.
+    """Region-dependent label-noise model, fitted to given labels and sampled from.
 
-    A benchmark with made-up noise says how methods fare with made-up noise. This one is fitted to
-    labels of the kind that is to be dealt with, of which none needs to be known to be right, and
-    then makes the labels of other, clean rows wrong in the same way: with a transition matrix for
-    each region of X, as far as the data speak for several.
+    A benchmark with synthetic noise measures methods on synthetic noise. This estimator is fitted
+    to given labels, none of which needs to be verified, and then draws wrong labels for other,
+    clean rows: by a transition matrix for each region of the feature space, if the data support
+    several.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     regions : {"tree", "clusters"}, default="tree"
-        Where noise may differ. "tree": the leaves of a small tree, grown for labels being given
-        more or less often than all rows together would have it, whatever the classes. "clusters":
-        those of :class:`~sklearn.cluster.KMeans` on standardised columns, or on rows of unit
-        length where X is sparse; for embeddings, of which no single column says much.
+        Partition of the feature space. "tree": leaves of a small regression tree, grown for the
+        difference between observed and expected labels. "clusters": those of
+        :class:`~sklearn.cluster.KMeans` on standardised columns, or on rows of unit length where X
+        is sparse; for embeddings, no single column of which is informative.
     n_regions : "auto" or int, default="auto"
-        Number of regions, at most. 1 is one matrix for all rows. "auto" is whichever of 1, 2, 4
-        and 8 foretells labels best that were left out.
+        Maximum number of regions, at least 1. 1 is one matrix for all rows. "auto" selects 1, 2, 4
+        or 8 by the held-out likelihood of the labels.
     min_region_size : int, default=50
-        Number of distinct rows in a leaf, at least.
+        Minimum number of distinct rows in a leaf, at least 1.
     shrinkage : "auto" or float, default="auto"
-        Number of rows of each class, with labels as in all regions, that are added to those of
-        each region. "auto" is whichever foretells labels best that were left out.
+        Weight of the prior, the mean of all regions, in rows of each class, at least 0. "auto"
+        selects it by the held-out likelihood of the labels.
     n_neighbors : int, default=3
-        Number of neighbours that are taken to be of the class of a row; not used for rows that
-        were labelled three times or more.
+        Number of neighbours that are assumed to be of the class of a row, at least 2; not used for
+        rows with three labels or more.
     metric : {"auto", "cosine", "euclidean", "manhattan"}, default="auto"
         Distance between rows, as of :class:`NeighborTransition`.
     scale : {"auto", "rank", "standard"} or None, default="auto"
-        What becomes of the columns first, as of :class:`NeighborTransition`. It concerns
-        neighbours only, not regions.
-    algorithm : {"auto", "exact", "approximate"}, default="auto"
-        How to search for neighbours. "approximate" needs pynndescent, which
-        ``pip install "skrobust[ann]"`` brings. "auto" is exact up to 100 000 distinct rows.
+        Transformation of the columns for the distances, as of :class:`NeighborTransition`. Regions
+        do not depend on it.
+    %(algorithm)s
     n_starts : int, default=5
-        Number of places that the solver of the matrix of all rows starts from.
-    n_jobs : int, default=None
-        Number of threads of the search for neighbours.
-    random_state : int, RandomState instance or None, default=None
-        Seed of starts, clusters, approximate searches, and of samples. None draws fresh entropy.
+        Number of starts of the solver of the matrix of all rows.
+    %(n_jobs)s
+    %(random_state)s
 
     Attributes
     ----------
@@ -114,51 +117,45 @@ class NoiseSimulator(TransitionEstimator):
         Shares of the true classes.
     noise_rates_ : ndarray of shape (n_regions,)
         Estimated share of wrong labels in each region.
-    noise_rate_ : float
-        Estimated share of wrong labels.
+    %(noise_rate_)s
     region_shares_ : ndarray of shape (n_regions,)
         Share of rows in each region.
     n_regions_ : int
         Number of regions.
     shrinkage_ : float
-        The parameter as it was settled; infinite where all regions have one matrix.
-    gain_ : float
-        Where something was "auto", by how much the log-likelihood of the labels of a row that was
-        left out is higher than with one matrix for all regions. 0 says that nothing speaks for
-        noise that differs from region to region.
+        The parameter with "auto" resolved; infinite where all regions have one matrix.
+    gain_ : float or None
+        Where something was "auto", the gain in held-out log likelihood of the labels of a row by
+        several matrices; 0 where one matrix for all rows is selected. None otherwise.
     n_neighbors_, metric_, scale_ : int, str, str or None
-        The parameters as they were settled, if neighbours were looked at.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+        The parameters with "auto" resolved; None if neighbours are not used.
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
     NeighborTransition : One matrix for all rows, with intervals.
-    flip_labels : Makes labels wrong by a matrix.
-    flip_labels_instance : Noise that depends on the row, made up.
+    flip_labels : Draws wrong labels by a matrix.
+    flip_labels_instance : Synthetic noise that depends on the row.
 
     Notes
     -----
-    What is looked at are three labels of one true class: of a row and its nearest neighbours, or,
-    where a row was labelled several times, of the row itself. Two labels of a row are joined by
-    one of its nearest neighbour. How often which triples occur tells the matrix, as in
-    :class:`NeighborTransition`, from whose least squares the search for the most likely matrices
-    sets out. A Dirichlet distribution around the mean of all regions keeps those of small
-    regions from following chance. Half of the rows choose regions and matrices by which the labels
-    of the other half are foretold, and the other way round; triples stay within their half.
+    The observations are triples of labels of one true class: of a row and its nearest neighbours,
+    or, where a row was labelled several times, of the row itself. Two labels of a row are combined
+    with one of its nearest neighbour. The shares of triples determine the matrix, as in
+    :class:`NeighborTransition`, whose least-squares solution is the start of the
+    maximum-likelihood fit. A Dirichlet prior around the mean of all regions reduces the variance
+    in small regions. For "auto", regions and matrices are fitted to one half of the rows and
+    evaluated on the other, in both directions; triples do not cross the halves.
 
-    Where neighbours are often of another class, that looks like label noise, and the estimated
-    noise is too high, more so along the boundary of classes. Labels given to the same rows again
-    do not suffer from that, as long as those who gave them err independently of one another.
+    Neighbours of another class look like label noise: where they are frequent, the estimated noise
+    is too high, more so near the boundary of classes. Repeated labels of the same rows do not have
+    that error, provided that annotators err independently.
 
-    True classes are named such that most labels of each are right, and a
-    :class:`LabelNoiseWarning <skrobust.utils.LabelNoiseWarning>` says where that is doubtful.
-    Where there are several regions, no wrong label is more frequent than the right one in any of
-    them: otherwise classes could change names from one region to the next.
+    True classes are named such that most labels of each are right; a :class:`LabelNoiseWarning
+    <skrobust.utils.LabelNoiseWarning>` is issued where that is doubtful. Where there are several
+    regions, no wrong label is more frequent than the right one in any of them: otherwise classes
+    could exchange names between regions.
 
     References
     ----------
@@ -167,7 +164,7 @@ class NoiseSimulator(TransitionEstimator):
 
     Examples
     --------
-    Labels go wrong where the third column is positive:
+    Labels are wrong where the third column is positive:
 
     >>> import numpy as np
     >>> from sklearn.datasets import make_blobs
@@ -179,7 +176,7 @@ class NoiseSimulator(TransitionEstimator):
     >>> bool(simulator.gain_ > 0)
     True
 
-    The same happens to clean labels of other rows:
+    The same noise in the clean labels of other rows:
 
     >>> X, y = make_blobs(3000, centers=[[0, 0, 0], [9, 0, 0], [0, 9, 0]], random_state=1)
     >>> y_noisy, flipped = simulator.sample(X, y)
@@ -235,31 +232,27 @@ class NoiseSimulator(TransitionEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, *, repeated_labels=None, verified_labels=None, sample_weight=None):
-        """Learn how labels go wrong.
+        """Fit the noise model.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-            Numbers, none missing.
-        y : array-like of shape (n_samples,)
-            Given labels, some perhaps missing.
+        %(X_matrix)s
+        %(y)s
         repeated_labels : array-like or DataFrame of shape (n_samples, n_columns), default=None
-            What else the rows were labelled, each time independently of the others: by other
-            annotators, or by the same one again. Missing where a row was not; all labels are of
-            the classes of `y`.
+            Further labels of the rows, each given independently of the others, by other
+            annotators or by the same one; missing where there are fewer. All are of the classes
+            of `y`.
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them. These rows should not have been chosen because their labels
-            look wrong.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
+            Labels as verified by a reviewer, missing where a row was not reviewed. `y` holds the
+            given labels, not overwritten by these. Verified rows should not be chosen because
+            their labels look wrong.
+        %(sample_weight)s
 
         Returns
         -------
-        self : object
-            Fitted simulator.
+        %(returns_self)s
         """
-        # The contract of the base class knows of one label for each row.
+        # The base class knows of one label for each row.
         self._repeated_labels = repeated_labels
         try:
             return super().fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight)
@@ -267,6 +260,7 @@ class NoiseSimulator(TransitionEstimator):
             del self._repeated_labels
 
     def _estimate(self, data) -> np.ndarray:
+        """Estimate the joint weight of true and given classes, and the matrix of each region."""
         n_classes = len(data.classes)
         if n_classes > MAX_CLASSES:
             raise ValueError(
@@ -278,47 +272,42 @@ class NoiseSimulator(TransitionEstimator):
         if self._repeated_labels is not None:
             more = encode_repeated_labels(self._repeated_labels, data.classes, data.n_samples)
             labels = np.hstack([labels, more])
-            # Labels first, and then what is missing.
+            # Missing labels last.
             labels = np.take_along_axis(
                 labels, np.argsort(labels < 0, axis=1, kind="stable"), axis=1
             )
-        # Verified labels do not go wrong as given ones do.
+        # Verified labels do not have the noise of given ones.
         given = dataclasses.replace(data, codes=labels[:, 0], verified=np.full(len(labels), -1))
-        seen = labels[given.used]
-        seen = np.bincount(seen[seen >= 0], minlength=n_classes) > 0
-        check_counted(seen, data.classes, "counts")
-        rows = _Rows(self, given, labels, rng)
-        whole = rows.gather()
-        counts = whole.triples.count()
+        counted = labels[given.used]
+        counted = np.bincount(counted[counted >= 0], minlength=n_classes) > 0
+        check_counted(counted, data.classes, "counts")
+        source = _TripleSource(self, given, labels, rng)
+        rows = source.gather()
+        counts = rows.triples.count()
         check_counted(counts.sum(axis=(1, 2)) > 0, data.classes, "has two other labels beside it")
         prior, transition, _ = solve_consensus(
             count_consensus(counts), n_starts=self.n_starts, random_state=rng
         )
-        start = in_all_regions(*_without_zeros(prior, transition), 1)
-        if rows.neighborhood is not None:
-            surprise = neighbor_disagreement(given, rows.units, rows.neighborhood.graph)
-            if labels_look_overwritten(data, surprise, 1 - prior @ transition.diagonal()):
+        start = RegionTransitions.constant(*_without_zeros(prior, transition), 1)
+        if source.neighborhood is not None:
+            disagreement = neighbor_disagreement(given, source.units, source.neighborhood.graph)
+            if labels_look_overwritten(data, disagreement, 1 - prior @ transition.diagonal()):
                 warn_of_overwritten(data)
                 data = dataclasses.replace(data, verified=given.verified)
-        known = rows.verified_counts(data)
-        all_rows = np.zeros(num_samples(whole.X), dtype=np.intp)
-        everywhere = _fit(whole, all_rows, start, np.inf, known(all_rows, 1))
+        known = source.verified_counts(data)
+        one_region = np.zeros(num_samples(rows.X), dtype=np.intp)
+        overall = _fit(rows, one_region, start, np.inf, known(one_region, 1))
 
         seed = draw_seed(rng)
-        n_regions, shrinkage = self._choose(rows, everywhere, seed)
-        found = self._find_regions(whole, everywhere, n_regions, seed)
-        region = found.find(whole.X)
+        n_regions, shrinkage, self.gain_ = self._select(source, overall, seed)
+        found = self._find_regions(rows, overall, n_regions, seed)
+        region = found.find(rows.X)
         if found.n_regions == 1:
-            fitted = _fit(whole, all_rows, start, np.inf, known(all_rows, 1), dominant=False)
+            fitted = _fit(rows, one_region, start, np.inf, known(one_region, 1), dominant=False)
         else:
-            counts = whole.table.by_region(region, found.n_regions)
-            (fitted,) = fit_path(
-                whole.table,
-                counts,
-                everywhere,
-                (shrinkage,),
-                known=known(region, found.n_regions),
-            )
+            counts = rows.table.by_region(region, found.n_regions)
+            of_regions = known(region, found.n_regions)
+            (fitted,) = fit_path(rows.table, counts, overall, (shrinkage,), known=of_regions)
         self._regions = found
         self.n_regions_ = found.n_regions
         self.shrinkage_ = float(shrinkage) if found.n_regions > 1 else np.inf
@@ -326,84 +315,83 @@ class NoiseSimulator(TransitionEstimator):
         self.class_priors_ = fitted.priors
         right = np.einsum("rkk->rk", fitted.transitions)
         self.noise_rates_ = 1 - np.sum(fitted.priors * right, axis=1)
-        mass = np.bincount(region, weights=whole.mass, minlength=found.n_regions)
-        self.region_shares_ = mass / mass.sum()
+        weight = np.bincount(region, weights=rows.weight, minlength=found.n_regions)
+        self.region_shares_ = weight / weight.sum()
         joint = self.region_shares_[:, None, None] * fitted.priors[:, :, None] * fitted.transitions
         joint = np.maximum(joint.sum(axis=0), 1e-15)
         warn_of_ambiguity(joint / joint.sum(axis=1, keepdims=True), data.classes, stacklevel=7)
         return joint
 
-    def _find_regions(self, evidence, everywhere, n_regions, seed):
-        surprise = label_surprise(
-            evidence.triples,
-            evidence.unit_of,
-            num_samples(evidence.X),
-            everywhere.priors[0],
-            everywhere.mean,
+    def _find_regions(
+        self, rows: "_TripleRows", overall: RegionTransitions, n_regions: int, seed: int
+    ):
+        """Partition the units by their differences from the matrix of all rows."""
+        residuals = transition_residuals(
+            rows.triples, rows.unit_of, num_samples(rows.X), overall.priors[0], overall.mean
         )
         return find_regions(
             self.regions,
-            evidence.X,
-            surprise,
-            evidence.mass,
+            rows.X,
+            residuals,
+            rows.weight,
             n_regions,
             min_size=self.min_region_size,
             seed=seed,
         )
 
-    def _choose(self, rows, everywhere, seed) -> tuple[int, float]:
-        """Choose numbers by how well one half of the rows foretells the other."""
-        vars(self).pop("gain_", None)
-        regions = _REGION_COUNTS if self.n_regions == "auto" else (self.n_regions,)
+    def _select(
+        self, source: "_TripleSource", overall: RegionTransitions, seed: int
+    ) -> tuple[int, float, float | None]:
+        """Select number of regions and shrinkage by held-out likelihood; return its gain too."""
+        n_tried = _REGION_COUNTS if self.n_regions == "auto" else (self.n_regions,)
         shrinkages = (np.inf, self.shrinkage) if self.shrinkage != "auto" else _SHRINKAGES
         if self.n_regions == 1 or "auto" not in (self.n_regions, self.shrinkage):
-            return self.n_regions, shrinkages[1]
-        halves = rows.halves()
-        gains = np.zeros((len(regions), len(shrinkages)))
+            return self.n_regions, shrinkages[1], None
+        halves = source.halves()
+        gains = np.zeros((len(n_tried), len(shrinkages)))
         for train, test in (halves, halves[::-1]) if halves else ():
-            start = in_all_regions(everywhere.priors[0], everywhere.mean, 1)
-            all_rows = np.zeros(num_samples(train.X), dtype=np.intp)
-            learned = _fit(train, all_rows, start, np.inf, **_ROUGH)
-            for i, n_regions in enumerate(regions):
-                found = self._find_regions(train, learned, n_regions, seed)
-                counts, new = (
+            start = RegionTransitions.constant(overall.priors[0], overall.mean, 1)
+            one_region = np.zeros(num_samples(train.X), dtype=np.intp)
+            fitted = _fit(train, one_region, start, np.inf, **_ROUGH)
+            for i, n_regions in enumerate(n_tried):
+                found = self._find_regions(train, fitted, n_regions, seed)
+                counts, held_out = (
                     half.table.by_region(found.find(half.X), found.n_regions)
                     for half in (train, test)
                 )
-                path = fit_path(train.table, counts, learned, shrinkages, **_ROUGH)
-                for j, fitted in enumerate(path):
-                    gains[i, j] += fitted.log_likelihood(test.table, new) / new.sum() / 2
+                path = fit_path(train.table, counts, fitted, shrinkages, **_ROUGH)
+                for j, regions in enumerate(path):
+                    likelihood = regions.log_likelihood(test.table, held_out)
+                    gains[i, j] += likelihood / held_out.sum() / 2
         gains -= gains[:, :1]
         i, j = np.unravel_index(gains.argmax(), gains.shape)
-        self.gain_ = float(gains[i, j])
+        gain = float(gains[i, j])
         if j == 0:
-            return (1 if self.n_regions == "auto" else self.n_regions), np.inf
-        return regions[i], shrinkages[j]
+            return (1 if self.n_regions == "auto" else self.n_regions), np.inf, gain
+        return n_tried[i], shrinkages[j], gain
 
     def apply(self, X) -> np.ndarray:
-        """Number the regions that rows are in.
+        """Return the region of each row.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-            Numbers.
+        %(X_matrix)s
 
         Returns
         -------
         region : ndarray of shape (n_samples,), dtype intp
-            From 0 to ``n_regions_ - 1``: which of ``transition_matrices_`` holds.
+            From 0 to ``n_regions_ - 1``, the index in ``transition_matrices_``.
         """
         check_is_fitted(self)
         check_features(self, X)
         return self._regions.find(read_numbers(X))
 
     def sample(self, X, y, *, exact=False, random_state=None) -> tuple[np.ndarray, np.ndarray]:
-        """Make true labels wrong as those of ``fit`` were.
+        """Draw labels with the fitted noise for rows with true labels.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-            Numbers.
+        %(X_matrix)s
         y : array-like of shape (n_samples,)
             True labels, of the classes of ``fit``. Missing ones stay missing.
         exact : bool, default=False
@@ -433,43 +421,47 @@ class NoiseSimulator(TransitionEstimator):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Evidence:
-    """Triples of labels, and the units that they are of."""
+class _TripleRows:
+    """Units, their features, and their triples of labels, whose members are of units `unit_of`."""
 
     triples: LabelTriples
     unit_of: np.ndarray
     table: TripleTable
     X: object
-    mass: np.ndarray
+    weight: np.ndarray
 
 
-class _Rows:
-    """All rows, from which evidence is gathered: of all of them, or of halves."""
+class _TripleSource:
+    """All rows of a data set, of which triples are gathered: of all units, or of halves."""
 
-    def __init__(self, simulator, given, labels, rng):
+    def __init__(
+        self,
+        simulator: NoiseSimulator,
+        given,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+    ):
         self.simulator, self.given, self.labels, self.rng = simulator, given, labels, rng
         self.n_classes = len(given.classes)
         weight = given.used * (1.0 if given.sample_weight is None else given.sample_weight)
         n_labels = (labels >= 0).sum(axis=1)
-        self.neighborhood = None
-        for name in ("n_neighbors_", "metric_", "scale_"):
-            vars(simulator).pop(name, None)
         if n_labels[weight > 0].min() >= 3:
-            self.units = make_units(given)
+            simulator.n_neighbors_ = simulator.metric_ = simulator.scale_ = None
+            self.units, self.neighborhood = make_units(given), None
         else:
             self.units, self.neighborhood = find_neighborhood(
-                simulator, given, n_tried=_N_TRIED, random_state=rng
+                simulator, given, n_tried=N_TRIED, random_state=rng
             )
         self.X = unit_rows(given.X, self.units)
-        # On the scale of units, on which equal rows are one.
+        # On the scale of units, on which replicated rows are one.
         total = np.bincount(self.units.of_row, weights=weight)
-        self.row_mass = weight / total[total > 0].mean()
+        self.row_weight = weight / total[total > 0].mean()
 
-    def gather(self, some=None) -> _Evidence:
+    def gather(self, some: np.ndarray | None = None) -> _TripleRows:
         """Gather the triples of all units, or of some, without the others."""
         units, X = self.units, self.X
         graph = None if self.neighborhood is None else self.neighborhood.graph
-        of_row, class_mass = units.of_row, None
+        of_row = units.of_row
         if some is not None:
             place = np.full(len(units.first), -1)
             place[some] = np.arange(len(some))
@@ -479,20 +471,21 @@ class _Rows:
                 graph = self._neighbors(Units(of_row, some, owner, units.mass[some]), X)
         n_units = X.shape[0]
         if self.labels.shape[1] > 1:
-            row_mass = np.where(of_row >= 0, self.row_mass, 0.0)
+            row_weight = np.where(of_row >= 0, self.row_weight, 0.0)
             triples, unit_of = repeated_triples(
-                self.labels, self.n_classes, row_mass, of_row, n_units, graph
+                self.labels, self.n_classes, row_weight, of_row, n_units, graph
             )
         else:
-            class_mass = units.class_mass(self.given)
-            class_mass = class_mass if some is None else class_mass[some]
-            triples = label_triples(graph, class_mass, self.simulator.n_neighbors_)
+            class_weight = units.class_mass(self.given)
+            class_weight = class_weight if some is None else class_weight[some]
+            triples = label_triples(graph, class_weight, self.simulator.n_neighbors_)
             unit_of = np.arange(n_units)
         table = tabulate_triples(triples, unit_of, n_units)
-        mass = np.asarray(table.mass.sum(axis=1)).ravel()
-        return _Evidence(triples, unit_of, table, X, mass)
+        weight = np.asarray(table.weight.sum(axis=1)).ravel()
+        return _TripleRows(triples, unit_of, table, X, weight)
 
-    def _neighbors(self, units, X):
+    def _neighbors(self, units: Units, X):
+        """Search the neighbours of some units."""
         simulator = self.simulator
         return Neighborhood(
             units,
@@ -505,44 +498,52 @@ class _Rows:
             random_state=self.rng,
         ).graph
 
-    def halves(self) -> list[_Evidence]:
-        """Gather the triples of both halves of the units, or none if these are too few."""
+    def halves(self) -> list[_TripleRows]:
+        """Gather the triples of both halves of the units; none if these are too small."""
         voters = self.units.voters
         wanted = 2 * self.simulator.min_region_size
         if self.neighborhood is not None:
             wanted = max(wanted, self.simulator.n_neighbors_ + 1)
         if len(voters) // 2 < wanted:
             return []
-        # Units are in the order of hashes, so that every other one is as good as drawn.
+        # Units are in the order of hashes, so that every other one is a random half.
         halves = [self.gather(voters[i::2]) for i in (0, 1)]
-        return halves if all(half.mass.any() for half in halves) else []
+        return halves if all(half.weight.any() for half in halves) else []
 
-    def verified_counts(self, data):
-        """Count labels of verified rows, by region of units."""
+    def verified_counts(self, data) -> Callable[[np.ndarray, int], np.ndarray | None]:
+        """Return a function that counts labels of verified rows by region, of each unit."""
         verified = np.where(data.used, data.verified, -1)
         n_labels = np.maximum((self.labels >= 0).sum(axis=1), 1)
 
-        def count(region, n_regions):
+        def count(region: np.ndarray, n_regions: int) -> np.ndarray | None:
             if (verified < 0).all():
                 return None
-            where = region[self.units.of_row]
-            known = np.zeros((n_regions, self.n_classes, self.n_classes))
+            row_region = region[self.units.of_row]
+            counts = np.zeros((n_regions, self.n_classes, self.n_classes))
             for r in range(n_regions):
-                here = np.where(where == r, verified, -1)
+                true = np.where(row_region == r, verified, -1)
                 for column in self.labels.T:
-                    weight = self.row_mass / n_labels
-                    known[r] += count_labels(here, column, self.n_classes, weight)
-            return known
+                    weight = self.row_weight / n_labels
+                    counts[r] += count_labels(true, column, self.n_classes, weight)
+            return counts
 
         return count
 
 
-def _fit(evidence, region, start, shrinkage, known=None, **options):
-    counts = evidence.table.by_region(region, len(start.priors))
-    return fit_regions(evidence.table, counts, start, shrinkage=shrinkage, known=known, **options)
+def _fit(
+    rows: _TripleRows,
+    region: np.ndarray,
+    start: RegionTransitions,
+    shrinkage: float,
+    known: np.ndarray | None = None,
+    **options,
+) -> RegionTransitions:
+    """Fit the transition matrices of regions of units."""
+    counts = rows.table.by_region(region, len(start.priors))
+    return fit_regions(rows.table, counts, start, shrinkage=shrinkage, known=known, **options)
 
 
-def _without_zeros(prior, transition):
-    """Leave no entry at zero, where it would stay."""
+def _without_zeros(prior: np.ndarray, transition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Raise zeros, which expectation-maximisation would keep."""
     prior, transition = np.maximum(prior, 1e-4), np.maximum(transition, 1e-4)
     return prior / prior.sum(), transition / transition.sum(axis=1, keepdims=True)

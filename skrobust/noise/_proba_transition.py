@@ -1,4 +1,4 @@
-"""Estimators of transitions that look at the probabilities of a classifier."""
+"""Base class of the transition estimators that use predicted probabilities of one classifier."""
 
 import dataclasses
 from numbers import Integral
@@ -24,25 +24,65 @@ from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
 
 RATES = {"noise_rate": [StrOptions({"extrapolated", "counted"})]}
-"""Constraint of a parameter that tells how the share of wrong labels is estimated."""
+"""Constraint of the parameter that selects the estimator of the noise rate."""
 CONFIDENCE = 0.95
-"""How often intervals are meant to hold."""
+"""Coverage of the intervals of transition matrices."""
+
+DOCUMENTATION = {
+    "estimator": """
+estimator : classifier with ``predict_proba``, default=None
+    Model whose out-of-sample probabilities are used, cloned.
+
+    - None: out-of-bag probabilities of 300 extremely randomised trees with at least five rows per
+      leaf, from a single fit. Needs a numeric feature matrix.
+    - A forest with ``oob_score=True``: its out-of-bag probabilities, from a single fit.
+    - Any other classifier: its out-of-fold probabilities. X is passed on as it is.""",
+    "noise_rate": """
+noise_rate : {"extrapolated", "counted"}, default="extrapolated"
+    Estimator of the share of wrong labels.
+
+    - "extrapolated": from the disagreement of labels and predictions, extrapolated to rows whose
+      class is certain, so that overlap of the classes is not counted, as
+      :class:`~skrobust.detection.EnsembleDetector` does. The counts of the method determine only
+      which labels are confused: all probabilities of wrong labels are multiplied by one factor.
+    - "counted": from the counts of the method, as published.""",
+    "interval": """
+transition_interval_ : ndarray of shape (2, n_classes, n_classes) or None
+    Lower and upper ends of 95 % bootstrap intervals of the entries; None if `n_bootstrap` is 0.
+    They cover the sampling of rows, not systematic errors of the classifier.""",
+    "class_prior": """
+class_prior_ : ndarray of shape (n_classes,)
+    Shares of the true classes, for which the transition matrix yields the given shares.""",
+    "rate_attributes": """
+noise_rate_ : float
+    Estimated share of wrong labels, in [0, 1].
+noise_rate_interval_ : tuple of float or None
+    Plausible interval of `noise_rate_`. The lower end is estimated from the disagreement among
+    confident rows; the upper end counts every disagreement with the prediction as an error. None
+    with ``noise_rate="counted"``.
+reliability_ : {"good", "limited", "cannot tell"} or None
+    Whether wrong labels can be distinguished from overlap of the classes. None with
+    ``noise_rate="counted"``.
+reliability_reason_ : str or None
+    Reason for `reliability_`, with its numbers. None with ``noise_rate="counted"``.""",
+    "algorithm": """
+algorithm : {"auto", "exact", "approximate"}, default="auto"
+    Search for neighbours. "approximate" requires pynndescent, which
+    ``pip install "skrobust[ann]"`` installs. "auto" is exact up to 100 000 distinct rows.""",
+    "verified_note": """
+How often each true class among the verified rows was given each label is combined with the
+estimate, which is weighted by the number of rows that makes those counts most likely. Verified
+rows should therefore not be chosen because their labels look wrong.""",
+}
+"""Docstring entries that the estimators share."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Measured:
-    """What a method says by the rows that nobody verified.
+class TransitionEstimate:
+    """Transition matrix estimated from unverified rows, with what else the estimator keeps.
 
-    Attributes
-    ----------
-    transition : ndarray of shape (n_classes, n_classes)
-        Rows are true classes and sum to 1.
-    prior : ndarray of shape (n_classes,) or None
-        Shares of true classes; None if it is what follows from the transition.
-    attributes : dict
-        More that the estimator should know after its fit.
-    level : NoiseLevel or None
-        Share of wrong labels, if it was not counted with the transition.
+    `prior` None: the class prior follows from the transition matrix. `level` None: the noise rate
+    was counted together with the transition matrix.
     """
 
     transition: np.ndarray
@@ -52,29 +92,27 @@ class Measured:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LabelEvidence:
-    """What is known of the rows of a data set.
+class PredictedRows:
+    """Labels and out-of-sample probabilities of the rows of a data set.
 
     Attributes
     ----------
     given : ndarray of shape (n_samples,), dtype intp
-        Given labels of the rows that count and that nobody verified; -1 elsewhere.
-    judged : ndarray of shape (n_samples,), dtype intp
+        Given labels of unverified rows that count; -1 elsewhere.
+    scored : ndarray of shape (n_samples,), dtype intp
         The same, -1 also where there are no probabilities.
-    verified : ndarray of shape (n_samples,), dtype intp
-        True classes of verified rows that count; -1 elsewhere.
-    verified_given : ndarray of shape (n_samples,), dtype intp
-        Given labels of the latter; -1 elsewhere, and where they have none.
+    verified, verified_given : ndarray of shape (n_samples,), dtype intp
+        Verified and given labels of verified rows that count; -1 elsewhere, or where missing.
     pred_proba : ndarray of shape (n_samples, n_classes)
-        Out-of-sample probabilities; where there are none, all the same.
+        Out-of-sample probabilities, uniform where there are none.
     weight : ndarray of shape (n_samples,) or None
         Weights.
     random_state : RandomState instance or None
-        Where to draw what is uncertain from, for a sample of the rows.
+        In bootstrap samples: generator of what :func:`shrink_counts` draws.
     """
 
     given: np.ndarray
-    judged: np.ndarray
+    scored: np.ndarray
     verified: np.ndarray
     verified_given: np.ndarray
     pred_proba: np.ndarray
@@ -86,121 +124,94 @@ class LabelEvidence:
         """Number of classes."""
         return self.pred_proba.shape[1]
 
-    def known(self) -> np.ndarray:
-        """Mass of verified rows by true class (rows) and given label (columns)."""
+    def given_weights(self) -> np.ndarray:
+        """Total weight of the unverified rows of each given label."""
+        return np.asarray(class_weights(self.given, self.n_classes, self.weight), dtype=float)
+
+    def verified_counts(self) -> np.ndarray:
+        """Total weight of verified rows by true class (rows) and given label (columns)."""
         return count_labels(self.verified, self.verified_given, self.n_classes, self.weight)
 
-    def known_mass(self) -> np.ndarray:
-        """Mass of verified rows by true class, of those that tell how labels go wrong if any do."""
-        known = self.known()
-        if known.any():
-            return known.sum(axis=1)
+    def verified_weights(self) -> np.ndarray:
+        """Total weight of verified rows by true class, of those with a given label if any."""
+        counts = self.verified_counts()
+        if counts.any():
+            return counts.sum(axis=1)
         return np.asarray(class_weights(self.verified, self.n_classes, self.weight), dtype=float)
 
     def surprise(self) -> np.ndarray:
-        """How improbable each given label is; NaN where there are no probabilities."""
-        codes = np.where(self.verified >= 0, self.verified_given, self.judged)
+        """Negative log probability of each given label; NaN where there is no probability."""
+        codes = np.where(self.verified >= 0, self.verified_given, self.scored)
         has_proba = np.ptp(self.pred_proba, axis=1) > 0
         return label_surprise(np.where(has_proba, codes, -1), self.pred_proba)
 
-    def shrink(self, counts, guesses, *, shares=None) -> np.ndarray:
-        """Estimate, or draw, a transition: see :func:`shrink_counts`."""
-        return shrink_counts(counts, guesses, shares=shares, random_state=self.random_state)
+    def shrink(self, counts: np.ndarray, priors: list, *, shares=None) -> np.ndarray:
+        """Estimate, or draw, a transition matrix: see :func:`shrink_counts`."""
+        return shrink_counts(counts, priors, shares=shares, random_state=self.random_state)
 
 
 class ProbaTransition(ProbaSource, TransitionEstimator):
-    """Base class of estimators of transitions that look at probabilities of one classifier.
+    """Base class of the transition estimators that use predicted probabilities of one classifier.
 
     The constructor of a subclass has the parameters `estimator`, `cv`, `n_bootstrap`, `n_jobs`
-    and `random_state`. It writes ``_measure(evidence)``, which returns a :class:`Measured`.
+    and `random_state`. The subclass implements ``_count(rows)``, which takes
+    :class:`PredictedRows` and returns a :class:`TransitionEstimate`.
     """
 
-    # How many labels are wrong, which a subclass may make a parameter.
+    # The default of a subclass without the parameter.
     noise_rate = "counted"
-    # Whether the classifier learns verified labels instead of the given ones. It must not where
-    # its probabilities are taken for those of given labels.
-    _learns_verified = True
+    # Whether the classifier is trained on verified labels: not where its probabilities are taken
+    # for those of given labels.
+    _trains_on_verified = True
 
     _parameter_constraints: dict = {
         **ProbaSource._parameter_constraints,
         "n_bootstrap": [Interval(Integral, 0, None, closed="left")],
     }
 
+    def _count(self, rows: PredictedRows) -> TransitionEstimate:
+        """Estimate the transition matrix from unverified rows."""
+        raise TypeError(f"{type(self).__name__} must implement _count(rows).")
+
     def _estimate(self, data) -> np.ndarray:
-        counted = np.where(data.used, data.codes, -1)
+        """Estimate the joint weight of true and given classes."""
         n_classes = len(data.classes)
-        check_counted(class_weights(counted, n_classes, None) > 0, data.classes, "counts")
-        evidence = self._look(data)
-        measured = self._measure_noise(evidence)
-        masses = np.asarray(class_weights(evidence.given, n_classes, evidence.weight), dtype=float)
-        prior = measured.prior
-        if masses.any():
-            prior = solve_prior(measured.transition, masses) if prior is None else prior
-            noise_rate = 1 - prior @ measured.transition.diagonal()
-            if labels_look_overwritten(data, evidence.surprise(), noise_rate):
+        used_codes = np.where(data.used, data.codes, -1)
+        check_counted(class_weights(used_codes, n_classes, None) > 0, data.classes, "counts")
+        rows = self._predict_rows(data)
+        unverified = self._count_at_rate(rows)
+        weights = rows.given_weights()
+        if weights.any():
+            prior = self._class_prior(unverified, unverified.transition, weights)
+            noise_rate = 1 - prior @ unverified.transition.diagonal()
+            if labels_look_overwritten(data, rows.surprise(), noise_rate):
                 warn_of_overwritten(data)
-                nothing = np.full(data.n_samples, -1)
-                evidence = dataclasses.replace(evidence, verified_given=nothing)
-        vars(self).update(measured.attributes)
-        known = evidence.known()
-        transition = self._learn_known(evidence, known, measured.transition)
-        if masses.any():
-            prior = measured.prior
-            prior = solve_prior(transition, masses) if prior is None else prior
-            masses = masses.sum() * prior
-        masses = masses + evidence.known_mass()
-        vars(self).pop("transition_interval_", None)
-        if self.n_bootstrap:
-            self.transition_interval_ = self._interval(data, evidence)
-        # A class of no mass has a row of the transition all the same.
-        joint = np.maximum(masses, 1e-12 * masses.sum())[:, None] * transition
-        self._set_reliability(measured.level, data, evidence, joint)
+                rows = dataclasses.replace(rows, verified_given=np.full(data.n_samples, -1))
+        for name, value in unverified.attributes.items():
+            setattr(self, name, value)
+        counts = rows.verified_counts()
+        transition = self._add_verified(rows, counts, unverified.transition)
+        if weights.any():
+            weights = weights.sum() * self._class_prior(unverified, transition, weights)
+        weights = weights + rows.verified_weights()
+        self.transition_interval_ = self._bootstrap(data, rows) if self.n_bootstrap else None
+        # A class without weight has a row of the transition matrix all the same.
+        joint = np.maximum(weights, 1e-12 * weights.sum())[:, None] * transition
+        self._set_reliability(unverified.level, data, rows, joint)
         return joint
 
-    def _measure_noise(self, evidence) -> Measured:
-        """Measure the transition, and how much noise there is unless that is counted as well."""
-        measured = self._measure(evidence)
-        if self.noise_rate == "counted":
-            return measured
-        level = estimate_noise_rate(evidence.judged, evidence.pred_proba, evidence.weight)
-        if not level.n_rows > 0:
-            return dataclasses.replace(measured, level=level)
-        given = class_weights(evidence.given, evidence.n_classes, evidence.weight)
-        prior = measured.prior
-        if prior is None:
-            prior = solve_prior(measured.transition, np.asarray(given, dtype=float))
-        transition = scale_noise(measured.transition, prior, max(level.rate, LEAST_RATE))
-        return Measured(transition, None, measured.attributes, level)
-
-    def _set_reliability(self, level, data, evidence, joint) -> None:
-        """Set the interval of the share of wrong labels, and how far it is to be relied on."""
-        for name in ("noise_rate_interval_", "reliability_", "reliability_reason_"):
-            vars(self).pop(name, None)
-        if level is None:
-            return
-        others = data.mass(evidence.given >= 0)
-        known = evidence.known()
-        wrong = known.sum() - np.trace(known)
-        low, high = (
-            (end * others + wrong) / max(others + known.sum(), 1e-300)
-            for end in (level.low, level.high)
-        )
-        rate = float(1 - np.trace(joint) / joint.sum())
-        self.noise_rate_interval_ = min(float(low), rate), max(float(high), rate)
-        self.reliability_, self.reliability_reason_ = level.reliability, level.reason
-
-    def _look(self, data) -> LabelEvidence:
-        """Gather the evidence."""
+    def _predict_rows(self, data) -> PredictedRows:
+        """Predict the out-of-sample probabilities of all rows."""
         given = np.where(data.used, data.codes, -1)
-        to_learn = data
-        if not self._learns_verified and (data.verified >= 0).any():
-            to_learn = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-        proba = self._gather_evidence(to_learn).pred_proba
+        trained = data
+        if not self._trains_on_verified and data.checked.any():
+            trained = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
+        proba = self._gather_evidence(trained).pred_proba
         has_proba = ~np.isnan(proba[:, 0])
         proba[~has_proba] = 1 / proba.shape[1]
-        checked = data.used & (data.verified >= 0)
+        checked = data.used & data.checked
         unverified = np.where(checked, -1, given)
-        return LabelEvidence(
+        return PredictedRows(
             unverified,
             np.where(has_proba, unverified, -1),
             np.where(checked, data.verified, -1),
@@ -209,33 +220,69 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
             data.sample_weight,
         )
 
-    def _measure(self, evidence) -> Measured:
-        raise TypeError(f"{type(self).__name__} must implement _measure(evidence).")
+    def _count_at_rate(self, rows: PredictedRows) -> TransitionEstimate:
+        """Estimate the transition matrix, scaled to the noise rate unless that is counted too."""
+        counted = self._count(rows)
+        if self.noise_rate == "counted":
+            return counted
+        level = estimate_noise_rate(rows.scored, rows.pred_proba, rows.weight)
+        if not level.n_rows > 0:
+            return dataclasses.replace(counted, level=level)
+        prior = self._class_prior(counted, counted.transition, rows.given_weights())
+        transition = scale_noise(counted.transition, prior, max(level.rate, LEAST_RATE))
+        return TransitionEstimate(transition, None, counted.attributes, level)
 
-    def _learn_known(self, evidence, known, transition) -> np.ndarray:
-        """Go from the transition by unverified rows to what verified rows say as well."""
-        return evidence.shrink(known, [transition]) if known.any() else transition
+    @staticmethod
+    def _class_prior(
+        estimate: TransitionEstimate, transition: np.ndarray, given_weights: np.ndarray
+    ) -> np.ndarray:
+        """Return the estimated shares of true classes, or solve for them."""
+        if estimate.prior is not None:
+            return estimate.prior
+        return solve_prior(transition, given_weights)
 
-    def _interval(self, data, evidence) -> np.ndarray:
-        """Draw rows again and again, and see how much the transition varies."""
+    def _add_verified(
+        self, rows: PredictedRows, counts: np.ndarray, transition: np.ndarray
+    ) -> np.ndarray:
+        """Combine the transition matrix of unverified rows with the counts of verified rows."""
+        return rows.shrink(counts, [transition]) if counts.any() else transition
+
+    def _bootstrap(self, data, rows: PredictedRows) -> np.ndarray:
+        """Return the interval of each entry over bootstrap samples of the rows."""
         random_state = private_random_state(self.random_state)
-        rows = np.flatnonzero((evidence.given >= 0) | (evidence.verified >= 0))
-        # Copies of a row come and go together: they are not independent.
+        some = np.flatnonzero((rows.given >= 0) | (rows.verified >= 0))
+        # Replicated rows are not independent: they are drawn together.
         labels = np.where(data.used, data.best_codes, -1)
-        units = row_units(data.X, labels, None, data.sample_weight)[rows]
+        units = row_units(data.X, labels, None, data.sample_weight)[some]
         units = np.unique(units, return_inverse=True)[1]
         n_units = int(units.max()) + 1
         weight = np.zeros(data.n_samples)
-        mass = np.ones(len(rows)) if evidence.weight is None else evidence.weight[rows]
+        own = np.ones(len(some)) if rows.weight is None else rows.weight[some]
         samples = []
         for _ in range(self.n_bootstrap):
             repeats = random_state.multinomial(n_units, np.full(n_units, 1 / n_units))
-            weight[rows] = mass * repeats[units]
-            sample = dataclasses.replace(evidence, weight=weight, random_state=random_state)
-            known = sample.known()
-            # How far off a guess may be, verified rows tell; without any, what it is made of.
-            guessing = dataclasses.replace(sample, random_state=None) if known.any() else sample
-            transition = self._measure_noise(guessing).transition
-            samples.append(self._learn_known(sample, known, transition))
+            weight[some] = own * repeats[units]
+            sample = dataclasses.replace(rows, weight=weight, random_state=random_state)
+            counts = sample.verified_counts()
+            # With verified rows, only the last step is drawn, which has this one for its prior.
+            counted = dataclasses.replace(sample, random_state=None) if counts.any() else sample
+            transition = self._count_at_rate(counted).transition
+            samples.append(self._add_verified(sample, counts, transition))
         tail = (1 - CONFIDENCE) / 2
         return np.quantile(samples, [tail, 1 - tail], axis=0)
+
+    def _set_reliability(self, level, data, rows: PredictedRows, joint: np.ndarray) -> None:
+        """Set the interval of the noise rate and its reliability."""
+        self.noise_rate_interval_ = self.reliability_ = self.reliability_reason_ = None
+        if level is None:
+            return
+        unverified = data.mass(rows.given >= 0)
+        counts = rows.verified_counts()
+        wrong = counts.sum() - np.trace(counts)
+        low, high = (
+            (end * unverified + wrong) / max(unverified + counts.sum(), 1e-300)
+            for end in (level.low, level.high)
+        )
+        rate = float(1 - np.trace(joint) / joint.sum())
+        self.noise_rate_interval_ = min(float(low), rate), max(float(high), rate)
+        self.reliability_, self.reliability_reason_ = level.reliability, level.reason

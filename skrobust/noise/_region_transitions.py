@@ -1,117 +1,151 @@
-"""Transition matrices of several regions at once, each drawn towards what they have in common.
+"""Regions of the feature space, and the transition matrix of each, shrunk towards their mean.
 
-What is observed are triples of labels that belong to one true class, as in
-:mod:`skrobust.noise._consensus_moments`. Here their likelihood is maximised, in which it is easy
-to say how far the matrix of a region may depart from the mean of all regions.
+Triples of labels that belong to one true class are observed, as in
+:mod:`skrobust.noise._consensus_moments`. Here their likelihood is maximised by
+expectation-maximisation, with a Dirichlet prior around the mean of all regions.
 """
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
-# Numbers in the largest array of a pass over triples.
+from skrobust.noise._label_triples import LabelTriples
+
+REGIONS = ("tree", "clusters")
+
+# Entries of the largest array of a pass over triples.
 _BLOCK = 1 << 21
-# Of the true classes of a region, rows of the mean of all regions that are added to its own.
+# Rows with the mean class prior of all regions that are added to those of each region.
 _PRIOR_ROWS = 1.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Regions:
+    """A partition of the feature space.
+
+    Attributes
+    ----------
+    model : estimator object or None
+        A tree, of which leaves are regions, or clusters; None is one region.
+    names : ndarray of shape (n_regions,)
+        Identifiers of the regions in the model.
+    scaler : transformer or None
+        Scaler of the features.
+    """
+
+    model: object
+    names: np.ndarray
+    scaler: object = None
+
+    @property
+    def n_regions(self) -> int:
+        """Number of regions."""
+        return len(self.names)
+
+    def find(self, X) -> np.ndarray:
+        """Return the region of each row, from 0 to ``n_regions - 1``."""
+        if self.model is None:
+            return np.zeros(X.shape[0], dtype=np.intp)
+        if self.scaler is None:
+            found = self.model.apply(X)
+        else:
+            found = self.model.predict(self.scaler.transform(X))
+        return np.searchsorted(self.names, found)
+
+
+def find_regions(
+    kind: str,
+    X,
+    surprise: np.ndarray,
+    weight: np.ndarray,
+    n_regions: int,
+    *,
+    min_size: int,
+    seed: int,
+) -> Regions:
+    """Partition units into leaves of a regression tree for `surprise`, or clusters of X.
+
+    There may be fewer regions than asked for. `min_size` is the least number of units of a leaf;
+    units of weight 0 are left out.
+    """
+    some = np.flatnonzero(weight > 0)
+    X, surprise, weight = X[some], surprise[some], weight[some]
+    if n_regions > 1 and kind == "tree":
+        tree = DecisionTreeRegressor(
+            max_leaf_nodes=n_regions, min_samples_leaf=min_size, random_state=seed
+        )
+        tree.fit(X, surprise, sample_weight=weight)
+        names = np.unique(tree.apply(X))
+        if len(names) > 1:
+            return Regions(tree, names)
+    elif n_regions > 1 and X.shape[0] >= n_regions:
+        scaler = Normalizer() if sparse.issparse(X) else StandardScaler()
+        scaled = scaler.fit_transform(X)
+        clusters = KMeans(n_clusters=n_regions, n_init=3, random_state=seed)
+        clusters.fit(scaled, sample_weight=weight)
+        return Regions(clusters, np.arange(n_regions), scaler)
+    return Regions(None, np.arange(1))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class TripleTable:
-    """Which triples of labels each unit has, in whatever order.
+    """Weight of each kind of triple in each unit, whatever the order of its labels.
 
     Attributes
     ----------
     labels : ndarray of shape (3, n_kinds), dtype intp
         The labels of each kind of triple, in rising order.
-    mass : sparse matrix of shape (n_units, n_kinds)
-        Mass of each kind in each unit.
+    weight : sparse matrix of shape (n_units, n_kinds)
+        Weight of each kind in each unit.
     n_classes : int
         Number of classes.
     """
 
     labels: np.ndarray
-    mass: sparse.csr_matrix
+    weight: sparse.csr_matrix
     n_classes: int
 
-    def by_region(self, region, n_regions: int) -> np.ndarray:
-        """Sum up the mass of the units of each region.
-
-        Parameters
-        ----------
-        region : ndarray of shape (n_units,), dtype intp
-            Region of each unit.
-        n_regions : int
-            Number of regions.
-
-        Returns
-        -------
-        counts : ndarray of shape (n_regions, n_kinds)
-            Mass of each kind of triple.
-        """
+    def by_region(self, region: np.ndarray, n_regions: int) -> np.ndarray:
+        """Sum the weights of the units of each region, (n_regions, n_kinds)."""
         n_units = len(region)
         member = sparse.csr_matrix(
             (np.ones(n_units), (region, np.arange(n_units))), shape=(n_regions, n_units)
         )
-        return (member @ self.mass).toarray()
+        return (member @ self.weight).toarray()
 
 
-def _labels_of(triples) -> np.ndarray:
-    """The three labels of each entry, that of the first member first."""
-    return np.stack(np.unravel_index(triples.key, (triples.n_classes,) * 3))
-
-
-def tabulate_triples(triples, unit_of, n_units: int) -> TripleTable:
-    """Sum up triples by unit.
-
-    Parameters
-    ----------
-    triples : LabelTriples
-        Triples.
-    unit_of : ndarray of shape (n_members,), dtype intp
-        Unit of each of their members.
-    n_units : int
-        Number of units.
-
-    Returns
-    -------
-    table : TripleTable
-        Each triple counts for the unit of its first member.
-    """
-    labels = np.sort(_labels_of(triples), axis=0)
+def tabulate_triples(triples: LabelTriples, unit_of: np.ndarray, n_units: int) -> TripleTable:
+    """Sum triples by the unit of their first member and by kind."""
+    labels = np.sort(triples.labels(), axis=0)
     shape = (triples.n_classes,) * 3
     kinds, kind = np.unique(np.ravel_multi_index(labels, shape), return_inverse=True)
     first = triples.members[0]
-    weight = triples.share * triples.mass[first]
-    mass = sparse.csr_matrix((weight, (unit_of[first], kind)), shape=(n_units, len(kinds)))
-    return TripleTable(np.stack(np.unravel_index(kinds, shape)), mass, triples.n_classes)
+    weight = triples.share * triples.weight[first]
+    by_unit = sparse.csr_matrix((weight, (unit_of[first], kind)), shape=(n_units, len(kinds)))
+    return TripleTable(np.stack(np.unravel_index(kinds, shape)), by_unit, triples.n_classes)
 
 
-def label_surprise(triples, unit_of, n_units: int, prior, transition) -> np.ndarray:
-    """Compare labels with what a transition foretells, by true class.
+def transition_residuals(
+    triples: LabelTriples,
+    unit_of: np.ndarray,
+    n_units: int,
+    prior: np.ndarray,
+    transition: np.ndarray,
+) -> np.ndarray:
+    """Return the mean difference of observed and expected right labels, (n_units, n_classes).
 
-    The true class of a label is judged by the two other labels of its triple, so that on average
-    surprise is zero wherever `transition` holds, in whatever mixture of classes. It is the
-    gradient of a squared error by the diagonal of the matrix.
-
-    Parameters
-    ----------
-    triples, unit_of, n_units
-        As of :func:`tabulate_triples`.
-    prior : ndarray of shape (n_classes,)
-        Shares of true classes.
-    transition : ndarray of shape (n_classes, n_classes)
-        What holds for all units together.
-
-    Returns
-    -------
-    surprise : ndarray of shape (n_units, n_classes)
-        For each class: is the label given more often, or less, to rows of the class? It is the
-        mean of the triples of a unit, by mass; 0 for units without any.
+    The true class of a label is predicted from the two other labels of its triple, so that the
+    expectation is zero wherever `transition` holds, for any class prior: it is the gradient of a
+    squared error by the diagonal of the matrix.
     """
-    own, second, third = _labels_of(triples)
+    own, second, third = triples.labels()
     first, n_classes = triples.members[0], triples.n_classes
-    owner, weight = unit_of[first], triples.share * triples.mass[first]
+    owner, weight = unit_of[first], triples.share * triples.weight[first]
     weight = weight / np.maximum(np.bincount(owner, weight, minlength=n_units), 1e-300)[owner]
     total = np.zeros((n_units, n_classes))
     length = max(1, _BLOCK // n_classes)
@@ -128,35 +162,50 @@ def label_surprise(triples, unit_of, n_units: int, prior, transition) -> np.ndar
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RegionTransitions:
-    """What is estimated for regions.
+    """Class priors and transition matrices of regions.
 
     Attributes
     ----------
     priors : ndarray of shape (n_regions, n_classes)
         Shares of the true classes in each region.
     transitions : ndarray of shape (n_regions, n_classes, n_classes)
-        Transition of each region.
+        Transition matrix of each region.
     mean : ndarray of shape (n_classes, n_classes)
-        Transition of all rows, that those of regions are drawn towards.
+        Transition matrix of all rows, towards which those of regions are shrunk.
     """
 
     priors: np.ndarray
     transitions: np.ndarray
     mean: np.ndarray
 
-    def log_likelihood(self, table: TripleTable, counts) -> float:
-        """Compute the log-likelihood of triples by region, of these or of other units."""
+    @classmethod
+    def constant(
+        cls, prior: np.ndarray, transition: np.ndarray, n_regions: int
+    ) -> "RegionTransitions":
+        """Assume the same class prior and transition matrix in all regions."""
+        return cls(
+            np.tile(prior, (n_regions, 1)), np.tile(transition, (n_regions, 1, 1)), transition
+        )
+
+    def log_likelihood(self, table: TripleTable, counts: np.ndarray) -> float:
+        """Compute the log likelihood of triples by region, of these or of other units."""
         total = 0.0
         for kinds in _blocks(table, counts):
             likelihood = self._joint(table.labels[:, kinds]).sum(axis=1)
             total += np.sum(counts[:, kinds] * np.log(np.maximum(likelihood, 1e-12)))
         return float(total)
 
-    def objective(self, table: TripleTable, counts, shrinkage: float, known=None) -> float:
-        """Compute what :func:`fit_regions` makes large.
+    def objective(
+        self,
+        table: TripleTable,
+        counts: np.ndarray,
+        shrinkage: float,
+        known: np.ndarray | None = None,
+    ) -> float:
+        """Compute the objective of :func:`fit_regions`.
 
-        The three labels of a triple count as one row, and so do a known label and one row of the
-        mean: each is worth the logarithms of three.
+        The three labels of a triple count as one row, and so do a verified label and one row of
+        the prior: the logarithm of each is multiplied by three.
         """
         total = self.log_likelihood(table, counts)
         logs = 3 * np.log(np.maximum(self.transitions, 1e-300))
@@ -167,38 +216,25 @@ class RegionTransitions:
             total -= shrinkage * np.sum(np.where(self.mean > 0, self.mean * gap, 0.0))
         return float(total)
 
-    def expected_labels(self, table: TripleTable, counts) -> tuple[np.ndarray, np.ndarray]:
-        """Share triples out among the true classes that they may be of.
-
-        Parameters
-        ----------
-        table : TripleTable
-            Kinds of triples.
-        counts : ndarray of shape (n_regions, n_kinds)
-            Mass of each kind.
-
-        Returns
-        -------
-        class_mass : ndarray of shape (n_regions, n_classes)
-            Mass of triples by true class.
-        label_mass : ndarray of shape (n_regions, n_classes, n_classes)
-            The same by true class and label, a third for each of the three labels.
-        """
+    def expected_labels(
+        self, table: TripleTable, counts: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the expected weight of triples by true class, and by true class and label."""
         n_classes = table.n_classes
-        class_mass = np.zeros(self.priors.shape)
-        label_mass = np.zeros(self.transitions.shape)
+        class_weight = np.zeros(self.priors.shape)
+        label_weight = np.zeros(self.transitions.shape)
         for kinds in _blocks(table, counts):
             labels = table.labels[:, kinds]
             joint = self._joint(labels)
             joint *= (counts[:, kinds] / np.maximum(joint.sum(axis=1), 1e-300))[:, None, :]
-            class_mass += joint.sum(axis=2)
+            class_weight += joint.sum(axis=2)
             thirds = np.zeros((labels.shape[1], n_classes))
             for label in labels:
                 thirds[np.arange(len(label)), label] += 1 / 3
-            label_mass += joint @ thirds
-        return class_mass, label_mass
+            label_weight += joint @ thirds
+        return class_weight, label_weight
 
-    def _joint(self, labels) -> np.ndarray:
+    def _joint(self, labels: np.ndarray) -> np.ndarray:
         """Probability of each true class and kind of triple, (n_regions, n_classes, n_kinds)."""
         joint = self.priors[:, :, None] * self.transitions[:, :, labels[0]]
         joint *= self.transitions[:, :, labels[1]]
@@ -206,7 +242,8 @@ class RegionTransitions:
         return joint
 
 
-def _blocks(table, counts):
+def _blocks(table: TripleTable, counts: np.ndarray) -> Iterator[slice]:
+    """Yield slices of the kinds of triples."""
     length = max(1, _BLOCK // (len(counts) * table.n_classes))
     for start in range(0, table.labels.shape[1], length):
         yield slice(start, start + length)
@@ -223,54 +260,32 @@ def fit_regions(
     tolerance: float = 1e-6,
     max_iterations: int = 1000,
 ) -> RegionTransitions:
-    """Estimate the transitions of regions by expectation-maximisation.
+    """Fit the transition matrices of regions by expectation-maximisation.
 
-    Parameters
-    ----------
-    table : TripleTable
-        Kinds of triples.
-    counts : ndarray of shape (n_regions, n_kinds)
-        Mass of each kind in each region.
-    start : RegionTransitions
-        Where to start; also the names of the classes, which the likelihood does not know.
-    shrinkage : float
-        Mass of rows, of each class, that have the labels of all regions and are added to those
-        of each region: a Dirichlet distribution around the mean. Infinite, all regions have one
-        matrix.
-    known : ndarray of shape (n_regions, n_classes, n_classes), default=None
-        Mass of other rows of which the true class (rows) is known, by label (columns).
-    dominant : bool, default=True
-        Whether no wrong label may be more frequent in a class than the right one. Where noise
-        differs, a class of one region may otherwise get the name of another one, as labels are
-        foretold as well if it does so.
-    tolerance : float, default=1e-6
-        It ends where no probability changes by more.
-    max_iterations : int, default=1000
-        It ends after so many iterations at the latest.
-
-    Returns
-    -------
-    regions : RegionTransitions
-        Where it ended.
+    `counts` has the weight of each kind of triple by region, `known` that of verified rows by
+    region, true class and label. `shrinkage` is the weight, in rows of each class, of the
+    Dirichlet prior around the mean; infinite, all regions have one matrix. With `dominant`, no
+    wrong label is more frequent in a class than the right one: where noise differs, exchanging
+    the names of two classes in one region may otherwise fit as well.
     """
     regions = start
     for _ in range(max_iterations):
-        class_mass, label_mass = regions.expected_labels(table, counts)
+        class_weight, label_weight = regions.expected_labels(table, counts)
         if known is not None:
-            class_mass += known.sum(axis=2)
-            label_mass += known
-        total = class_mass.sum(axis=0)
-        priors = class_mass + _PRIOR_ROWS * total / total.sum()
+            class_weight += known.sum(axis=2)
+            label_weight += known
+        total = class_weight.sum(axis=0)
+        priors = class_weight + _PRIOR_ROWS * total / total.sum()
         priors /= priors.sum(axis=1, keepdims=True)
-        # A class that no row may be of keeps its matrix.
-        mean = label_mass.sum(axis=0) + 1e-9 * regions.mean
-        mean = let_right_labels_lead(mean) if dominant else mean
+        # A class of weight 0 keeps its row.
+        mean = label_weight.sum(axis=0) + 1e-9 * regions.mean
+        mean = raise_right_labels(mean) if dominant else mean
         mean = mean / mean.sum(axis=1, keepdims=True)
         if np.isinf(shrinkage):
-            transitions = np.broadcast_to(mean, label_mass.shape)
+            transitions = np.broadcast_to(mean, label_weight.shape)
         else:
-            transitions = label_mass + (shrinkage + 1e-9) * mean
-            transitions = let_right_labels_lead(transitions) if dominant else transitions
+            transitions = label_weight + (shrinkage + 1e-9) * mean
+            transitions = raise_right_labels(transitions) if dominant else transitions
             transitions = transitions / transitions.sum(axis=2, keepdims=True)
         change = max(
             np.abs(transitions - regions.transitions).max(), np.abs(priors - regions.priors).max()
@@ -281,36 +296,25 @@ def fit_regions(
     return regions
 
 
-def fit_path(table, counts, everywhere, shrinkages, **options) -> list[RegionTransitions]:
-    """Estimate the transitions of regions for several shrinkages, each from two starts.
+def fit_path(
+    table: TripleTable,
+    counts: np.ndarray,
+    overall: RegionTransitions,
+    shrinkages: Sequence[float],
+    **options,
+) -> list[RegionTransitions]:
+    """Fit the transition matrices of regions for falling shrinkages, each from two starts.
 
-    One start is what holds for all rows together. Where noise differs from region to region, that
-    may be far off: a frequent class then fits better as two, one for each kind of region, at the
-    cost of the name of a rare one. The other start takes all wrong labels to be equally likely,
-    as many of them in each region as agree with the labels beside them.
-
-    Parameters
-    ----------
-    table, counts
-        As of :func:`fit_regions`.
-    everywhere : RegionTransitions
-        What holds for all rows, as one region.
-    shrinkages : sequence of float
-        In falling order.
-    **options
-        Of :func:`fit_regions`.
-
-    Returns
-    -------
-    path : list of RegionTransitions
-        The more likely end for each shrinkage.
+    One start is the matrix of all rows. Where noise differs between regions, that may be far off:
+    a frequent class then fits better as two, one for each kind of region, at the cost of the name
+    of a rare one. The other start is symmetric noise in each region; see :func:`_symmetric_start`.
     """
-    start = in_all_regions(everywhere.priors[0], everywhere.mean, len(counts))
+    start = RegionTransitions.constant(overall.priors[0], overall.mean, len(counts))
     falling = []
     for shrinkage in shrinkages:
         start = fit_regions(table, counts, start, shrinkage=shrinkage, **options)
         falling.append(start)
-    start = agreement_start(table, counts)
+    start = _symmetric_start(table, counts)
     rising = []
     for shrinkage in shrinkages[::-1]:
         start = fit_regions(table, counts, start, shrinkage=shrinkage, **options)
@@ -322,49 +326,29 @@ def fit_path(table, counts, everywhere, shrinkages, **options) -> list[RegionTra
     ]
 
 
-def let_right_labels_lead(label_mass) -> np.ndarray:
-    """Make no wrong label more frequent than the right one, as likely as can be.
+def raise_right_labels(label_weight: np.ndarray) -> np.ndarray:
+    """Make no wrong label more frequent than the right one, at the highest likelihood.
 
-    Parameters
-    ----------
-    label_mass : ndarray of shape (..., n_classes, n_classes)
-        Mass by true class and label.
-
-    Returns
-    -------
-    label_mass : ndarray of that shape
-        The right label and those that were more frequent share alike.
+    The right label of each class (second last axis) and those that were more frequent get equal
+    weights.
     """
-    n_classes = label_mass.shape[-1]
+    n_classes = label_weight.shape[-1]
     own = np.arange(n_classes)
-    right = label_mass[..., own, own]
-    if (label_mass.max(axis=-1) <= right).all():
-        return label_mass
-    others = label_mass.copy()
+    right = label_weight[..., own, own]
+    if (label_weight.max(axis=-1) <= right).all():
+        return label_weight
+    others = label_weight.copy()
     others[..., own, own] = 0
     others = -np.sort(-others, axis=-1)[..., :-1]
     shared = right[..., None] + np.cumsum(others, axis=-1)
     level = np.maximum(right, (shared / np.arange(2, n_classes + 1)).max(axis=-1))
-    label_mass = np.minimum(label_mass, level[..., None])
-    label_mass[..., own, own] = level
-    return label_mass
+    label_weight = np.minimum(label_weight, level[..., None])
+    label_weight[..., own, own] = level
+    return label_weight
 
 
-def agreement_start(table: TripleTable, counts: np.ndarray) -> RegionTransitions:
-    """Take wrong labels to be equally likely, and count by the labels that agree.
-
-    Parameters
-    ----------
-    table : TripleTable
-        Kinds of triples.
-    counts : ndarray of shape (n_regions, n_kinds)
-        Mass of each kind in each region.
-
-    Returns
-    -------
-    regions : RegionTransitions
-        Symmetric noise in each region.
-    """
+def _symmetric_start(table: TripleTable, counts: np.ndarray) -> RegionTransitions:
+    """Return symmetric noise in each region, whose rate follows from the agreement of labels."""
     k = table.n_classes
     a, b, c = table.labels
     total = np.maximum(counts.sum(axis=1), 1e-300)
@@ -380,10 +364,3 @@ def agreement_start(table: TripleTable, counts: np.ndarray) -> RegionTransitions
     priors /= priors.sum(axis=1, keepdims=True)
     mean = np.average(transitions, axis=0, weights=total)
     return RegionTransitions(priors, transitions, mean)
-
-
-def in_all_regions(prior, transition, n_regions: int) -> RegionTransitions:
-    """Start from the same prior and the same transition in all regions."""
-    return RegionTransitions(
-        np.tile(prior, (n_regions, 1)), np.tile(transition, (n_regions, 1, 1)), transition
-    )

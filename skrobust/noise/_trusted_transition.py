@@ -1,87 +1,87 @@
-"""How labels go wrong, by rows whose true class a person knows."""
+"""Transition estimator from verified rows."""
 
 import dataclasses
 
 import numpy as np
 
-from skrobust.noise._anchor_transition import anchor_counts
-from skrobust.noise._label_counts import symmetric_prior
-from skrobust.noise._proba_transition import LabelEvidence, Measured, ProbaTransition
+from skrobust.noise._anchor_transition import find_anchors
+from skrobust.noise._label_counts import CONFIDENT_SHARE, count_labels, symmetric_prior
+from skrobust.noise._proba_transition import (
+    DOCUMENTATION,
+    PredictedRows,
+    ProbaTransition,
+    TransitionEstimate,
+)
+from skrobust.utils._docstring import fill_docstring
 
-# Share of the surest rows of each predicted class: see AnchorTransition.
-_ANCHOR_SHARE = 0.5
-# How likely each guess is thought to be beforehand: anchors, probabilities of verified rows,
-# symmetric noise. Even a few verified rows tell which of them is far off.
-_SHARES = (0.9, 0.05, 0.05)
+# Prior probabilities of the three prior matrices: anchors, mean probabilities of verified rows,
+# symmetric noise.
+_PRIOR_SHARES = (0.9, 0.05, 0.05)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class GoldEvidence(LabelEvidence):
-    """What is known of rows, with what a model says that knows nothing of verified labels.
-
-    Attributes
-    ----------
-    given_proba : ndarray of shape (n_samples, n_classes)
-        Out-of-sample probabilities of given labels; NaN where there are none.
-    """
+class _VerifiedRows(PredictedRows):
+    """Rows with the probabilities of a model trained on given labels only, NaN where missing."""
 
     given_proba: np.ndarray | None = None
 
+    def gold_weights(self) -> np.ndarray:
+        """Sum the probabilities of given labels (columns) of verified rows by true class (rows)."""
+        proba = self.given_proba
+        rows = np.flatnonzero((self.verified >= 0) & ~np.isnan(proba[:, 0]))
+        proba = proba[rows].astype(np.float64, copy=False)
+        if self.weight is not None:
+            proba = proba * self.weight[rows, None]
+        total = np.zeros((self.n_classes, self.n_classes))
+        np.add.at(total, self.verified[rows], proba)
+        return total
 
+
+@fill_docstring(
+    **DOCUMENTATION,
+    two_fits="""
+estimator : classifier with ``predict_proba``, default=None
+    Model whose out-of-sample probabilities are used, cloned. It is fitted twice: to given labels,
+    for the gold loss correction, and to verified labels where there are some, for better anchors.
+
+    - None: out-of-bag probabilities of 300 extremely randomised trees with at least five rows per
+      leaf, from a single fit. Needs a numeric feature matrix.
+    - A forest with ``oob_score=True``: its out-of-bag probabilities, from a single fit.
+    - Any other classifier: its out-of-fold probabilities. X is passed on as it is.""",
+)
 class TrustedTransition(ProbaTransition):
-    """Estimate how labels go wrong by verified rows.
+    """Transition estimator from verified rows, an extension of gold loss correction.
 
-    Rows whose true class a person knows tell directly how often each class is given each label,
-    and, where they are few, what a classifier of given labels says about them tells more. ``fit``
-    needs `verified_labels`.
+    The given labels of verified rows are counted by true class. Where these rows are few, the
+    counts are shrunk towards what a classifier of given labels predicts. ``fit`` requires
+    `verified_labels`.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
-    estimator : classifier with ``predict_proba``, default=None
-        Model that supplies the evidence, cloned. It is fitted twice as often as elsewhere: to
-        given labels, whose probabilities the gold loss correction needs, and to verified ones
-        where there are some, for better anchors.
-
-        - None: the out-of-bag probabilities of 300 extremely randomised trees with at least
-          five rows per leaf, from a single fit. Needs a table of numbers.
-        - A forest with ``oob_score=True``: its out-of-bag probabilities, from a single fit.
-        - Any other classifier: its out-of-fold probabilities. X is handed on untouched.
-    cv : int, splitter or iterable of (train, test), default=5
-        Folds of the out-of-fold probabilities. For a number, folds are stratified, equal rows
-        share a fold, and folds become fewer where a class is small. Not used with out-of-bag
-        probabilities.
-    n_bootstrap : int, default=0
-        If not 0, so many samples of the rows are drawn with replacement, for
-        ``transition_interval_``; hundreds are in order. No model is fitted again.
-    n_jobs : int, default=None
-        Number of folds, or threads of the forest, at a time.
-    random_state : int, RandomState instance or None, default=None
-        Seed of samples, and of models, and parts of models, that have none of their own. None
-        draws fresh entropy.
+    %(two_fits)s
+    %(cv)s
+    %(n_bootstrap)s
+    %(n_jobs)s
+    %(random_state)s
 
     Attributes
     ----------
-    transition_matrix_ : ndarray of shape (n_classes, n_classes)
-        Probability of each given label (columns) for each true class (rows).
+    %(transition_matrix_)s
     gold_transition_ : ndarray of shape (n_classes, n_classes)
-        The estimate of the gold loss correction alone: mean probabilities of given labels of the
+        Estimate of the gold loss correction alone: mean probabilities of given labels of the
         verified rows of each class. A row of NaN where there are none.
-    transition_interval_ : ndarray of shape (2, n_classes, n_classes)
-        Lower and upper ends of intervals of 95 % for the entries, if `n_bootstrap` is not 0. They
-        are about which rows there happen to be, verified or not.
+    %(interval)s
     class_prior_ : ndarray of shape (n_classes,)
-        Shares of the true classes: of unverified rows, such that the transition makes the given
-        ones of them, and of verified rows as they are.
+        Shares of the true classes. Those of unverified rows are shares for which the transition
+        matrix yields the given shares; verified rows are counted.
     noise_rate_ : float
-        Estimated share of wrong labels.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+        Estimated share of wrong labels, in [0, 1].
+    noise_rate_interval_, reliability_, reliability_reason_ : None
+        The noise rate is counted, without an interval.
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
@@ -89,21 +89,21 @@ class TrustedTransition(ProbaTransition):
 
     Notes
     -----
-    The gold loss correction takes the mean probabilities of given labels, as a classifier foretells
-    them, of the verified rows of each class. Where the classifier is unsure which class a row is
-    of, these are much more spread than the labels are. Hence they are one guess among three here,
-    beside what anchors say, as of :class:`AnchorTransition`, and symmetric noise; and all of them
-    only help out how often each class among the verified rows was given each label. The counts are
-    multinomial with a Dirichlet prior, whose mean is one of the guesses, and whose weight, in
-    rows, is what the counts of all classes bear out. A class with many verified rows goes by its
-    own counts, one with few or none by what proves good for the others.
+    The gold loss correction takes the mean probabilities of given labels, as predicted by a
+    classifier, of the verified rows of each class. Where the classifier is uncertain about the
+    class of a row, these are more spread than the labels are. Hence they are one of three prior
+    matrices here, beside the counts of anchors, as of :class:`AnchorTransition`, and symmetric
+    noise. The counts of given labels among the verified rows of each class are multinomial with a
+    Dirichlet prior, whose mean is one of these matrices, and whose weight in rows is the one that
+    the counts of all classes support. A class with many verified rows depends on its own counts,
+    one with few or none on the prior that fits the others.
 
-    Where anchors are good, :class:`AnchorTransition` with the same verified rows is as good, and
-    fits one model instead of two. Where a classifier can hardly tell the classes apart, this one is
-    better.
+    Where anchors are accurate, :class:`AnchorTransition` with the same verified rows is as
+    accurate, and fits one model instead of two. Where the classifier hardly distinguishes the
+    classes, this estimator is more accurate.
 
-    Verified rows should be drawn at random, from all rows or within classes. Of rows that were
-    chosen because their labels look wrong, more are wrong than of others.
+    Verified rows should be drawn at random, from all rows or within classes. Among rows that were
+    chosen because their labels look wrong, more are wrong than among others.
 
     References
     ----------
@@ -132,44 +132,36 @@ class TrustedTransition(ProbaTransition):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _estimate(self, data):
-        if not (data.used & (data.verified >= 0)).any():
+    def _estimate(self, data) -> np.ndarray:
+        if not (data.used & data.checked).any():
             raise ValueError(
                 "TrustedTransition needs verified_labels: the true classes of some rows, and None"
                 " or NaN for all others. Without any, use AnchorTransition or another estimator."
             )
         return super()._estimate(data)
 
-    def _look(self, data):
-        evidence = super()._look(data)
-        nobody = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-        given_proba = self._gather_evidence(nobody).pred_proba
-        return GoldEvidence(**vars(evidence), given_proba=given_proba)
+    def _predict_rows(self, data) -> _VerifiedRows:
+        rows = super()._predict_rows(data)
+        unverified = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
+        given_proba = self._gather_evidence(unverified).pred_proba
+        return _VerifiedRows(**vars(rows), given_proba=given_proba)
 
-    def _measure(self, evidence):
-        counts = anchor_counts(evidence, _ANCHOR_SHARE)
-        gold = self._gold_mass(evidence)
+    def _count(self, rows: _VerifiedRows) -> TransitionEstimate:
+        anchors = find_anchors(rows, CONFIDENT_SHARE)
+        counts = count_labels(anchors, rows.scored, rows.n_classes, rows.weight)
+        gold = rows.gold_weights()
         with np.errstate(invalid="ignore"):
             attributes = {"gold_transition_": gold / gold.sum(axis=1, keepdims=True)}
-        transition = evidence.shrink(counts, [symmetric_prior(counts)])
-        return Measured(transition, attributes=attributes)
+        transition = rows.shrink(counts, [symmetric_prior(counts)])
+        return TransitionEstimate(transition, attributes=attributes)
 
-    def _learn_known(self, evidence, known, transition):
-        if not known.any():  # only verified rows of which the given label is not known
+    def _add_verified(
+        self, rows: _VerifiedRows, counts: np.ndarray, transition: np.ndarray
+    ) -> np.ndarray:
+        if not counts.any():  # no verified row has a given label
             return transition
-        symmetric = symmetric_prior(known)
-        # A class without verified rows has the rest of its guess only.
-        gold = self._gold_mass(evidence) + symmetric
+        symmetric = symmetric_prior(counts)
+        # A class without verified rows has the symmetric row.
+        gold = rows.gold_weights() + symmetric
         gold /= gold.sum(axis=1, keepdims=True)
-        return evidence.shrink(known, [transition, gold, symmetric], shares=_SHARES)
-
-    def _gold_mass(self, evidence) -> np.ndarray:
-        """Sum up the probabilities of given labels of verified rows, by true class."""
-        proba = evidence.given_proba
-        rows = np.flatnonzero((evidence.verified >= 0) & ~np.isnan(proba[:, 0]))
-        proba = proba[rows].astype(np.float64, copy=False)
-        if evidence.weight is not None:
-            proba = proba * evidence.weight[rows, None]
-        mass = np.zeros((evidence.n_classes, evidence.n_classes))
-        np.add.at(mass, evidence.verified[rows], proba)
-        return mass
+        return rows.shrink(counts, [transition, gold, symmetric], shares=_PRIOR_SHARES)

@@ -19,7 +19,7 @@ from skrobust.noise._consensus_moments import (
     expected_consensus,
     solve_consensus,
 )
-from skrobust.noise._neighbor_transition import label_triples
+from skrobust.noise._label_triples import label_triples
 from skrobust.testing._estimators import fit_quietly
 from skrobust.testing._problems import make_rows
 from skrobust.utils import LabelNoiseWarning
@@ -147,8 +147,8 @@ def test_known_pairs_draw_the_transition(seed):
 
 def test_triples_by_hand():
     graph = neighbor_graph([[0.0], [1.0], [3.0], [7.0]], n_neighbors=3)
-    class_mass = sparse.csr_matrix([[1.0, 0], [1, 1], [0, 3], [1, 0]])
-    counts = label_triples(graph, class_mass, 2).count()
+    class_weight = sparse.csr_matrix([[1.0, 0], [1, 1], [0, 3], [1, 0]])
+    counts = label_triples(graph, class_weight, 2).count()
     # The neighbours are 1 and 2, 0 and 2, 1 and 0, 2 and 1.
     expected = np.zeros((2, 2, 2))
     expected[0, :, 1] += [0.5, 0.5]
@@ -156,10 +156,10 @@ def test_triples_by_hand():
     expected[1, :, 0] += [1.5, 1.5]
     expected[0, 1, :] += [0.5, 0.5]
     assert_allclose(counts, expected)
-    more = label_triples(graph, class_mass, 3).count()
+    more = label_triples(graph, class_weight, 3).count()
     assert_allclose(more.sum(axis=(1, 2)), [3, 4])
-    triples = label_triples(graph, class_mass, 2)
-    again = dataclasses.replace(triples, mass=2 * triples.mass)
+    triples = label_triples(graph, class_weight, 2)
+    again = dataclasses.replace(triples, weight=2 * triples.weight)
     assert_allclose(again.count(), 2 * triples.count())
     assert_allclose(triples.count(np.ones(4)), triples.count())
     assert_allclose(triples.count(np.array([1, 1, 1, 3])).sum(), 9)
@@ -173,7 +173,7 @@ def test_rows(seed, n_neighbors):
     assert_allclose(estimator.class_prior_, 1 / 3, atol=0.1)
     assert abs(estimator.noise_rate_ - 0.8 / 3) < 0.05
     assert estimator.n_neighbors_ == n_neighbors
-    assert not hasattr(estimator, "transition_interval_")
+    assert estimator.transition_interval_ is None
 
 
 def test_text_as_labels_and_sparse_rows(seed):
@@ -223,7 +223,7 @@ def test_intervals_cover(seed):
         assert (high >= estimator.transition_matrix_ - 0.02).all()
         inside.append((low <= TRANSITION) & (high >= TRANSITION))
     assert np.mean(inside) > 0.85
-    assert not hasattr(estimator.set_params(n_bootstrap=0).fit(X, y), "transition_interval_")
+    assert estimator.set_params(n_bootstrap=0).fit(X, y).transition_interval_ is None
 
 
 def test_verified_rows_help(seed):
@@ -254,10 +254,10 @@ def test_what_is_refused():
         )
 
 
-def test_mostly_wrong_labels_bring_a_warning(seed):
+def test_mostly_wrong_labels_warn(seed):
     transition = np.array([[0.3, 0.7, 0.0], [0.1, 0.9, 0.0], [0.0, 0.1, 0.9]])
     X, y = _easy_rows(1500, seed, transition)
-    with pytest.warns(LabelNoiseWarning, match=r"the class 0 is given 1 more often than 0"):
+    with pytest.warns(LabelNoiseWarning, match=r"class 0 is given the label 1 more often than 0"):
         NeighborTransition(n_neighbors=6, random_state=seed).fit(X, y)
 
 
