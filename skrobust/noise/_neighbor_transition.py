@@ -1,7 +1,6 @@
 """Transition estimator from the agreement of the labels of nearest neighbours (HOC)."""
 
 import dataclasses
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -27,8 +26,8 @@ from skrobust.noise._proba_transition import CONFIDENCE, DOCUMENTATION
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import Interval, StrOptions
-from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._sklearn import Interval, StrOptions, reset
+from skrobust.utils._warnings import warn_user
 
 N_TRIED = 30
 """Number of neighbours by which distances are compared: two are too few."""
@@ -70,8 +69,8 @@ class NeighborTransition(TransitionEstimator):
     Attributes
     ----------
     %(transition_matrix_)s
-    transition_interval_ : ndarray of shape (2, n_classes, n_classes) or None
-        Lower and upper ends of 95 % bootstrap intervals of the entries; None if `n_bootstrap` is
+    transition_interval_ : ndarray of shape (2, n_classes, n_classes)
+        Lower and upper ends of 95 % bootstrap intervals of the entries, if `n_bootstrap` is above
         0. They do not include the error due to neighbours of another class.
     %(class_prior_)s
     %(noise_rate_)s
@@ -165,6 +164,7 @@ class NeighborTransition(TransitionEstimator):
 
     def _estimate(self, data) -> np.ndarray:
         """Estimate the joint weight of true and given classes."""
+        reset(self)
         n_classes = len(data.classes)
         if n_classes > MAX_CLASSES:
             raise ValueError(
@@ -196,7 +196,6 @@ class NeighborTransition(TransitionEstimator):
             known /= data.mass(given.used)
             prior, transition = refine_consensus(consensus, prior, transition, known)
         warn_of_ambiguity(transition, data.classes)
-        self.transition_interval_ = None
         if self.n_bootstrap:
             self.transition_interval_ = self._bootstrap(
                 triples, prior, transition, known, random_state
@@ -235,16 +234,14 @@ def neighbor_disagreement(data, units, graph: sparse.csr_matrix) -> np.ndarray:
     return np.where((nearest < 0) | (data.codes < 0), np.nan, nearest != data.codes)
 
 
-def warn_of_ambiguity(transition: np.ndarray, classes: np.ndarray, *, stacklevel: int = 5) -> None:
+def warn_of_ambiguity(transition: np.ndarray, classes: np.ndarray) -> None:
     """Warn where another label is more frequent in a true class than its own."""
     unclear = np.flatnonzero(transition.max(axis=1) > transition.diagonal())
     names = classes.tolist()
     for k in unclear[:3]:
         other = names[transition[k].argmax()]
-        warnings.warn(
+        warn_user(
             f"The estimated class {names[k]!r} is given the label {other!r} more often than"
             f" {names[k]!r}: either most of its labels are wrong, or neighbours are not of one"
-            " class. Which true class is which is then uncertain.",
-            LabelNoiseWarning,
-            stacklevel=stacklevel,
+            " class. Which true class is which is then uncertain."
         )

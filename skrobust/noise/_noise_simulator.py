@@ -57,6 +57,7 @@ from skrobust.utils._sklearn import (
     check_features,
     fit_context,
     num_samples,
+    reset,
 )
 
 _REGION_COUNTS = (2, 4, 8)
@@ -124,11 +125,11 @@ class NoiseSimulator(TransitionEstimator):
         Number of regions.
     shrinkage_ : float
         The parameter with "auto" resolved; infinite where all regions have one matrix.
-    gain_ : float or None
+    gain_ : float
         Where something was "auto", the gain in held-out log likelihood of the labels of a row by
-        several matrices; 0 where one matrix for all rows is selected. None otherwise.
+        several matrices; 0 where one matrix for all rows is selected.
     n_neighbors_, metric_, scale_ : int, str, str or None
-        The parameters with "auto" resolved; None if neighbours are not used.
+        The parameters with "auto" resolved, if neighbours are used.
     %(classes_)s
     %(features_in)s
 
@@ -261,6 +262,7 @@ class NoiseSimulator(TransitionEstimator):
 
     def _estimate(self, data) -> np.ndarray:
         """Estimate the joint weight of true and given classes, and the matrix of each region."""
+        reset(self)
         n_classes = len(data.classes)
         if n_classes > MAX_CLASSES:
             raise ValueError(
@@ -299,7 +301,7 @@ class NoiseSimulator(TransitionEstimator):
         overall = _fit(rows, one_region, start, np.inf, known(one_region, 1))
 
         seed = draw_seed(rng)
-        n_regions, shrinkage, self.gain_ = self._select(source, overall, seed)
+        n_regions, shrinkage = self._select(source, overall, seed)
         found = self._find_regions(rows, overall, n_regions, seed)
         region = found.find(rows.X)
         if found.n_regions == 1:
@@ -319,7 +321,7 @@ class NoiseSimulator(TransitionEstimator):
         self.region_shares_ = weight / weight.sum()
         joint = self.region_shares_[:, None, None] * fitted.priors[:, :, None] * fitted.transitions
         joint = np.maximum(joint.sum(axis=0), 1e-15)
-        warn_of_ambiguity(joint / joint.sum(axis=1, keepdims=True), data.classes, stacklevel=7)
+        warn_of_ambiguity(joint / joint.sum(axis=1, keepdims=True), data.classes)
         return joint
 
     def _find_regions(
@@ -341,12 +343,12 @@ class NoiseSimulator(TransitionEstimator):
 
     def _select(
         self, source: "_TripleSource", overall: RegionTransitions, seed: int
-    ) -> tuple[int, float, float | None]:
-        """Select number of regions and shrinkage by held-out likelihood; return its gain too."""
+    ) -> tuple[int, float]:
+        """Select number of regions and shrinkage by held-out likelihood."""
         n_tried = _REGION_COUNTS if self.n_regions == "auto" else (self.n_regions,)
         shrinkages = (np.inf, self.shrinkage) if self.shrinkage != "auto" else _SHRINKAGES
         if self.n_regions == 1 or "auto" not in (self.n_regions, self.shrinkage):
-            return self.n_regions, shrinkages[1], None
+            return self.n_regions, shrinkages[1]
         halves = source.halves()
         gains = np.zeros((len(n_tried), len(shrinkages)))
         for train, test in (halves, halves[::-1]) if halves else ():
@@ -365,10 +367,10 @@ class NoiseSimulator(TransitionEstimator):
                     gains[i, j] += likelihood / held_out.sum() / 2
         gains -= gains[:, :1]
         i, j = np.unravel_index(gains.argmax(), gains.shape)
-        gain = float(gains[i, j])
+        self.gain_ = float(gains[i, j])
         if j == 0:
-            return (1 if self.n_regions == "auto" else self.n_regions), np.inf, gain
-        return n_tried[i], shrinkages[j], gain
+            return (1 if self.n_regions == "auto" else self.n_regions), np.inf
+        return n_tried[i], shrinkages[j]
 
     def apply(self, X) -> np.ndarray:
         """Return the region of each row.
@@ -446,7 +448,6 @@ class _TripleSource:
         weight = given.used * (1.0 if given.sample_weight is None else given.sample_weight)
         n_labels = (labels >= 0).sum(axis=1)
         if n_labels[weight > 0].min() >= 3:
-            simulator.n_neighbors_ = simulator.metric_ = simulator.scale_ = None
             self.units, self.neighborhood = make_units(given), None
         else:
             self.units, self.neighborhood = find_neighborhood(

@@ -21,7 +21,7 @@ from skrobust.noise._noise_model import scale_noise
 from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._overwritten import label_surprise, labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions, reset
 
 RATES = {"noise_rate": [StrOptions({"extrapolated", "counted"})]}
 """Constraint of the parameter that selects the estimator of the noise rate."""
@@ -47,8 +47,8 @@ noise_rate : {"extrapolated", "counted"}, default="extrapolated"
       which labels are confused: all probabilities of wrong labels are multiplied by one factor.
     - "counted": from the counts of the method, as published.""",
     "interval": """
-transition_interval_ : ndarray of shape (2, n_classes, n_classes) or None
-    Lower and upper ends of 95 % bootstrap intervals of the entries; None if `n_bootstrap` is 0.
+transition_interval_ : ndarray of shape (2, n_classes, n_classes)
+    Lower and upper ends of 95 % bootstrap intervals of the entries, if `n_bootstrap` is above 0.
     They cover the sampling of rows, not systematic errors of the classifier.""",
     "class_prior": """
 class_prior_ : ndarray of shape (n_classes,)
@@ -56,15 +56,15 @@ class_prior_ : ndarray of shape (n_classes,)
     "rate_attributes": """
 noise_rate_ : float
     Estimated share of wrong labels, in [0, 1].
-noise_rate_interval_ : tuple of float or None
+noise_rate_interval_ : tuple of float
     Plausible interval of `noise_rate_`. The lower end is estimated from the disagreement among
-    confident rows; the upper end counts every disagreement with the prediction as an error. None
-    with ``noise_rate="counted"``.
-reliability_ : {"good", "limited", "cannot tell"} or None
-    Whether wrong labels can be distinguished from overlap of the classes. None with
-    ``noise_rate="counted"``.
-reliability_reason_ : str or None
-    Reason for `reliability_`, with its numbers. None with ``noise_rate="counted"``.""",
+    confident rows; the upper end counts every disagreement with the prediction as an error. Only
+    with ``noise_rate="extrapolated"``.
+reliability_ : {"good", "limited", "cannot tell"}
+    Whether wrong labels can be distinguished from overlap of the classes. Only with
+    ``noise_rate="extrapolated"``.
+reliability_reason_ : str
+    Reason for `reliability_`, with its numbers. Only with ``noise_rate="extrapolated"``.""",
     "algorithm": """
 algorithm : {"auto", "exact", "approximate"}, default="auto"
     Search for neighbours. "approximate" requires pynndescent, which
@@ -175,6 +175,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
 
     def _estimate(self, data) -> np.ndarray:
         """Estimate the joint weight of true and given classes."""
+        reset(self)
         n_classes = len(data.classes)
         used_codes = np.where(data.used, data.codes, -1)
         check_counted(class_weights(used_codes, n_classes, None) > 0, data.classes, "counts")
@@ -194,10 +195,12 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         if weights.any():
             weights = weights.sum() * self._class_prior(unverified, transition, weights)
         weights = weights + rows.verified_weights()
-        self.transition_interval_ = self._bootstrap(data, rows) if self.n_bootstrap else None
+        if self.n_bootstrap:
+            self.transition_interval_ = self._bootstrap(data, rows)
         # A class without weight has a row of the transition matrix all the same.
         joint = np.maximum(weights, 1e-12 * weights.sum())[:, None] * transition
-        self._set_reliability(unverified.level, data, rows, joint)
+        if unverified.level is not None:
+            self._set_reliability(unverified.level, data, rows, joint)
         return joint
 
     def _predict_rows(self, data) -> PredictedRows:
@@ -271,11 +274,10 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         tail = (1 - CONFIDENCE) / 2
         return np.quantile(samples, [tail, 1 - tail], axis=0)
 
-    def _set_reliability(self, level, data, rows: PredictedRows, joint: np.ndarray) -> None:
+    def _set_reliability(
+        self, level: NoiseLevel, data, rows: PredictedRows, joint: np.ndarray
+    ) -> None:
         """Set the interval of the noise rate and its reliability."""
-        self.noise_rate_interval_ = self.reliability_ = self.reliability_reason_ = None
-        if level is None:
-            return
         unverified = data.mass(rows.given >= 0)
         counts = rows.verified_counts()
         wrong = counts.sum() - np.trace(counts)

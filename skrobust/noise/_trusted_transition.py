@@ -76,10 +76,7 @@ class TrustedTransition(ProbaTransition):
     class_prior_ : ndarray of shape (n_classes,)
         Shares of the true classes. Those of unverified rows are shares for which the transition
         matrix yields the given shares; verified rows are counted.
-    noise_rate_ : float
-        Estimated share of wrong labels, in [0, 1].
-    noise_rate_interval_, reliability_, reliability_reason_ : None
-        The noise rate is counted, without an interval.
+    %(noise_rate_)s
     %(classes_)s
     %(features_in)s
 
