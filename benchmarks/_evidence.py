@@ -83,7 +83,7 @@ class RecalledEnsemble(EnsembleDetector):
 
     def _gather(self, data, cv, *which):
         models = None if self.estimators is None else list(map(repr, self.estimators))
-        labels = (data.best_codes, data.used)
+        labels = (data.y_train, data.used)
         name = joblib.hash((self.random_state, models, self.weights, *labels, data.X, *which))
         memory = RecalledEnsemble._known
         if name in memory:

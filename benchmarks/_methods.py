@@ -27,6 +27,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from sklearn.pipeline import Pipeline
 
 import skrobust.detection
+from skrobust.base import LabelledData
 from skrobust.detection import (
     ConfidentLearning,
     DecoyThreshold,
@@ -35,7 +36,6 @@ from skrobust.detection import (
     label_quality_scores,
 )
 from skrobust.evidence import out_of_fold_proba
-from skrobust.utils._data import check_labelled_data
 
 RULES = (
     "prune_by_noise_rate",
@@ -148,7 +148,7 @@ class Evidence:
 
         def mix():
             detector = ensemble(self.seed, self.data)
-            return detector.gather_proba(check_labelled_data(*self._xy()))
+            return detector.gather_proba(LabelledData.from_arrays(*self._xy()))
 
         return self._get("mixture", mix)
 

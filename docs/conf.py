@@ -81,7 +81,7 @@ nitpick_ignore = [
     # Newer than the inventory of scikit-learn.
     ("py:class", "sklearn.model_selection.TunedThresholdClassifierCV"),
     # Not public yet.
-    ("py:class", "Answer"),
+    ("py:class", "ThresholdResult"),
 ]
 
 sphinx_gallery_conf = {

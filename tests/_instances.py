@@ -528,7 +528,11 @@ def public_estimators() -> list[type]:
             if inspect.isclass(cls) and issubclass(cls, BaseEstimator):
                 found.add(cls)
     return sorted(
-        (c for c in found if c.__module__ != "skrobust._base" and not inspect.isabstract(c)),
+        (
+            c
+            for c in found
+            if not c.__module__.startswith("skrobust.base.") and not inspect.isabstract(c)
+        ),
         key=lambda cls: cls.__name__,
     )
 

@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.naive_bayes import GaussianNB
 from sklearn.utils.validation import has_fit_parameter
 
+from skrobust.base import LabelledData
+from skrobust.base._labels import decode_labels
 from skrobust.noise import TrustedTransition
-from skrobust.utils._data import check_labelled_data
-from skrobust.utils._labels import decode_labels
 from skrobust.utils._rows import as_numbers, is_numeric, row_hashes
 from skrobust.weighting import TrustedReweighter
 
@@ -37,7 +37,7 @@ class VerifyingTransition(TrustedTransition):
 def _verify(X, y, sample_weight, one_in=3):
     """Verify rows that are chosen by their content, so that their order does not matter."""
     try:
-        data = check_labelled_data(X, y, sample_weight=sample_weight)
+        data = LabelledData.from_arrays(X, y, sample_weight=sample_weight)
     except (TypeError, ValueError):
         return None  # fit refuses it in its own words
     if not is_numeric(data.X):
@@ -46,7 +46,7 @@ def _verify(X, y, sample_weight, one_in=3):
     rows = rows.toarray() if hasattr(rows, "toarray") else rows
     rows = np.nan_to_num(rows, posinf=0, neginf=0)
     weight = None if data.sample_weight is None else data.sample_weight[data.used]
-    model = GaussianNB().fit(rows[data.used], data.codes[data.used], sample_weight=weight)
+    model = GaussianNB().fit(rows[data.used], data.y[data.used], sample_weight=weight)
     looked = data.used & (row_hashes(data.X) % np.uint64(one_in) == 0)
     if not looked.any():
         looked[np.flatnonzero(data.used)[0]] = True

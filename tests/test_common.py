@@ -18,8 +18,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skrobust.detection
 import skrobust.wrappers
-from skrobust._base import Judgement, LabelErrorDetector, Reweighter, TransitionEstimator
-from skrobust._threshold import LabelQualityThreshold
+from skrobust.base import (
+    DetectionResult,
+    LabelErrorDetector,
+    LabelledData,
+    LabelQualityThreshold,
+    Reweighter,
+    TransitionEstimator,
+)
 from skrobust.linear_model import InstanceFlipClassifier
 from skrobust.testing import (
     check_label_error_detector,
@@ -31,7 +37,6 @@ from skrobust.testing import (
 )
 from skrobust.testing._estimators import is_known_kind
 from skrobust.testing._problems import make_problem
-from skrobust.utils._data import check_labelled_data
 from skrobust.utils._sklearn import Features, fit_context, raise_for_params
 from skrobust.wrappers._wrapper_base import BaseWrapper, ClassifierWrapper
 from tests import _instances
@@ -116,7 +121,7 @@ def _class_distances(data):
     weight = np.where(data.used, weight, 0.0)
     centres = np.full((len(data.classes), rows.shape[1]), np.inf)
     for k in range(len(data.classes)):
-        own = data.used & (data.best_codes == k)
+        own = data.used & (data.y_train == k)
         if own.any():
             # Wrong labels drag a mean along, but hardly a median.
             centres[k] = _weighted_median(rows[own], weight[own])
@@ -143,21 +148,23 @@ class Centroids(LabelErrorDetector):
         self.max_flag_rate = max_flag_rate
         self.random_state = random_state
 
-    def _judge(self, data):
+    def _detect(self, data):
         # A lone row is its own centre, which says nothing.
         distances = _class_distances(data)
-        alone = np.bincount(data.codes[data.codes >= 0], minlength=len(data.classes)) < 2
+        alone = np.bincount(data.y[data.y >= 0], minlength=len(data.classes)) < 2
         if alone.all():
             raise ValueError("Every class has one row only.")
         rows = np.arange(data.n_samples)
-        own = distances[rows, data.codes]
+        own = distances[rows, data.y]
         others = distances.copy()
-        others[rows, data.codes] = np.inf
+        others[rows, data.y] = np.inf
         best = others.argmin(axis=1)
         share = (others[rows, best] + 1e-9) / (own + others[rows, best] + 2e-9)
         quality = self._quality(data, share)
-        quality[(data.codes >= 0) & alone[data.codes]] = np.nan
-        return Judgement(quality, quality < 0.5, distances.argmin(axis=1), best, cut=0.5)
+        quality[(data.y >= 0) & alone[data.y]] = np.nan
+        return DetectionResult(
+            quality, quality < 0.5, distances.argmin(axis=1), best, threshold=0.5
+        )
 
     def _quality(self, data, quality):
         return quality
@@ -183,10 +190,10 @@ class InSample(Centroids):
         rows = check_array(data.X, accept_sparse=True)
         weight = None if data.sample_weight is None else data.sample_weight[data.used]
         model = LogisticRegression(C=10.0, tol=1e-8, max_iter=1000)
-        model.fit(rows[data.used], data.best_codes[data.used], sample_weight=weight)
+        model.fit(rows[data.used], data.y_train[data.used], sample_weight=weight)
         proba = np.zeros((len(quality), len(data.classes)))
         proba[:, model.classes_] = model.predict_proba(rows)
-        return np.where(np.isnan(quality), np.nan, proba[np.arange(len(quality)), data.codes])
+        return np.where(np.isnan(quality), np.nan, proba[np.arange(len(quality)), data.y])
 
 
 class Noisy(Centroids):
@@ -211,32 +218,32 @@ class NoisyAndUnfair(Noisy):
 class BlindToWeights(Centroids):
     """Ignores weights."""
 
-    def _judge(self, data):
-        return super()._judge(dataclasses.replace(data, sample_weight=None))
+    def _detect(self, data):
+        return super()._detect(dataclasses.replace(data, sample_weight=None))
 
 
 class TrustsTheFirstClass(Centroids):
     """Depends on the names of classes: the first is always right."""
 
     def _quality(self, data, quality):
-        return np.where(data.codes == 0, 1.0, quality)
+        return np.where(data.y == 0, 1.0, quality)
 
 
 class WritesIntoX(Centroids):
     """Centres X in place."""
 
-    def _judge(self, data):
+    def _detect(self, data):
         if isinstance(data.X, np.ndarray):
             data.X -= data.X.mean(axis=0)
-        return super()._judge(data)
+        return super()._detect(data)
 
 
 class GlobalGenerator(Centroids):
     """Draws from the generator of others."""
 
-    def _judge(self, data):
+    def _detect(self, data):
         check_random_state(np.random).uniform()
-        return super()._judge(data)
+        return super()._detect(data)
 
 
 class Remembers(Centroids):
@@ -250,10 +257,10 @@ class Remembers(Centroids):
 class TooEager(Centroids):
     """Flags the worst tenth, whatever the labels are like."""
 
-    def _judge(self, data):
-        judgement = super()._judge(data)
-        cut = np.nanquantile(judgement.quality, 0.1)
-        return dataclasses.replace(judgement, errors=judgement.quality < cut, cut=None)
+    def _detect(self, data):
+        result = super()._detect(data)
+        cut = np.nanquantile(result.quality, 0.1)
+        return dataclasses.replace(result, errors=result.quality < cut, threshold=None)
 
 
 class AnyParameter(Centroids):
@@ -270,7 +277,7 @@ class NearCentres(Reweighter):
 
     def _weigh(self, data):
         distances = _class_distances(data)
-        return 1 / (1 + distances[np.arange(data.n_samples), data.best_codes])
+        return 1 / (1 + distances[np.arange(data.n_samples), data.y_train])
 
 
 class FarFromCentres(NearCentres):
@@ -294,9 +301,9 @@ class CountsGuesses(TransitionEstimator):
         distances = _class_distances(data)
         guess = np.where(data.verified >= 0, data.verified, distances.argmin(axis=1))
         joint = np.zeros((len(data.classes), len(data.classes)))
-        rows = data.used & (data.codes >= 0)
+        rows = data.used & (data.y >= 0)
         weight = 1.0 if data.sample_weight is None else data.sample_weight[rows]
-        np.add.at(joint, (guess[rows], data.codes[rows]), weight)
+        np.add.at(joint, (guess[rows], data.y[rows]), weight)
         return joint
 
     def _estimate(self, data):
@@ -325,7 +332,7 @@ class PlainWrapper(ClassifierWrapper, BaseWrapper):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
-        data = check_labelled_data(
+        data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
         raise_for_params(params, self, "fit")
@@ -341,7 +348,7 @@ class PlainWrapper(ClassifierWrapper, BaseWrapper):
     def _choose(self, data):
         rows = np.flatnonzero(data.used)
         weight = None if data.sample_weight is None else data.sample_weight[rows]
-        return rows, data.best_codes[rows], weight
+        return rows, data.y_train[rows], weight
 
 
 class IgnoresPeople(PlainWrapper):

@@ -20,8 +20,8 @@ from skrobust.detection import ConfidentLearning
 from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
 from skrobust.evidence._folds import make_folds
 from skrobust.noise import flip_labels, symmetric_transition
-from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._rows import is_numeric, row_hashes
+from skrobust.utils._weighted_quantiles import lower_threshold
 from skrobust.wrappers import CleaningClassifier
 
 
@@ -138,7 +138,7 @@ def test_a_share_of_weighted_rows_is_that_of_repeated_rows(fraction, rows):
     flagged = detector.label_errors_
     detector.set_params(cv=PredefinedSplit(fold.repeat(2))).fit(X.repeat(2, axis=0), y.repeat(2))
     np.testing.assert_array_equal(detector.label_errors_, flagged.repeat(2))
-    assert lowest_mass_cut(np.array([0.1, 0.1, 0.2]), 0.6) == -np.inf
+    assert lower_threshold(np.array([0.1, 0.1, 0.2]), 0.6) == -np.inf
 
 
 def test_splitters_that_carry_folds_meet_missing_labels(rows):

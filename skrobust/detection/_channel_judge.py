@@ -1,11 +1,11 @@
-"""From probabilities to a judgement, by way of the noise channel and decoys."""
+"""From probabilities to a result, by way of the noise channel and decoys."""
 
 import dataclasses
 import functools
 
 import numpy as np
 
-from skrobust._noise_level import NoiseLevel
+from skrobust.base import NoiseLevel
 from skrobust.detection._decoys import DecoyCurve, decoy_curve
 from skrobust.noise._confident_joint import given_proba
 from skrobust.noise._label_counts import verified_counts

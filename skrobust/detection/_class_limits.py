@@ -8,8 +8,8 @@ from numbers import Integral
 
 import numpy as np
 
+from skrobust.base._labels import encode_labels_like
 from skrobust.noise._confident_joint import round_keeping_row_totals
-from skrobust.utils._labels import encode_labels_like
 
 _PRUNE_RULES = ("prune_by_noise_rate", "prune_by_class", "both")
 

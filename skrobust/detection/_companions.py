@@ -61,7 +61,7 @@ def pipeline_companions(pipeline, data) -> list[Pipeline]:
     if len(rows) > MANY_ROWS:
         return []
     before = clone(pipeline[:-1])
-    table = before.fit_transform(safe_indexing(data.X, rows), data.classes[data.best_codes[rows]])
+    table = before.fit_transform(safe_indexing(data.X, rows), data.classes[data.y_train[rows]])
     if not is_numeric(table) or 0 in table.shape:
         return []
     models = [ScaledLogisticRegression()]

@@ -4,7 +4,7 @@ from numbers import Integral
 
 import numpy as np
 
-from skrobust._base import Judgement
+from skrobust.base import DetectionResult
 from skrobust.detection._class_limits import ClassLimits
 from skrobust.detection._corrections import add_corrections
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
@@ -184,7 +184,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _judge(self, data) -> Judgement:
+    def _detect(self, data) -> DetectionResult:
         self._limits = ClassLimits.check(
             self.rule,
             data.classes,
@@ -197,7 +197,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
         judged = ~np.isnan(proba[:, 0])
         # Rows without evidence take no part, so that what stands there does not matter.
         proba[~judged] = 1 / len(data.classes)
-        given = np.where(judged, data.codes, -1)
+        given = np.where(judged, data.y, -1)
         errors = self._apply_rule(data, given, proba)
 
         def quality_of(codes):
@@ -206,17 +206,17 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
 
         predictions = most_probable(proba, self._order)
         alternatives = most_probable(proba, self._order, without=given)
-        judgement = Judgement(
-            quality_of(data.codes),
+        result = DetectionResult(
+            quality_of(data.y),
             errors,
-            np.where(judged, predictions, data.best_codes),
-            np.where(judged, alternatives, data.best_codes),
+            np.where(judged, predictions, data.y_train),
+            np.where(judged, alternatives, data.y_train),
             self.confident_joint_,
             self._scalar_cut(),
             quality_of,
             pred_proba=proba,
         )
-        return add_corrections(judgement, data, given, proba, self._order)
+        return add_corrections(result, data, given, proba, self._order)
 
     def gather_proba(self, data) -> np.ndarray:
         """Gather out-of-sample probabilities only, for a detector that looks at several."""
@@ -228,7 +228,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
 
     def _apply_rule(self, data, given, proba) -> np.ndarray:
         """Fit the rule to the rows that count and that nobody verified, and flag all rows."""
-        best = np.where(data.used & (given >= 0), data.best_codes, -1)
+        best = np.where(data.used & (given >= 0), data.y_train, -1)
         thresholds = self._limits.thresholds
         if thresholds is None:
             thresholds = mean_self_confidence(best, proba, data.sample_weight)
@@ -256,7 +256,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
             return float(np.nextafter(self._cuts.score, np.inf))
         return None
 
-    def _judge_new(self, X, codes):
+    def _detect_new(self, X, codes):
         proba = self._predict_mean(X)
         quality = score_rows(self.quality_method, np.maximum(codes, 0), proba)
         return quality, self._cuts.flag(codes, proba)

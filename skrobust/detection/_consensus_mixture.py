@@ -9,10 +9,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.base import DetectionResult, LabelErrorDetector
 from skrobust.detection._corrections import add_corrections
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
+from skrobust.detection._verified_label_model import calibrate_on_verified
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import make_folds
 from skrobust.evidence._observed import observe
@@ -75,7 +76,7 @@ class ConsensusMixture(LabelErrorDetector):
         has no two components.
     view_is_bimodal_ : ndarray of shape (n_views,) of bool
         Whether the losses of each view have two components, the high one of labels less likely
-        than not. A view that has none leaves the judgement to the others.
+        than not. A view that has none leaves the result to the others.
     disagreement_ : ndarray of shape (n_samples,) of bool
         Rows that some views, but not all, find wrong: for a person to look at.
     label_errors_ : ndarray of shape (n_samples,) of bool
@@ -142,6 +143,8 @@ class ConsensusMixture(LabelErrorDetector):
     >>> bool((detector.label_errors_ & flipped).sum() > 0.7 * flipped.sum())
     True
     """
+
+    _calibrate = staticmethod(calibrate_on_verified)
 
     _parameter_constraints: dict = {
         **{k: v for k, v in ProbaDetector._parameter_constraints.items() if k != "estimator"},
@@ -253,12 +256,12 @@ class ConsensusMixture(LabelErrorDetector):
         tags.input_tags.allow_nan = all(get_tags(view).input_tags.allow_nan for view in views)
         return tags
 
-    def _judge(self, data) -> Judgement:
+    def _detect(self, data) -> DetectionResult:
         gathered = self._gather_views(data)
         judged = np.all([~np.isnan(e.pred_proba[:, 0]) for e in gathered], axis=0)
         for evidence in gathered:
             evidence.pred_proba[~judged] = 1 / len(data.classes)
-        given = np.where(judged, data.codes, -1)
+        given = np.where(judged, data.y, -1)
         counted = data.used & (given >= 0) & (data.verified < 0)
         weight = None if data.sample_weight is None else data.sample_weight[counted]
         self._mixtures = []
@@ -279,19 +282,19 @@ class ConsensusMixture(LabelErrorDetector):
         errors &= given >= 0
         self.disagreement_ = wrong.any(axis=0) & ~errors & (given >= 0)
         proba = sum(probas) / len(probas)
-        best = np.where(data.used & (given >= 0), data.best_codes, -1)
+        best = np.where(data.used & (given >= 0), data.y_train, -1)
         order = np.argsort(mean_self_confidence(best, proba, data.sample_weight), kind="stable")
         predictions = most_probable(proba, order)
         alternatives = most_probable(proba, order, without=given)
-        judgement = Judgement(
+        result = DetectionResult(
             np.where(judged, quality, np.nan),
             errors,
-            np.where(judged, predictions, data.best_codes),
-            np.where(judged, alternatives, data.best_codes),
+            np.where(judged, predictions, data.y_train),
+            np.where(judged, alternatives, data.y_train),
             quality_of=quality_of,
             features=np.nan_to_num(self.view_quality_.T, nan=0.5),
         )
-        return add_corrections(judgement, data, given, proba, order)
+        return add_corrections(result, data, given, proba, order)
 
     def _consensus(self, probas, codes):
         """Return the quality, that of each view, which labels each view finds wrong, and all do."""
@@ -335,7 +338,7 @@ class ConsensusMixture(LabelErrorDetector):
             self.estimators_ = [e.estimators for e in evidence]
         return evidence
 
-    def _judge_new(self, X, codes):
+    def _detect_new(self, X, codes):
         if not hasattr(self, "estimators_"):
             raise AttributeError(
                 "The models that judge new rows were not kept: fit with store_estimators=True."
@@ -367,18 +370,18 @@ class _View(ProbaDetector):
             model.set_params(oob_score=False)
         set_missing_random_states(model, random_state)
         weight, fit_params = self._route(model, data)
-        y = data.classes[np.maximum(data.best_codes, 0)]
+        y = data.classes[np.maximum(data.y_train, 0)]
         known = data.used, data.groups, data.sample_weight
-        folds = make_folds(self.cv, data.X, y, data.best_codes, *known)
+        folds = make_folds(self.cv, data.X, y, data.y_train, *known)
         observed = observe(
             functools.partial(_look, classes=data.classes),
             model,
             data.X,
-            data.best_codes,
+            data.y_train,
             data.classes,
             data.used,
             folds,
-            given=data.codes,
+            given=data.y,
             sample_weight=weight,
             fit_params=fit_params,
             groups=data.groups,

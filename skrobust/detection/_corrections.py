@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from skrobust._base import Judgement
+from skrobust.base import DetectionResult
 from skrobust.detection._proba_detector import most_probable
 from skrobust.noise._confident_joint import given_proba
 from skrobust.noise._label_counts import verified_counts
@@ -12,12 +12,12 @@ from skrobust.noise._noise_model import fit_noise_model
 from skrobust.noise._noise_rate import estimate_given_noise_rate, estimate_noise_rate
 
 
-def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Judgement:
+def add_corrections(result: DetectionResult, data, given, pred_proba, order) -> DetectionResult:
     """Add the noise level and corrections to what a detector found, by its probabilities.
 
     Parameters
     ----------
-    judgement : Judgement
+    result : DetectionResult
         What was found.
     data : LabelledData
         Rows.
@@ -30,7 +30,7 @@ def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Jud
 
     Returns
     -------
-    judgement : Judgement
+    result : DetectionResult
         The same with `level`, `given_level` and `corrections`.
     """
     unverified = np.where(data.used & (data.verified < 0), given, -1)
@@ -38,10 +38,10 @@ def add_corrections(judgement: Judgement, data, given, pred_proba, order) -> Jud
     given_level = estimate_given_noise_rate(level, data, given, pred_proba)
     labels, right = careful_labels(level, data, given, pred_proba, order)
     return dataclasses.replace(
-        judgement,
+        result,
         level=level,
         given_level=given_level,
-        corrections=np.where(given >= 0, labels, judgement.predictions),
+        corrections=np.where(given >= 0, labels, result.predictions),
         right_proba=right,
     )
 

@@ -7,8 +7,7 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.base import clone
 
-from skrobust._noise_level import NoiseLevel
-from skrobust._threshold import Answer, LabelQualityThreshold
+from skrobust.base import LabelQualityThreshold, NoiseLevel, ThresholdResult
 from skrobust.detection._channel_judge import verified_counts
 from skrobust.detection._decoys import decoy_curve
 from skrobust.detection._target_decoys import exchange_targets, share_bounds
@@ -126,51 +125,51 @@ class DecoyThreshold(LabelQualityThreshold):
         self.confidence_level = confidence_level
         self.random_state = random_state
 
-    def select(self, question) -> Answer:
+    def select(self, inputs) -> ThresholdResult:
         """Choose the rows to flag.
 
         Parameters
         ----------
-        question : Question
+        inputs : ThresholdInput
             What the detector says.
 
         Returns
         -------
-        answer : Answer
+        answer : ThresholdResult
             The rows to flag.
         """
-        counted = question.rows & question.data.used
+        counted = inputs.rows & inputs.data.used
         if not counted.any():
             self._settle(None, None, (0.0, 0.0, 0.0), 0.0)
-            return Answer(np.zeros(len(counted), dtype=bool), 0.0, noise_rate=0.0)
-        if not question.has_classes:
-            judgement = question.judgement
+            return ThresholdResult(np.zeros(len(counted), dtype=bool), 0.0, noise_rate=0.0)
+        if not inputs.has_classes:
+            result = inputs.result
             curve, *rates = exchange_targets(
-                question.data,
-                question.quality,
-                judgement.quality_of,
+                inputs.data,
+                inputs.quality,
+                result.quality_of,
                 counted,
-                judgement.errors,
+                result.errors,
                 self.confidence_level,
             )
-            n_decoys = question.data.mass(counted)
-        elif question.parts or question.judgement.quality_of is not None:
-            curve, rates, n_decoys = self._imagine(question)
+            n_decoys = inputs.data.total_weight(counted)
+        elif inputs.parts or inputs.result.quality_of is not None:
+            curve, rates, n_decoys = self._imagine(inputs)
         else:
-            curve, rates, n_decoys = self._plant(question, counted)
+            curve, rates, n_decoys = self._plant(inputs, counted)
         place = curve.best(rates[0], self.precision)
         self._settle(curve, place, rates, n_decoys)
-        quality = np.where(np.isnan(question.quality), np.inf, question.quality)
-        return Answer(
-            question.rows & (quality < self.threshold_),
+        quality = np.where(np.isnan(inputs.quality), np.inf, inputs.quality)
+        return ThresholdResult(
+            inputs.rows & (quality < self.threshold_),
             self.threshold_,
             noise_rate=rates[0],
             noise_rate_interval=self.noise_rate_interval_,
         )
 
-    def _imagine(self, question):
+    def _imagine(self, inputs):
         """Compare with every error that noise could have made, by what is known already."""
-        imagined = [_imagine_errors(part) for part in question.parts or (question,)]
+        imagined = [_imagine_errors(part) for part in inputs.parts or (inputs,)]
         imagined = [part for part in imagined if part is not None]
         weight = _join([part.weight for part in imagined])
         table = _join([part.table for part in imagined])
@@ -186,9 +185,9 @@ class DecoyThreshold(LabelQualityThreshold):
         levels = [(p.level.rate, p.level.low, p.level.high) for p in imagined]
         return curve, tuple(np.average(levels, axis=0, weights=masses).tolist()), total
 
-    def _plant(self, question, counted):
+    def _plant(self, inputs, counted):
         """Give some rows wrong labels, let the detector judge again, and look where they are."""
-        data, judgement = question.data, question.judgement
+        data, result = inputs.data, inputs.result
         rng = private_random_state(self.random_state)
         rows = np.flatnonzero(counted)
         n_classes = len(data.classes)
@@ -196,18 +195,18 @@ class DecoyThreshold(LabelQualityThreshold):
         planted = np.sort(_sparing(data, rng.choice(rows, n_planted, replace=False)))
         n_planted = len(planted)
         pattern = np.ones((n_classes, n_classes))
-        if judgement.joint is not None:
+        if result.joint is not None:
             # By given label: what noise seems to have made of rows of that class, and a bit of
             # everything else.
-            pattern += np.asarray(judgement.joint, dtype=np.float64).T
+            pattern += np.asarray(result.joint, dtype=np.float64).T
         np.fill_diagonal(pattern, 0)
         pattern /= pattern.sum(axis=1, keepdims=True)
         draws = rng.random_sample(n_planted)[:, None]
-        codes = data.codes.copy()
+        codes = data.y.copy()
         cumulated = pattern[codes[planted]].cumsum(axis=1)
         codes[planted] = np.minimum((cumulated < draws).sum(axis=1), n_classes - 1)
-        again = clone(question.detector).set_params(threshold=None)
-        quality = again._judge(dataclasses.replace(data, codes=codes)).quality
+        again = clone(inputs.detector).set_params(threshold=None)
+        quality = again._detect(dataclasses.replace(data, y=codes)).quality
         here = np.zeros(data.n_samples, dtype=bool)
         here[planted] = True
         others = counted & ~here & ~np.isnan(quality)
@@ -224,8 +223,8 @@ class DecoyThreshold(LabelQualityThreshold):
         bound = 1.0 if here.any() else 0.0
         if enough.any():
             bound = min(1.0, float((curve.flagged[enough] / curve.recall[enough]).min()))
-        if judgement.joint is not None:
-            joint = np.asarray(judgement.joint, dtype=np.float64)
+        if result.joint is not None:
+            joint = np.asarray(result.joint, dtype=np.float64)
             counted_rate = float(1 - np.trace(joint) / joint.sum())
             if bound * _MISMATCH < counted_rate:
                 bound = counted_rate
@@ -267,8 +266,8 @@ class DecoyThreshold(LabelQualityThreshold):
 
 def _sparing(data, rows) -> np.ndarray:
     """Leave two rows of each class alone, of those whose labels are to be replaced."""
-    n_rows = np.bincount(data.best_codes[data.used], minlength=len(data.classes))
-    codes = data.codes[rows]
+    n_rows = np.bincount(data.y_train[data.used], minlength=len(data.classes))
+    codes = data.y[rows]
     kept = [rows[codes == k][: max(n_rows[k] - 2, 0)] for k in range(len(data.classes))]
     return np.concatenate(kept)
 
@@ -297,21 +296,21 @@ class _Imagined:
     weight: np.ndarray | None
 
 
-def _imagine_errors(question) -> _Imagined | None:
+def _imagine_errors(inputs) -> _Imagined | None:
     """Give each row each label, and say by the noise channel how likely it is an error."""
-    data = question.data
-    rows = np.flatnonzero(question.rows & data.used)
+    data = inputs.data
+    rows = np.flatnonzero(inputs.rows & data.used)
     if not len(rows):
         return None
     weight = None if data.sample_weight is None else data.sample_weight[rows]
-    codes = data.codes[rows]
+    codes = data.y[rows]
     n_classes = len(data.classes)
     labels = np.empty(data.n_samples, dtype=np.intp)
     table = np.empty((len(rows), n_classes))
     for k in range(n_classes):
         labels[:] = k
-        table[:, k] = question.judgement.quality_of(labels)[rows]
-    proba = question.judgement.pred_proba
+        table[:, k] = inputs.result.quality_of(labels)[rows]
+    proba = inputs.result.pred_proba
     if proba is None:
         # The quality of each label is as good as a probability for telling classes apart.
         proba = table + 1e-6
@@ -319,7 +318,7 @@ def _imagine_errors(question) -> _Imagined | None:
     else:
         proba = proba[rows]
     known = verified_counts(data)
-    level = question.judgement.level
+    level = inputs.result.level
     if level is None:
         level = estimate_noise_rate(codes, proba, weight)
     channel = fit_noise_model(codes, proba, weight, level=level, known=known)
@@ -331,5 +330,5 @@ def _imagine_errors(question) -> _Imagined | None:
 
 
 def _join(arrays) -> np.ndarray | None:
-    """Put what the parts of a question say one after the other."""
+    """Put what the parts of a inputs say one after the other."""
     return arrays[0] if len(arrays) == 1 else None if arrays[0] is None else np.concatenate(arrays)

@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from skrobust._base import Judgement
+from skrobust.base import DetectionResult
 from skrobust.detection._corrections import add_corrections
 from skrobust.detection._density_models import DENSITIES, ClassDensities
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
@@ -15,10 +15,10 @@ from skrobust.evidence._folds import make_folds
 from skrobust.evidence._neighbors import ADVICE, read_numbers
 from skrobust.evidence._out_of_fold import gather_out_of_fold
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
-from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
+from skrobust.utils._weighted_quantiles import lower_threshold
 
 _MODES = ("low_nll", "expand")
 _MAX_ROUNDS = 5
@@ -188,7 +188,7 @@ class DensityDetector(ProbaDetector):
         tags.input_tags.allow_nan = False
         return tags
 
-    def _judge(self, data) -> Judgement:
+    def _detect(self, data) -> DetectionResult:
         check_numeric(data.X, ADVICE)
         read_numbers(data.X)  # may say no, before any work
         estimator = self._get_estimator()
@@ -212,13 +212,13 @@ class DensityDetector(ProbaDetector):
 
     def _gather_from(self, estimator, data, used) -> tuple[Evidence, list]:
         """Fit densities to some rows, and judge all, each without its fold."""
-        y = data.classes[np.maximum(data.best_codes, 0)]
+        y = data.classes[np.maximum(data.y_train, 0)]
         known = used, data.groups, data.sample_weight
-        folds = make_folds(self.cv, data.X, y, data.best_codes, *known)
+        folds = make_folds(self.cv, data.X, y, data.y_train, *known)
         evidence = gather_out_of_fold(
             estimator,
             data.X,
-            data.best_codes,
+            data.y_train,
             data.classes,
             used,
             cv=folds,
@@ -226,7 +226,7 @@ class DensityDetector(ProbaDetector):
             n_jobs=self.n_jobs,
         )
         if data.groups is None:
-            labels = np.where(used, data.best_codes, -1)
+            labels = np.where(used, data.y_train, -1)
             average_common(evidence.pred_proba, row_hashes(data.X), labels, data.sample_weight)
         return evidence, folds
 
@@ -251,13 +251,13 @@ class DensityDetector(ProbaDetector):
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         more = np.zeros(data.n_samples, dtype=bool)
         for k in range(len(data.classes)):
-            own = data.used & (data.best_codes == k)
+            own = data.used & (data.y_train == k)
             known = own & (data.verified >= 0)
             mass = self.trusted_quantile * weight[known].sum()
-            cut = lowest_mass_cut(logs[known], mass, weight[known])
+            cut = lower_threshold(logs[known], mass, weight[known])
             rows = np.flatnonzero(own & ~used & (logs > cut))
             # No class outgrows in one round what is known of it.
-            least = -lowest_mass_cut(-logs[rows], weight[own & used].sum(), weight[rows])
+            least = -lower_threshold(-logs[rows], weight[own & used].sum(), weight[rows])
             more[rows[logs[rows] >= least]] = True
         return more
 
@@ -266,15 +266,15 @@ class DensityDetector(ProbaDetector):
         wrong = np.zeros(data.n_samples, dtype=bool)
         judged = ~np.isnan(proba[:, 0])
         filled = np.where(judged[:, None], proba, 1 / len(data.classes))
-        open_codes = np.where(data.used & judged & (data.verified < 0), data.codes, -1)
+        open_codes = np.where(data.used & judged & (data.verified < 0), data.y, -1)
         if not (open_codes >= 0).any():
             return wrong
         flagged = fit_rule("prune_by_noise_rate", open_codes, filled, weight=data.sample_weight)[1]
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        quality = given_proba(np.maximum(data.best_codes, 0), filled)
+        quality = given_proba(np.maximum(data.y_train, 0), filled)
         hashes = None
         for k in range(len(data.classes)):
-            own = data.used & (data.best_codes == k)
+            own = data.used & (data.y_train == k)
             rows = np.flatnonzero(own & flagged)
             if len(rows) == 0:
                 continue
@@ -282,16 +282,16 @@ class DensityDetector(ProbaDetector):
             if len(np.unique(hashes[own])) < _FEW_UNITS:
                 continue
             most = (1 - _QUOTA) * weight[own].sum()
-            cut = lowest_mass_cut(quality[rows], most, weight[rows])
+            cut = lower_threshold(quality[rows], most, weight[rows])
             wrong[rows[quality[rows] <= cut]] = True
         return wrong
 
-    def _conclude_from(self, data, proba) -> Judgement:
-        """Turn probabilities into a judgement, by the confident joint."""
+    def _conclude_from(self, data, proba) -> DetectionResult:
+        """Turn probabilities into a result, by the confident joint."""
         judged = ~np.isnan(proba[:, 0])
         proba[~judged] = 1 / len(data.classes)
-        given = np.where(judged, data.codes, -1)
-        best = np.where(data.used & (given >= 0), data.best_codes, -1)
+        given = np.where(judged, data.y, -1)
+        best = np.where(data.used & (given >= 0), data.y_train, -1)
         thresholds = mean_self_confidence(best, proba, data.sample_weight)
         order = np.argsort(thresholds, kind="stable")
         unverified = np.where(data.used & (data.verified < 0), given, -1)
@@ -310,19 +310,19 @@ class DensityDetector(ProbaDetector):
         def quality_of(codes):
             return np.where(judged, given_proba(np.maximum(codes, 0), proba), np.nan)
 
-        judgement = Judgement(
-            quality_of(data.codes),
+        result = DetectionResult(
+            quality_of(data.y),
             errors,
-            np.where(judged, most_probable(proba, order), data.best_codes),
-            np.where(judged, most_probable(proba, order, without=given), data.best_codes),
+            np.where(judged, most_probable(proba, order), data.y_train),
+            np.where(judged, most_probable(proba, order, without=given), data.y_train),
             self._cuts.joint,
             None,
             # Trimming looks at labels, but hardly at that of a single row.
             quality_of,
         )
-        return add_corrections(judgement, data, given, proba, order)
+        return add_corrections(result, data, given, proba, order)
 
-    def _judge_new(self, X, codes):
+    def _detect_new(self, X, codes):
         proba = self._predict_mean(X)
         return given_proba(np.maximum(codes, 0), proba), self._cuts.flag(codes, proba)
 
@@ -333,4 +333,4 @@ def _own_logs(model, data, rows=None) -> np.ndarray:
     logs = np.full((len(rows), len(data.classes) + 1), -np.inf)
     columns = np.searchsorted(data.classes, model.classes_)
     logs[:, columns] = model.log_densities(safe_indexing(data.X, rows))
-    return logs[np.arange(len(rows)), data.best_codes[rows]]
+    return logs[np.arange(len(rows)), data.y_train[rows]]

@@ -13,7 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
-from skrobust._base import Judgement
+from skrobust.base import DetectionResult
+from skrobust.base._labels import encode_labels_like
 from skrobust.detection._corrections import add_corrections
 from skrobust.detection._mixture_1d import fit_mixture, weighted_quantile
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
@@ -21,7 +22,6 @@ from skrobust.detection._rules import fit_rule
 from skrobust.evidence._folds import make_folds
 from skrobust.evidence._observed import observe
 from skrobust.noise._confident_joint import mean_self_confidence
-from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import HasMethods, Interval, num_samples, routing_enabled
@@ -191,7 +191,7 @@ class EnergyDetector(ProbaDetector):
         """The model that supplies evidence."""
         return _default_model() if self.estimator is None else self.estimator
 
-    def _judge(self, data) -> Judgement:
+    def _detect(self, data) -> DetectionResult:
         energy, log_proba, judged = self._gather_energies(data)
         judged &= ~np.isnan(energy)
         counted = judged & data.used
@@ -200,7 +200,7 @@ class EnergyDetector(ProbaDetector):
         self.energy_ = np.where(judged, energy, np.nan)
         proba = np.exp(log_proba)
         proba[~judged] = 1 / len(data.classes)
-        given = np.where(judged, data.codes, -1)
+        given = np.where(judged, data.y, -1)
 
         self.open_set_ = judged & (energy > self._open_cut)
         self._fit_rule(data, given, proba)
@@ -212,16 +212,16 @@ class EnergyDetector(ProbaDetector):
         errors = self._grade(given, proba, energy)[1]
         predictions = most_probable(proba, self._order)
         alternatives = most_probable(proba, self._order, without=given)
-        judgement = Judgement(
-            quality_of(data.codes),
+        result = DetectionResult(
+            quality_of(data.y),
             errors,
-            np.where(judged, predictions, data.best_codes),
-            np.where(judged, alternatives, data.best_codes),
-            cut=_CUT,
+            np.where(judged, predictions, data.y_train),
+            np.where(judged, alternatives, data.y_train),
+            threshold=_CUT,
             quality_of=quality_of,
             features=np.where(judged, self._ordinary(energy), 0.5)[:, None],
         )
-        return add_corrections(judgement, data, given, proba, self._order)
+        return add_corrections(result, data, given, proba, self._order)
 
     def _gather_energies(self, data):
         """Fit fold by fold; return energies, log-probabilities, and which rows were judged."""
@@ -237,9 +237,9 @@ class EnergyDetector(ProbaDetector):
                 f"estimator: {type(self.estimator).__name__} has none of {', '.join(_LOGITS)}, so"
                 " that there are no logits to look at."
             )
-        y = data.classes[np.maximum(data.best_codes, 0)]
+        y = data.classes[np.maximum(data.y_train, 0)]
         known = data.used, data.groups, data.sample_weight
-        folds = make_folds(self.cv, data.X, y, data.best_codes, *known)
+        folds = make_folds(self.cv, data.X, y, data.y_train, *known)
         model = clone(self._get_estimator())
         set_missing_random_states(model, random_state)
         weight, fit_params = self._route(model, data)
@@ -250,11 +250,11 @@ class EnergyDetector(ProbaDetector):
             look,
             model,
             data.X,
-            data.best_codes,
+            data.y_train,
             data.classes,
             data.used,
             folds,
-            given=data.codes,
+            given=data.y,
             sample_weight=weight,
             fit_params=fit_params,
             groups=data.groups,
@@ -297,7 +297,7 @@ class EnergyDetector(ProbaDetector):
         """Fit the rule that tells which labels probabilities contradict, to the ordinary rows."""
         weight = data.sample_weight
         counted = data.used & (given >= 0) & ~self.open_set_
-        best = np.where(counted, data.best_codes, -1)
+        best = np.where(counted, data.y_train, -1)
         thresholds = mean_self_confidence(best, proba, weight)
         self._order = np.argsort(thresholds, kind="stable")
         unverified = np.where(counted & (data.verified < 0), given, -1)
@@ -310,7 +310,7 @@ class EnergyDetector(ProbaDetector):
             order=self._order,
         )
 
-    def _judge_new(self, X, codes):
+    def _detect_new(self, X, codes):
         if not hasattr(self, "estimators_"):
             raise AttributeError(
                 "The models that judge new rows were not kept: fit with store_estimators=True."

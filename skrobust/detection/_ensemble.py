@@ -1,4 +1,4 @@
-"""Several unlike models judge together, and the noise itself is part of the judgement."""
+"""Several unlike models judge together, and the noise itself is part of the result."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -10,7 +10,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.base import DetectionResult, LabelErrorDetector
+from skrobust.base._labels import decode_labels
 from skrobust.detection._channel_judge import fit_judge
 from skrobust.detection._companions import COMPANIONS, has_preprocessing, pipeline_companions
 from skrobust.detection._confident_learning import ConfidentLearning
@@ -19,15 +20,15 @@ from skrobust.detection._member_evidence import gather_members
 from skrobust.detection._neighbor_vote import NeighborVote
 from skrobust.detection._proba_detector import most_probable
 from skrobust.detection._rules import RULES, fit_rule
+from skrobust.detection._verified_label_model import calibrate_on_verified
 from skrobust.evidence._folds import FoldsByContent, row_units
 from skrobust.evidence._opinion_pool import pool_weights
 from skrobust.evidence._out_of_fold import check_predicts_proba
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
-from skrobust.utils._labels import decode_labels
-from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._weighted_quantiles import lower_threshold
 from skrobust.utils._weights import weight_fit_params
 
 _OWN_RULE = "decoys"
@@ -191,6 +192,8 @@ class EnsembleDetector(LabelErrorDetector):
     >>> bool((detector.label_errors_ & flipped).sum() > 0.8 * flipped.sum())
     True
     """
+
+    _calibrate = staticmethod(calibrate_on_verified)
 
     _parameter_constraints: dict = {
         **LabelErrorDetector._parameter_constraints,
@@ -370,10 +373,10 @@ class EnsembleDetector(LabelErrorDetector):
             self.estimators_ = judges
         return self._mix(data, opinions, fixed)
 
-    def _judge(self, data) -> Judgement:
+    def _detect(self, data) -> DetectionResult:
         cv = self._listed_cv()
         proba, judged = self._gather(data, cv)
-        given = np.where(judged, data.codes, -1)
+        given = np.where(judged, data.y, -1)
         judge, true_proba, right = fit_judge(data, given, proba, n_jobs=self.n_jobs)
         self._later_rounds, again = [], []
         for number in range(1, self.n_rounds):
@@ -395,8 +398,8 @@ class EnsembleDetector(LabelErrorDetector):
             quality = given_proba(np.maximum(codes, 0), table).astype(np.float64)
             return np.where(judged, quality, np.nan)
 
-        quality = quality_of(data.codes)
-        best = np.where(data.used & (given >= 0), data.best_codes, -1)
+        quality = quality_of(data.y)
+        best = np.where(data.used & (given >= 0), data.y_train, -1)
         thresholds = mean_self_confidence(best, proba, data.sample_weight)
         # Classes go by their thresholds wherever a tie must be broken: not by their names.
         order = np.argsort(thresholds, kind="stable")
@@ -407,20 +410,20 @@ class EnsembleDetector(LabelErrorDetector):
         posterior = judge.bold_proba(proba, again, given, n_jobs=self.n_jobs)
         careful = judge.careful_proba(proba, again, given, n_jobs=self.n_jobs)
         alternatives = most_probable(true_proba, order, without=given)
-        alternatives = np.where(judged, alternatives, data.best_codes)
+        alternatives = np.where(judged, alternatives, data.y_train)
         others = 1 - np.where(given >= 0, given_proba(np.maximum(given, 0), true_proba), 0.0)
         alternative = given_proba(np.maximum(alternatives, 0), true_proba)
-        return Judgement(
+        return DetectionResult(
             quality,
             errors,
-            np.where(judged, most_probable(true_proba, order), data.best_codes),
+            np.where(judged, most_probable(true_proba, order), data.y_train),
             alternatives,
             joint=_joint(data, given, judge, true_proba),
             quality_of=quality_of,
             pred_proba=proba,
-            posterior_labels=np.where(judged, most_probable(posterior, order), data.best_codes),
+            posterior_labels=np.where(judged, most_probable(posterior, order), data.y_train),
             posterior_proba=np.where(judged, posterior.max(axis=1), 1.0),
-            corrections=np.where(judged, most_probable(careful, order), data.best_codes),
+            corrections=np.where(judged, most_probable(careful, order), data.y_train),
             level=judge.level,
             given_level=judge.given_level,
             alternative_proba=np.clip(alternative / np.maximum(others, 1e-12), 0, 1),
@@ -448,7 +451,7 @@ class EnsembleDetector(LabelErrorDetector):
         self.member_predictions_ = decode_labels(codes.ravel(), data.classes).reshape(codes.shape)
         if fixed is None:
             rows = np.flatnonzero(known.all(axis=1) & data.used)
-            labels = data.best_codes[rows]
+            labels = data.y_train[rows]
             own = np.stack([opinion[rows, labels] for opinion in opinions], axis=1)
             mass = None if data.sample_weight is None else data.sample_weight[rows]
             fixed = pool_weights(own, mass)
@@ -479,7 +482,7 @@ class EnsembleDetector(LabelErrorDetector):
             errors[others] = self._cuts.flag(given[others], proba[others])
         return errors
 
-    def _judge_new(self, X, codes):
+    def _detect_new(self, X, codes):
         if not all(isinstance(judge, LabelErrorDetector) for judge in self.estimators_):
             raise AttributeError(
                 "The models that judge new rows were not kept: fit with store_estimators=True."
@@ -520,15 +523,15 @@ def _hidden(data, given, judge, true_proba, right) -> np.ndarray:
     flagged = judge.flag(true_proba, given, quality) & data.used & (data.verified < 0)
     if not flagged.any():
         return flagged
-    labels = np.where(data.used, data.best_codes, -1)
+    labels = np.where(data.used, data.y_train, -1)
     units = row_units(data.X, labels, data.groups, data.sample_weight)
     hidden = flagged.copy()
     for k in np.unique(given[flagged]):
-        rows = data.used & (data.best_codes == k)
-        most = data.mass(rows) / 2
-        if data.mass(rows & flagged) > most:
+        rows = data.used & (data.y_train == k)
+        most = data.total_weight(rows) / 2
+        if data.total_weight(rows & flagged) > most:
             weight = None if data.sample_weight is None else data.sample_weight[rows]
-            hidden[rows & (quality > lowest_mass_cut(quality[rows], most, weight))] = False
+            hidden[rows & (quality > lower_threshold(quality[rows], most, weight))] = False
         if len(np.unique(units[rows & ~hidden])) < 2:
             hidden[rows] = False
     return hidden

@@ -4,9 +4,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import indexable
 
+from skrobust.base import LabelledData
 from skrobust.evidence._neighbors import read_numbers
 from skrobust.evidence._scaling import SCALES, ColumnScaler
-from skrobust.utils._data import check_labelled_data
 
 
 def fine_scores(X, y, *, scale="rank", contrast=True) -> np.ndarray:
@@ -61,7 +61,7 @@ def fine_scores(X, y, *, scale="rank", contrast=True) -> np.ndarray:
         options = ", ".join(map(repr, SCALES))
         raise ValueError(f"scale must be one of {options} and None, got {scale!r}.")
     (X,) = indexable(X)
-    data = check_labelled_data(X, y)
+    data = LabelledData.from_arrays(X, y)
     X = read_numbers(X)
     if sparse.issparse(X) and scale is not None:
         raise ValueError(
@@ -70,13 +70,13 @@ def fine_scores(X, y, *, scale="rank", contrast=True) -> np.ndarray:
         )
     X = ColumnScaler(scale).fit(X, data.used.astype(np.float64)).transform(X)
     directions = np.stack(
-        [_main_direction(X[data.codes == k]) for k in range(len(data.classes))], axis=1
+        [_main_direction(X[data.y == k]) for k in range(len(data.classes))], axis=1
     )
     cosines = np.square(np.asarray(_unit_length(X) @ directions))
-    known = np.flatnonzero(data.codes >= 0)
+    known = np.flatnonzero(data.y >= 0)
     quality = np.full(data.n_samples, np.nan)
-    own = cosines[known, data.codes[known]]
-    cosines[known, data.codes[known]] = -np.inf
+    own = cosines[known, data.y[known]]
+    cosines[known, data.y[known]] = -np.inf
     rest = cosines[known].max(axis=1)
     quality[known] = np.clip((1 + own - rest) / 2 if contrast else own, 0, 1)
     return quality

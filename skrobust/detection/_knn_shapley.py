@@ -5,9 +5,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import indexable
 
+from skrobust.base import LabelledData
 from skrobust.evidence._neighbor_index import METRICS
 from skrobust.evidence._neighbors import Neighborhood, check_enough_rows, make_units, unit_rows
-from skrobust.utils._data import check_labelled_data
 from skrobust.utils._random import private_random_state
 
 MAX_NEIGHBORS = 400
@@ -85,7 +85,7 @@ def knn_shapley_scores(
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
     (X,) = indexable(X)
-    data = check_labelled_data(X, y)
+    data = LabelledData.from_arrays(X, y)
     units = make_units(data)
     n_voters = len(units.voters)
     check_enough_rows(n_neighbors, n_voters, "distinct rows with a label")
@@ -97,8 +97,8 @@ def knn_shapley_scores(
         n_jobs=n_jobs,
         random_state=private_random_state(random_state),
     )
-    quality = ShapleyValues(neighborhood, units, data, n_neighbors).quality(data.codes)
-    return np.where(data.codes < 0, np.nan, quality)
+    quality = ShapleyValues(neighborhood, units, data, n_neighbors).quality(data.y)
+    return np.where(data.y < 0, np.nan, quality)
 
 
 def shapley_coefficients(ranks: np.ndarray, n_neighbors: int) -> np.ndarray:

@@ -71,7 +71,7 @@ def _read_forest(members, data) -> list[np.ndarray]:
     evidence = gather_at_leaf_sizes(
         first.estimator,
         data.X,
-        data.best_codes,
+        data.y_train,
         data.classes,
         data.used,
         leaf_sizes=leaf_sizes,

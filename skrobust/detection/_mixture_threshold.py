@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.special import expit, logit
 
-from skrobust._threshold import Answer, LabelQualityThreshold
+from skrobust.base import LabelQualityThreshold, ThresholdResult
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight
 
@@ -135,33 +135,33 @@ class MixtureThreshold(LabelQualityThreshold):
         self._fit(quality, codes, known, weight, codes.max() + 1)
         return self
 
-    def select(self, question) -> Answer:
+    def select(self, inputs) -> ThresholdResult:
         """Choose the rows to flag.
 
         Parameters
         ----------
-        question : Question
+        inputs : ThresholdInput
             What the detector says.
 
         Returns
         -------
-        answer : Answer
+        answer : ThresholdResult
             The rows to flag.
         """
-        weight = question.data.sample_weight
-        counted = question.rows if weight is None else question.rows & (weight > 0)
-        n_classes = len(question.data.classes) if self.per_class else 1
-        n_rows = len(question.rows)
-        codes = question.data.codes if self.per_class else np.zeros(n_rows, dtype=np.intp)
+        weight = inputs.data.sample_weight
+        counted = inputs.rows if weight is None else inputs.rows & (weight > 0)
+        n_classes = len(inputs.data.classes) if self.per_class else 1
+        n_rows = len(inputs.rows)
+        codes = inputs.data.y if self.per_class else np.zeros(n_rows, dtype=np.intp)
         errors = np.zeros(len(codes), dtype=bool)
         if counted.any():
-            doubtful = question.doubtful_below
-            self._fit(question.quality, codes, counted, weight, n_classes, doubtful)
-            rows = question.rows
-            errors[rows] = question.quality[rows] < self._cuts[codes[rows]]
+            doubtful = inputs.doubtful_below
+            self._fit(inputs.quality, codes, counted, weight, n_classes, doubtful)
+            rows = inputs.rows
+            errors[rows] = inputs.quality[rows] < self._cuts[codes[rows]]
         else:
             self._record(np.zeros(n_classes), False, (0.0, 0.0, 0.0, 1.0))
-        return Answer(errors, self.threshold_, None, self.noise_rate_)
+        return ThresholdResult(errors, self.threshold_, None, self.noise_rate_)
 
     def flag_new(self, quality, codes) -> np.ndarray:
         """Flag new rows by the cuts that :meth:`select` found.

@@ -8,9 +8,10 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import ClassifierTags
 
-from skrobust._base import Judgement
-from skrobust._noise_level import NoiseLevel
-from skrobust._threshold import Answer, Question, judge_new_labels
+from skrobust.base import DetectionResult, LabelledData, NoiseLevel, ThresholdInput, ThresholdResult
+from skrobust.base._labelled_data import apply_verified_labels
+from skrobust.base._labels import check_indicators
+from skrobust.base._threshold import score_new_labels
 from skrobust.detection._corrections import careful_labels
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.detection._target_detector import TargetDetector
@@ -24,8 +25,6 @@ from skrobust.evidence._out_of_bag import default_forest, gives_out_of_bag
 from skrobust.evidence._out_of_fold import check_predicts_proba
 from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.noise._noise_rate import estimate_noise_rate
-from skrobust.utils._data import LabelledData, heed_verdicts
-from skrobust.utils._indicators import check_indicator_data, check_indicators
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Features, Interval, StrOptions, fit_context
@@ -38,7 +37,7 @@ AGGREGATES = ("ema", "min", "mean")
 class MultilabelDetector(TargetDetector):
     """Detect wrong entries where each row may have several labels, or none.
 
-    Each label is a question of its own, answered by probabilities of models that have not seen
+    Each label is a inputs of its own, answered by probabilities of models that have not seen
     the row; a rule of confident learning chooses the entries to flag, and the qualities of the
     entries of a row are aggregated to its own.
 
@@ -246,8 +245,13 @@ class MultilabelDetector(TargetDetector):
             Fitted detector.
         """
         self._check_cuts()
-        data = check_indicator_data(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+        data = LabelledData.from_arrays(
+            X,
+            y,
+            kind="indicators",
+            verified_labels=verified_labels,
+            sample_weight=sample_weight,
+            groups=groups,
         )
         features = Features(data.X)
         evidence = self._gather(data)
@@ -256,7 +260,7 @@ class MultilabelDetector(TargetDetector):
         if self.store_estimators:
             self.estimators_ = evidence.estimators
         self._conclude(data, evidence.pred_proba)
-        self._remember_rows(y, np.where(data.given, data.codes, np.nan))
+        self._remember_rows(y, np.where(data.given, data.y, np.nan))
         return self
 
     def _gather(self, data):
@@ -296,17 +300,17 @@ class MultilabelDetector(TargetDetector):
 
     def _conclude(self, data, proba) -> None:
         """Judge entries and rows, and set the fitted attributes."""
-        self._n_labels = data.n_labels
-        quality = _entry_quality(data.codes, proba)
-        open_question = ~np.isnan(quality) & ~data.checked
-        own = Answer(self._apply_rule(data, proba))
+        self._n_labels = data.y.shape[1]
+        quality = _entry_quality(data.y, proba)
+        unverified = ~np.isnan(quality) & ~data.checked
+        own = ThresholdResult(self._apply_rule(data, proba))
 
         def ask():
-            return self._make_question(data, proba, quality, open_question, own.errors)
+            return self._make_question(data, proba, quality, unverified, own.errors)
 
-        answer = self._flag(quality, open_question, data.entry_weight(), own, ask)
-        self.threshold_ = answer.cut
-        quality, flags = heed_verdicts(data, np.array(answer.quality), answer.errors.copy())
+        answer = self._flag(quality, unverified, data.label_weight, own, ask)
+        self.threshold_ = answer.threshold
+        quality, flags = apply_verified_labels(data, np.array(answer.quality), answer.errors.copy())
         self.entry_quality_, self.entry_errors_ = quality, flags
         self.label_quality_ = aggregate_quality(quality, self.aggregate, self.alpha)
         self.label_errors_ = self.entry_errors_.any(axis=1)
@@ -323,59 +327,62 @@ class MultilabelDetector(TargetDetector):
             self._set_noise_rate(answer.noise_rate, answer.noise_rate_interval)
             return
         level = _mean_level(levels)
-        wrong, checked = data.mass(data.known_errors), data.mass(data.checked & data.given)
+        wrong, checked = (
+            data.total_weight(data.known_errors),
+            data.total_weight(data.checked & data.given),
+        )
         rate, *interval = (
             (end * level.n_rows + wrong) / max(level.n_rows + checked, 1e-300)
             for end in (level.rate, level.low, level.high)
         )
         self._set_noise_rate(rate, interval, level.reliability, level.reason)
 
-    def _make_question(self, data, proba, quality, open_question, errors) -> Question:
-        """Ask a threshold object about all entries: each label is a question of two classes."""
+    def _make_question(self, data, proba, quality, unverified, errors) -> ThresholdInput:
+        """Ask a threshold object about all entries: each label is a inputs of two classes."""
         parts = tuple(
-            Question(
+            ThresholdInput(
                 self,
-                data.label_data(k),
-                Judgement(
+                data.one_label(k),
+                DetectionResult(
                     quality[:, k],
                     errors[:, k],
                     quality_of=functools.partial(_entry_quality, proba=proba[:, k]),
                     pred_proba=_two_columns(proba[:, k]),
                 ),
                 quality[:, k],
-                open_question[:, k],
+                unverified[:, k],
             )
-            for k in range(data.n_labels)
+            for k in range(data.y.shape[1])
         )
         weight = data.sample_weight
         entries = LabelledData(
             None,  # rows are shared: the parts have them
-            _entry_classes(data.codes),
-            np.arange(2 * data.n_labels),
+            _entry_classes(data.y),
+            np.arange(2 * data.y.shape[1]),
             _entry_classes(data.verified),
-            None if weight is None else np.tile(weight, data.n_labels),
+            None if weight is None else np.tile(weight, data.y.shape[1]),
         )
-        quality, errors, open_question = (
-            values.ravel(order="F") for values in (quality, errors, open_question)
+        quality, errors, unverified = (
+            values.ravel(order="F") for values in (quality, errors, unverified)
         )
-        judgement = Judgement(quality, errors)
-        return Question(self, entries, judgement, quality, open_question, parts=parts)
+        result = DetectionResult(quality, errors)
+        return ThresholdInput(self, entries, result, quality, unverified, parts=parts)
 
     def _apply_rule(self, data, proba) -> np.ndarray:
         """Fit the rule to each label, and flag entries."""
-        flags = np.zeros(data.codes.shape, dtype=bool)
-        self.confident_joint_ = np.zeros((data.n_labels, 2, 2))
+        flags = np.zeros(data.y.shape, dtype=bool)
+        self.confident_joint_ = np.zeros((data.y.shape[1], 2, 2))
         self._cuts = []
-        for k in range(data.n_labels):
+        for k in range(data.y.shape[1]):
             judged = ~np.isnan(proba[:, k])
-            codes = np.where(judged, data.codes[:, k], -1)
+            codes = np.where(judged, data.y[:, k], -1)
             used = data.used[:, k] & judged
             counted = used & ~data.checked[:, k] & (codes >= 0)
-            if not counted.any() or not np.ptp(data.best[used, k]):
+            if not counted.any() or not np.ptp(data.y_train[used, k]):
                 self._cuts.append(None)
                 continue
             both = _two_columns(np.where(judged, proba[:, k], 0.5))
-            best = np.where(used, data.best[:, k], -1)
+            best = np.where(used, data.y_train[:, k], -1)
             thresholds = mean_self_confidence(best, both, data.sample_weight)
             cuts, flags[:, k] = fit_rule(
                 self.rule,
@@ -397,7 +404,7 @@ class MultilabelDetector(TargetDetector):
             return
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         for value, word in ((1, "given"), (0, "not given")):
-            entries = data.codes == value
+            entries = data.y == value
             totals, flagged = weight @ entries, weight @ (entries & self.entry_errors_)
             rates = flagged / np.maximum(totals, 1e-300)
             for k in np.flatnonzero(rates > self.max_flag_rate):
@@ -417,7 +424,7 @@ class MultilabelDetector(TargetDetector):
             )
         return codes
 
-    def _judge_new(self, X, y):
+    def _detect_new(self, X, y):
         proba = predict_indicators(self.estimators_, X, self._n_labels)
         quality = _entry_quality(y, proba)
         flags = np.zeros(y.shape, dtype=bool)
@@ -428,7 +435,7 @@ class MultilabelDetector(TargetDetector):
         threshold = getattr(self, "fitted_threshold_", None)
         flat = quality.ravel(order="F"), _entry_classes(y), flags.ravel(order="F")
         with np.errstate(invalid="ignore"):
-            judged = judge_new_labels(threshold, self.threshold_, *flat)
+            judged = score_new_labels(threshold, self.threshold_, *flat)
         return tuple(values.reshape(y.shape, order="F") for values in judged)
 
     def detect(self, X, y, *, entries=False) -> np.ndarray:
@@ -448,7 +455,7 @@ class MultilabelDetector(TargetDetector):
         label_errors : ndarray of shape (n_samples,) or (n_samples, n_labels) of bool
             True where a row, or an entry, is probably wrong.
         """
-        flags = self._judge_targets(X, y)[1]
+        flags = self._score_new(X, y)[1]
         return flags if entries else flags.any(axis=1)
 
     def score_labels(self, X, y, *, entries=False) -> np.ndarray:
@@ -468,7 +475,7 @@ class MultilabelDetector(TargetDetector):
         label_quality : ndarray of shape (n_samples,) or (n_samples, n_labels)
             In [0, 1]; NaN where nothing is given.
         """
-        quality = self._judge_targets(X, y)[0]
+        quality = self._score_new(X, y)[0]
         return quality if entries else aggregate_quality(quality, self.aggregate, self.alpha)
 
 
@@ -513,9 +520,9 @@ def _entry_quality(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
 def _levels(data, proba) -> list[NoiseLevel]:
     """Estimate the level of noise of each label, from the entries that are not verified."""
     levels = []
-    for k in range(data.n_labels):
+    for k in range(data.y.shape[1]):
         counted = data.used[:, k] & ~data.checked[:, k] & ~np.isnan(proba[:, k])
-        codes = np.where(counted, data.codes[:, k], -1)
+        codes = np.where(counted, data.y[:, k], -1)
         both = _two_columns(np.where(np.isnan(proba[:, k]), 0.5, proba[:, k]))
         levels.append(estimate_noise_rate(codes, both, data.sample_weight))
     return levels
@@ -526,9 +533,9 @@ def _safe_corrections(data, proba, levels) -> np.ndarray:
     safe = data.known_errors.copy()
     for k, level in enumerate(levels):
         judged = ~np.isnan(proba[:, k])
-        given = np.where(judged, data.codes[:, k], -1)
+        given = np.where(judged, data.y[:, k], -1)
         both = _two_columns(np.where(judged, proba[:, k], 0.5))
-        labels, _ = careful_labels(level, data.label_data(k), given, both, np.arange(2))
+        labels, _ = careful_labels(level, data.one_label(k), given, both, np.arange(2))
         safe[:, k] |= (given >= 0) & (labels != given)
     return safe
 
@@ -558,6 +565,6 @@ def _suggest(data, proba, flags) -> np.ndarray:
     """What the labels should be."""
     with np.errstate(invalid="ignore"):
         guess = np.where(np.isnan(proba), -1, proba > 0.5).astype(np.intp)
-    best = np.where(data.given, np.where(flags, 1 - data.codes, data.codes), guess)
+    best = np.where(data.given, np.where(flags, 1 - data.y, data.y), guess)
     best = np.where(data.checked, data.verified, best).astype(np.int64)
     return np.where(best < 0, np.nan, best) if best.min() < 0 else best

@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skrobust._base import Judgement
+from skrobust.base import DetectionResult
+from skrobust.base._labels import encode_labels_like
 from skrobust.detection._corrections import add_corrections
 from skrobust.detection._neighbor_detector import (
     DETECTOR_METRICS,
@@ -21,7 +22,6 @@ from skrobust.evidence._neighbor_index import ALGORITHMS
 from skrobust.evidence._neighbor_votes import vote_shares
 from skrobust.evidence._neighbors import select_neighbors
 from skrobust.noise._confident_joint import class_weights
-from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric, is_numeric, row_hashes
 from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, safe_indexing
@@ -170,7 +170,7 @@ class NegativeClassDetector(ProbaDetector):
     """
 
     # Verified rows vote here, and only labels of the classes looked at may be flagged.
-    _learns_from_verdicts = False
+    _calibrate = None
 
     _parameter_constraints: dict = {
         **ProbaDetector._parameter_constraints,
@@ -226,7 +226,7 @@ class NegativeClassDetector(ProbaDetector):
         tags.input_tags.allow_nan = False
         return tags
 
-    def _judge(self, data) -> Judgement:
+    def _detect(self, data) -> DetectionResult:
         negative = self._find_negative(data)
         extrinsic = self._settle_mode(data, negative)
         random_state = private_random_state(self.random_state)
@@ -251,32 +251,32 @@ class NegativeClassDetector(ProbaDetector):
             neighborhood.graph = None
             self._kept = neighborhood, class_mass, self._fitted_transformer
         del self._fitted_transformer
-        given = np.where(judged, data.codes, -1)
+        given = np.where(judged, data.y, -1)
 
         def quality_of(codes):
             quality = self._weigh_doubts(codes, witness)
             return np.where(judged, quality, np.nan)
 
-        quality = quality_of(data.codes)
+        quality = quality_of(data.y)
         errors = judged & (quality < 0.5)
         if not extrinsic:
             suspect = self._near_missed(data, units, graph, proba, negative)
             suspect |= most_probable(proba) != negative
-            errors &= suspect | (data.codes != negative)
+            errors &= suspect | (data.y != negative)
         counted = np.where(data.used & (data.verified < 0), given, -1)
         joint = fit_rule("predicted_neq_given", counted, witness, weight=data.sample_weight)[0]
         joint = joint.joint if self.check_positives else _only_row(joint.joint, negative)
         order = np.argsort(-class_weights(counted, len(data.classes), data.sample_weight))
-        judgement = Judgement(
+        result = DetectionResult(
             quality,
             errors,
-            np.where(judged, most_probable(witness, order), data.best_codes),
-            np.where(judged, most_probable(witness, order, without=given), data.best_codes),
+            np.where(judged, most_probable(witness, order), data.y_train),
+            np.where(judged, most_probable(witness, order, without=given), data.y_train),
             joint,
             0.5 if extrinsic else None,
             quality_of,
         )
-        return add_corrections(judgement, data, given, witness, order)
+        return add_corrections(result, data, given, witness, order)
 
     def _find_negative(self, data) -> int:
         """Work out the code of the negative class."""
@@ -291,15 +291,15 @@ class NegativeClassDetector(ProbaDetector):
                     f" {', '.join(map(repr, data.classes.tolist()[:10]))}."
                 )
         else:
-            rows = data.used & (data.codes >= 0)
+            rows = data.used & (data.y >= 0)
             weight = None if data.sample_weight is None else data.sample_weight[rows]
-            mass = np.bincount(data.codes[rows], weights=weight, minlength=len(data.classes))
+            mass = np.bincount(data.y[rows], weights=weight, minlength=len(data.classes))
             most = np.flatnonzero(mass >= mass.max() * (1 - 1e-9))
             code = most[0]
             if len(most) > 1:
                 # Of equally frequent classes, not the one whose name comes first.
                 hashes = row_hashes(data.X)
-                code = min(most, key=lambda k: hashes[rows & (data.codes == k)].min())
+                code = min(most, key=lambda k: hashes[rows & (data.y == k)].min())
         self.negative_label_ = data.classes.tolist()[code]
         self._negative = int(code)
         return int(code)
@@ -333,13 +333,13 @@ class NegativeClassDetector(ProbaDetector):
         if random_state is not None:
             set_missing_random_states(transformer, np.random.RandomState(draw_seed(random_state)))
         rows = np.flatnonzero(data.used)
-        y = data.classes[data.best_codes[rows]]
+        y = data.classes[data.y_train[rows]]
         self._fitted_transformer = transformer.fit(safe_indexing(data.X, rows), y)
         return transformer.transform(data.X)
 
     def _near_missed(self, data, units, graph, proba, negative) -> np.ndarray:
         """Find the negative rows near positive ones that the classifier takes for negative."""
-        missed = data.used & (data.best_codes >= 0) & (data.best_codes != negative)
+        missed = data.used & (data.y_train >= 0) & (data.y_train != negative)
         missed &= most_probable(proba) == negative
         near = np.zeros(len(units.first), dtype=bool)
         asked = np.unique(units.of_row[missed])
@@ -347,7 +347,7 @@ class NegativeClassDetector(ProbaDetector):
         near[nearest[asked].indices] = True
         return near[units.of_row]
 
-    def _judge_new(self, X, codes):
+    def _detect_new(self, X, codes):
         if not hasattr(self, "_kept"):
             raise AttributeError(
                 "The models that judge new rows were not kept: fit with store_estimators=True."

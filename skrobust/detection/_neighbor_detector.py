@@ -36,11 +36,11 @@ def judged_rows(data, units, graph) -> np.ndarray:
     """
     judged = (np.diff(graph.indptr) > 0)[units.of_row]
     used = np.flatnonzero(data.used)
-    unit, label = units.of_row[used], data.best_codes[used]
+    unit, label = units.of_row[used], data.y_train[used]
     if units.parts is not None:
         entries = units.parts.share.tocoo()
         held = units.parts.label[entries.row] >= 0
         unit, label = entries.col[held], units.parts.label[entries.row[held]]
     lone = label[lone_class_rows(units.owner[unit], label)]
-    judged[used[np.isin(data.best_codes[used], lone)]] = False
+    judged[used[np.isin(data.y_train[used], lone)]] = False
     return judged

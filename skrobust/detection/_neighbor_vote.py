@@ -5,7 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
-from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.base import DetectionResult, LabelErrorDetector
 from skrobust.detection._corrections import add_corrections
 from skrobust.detection._knn_shapley import MAX_NEIGHBORS, ShapleyValues
 from skrobust.detection._neighbor_detector import (
@@ -16,6 +16,7 @@ from skrobust.detection._neighbor_detector import (
 )
 from skrobust.detection._proba_detector import most_probable
 from skrobust.detection._rules import fit_rule
+from skrobust.detection._verified_label_model import calibrate_on_verified
 from skrobust.evidence._neighbor_index import ALGORITHMS, EXACT_ROWS
 from skrobust.evidence._neighbor_votes import mean_shares, vote_shares
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
@@ -167,6 +168,8 @@ class NeighborVote(LabelErrorDetector):
     True
     """
 
+    _calibrate = staticmethod(calibrate_on_verified)
+
     _parameter_constraints: dict = {
         **LabelErrorDetector._parameter_constraints,
         "n_neighbors": [None, Interval(Integral, 1, None, closed="left")],
@@ -215,7 +218,7 @@ class NeighborVote(LabelErrorDetector):
         tags.input_tags.pairwise = self.metric == "precomputed"
         return tags
 
-    def _judge(self, data) -> Judgement:
+    def _detect(self, data) -> DetectionResult:
         random_state = private_random_state(self.random_state)
         shapley = self.method == "shapley"
         units, neighborhood = find_neighborhood(
@@ -232,7 +235,7 @@ class NeighborVote(LabelErrorDetector):
             graph, class_mass, self.n_neighbors_, n_rounds=self.n_rounds, random_state=random_state
         )
         shares = units.per_row(unit_shares)
-        given = np.where(judged, data.codes, -1)
+        given = np.where(judged, data.y, -1)
         joint = None
         if self.method == "rank":
             joint = _agreement_joint(data, units, graph, random_state)
@@ -247,21 +250,21 @@ class NeighborVote(LabelErrorDetector):
                 quality = np.where(np.isnan(worth), quality, worth)
             return np.where(judged, quality, np.nan)
 
-        quality, cut = quality_of(data.codes), None
+        quality, cut = quality_of(data.y), None
         if self.method != "rank":
             cut = 0.5
             errors = judged & (quality < cut)
         order = self._order
-        judgement = Judgement(
+        result = DetectionResult(
             quality,
             errors,
-            np.where(judged, most_probable(shares, order), data.best_codes),
-            np.where(judged, most_probable(shares, order, without=given), data.best_codes),
+            np.where(judged, most_probable(shares, order), data.y_train),
+            np.where(judged, most_probable(shares, order, without=given), data.y_train),
             self._cuts.joint,
             cut,
             quality_of,
         )
-        return add_corrections(judgement, data, given, shares, order)
+        return add_corrections(result, data, given, shares, order)
 
     def gather_proba(self, data) -> np.ndarray:
         """Gather shares of votes only, for a detector that looks at several opinions."""
@@ -295,7 +298,7 @@ class NeighborVote(LabelErrorDetector):
 
     def _apply_rule(self, data, given, shares, joint) -> np.ndarray:
         """Fit the rule to the rows that count and that nobody verified, and flag all rows."""
-        best = np.where(data.used & (given >= 0), data.best_codes, -1)
+        best = np.where(data.used & (given >= 0), data.y_train, -1)
         thresholds = mean_self_confidence(best, shares, data.sample_weight)
         # Classes go by their thresholds wherever a tie must be broken: not by their names.
         self._order = np.argsort(thresholds, kind="stable")
@@ -314,7 +317,7 @@ class NeighborVote(LabelErrorDetector):
             errors[others] = self._cuts.flag(given[others], shares[others])
         return errors
 
-    def _judge_new(self, X, codes):
+    def _detect_new(self, X, codes):
         if not hasattr(self, "_neighborhood"):
             raise AttributeError(
                 "The rows that judge new ones were not kept: fit with store_estimators=True."
@@ -333,7 +336,7 @@ def _agreement_joint(data, units, graph, random_state) -> np.ndarray | None:
     """Estimate the mass of given (rows) and true (columns) classes, if there is enough to see."""
     n_neighbors = min(_N_AGREEING, int(np.diff(graph.indptr).max(initial=0)))
     as_given = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-    seen = np.unique(as_given.codes[as_given.used])
+    seen = np.unique(as_given.y[as_given.used])
     if n_neighbors < 2 or not 2 <= len(seen) <= _MAX_AGREEING_CLASSES:
         return None
     triples = label_triples(graph, units.class_mass(as_given)[:, seen], n_neighbors)

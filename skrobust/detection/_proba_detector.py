@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skrobust._base import LabelErrorDetector
+from skrobust.base import LabelErrorDetector
+from skrobust.detection._verified_label_model import calibrate_on_verified
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._out_of_fold import predict_columns
 from skrobust.evidence._proba_source import ProbaSource
@@ -13,8 +14,10 @@ class ProbaDetector(ProbaSource, LabelErrorDetector):
     """Base class of detectors that look at the probabilities of one classifier.
 
     The constructor of a subclass has the parameters `estimator`, `cv`, `store_estimators`,
-    `n_jobs` and `random_state`, and ``_judge(data)`` begins with ``self._gather(data)``.
+    `n_jobs` and `random_state`, and ``_detect(data)`` begins with ``self._gather(data)``.
     """
+
+    _calibrate = staticmethod(calibrate_on_verified)
 
     _parameter_constraints: dict = {
         **LabelErrorDetector._parameter_constraints,

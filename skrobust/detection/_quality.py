@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from skrobust.base._pred_proba import check_all, match_proba
 from skrobust.noise._confident_joint import FEW_CLASSES, SLACK, given_proba
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._proba import check_all, match_proba
 
 QUALITY_METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 _METHODS = (*QUALITY_METHODS, "margin")

@@ -6,8 +6,10 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import clone
 
-from skrobust._base import Judgement
-from skrobust._threshold import Answer, Question, judge_new_labels, overall_noise_rate
+from skrobust.base import DetectionResult, LabelledData, ThresholdInput, ThresholdResult
+from skrobust.base._labelled_data import apply_verified_labels
+from skrobust.base._labels import check_targets
+from skrobust.base._threshold import overall_noise_rate, score_new_labels
 from skrobust.detection._residual_models import FoldModels, ForestModels
 from skrobust.detection._residual_rules import (
     LEAST_CUT,
@@ -25,11 +27,9 @@ from skrobust.evidence._values import (
     gives_out_of_bag_values,
     predict_values,
 )
-from skrobust.utils._data import heed_verdicts
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric, row_hashes
 from skrobust.utils._sklearn import Features, Interval, StrOptions, fit_context
-from skrobust.utils._targets import check_target_data, check_targets
 from skrobust.utils._weights import weight_fit_params
 
 # Squares of residuals beyond so many medians say nothing about the noise of right targets.
@@ -249,12 +249,17 @@ class ResidualDetector(TargetDetector):
             Fitted detector.
         """
         self._check_cuts()
-        data = check_target_data(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+        data = LabelledData.from_arrays(
+            X,
+            y,
+            kind="numbers",
+            verified_labels=verified_labels,
+            sample_weight=sample_weight,
+            groups=groups,
         )
         features = Features(data.X)
         models = self._make_models(data)
-        evidence, cut = self._judge(data, models)
+        evidence, cut = self._detect(data, models)
         features.record(self)
         self._conclude(data, evidence, cut)
         self._remember_rows(y, data.y)
@@ -293,7 +298,7 @@ class ResidualDetector(TargetDetector):
             random_state=random_state,
         )
 
-    def _judge(self, data, models):
+    def _detect(self, data, models):
         """Judge all rows, leave out those that look wrong, and judge them again.
 
         Returns
@@ -304,33 +309,33 @@ class ResidualDetector(TargetDetector):
             Scores above this are flagged, by the method's own rule.
         """
         evidence = _look(data, models, data.used)
-        open_question = evidence.open_question
-        weight = None if data.sample_weight is None else data.sample_weight[open_question]
+        unverified = evidence.unverified
+        weight = None if data.sample_weight is None else data.sample_weight[unverified]
         share = None
         if self.rule == "refit":
-            size = np.abs(data.best - evidence.predictions)
+            size = np.abs(data.y_train - evidence.predictions)
 
             def doubt(share):
-                cut = share_cut(size[open_question], share, weight)
-                return open_question & (size >= cut) & (share > 0)
+                cut = share_cut(size[unverified], share, weight)
+                return unverified & (size >= cut) & (share > 0)
 
             def score_without(share):
                 keep = data.used & ~doubt(share)
                 predictions = models.predict(keep).predictions if share else evidence.predictions
                 scored = data.used & ~np.isnan(predictions)
                 mass = None if data.sample_weight is None else data.sample_weight[scored]
-                return r2(data.best[scored], predictions[scored], mass)
+                return r2(data.y_train[scored], predictions[scored], mass)
 
             share = best_share(score_without)
             doubted = doubt(share)
         else:
-            doubted = open_question & (
-                evidence.scores > mixture_cut(evidence.scores[open_question], weight)
+            doubted = unverified & (
+                evidence.scores > mixture_cut(evidence.scores[unverified], weight)
             )
         left = data.used & ~doubted
         if doubted.any() and len(np.unique(row_hashes(data.X)[left])) > 1:
             evidence = _look(data, models, left)
-        scores = evidence.scores[open_question]
+        scores = evidence.scores[unverified]
         if share is None:
             return evidence, mixture_cut(scores, weight)
         # What is at the cut is flagged.
@@ -342,23 +347,27 @@ class ResidualDetector(TargetDetector):
         self._own_cut = float(np.exp(-cut / self._unit))
         quality = np.exp(-evidence.scores / self._unit)
         quality[~data.given] = np.nan
-        open_question = ~np.isnan(quality) & ~data.checked
+        unverified = ~np.isnan(quality) & ~data.checked
         with np.errstate(invalid="ignore"):
-            own = Answer(evidence.scores > cut, self._own_cut)
+            own = ThresholdResult(evidence.scores > cut, self._own_cut)
 
         def quality_of(targets):
             size = np.abs(targets - evidence.predictions)
             return np.exp(-size / evidence.uncertainty / self._unit)
 
         def ask():
-            judgement = Judgement(quality, own.errors, cut=own.cut, quality_of=quality_of)
+            result = DetectionResult(
+                quality, own.errors, threshold=own.threshold, quality_of=quality_of
+            )
             # Up to there, the uncertainty lets residuals be expected.
             doubtful = float(np.exp(-LEAST_CUT / self._unit))
-            return Question(self, data, judgement, quality, open_question, doubtful)
+            return ThresholdInput(self, data, result, quality, unverified, doubtful)
 
-        answer = self._flag(quality, open_question, data.sample_weight, own, ask)
-        self.threshold_ = answer.cut
-        quality, errors = heed_verdicts(data, np.array(answer.quality), answer.errors.copy())
+        answer = self._flag(quality, unverified, data.sample_weight, own, ask)
+        self.threshold_ = answer.threshold
+        quality, errors = apply_verified_labels(
+            data, np.array(answer.quality), answer.errors.copy()
+        )
         _keep_the_best(data, quality, errors)
         suggested = np.where(errors | ~data.given, evidence.predictions, data.y)
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
@@ -370,7 +379,7 @@ class ResidualDetector(TargetDetector):
         self.sample_indices_ = np.flatnonzero(~errors & data.given)
         rates = (answer.noise_rate, answer.noise_rate_interval)
         if answer.noise_rate is None:
-            rates = _estimate_rate(data, quality_of, open_question, own.errors)
+            rates = _estimate_rate(data, quality_of, unverified, own.errors)
         self._set_noise_rate(*rates)
         self.predictions_ = evidence.predictions
         self.residuals_ = data.y - evidence.predictions
@@ -384,7 +393,7 @@ class ResidualDetector(TargetDetector):
     def _check_new_targets(self, y):
         return check_targets(y)
 
-    def _judge_new(self, X, y):
+    def _detect_new(self, X, y):
         predictions, spread = _predict_new(self.estimators_, X)
         halves = self._noise.halves
         if halves:
@@ -397,16 +406,16 @@ class ResidualDetector(TargetDetector):
         threshold = getattr(self, "fitted_threshold_", None)
         with np.errstate(invalid="ignore"):
             own = quality < self._own_cut
-            return judge_new_labels(threshold, self.threshold_, quality, codes, own)
+            return score_new_labels(threshold, self.threshold_, quality, codes, own)
 
 
-def _estimate_rate(data, quality_of, open_question, errors):
+def _estimate_rate(data, quality_of, unverified, errors):
     """Estimate the share of wrong targets, and its interval."""
-    counted = open_question & data.used
+    counted = unverified & data.used
     rates = (0.0, 0.0, 0.0)
     if counted.any():
         _, *rates = exchange_targets(data, quality_of(data.y), quality_of, counted, errors)
-    rate, *interval = (overall_noise_rate(data, open_question, end) for end in rates)
+    rate, *interval = (overall_noise_rate(data, unverified, end) for end in rates)
     return rate, interval
 
 
@@ -441,7 +450,7 @@ class _Residuals:
     predictions: np.ndarray
     uncertainty: np.ndarray
     scores: np.ndarray
-    open_question: np.ndarray
+    unverified: np.ndarray
     unit: float
     noise: _Noise
     models: ValueEvidence
@@ -452,7 +461,7 @@ def _look(data, models, fitted) -> _Residuals:
 
     Parameters
     ----------
-    data : TargetData
+    data : LabelledData
         Rows.
     models : ForestModels or FoldModels
         What predicts.
@@ -471,9 +480,9 @@ def _look(data, models, fitted) -> _Residuals:
         raise ValueError("No row was predicted by a model that had not seen it.")
     weight = None if data.sample_weight is None else data.sample_weight[learned]
     size = np.zeros(data.n_samples)
-    size[learned] = np.abs(data.best[learned] - predictions[learned])
-    centre = np.average(data.best[learned], weights=weight)
-    scale = np.sqrt(np.average((data.best[learned] - centre) ** 2, weights=weight))
+    size[learned] = np.abs(data.y_train[learned] - predictions[learned])
+    centre = np.average(data.y_train[learned], weights=weight)
+    scale = np.sqrt(np.average((data.y_train[learned] - centre) ** 2, weights=weight))
     # Even where all targets are equal, sums of them are not exact.
     tiny = max(_ROUNDING * scale, 1e-12 * abs(centre), 1e-100)
     median = max(weighted_median(size[learned], weight), tiny)
@@ -487,11 +496,11 @@ def _look(data, models, fitted) -> _Residuals:
     noise = _Noise(base, _LEAST_NOISE * median, tiny, estimators, halves)
     uncertainty = noise.uncertainty(predicted, spread)
     scores = np.abs(data.y - predictions) / uncertainty
-    open_question = data.used & data.given & ~data.checked & ~np.isnan(scores)
-    counted = open_question if open_question.any() else data.used & ~np.isnan(scores)
+    unverified = data.used & data.given & ~data.checked & ~np.isnan(scores)
+    counted = unverified if unverified.any() else data.used & ~np.isnan(scores)
     mass = None if data.sample_weight is None else data.sample_weight[counted]
     unit = max(weighted_median(scores[counted], mass), _LEAST_MEDIAN) if counted.any() else 1.0
-    return _Residuals(predictions, uncertainty, scores, open_question, unit, noise, evidence)
+    return _Residuals(predictions, uncertainty, scores, unverified, unit, noise, evidence)
 
 
 def _predict_new(estimators, X) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ class ForestModels:
 
     def predict(self, rows) -> ValueEvidence:
         """Predict targets by models of some rows."""
-        return self._gather(self.forest, self.data.best, rows)
+        return self._gather(self.forest, self.data.y_train, rows)
 
     def predict_squares(self, squares, rows):
         """Predict squared residuals; also return the models that do."""
@@ -52,7 +52,7 @@ class ForestModels:
             self.data.X,
             y,
             rows,
-            keys=self.data.best,
+            keys=self.data.y_train,
             sample_weight=self.data.sample_weight,
             n_jobs=self.n_jobs,
         )
@@ -69,7 +69,7 @@ class FoldModels:
         self.smooth = is_plain_numeric(data.X)
         self.noise = default_regression_forest(random_state=draw_seed(random_state))
         self.noise.set_params(n_estimators=_TREES_FOR_NOISE)
-        rows = (data.X, data.best, data.used, data.groups)
+        rows = (data.X, data.y_train, data.used, data.groups)
         mass = data.sample_weight
         self.folds = make_value_folds(cv, *rows, sample_weight=mass)
         seeds = [draw_seed(random_state) for _ in range(n_bootstrap)]
@@ -79,7 +79,7 @@ class FoldModels:
         ]
 
     def predict(self, rows):
-        return self._gather(self.data.best, self.folds, rows)
+        return self._gather(self.data.y_train, self.folds, rows)
 
     def predict_squares(self, squares, rows):
         if self.smooth and self.data.groups is None:
@@ -93,7 +93,7 @@ class FoldModels:
         return np.nan_to_num(evidence.predictions), evidence.estimators
 
     def spread(self, evidence, rows):
-        others = [self._gather(self.data.best, halves, rows) for halves in self.halves]
+        others = [self._gather(self.data.y_train, halves, rows) for halves in self.halves]
         spread = np.std([evidence.predictions, *(o.predictions for o in others)], axis=0)
         return np.nan_to_num(spread), [other.estimators for other in others]
 

@@ -8,7 +8,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from skrobust.detection._target_detector import weighted_median
-from skrobust.utils._masses import lowest_mass_cut
+from skrobust.utils._weighted_quantiles import lower_threshold
 
 RESIDUAL_RULES = ("mixture", "refit")
 _N_STEPS = 200
@@ -119,7 +119,7 @@ def best_share(score_without: Callable[[float], float]) -> float:
 def share_cut(scores: np.ndarray, share: float, weight: np.ndarray | None = None) -> float:
     """Find the score from which on the largest scores make up a share of the mass."""
     mass = share * (len(scores) if weight is None else weight.sum())
-    return -lowest_mass_cut(-scores, mass, weight)
+    return -lower_threshold(-scores, mass, weight)
 
 
 def r2(y: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from joblib import effective_n_jobs
 
+from skrobust.base._pred_proba import column_classes, match_proba
 from skrobust.detection._class_limits import ClassLimits
 from skrobust.detection._quality import QUALITY_METHODS, score_rows
 from skrobust.noise._confident_joint import (
@@ -24,9 +25,8 @@ from skrobust.noise._confident_joint import (
 )
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block, in_threads
-from skrobust.utils._masses import MASS_SLACK, lowest_mass_cut, top_mass_cut
-from skrobust.utils._proba import column_classes, match_proba
 from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._weighted_quantiles import WEIGHT_SLACK, lower_threshold, upper_threshold
 from skrobust.utils._weights import as_counts
 
 RULES = (
@@ -327,7 +327,7 @@ def fit_rule(
     mass = np.count_nonzero(off) if weight is None else weight[off].sum()
     scores = score_rows(rule.removeprefix("low_"), codes, pred_proba, own=own, n_jobs=n_jobs)
     used = slice(None) if codes.min() >= 0 else codes >= 0
-    cut = lowest_mass_cut(scores[used], mass, None if weight is None else weight[used])
+    cut = lower_threshold(scores[used], mass, None if weight is None else weight[used])
     flagged = scores <= cut
     return dataclasses.replace(cuts, score=float(cut)), flagged & (codes >= 0)
 
@@ -347,7 +347,7 @@ def _confidence_cuts(codes, own, masses, counts, weight, least) -> np.ndarray:
     for k in np.flatnonzero(masses > least):
         rows = order[edges[k] : edges[k + 1]]
         wanted = masses[k] - counts[k, k]
-        cuts[k] = lowest_mass_cut(own[rows], wanted, None if weight is None else weight[rows])
+        cuts[k] = lower_threshold(own[rows], wanted, None if weight is None else weight[rows])
     return cuts
 
 
@@ -428,7 +428,7 @@ class _PairCuts:
                 if here < self.wanted[pair]:
                     continue
                 resolved[pair] = True
-            cut = top_mass_cut(margins, self.wanted[pair], weight)
+            cut = upper_threshold(margins, self.wanted[pair], weight)
             self.cuts[self.given[pair], other] = cut
             hit |= margins >= cut
         flagged[rows[hit]] = True
@@ -467,7 +467,7 @@ def _changes(values: np.ndarray) -> np.ndarray:
 
 
 def _cut_groups(values, group, wanted, mass) -> np.ndarray:
-    """Find the cut of each group of values, as :func:`top_mass_cut` does for one.
+    """Find the cut of each group of values, as :func:`upper_threshold` does for one.
 
     Parameters
     ----------
@@ -503,7 +503,7 @@ def _cut_groups(values, group, wanted, mass) -> np.ndarray:
     group_ends = np.cumsum(np.bincount(group, weights=ends - starts, minlength=len(wanted)))
     until_middle = (below[starts] + below[ends]) / 2
     above_middle = below[group_ends.astype(np.intp)][group] - until_middle
-    chosen = above_middle <= wanted[group] * (1 + MASS_SLACK)
+    chosen = above_middle <= wanted[group] * (1 + WEIGHT_SLACK)
     if mass is not None:
         chosen &= below[ends] > below[starts]
     chosen = np.flatnonzero(chosen)

@@ -61,7 +61,7 @@ def exchange_targets(
 
     Parameters
     ----------
-    data : TargetData
+    data : LabelledData
         All rows.
     quality : ndarray of shape (n_samples,)
         Quality of the given targets.
@@ -91,7 +91,7 @@ def exchange_targets(
         typical_targets(data.y[sound], None if weight is None else weight[sound]),
         None if weight is None else weight[counted],
     )
-    total = data.mass(counted)
+    total = data.total_weight(counted)
     error = np.sqrt(max(shares.rate, 1 / total) / total)
     bounds = share_bounds(shares.candidates, shares.rate, error, confidence_level)
     return curve, shares.rate, *bounds

@@ -8,10 +8,10 @@ from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust._noise_level import NARROW_INTERVAL
-from skrobust._threshold import Answer, LabelQualityThreshold, overall_noise_rate
-from skrobust.utils._detector_report import DetectorReport
-from skrobust.utils._masses import lowest_mass_cut
+from skrobust.base import LabelQualityThreshold, ThresholdResult
+from skrobust.base._detector_report import DetectorReport
+from skrobust.base._noise_level import NARROW_INTERVAL
+from skrobust.base._threshold import overall_noise_rate
 from skrobust.utils._sklearn import (
     HasMethods,
     Interval,
@@ -19,6 +19,7 @@ from skrobust.utils._sklearn import (
     routing_enabled,
     safe_indexing,
 )
+from skrobust.utils._weighted_quantiles import lower_threshold
 from skrobust.utils._weights import weight_fit_params
 
 
@@ -26,7 +27,7 @@ class TargetDetector(DetectorReport, BaseEstimator):
     """Base class of detectors of wrong targets that are no classes.
 
     A subclass writes ``fit``, ``_get_estimator()``, ``_check_new_targets(y)`` and
-    ``_judge_new(X, y)``, which returns the quality and the flags of rows that were not in
+    ``_detect_new(X, y)``, which returns the quality and the flags of rows that were not in
     ``fit``. Where its targets are numbers, `_has_classes` is False.
     """
 
@@ -107,57 +108,56 @@ class TargetDetector(DetectorReport, BaseEstimator):
         fit_params = dict(process_routing(self, "fit", **metadata)["estimator"]["fit"])
         return fit_params, fit_params.pop("sample_weight", None)
 
-    def _flag(self, quality, open_question, weight, own, ask) -> Answer:
+    def _flag(self, quality, unverified, weight, own, ask) -> ThresholdResult:
         """Flag what the user asked for, or else what the method's own rule says.
 
         Parameters
         ----------
         quality : ndarray
             Of any shape; NaN is never flagged.
-        open_question : ndarray of bool
+        unverified : ndarray of bool
             What may be flagged.
         weight : ndarray or None
             Of the same shape.
-        own : Answer
+        own : ThresholdResult
             What the method's own rule says.
         ask : callable
-            Takes nothing and returns the :class:`Question` for a threshold object, columns one
-            after the other.
+            Takes nothing and returns the :class:`ThresholdInput`, columns one after the other.
 
         Returns
         -------
-        answer : Answer
+        answer : ThresholdResult
             In the shape of the quality, with the noise rate among all that is judged or verified.
         """
         vars(self).pop("fitted_threshold_", None)
         if isinstance(self.threshold, LabelQualityThreshold):
             self.fitted_threshold_ = clone(self.threshold)
-            question = ask()
-            answer = self.fitted_threshold_.select(question)
-            errors = answer.errors.reshape(quality.shape, order="F") & open_question
+            inputs = ask()
+            answer = self.fitted_threshold_.select(inputs)
+            errors = answer.errors.reshape(quality.shape, order="F") & unverified
             better, rate = answer.quality, answer.noise_rate
             if better is not None:
                 better = better.reshape(quality.shape, order="F")
                 quality = np.where(np.isnan(quality), np.nan, better)
             interval = answer.noise_rate_interval
             if rate is not None:
-                rate = overall_noise_rate(question.data, question.rows, rate)
+                rate = overall_noise_rate(inputs.data, inputs.rows, rate)
             if interval is not None:
                 interval = tuple(
-                    overall_noise_rate(question.data, question.rows, end) for end in interval
+                    overall_noise_rate(inputs.data, inputs.rows, end) for end in interval
                 )
-            return Answer(errors, answer.cut, quality, rate, interval)
+            return ThresholdResult(errors, answer.threshold, quality, rate, interval)
         if self.threshold is not None:
             cut = float(self.threshold)
         elif self.flag_fraction is not None:
-            counted = open_question if weight is None else open_question & (weight > 0)
+            counted = unverified if weight is None else unverified & (weight > 0)
             weight = None if weight is None else weight[counted]
             mass = self.flag_fraction * (counted.sum() if weight is None else weight.sum())
-            cut = just_above(lowest_mass_cut(quality[counted], mass, weight))
+            cut = just_above(lower_threshold(quality[counted], mass, weight))
         else:
-            return Answer(own.errors & open_question, own.cut, quality)
+            return ThresholdResult(own.errors & unverified, own.threshold, quality)
         with np.errstate(invalid="ignore"):
-            return Answer(open_question & (quality < cut), cut, quality)
+            return ThresholdResult(unverified & (quality < cut), cut, quality)
 
     def _set_noise_rate(self, rate, interval, reliability=None, reason=None) -> None:
         """Set the share of wrong targets, its interval, and how far it is to be relied on."""
@@ -223,7 +223,7 @@ class TargetDetector(DetectorReport, BaseEstimator):
         label_errors : ndarray of shape (n_samples,) of bool
             True where a target is probably wrong.
         """
-        return self._judge_targets(X, y)[1]
+        return self._score_new(X, y)[1]
 
     def score_labels(self, X, y) -> np.ndarray:
         """Score how likely targets are right, of rows that were not in ``fit``.
@@ -240,7 +240,7 @@ class TargetDetector(DetectorReport, BaseEstimator):
         label_quality : ndarray of shape (n_samples,)
             In [0, 1]; NaN where nothing is given.
         """
-        return self._judge_targets(X, y)[0]
+        return self._score_new(X, y)[0]
 
     def _other_labels(self, y) -> np.ndarray:
         """The target of another row for each row."""
@@ -263,7 +263,7 @@ class TargetDetector(DetectorReport, BaseEstimator):
             return (both & (y != truth)).any(axis=1), both.any(axis=1)
         return ~np.isclose(y, truth), ~np.isnan(y) & ~np.isnan(truth)
 
-    def _judge_targets(self, X, y):
+    def _score_new(self, X, y):
         check_is_fitted(self)
         y = self._check_new_targets(y)
         (X, y) = indexable(X, y)
@@ -272,7 +272,7 @@ class TargetDetector(DetectorReport, BaseEstimator):
             raise AttributeError(
                 "The models that judge new rows were not kept: fit with store_estimators=True."
             )
-        return self._judge_new(X, y)
+        return self._detect_new(X, y)
 
 
 def just_above(cut: float) -> float:

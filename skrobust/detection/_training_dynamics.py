@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import assert_all_finite
 
-from skrobust._base import Judgement
+from skrobust.base import DetectionResult
 from skrobust.detection._corrections import add_corrections
 from skrobust.detection._dynamics_statistics import STATISTICS, DynamicsWatcher, quality_from
 from skrobust.detection._proba_detector import ProbaDetector, most_probable
@@ -26,10 +26,10 @@ from skrobust.evidence._staged import (
     watch_training,
 )
 from skrobust.noise._confident_joint import mean_self_confidence
-from skrobust.utils._masses import lowest_mass_cut
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._weighted_quantiles import lower_threshold
 
 RULES = ("negative_margin", "fake_class")
 # Share of the rows with a made-up label that lie below the cut of "fake_class".
@@ -272,7 +272,7 @@ class TrainingDynamics(ProbaDetector):
         """Whether rows are scored by models that are trained on them."""
         return self.cv is None
 
-    def _judge(self, data) -> Judgement:
+    def _detect(self, data) -> DetectionResult:
         random_state = private_random_state(self.random_state)
         observed = self._watch(data, random_state)
         self._n_classes = len(data.classes)
@@ -288,10 +288,10 @@ class TrainingDynamics(ProbaDetector):
         self._n_looked = self._n_stages()
         if "n_stages" in values:
             self._n_looked = round(np.nanmean(values.pop("n_stages")))
-        hidden = ~judged | (data.codes < 0)
+        hidden = ~judged | (data.y < 0)
         self.dynamics_ = {name: np.where(hidden, np.nan, v) for name, v in values.items()}
         quality = self._quality(self.dynamics_)
-        given = np.where(judged, data.codes, -1)
+        given = np.where(judged, data.y, -1)
         order = np.argsort(
             mean_self_confidence(np.where(data.used, given, -1), proba, data.sample_weight),
             kind="stable",
@@ -305,22 +305,22 @@ class TrainingDynamics(ProbaDetector):
         joint = np.zeros((len(data.classes), len(data.classes)))
         weight = np.ones(len(given)) if data.sample_weight is None else data.sample_weight
         np.add.at(joint, (given[counted], best[counted]), weight[counted])
-        judgement = Judgement(
+        result = DetectionResult(
             quality,
             errors,
-            np.where(judged, predictions, data.best_codes),
-            np.where(judged, alternatives, data.best_codes),
+            np.where(judged, predictions, data.y_train),
+            np.where(judged, alternatives, data.y_train),
             joint if joint.any() else None,
             self._own_cut,
             features=self._features(),
         )
-        judgement = add_corrections(judgement, data, given, proba, order)
+        result = add_corrections(result, data, given, proba, order)
         # Stages that learned from the row itself favour its label: flags are the better count.
-        level = judgement.level
+        level = result.level
         mass = data.sample_weight if data.sample_weight is not None else np.ones(len(given))
         rate = float(mass[errors & counted].sum() / max(mass[counted].sum(), 1e-300))
         level = dataclasses.replace(level, rate=float(np.clip(rate, level.low, level.high)))
-        return dataclasses.replace(judgement, level=level, right_proba=None)
+        return dataclasses.replace(result, level=level, right_proba=None)
 
     def _watch(self, data, random_state, codes=None, classes=None):
         """Train and watch, on the labels of the data or on others."""
@@ -336,8 +336,8 @@ class TrainingDynamics(ProbaDetector):
                 assert_all_finite(as_numbers(data.X, np.float64), allow_nan=True, input_name="X")
         else:
             check_has_stages(self.estimator)
-        train_codes = data.best_codes if codes is None else codes
-        given = data.codes if codes is None else codes
+        train_codes = data.y_train if codes is None else codes
+        given = data.y if codes is None else codes
         classes = data.classes if classes is None else classes
         trained = np.where(data.used, train_codes, -1)
         hashes = row_ids(row_hashes(data.X), trained, data.sample_weight)
@@ -419,7 +419,7 @@ class TrainingDynamics(ProbaDetector):
             return quality < self._own_cut if is_margin else early < 0
         # Equal rows share a fate, and rows that nobody learns from have no part in the draw.
         used = np.flatnonzero(data.used)
-        trained = np.where(data.used, data.best_codes, -1)
+        trained = np.where(data.used, data.y_train, -1)
         ids = row_ids(row_hashes(data.X), trained, data.sample_weight)
         unit = np.unique(ids[used], return_inverse=True)[1]
         n_units = unit.max() + 1
@@ -429,18 +429,18 @@ class TrainingDynamics(ProbaDetector):
         fake &= data.verified < 0
         # What is left must still have all classes, or the model knows fewer than it is asked for.
         for k in range(self._n_classes):
-            if not (data.used & ~fake & (data.best_codes == k)).any():
-                fake &= data.best_codes != k
+            if not (data.used & ~fake & (data.y_train == k)).any():
+                fake &= data.y_train != k
         if not fake.any():
             self._own_cut = 0.0
             return np.zeros(data.n_samples, dtype=bool)
-        codes = np.where(fake, self._n_classes, data.best_codes)
+        codes = np.where(fake, self._n_classes, data.y_train)
         classes = np.arange(self._n_classes + 1)
         observed = self._watch(data, random_state, codes, classes)
         fake &= ~np.isnan(observed.values["aum"])
         observed_quality = self._quality(observed.values)[fake]
         weight = np.ones(fake.sum()) if data.sample_weight is None else data.sample_weight[fake]
-        cut = lowest_mass_cut(observed_quality, _FAKE_SHARE * weight.sum(), weight)
+        cut = lower_threshold(observed_quality, _FAKE_SHARE * weight.sum(), weight)
         self._own_cut = 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
         return quality < self._own_cut
 
@@ -449,10 +449,10 @@ class TrainingDynamics(ProbaDetector):
         counted = data.used & ~np.isnan(quality) & (data.verified < 0)
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         mass = weight[counted & flagged].sum()
-        cut = lowest_mass_cut(quality[counted], mass, weight[counted])
+        cut = lower_threshold(quality[counted], mass, weight[counted])
         return 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
 
-    def _judge_new(self, X, codes):
+    def _detect_new(self, X, codes):
         if not hasattr(self, "estimators_"):
             raise AttributeError(
                 "The models that judge new rows were not kept: fit with store_estimators=True."

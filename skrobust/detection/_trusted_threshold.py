@@ -8,9 +8,9 @@ from scipy.special import expit, logit
 from scipy.stats import beta
 from sklearn.isotonic import IsotonicRegression
 
-from skrobust._threshold import Answer, LabelQualityThreshold
+from skrobust.base import LabelQualityThreshold, ThresholdResult
+from skrobust.detection._verified_label_model import best_f1_threshold
 from skrobust.utils._sklearn import Interval, check_sample_weight
-from skrobust.utils._verified import best_f1_cut
 
 _SMALLEST = 1e-6
 # Verified rows of so much weight share a band of the quality, and so many are believed to behave
@@ -100,7 +100,7 @@ class TrustedThreshold(LabelQualityThreshold):
         "confidence_level": [Interval(Real, 0, 1, closed="neither")],
     }
 
-    wants_learned_quality = True
+    uses_calibrated_quality = True
 
     def __init__(self, *, precision=None, confidence_level=0.9):
         self.precision = precision
@@ -140,32 +140,32 @@ class TrustedThreshold(LabelQualityThreshold):
         self._fit(quality, checked, verdict == 1, rows, weight, "is_right")
         return self
 
-    def select(self, question) -> Answer:
+    def select(self, inputs) -> ThresholdResult:
         """Choose the rows to flag.
 
         Parameters
         ----------
-        question : Question
+        inputs : ThresholdInput
             What the detector says.
 
         Returns
         -------
-        answer : Answer
+        answer : ThresholdResult
             The rows to flag, and the calibrated quality.
         """
-        data = question.data
+        data = inputs.data
         right = self._fit(
-            question.quality,
+            inputs.quality,
             data.checked & data.given,
             data.trusted,
-            question.rows,
+            inputs.rows,
             data.sample_weight,
             "verified_labels",
-            question.noise_rate,
+            inputs.noise_rate,
         )
-        errors = question.rows & (np.where(np.isnan(right), np.inf, right) < self.threshold_)
+        errors = inputs.rows & (np.where(np.isnan(right), np.inf, right) < self.threshold_)
         interval = getattr(self, "noise_rate_interval_", None)
-        return Answer(errors, self.threshold_, right, self.noise_rate_, interval)
+        return ThresholdResult(errors, self.threshold_, right, self.noise_rate_, interval)
 
     def recalibrate(self, quality, codes=None) -> np.ndarray:
         """Turn qualities into probabilities of being right.
@@ -240,7 +240,7 @@ class TrustedThreshold(LabelQualityThreshold):
         wrong = 1 - right
         self.noise_rate_ = float(np.average(wrong, weights=mass))
         if self.precision is None:
-            self.threshold_ = best_f1_cut(right, mass)
+            self.threshold_ = best_f1_threshold(right, mass)
         else:
             values, place = np.unique(right, return_inverse=True)
             total = np.bincount(place, weights=mass)

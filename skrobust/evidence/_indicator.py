@@ -37,10 +37,10 @@ def gather_per_label(
     estimator, data, *, out_of_bag: bool, cv, sample_weight, fit_params, n_jobs, random_state
 ) -> IndicatorEvidence:
     """Fit models of one label at a time."""
-    proba = np.full(data.codes.shape, np.nan)
+    proba = np.full(data.y.shape, np.nan)
     estimators = []
-    for k in range(data.n_labels):
-        best, used = data.best[:, k], data.used[:, k]
+    for k in range(data.y.shape[1]):
+        best, used = data.y_train[:, k], data.used[:, k]
         counts = np.bincount(best[used], minlength=2)
         if counts.min() == 0 or counts.max() < 2:
             estimators.append([])
@@ -76,22 +76,22 @@ def gather_all_labels(
             " use strategy='one_vs_rest'."
         )
     folds = make_value_folds(
-        cv, data.X, data.best, used, data.groups, sample_weight=data.sample_weight
+        cv, data.X, data.y_train, used, data.groups, sample_weight=data.sample_weight
     )
     extra = np.flatnonzero(~used)
     calls = (
         delayed(_fit_and_predict)(
-            clone(estimator), data.X, data.best, train, test, extra, sample_weight, fit_params
+            clone(estimator), data.X, data.y_train, train, test, extra, sample_weight, fit_params
         )
         for train, test in folds
     )
     jobs = stream(calls, n_jobs=n_jobs)
-    sums, counts = np.zeros(data.codes.shape), np.zeros(data.codes.shape)
+    sums, counts = np.zeros(data.y.shape), np.zeros(data.y.shape)
     estimators = []
     for (train, test), (fitted, proba) in zip(folds, track(jobs, len(folds), "folds"), strict=True):
         rows = np.concatenate([test, extra])
         # A model that never saw a label given, or never saw it withheld, cannot judge it.
-        seen = np.ptp(data.best[train], axis=0) > 0
+        seen = np.ptp(data.y_train[train], axis=0) > 0
         sums[rows] += np.where(seen, proba, 0)
         counts[rows] += seen
         estimators.append(fitted)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import assert_all_finite, indexable
 
+from skrobust.base._labelled_data import check_groups
 from skrobust.evidence._copies import RowParts, common_rows, divide_rows
 from skrobust.evidence._folds import row_units
 from skrobust.evidence._neighbor_index import (
@@ -16,7 +17,6 @@ from skrobust.evidence._neighbor_index import (
     find_others,
 )
 from skrobust.evidence._scaling import ColumnScaler
-from skrobust.utils._data import check_groups
 from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, mix_words, row_hashes
 from skrobust.utils._sklearn import num_samples, safe_indexing
@@ -186,7 +186,7 @@ class Units:
         unit = self.of_row if self.parts is None else self.parts.pair_of_row
         n_units, n_classes = len(self.first), len(data.classes)
         shape = n_units if self.parts is None else len(self.parts.label), n_classes
-        mass = sparse.csr_matrix((weight, (unit[rows], data.best_codes[rows])), shape=shape)
+        mass = sparse.csr_matrix((weight, (unit[rows], data.y_train[rows])), shape=shape)
         mass.sum_duplicates()
         if self.parts is not None:
             mass = (self.parts.share.T @ mass).tocsr()
@@ -207,7 +207,7 @@ def make_units(data, *, merge: bool = True) -> Units:
         rows = np.arange(data.n_samples)
         owner = rows if data.groups is None else data.groups
         return Units(rows, rows, owner, weight / weight[weight > 0].mean())
-    labels = np.where(data.used, data.best_codes, -1)
+    labels = np.where(data.used, data.y_train, -1)
     hashes = row_hashes(data.X)
     if data.groups is None:
         parts = divide_rows(hashes, labels, data.sample_weight, n_parts=_MOST_PARTS)

@@ -7,13 +7,13 @@ from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.utils import assert_all_finite, check_random_state, compute_sample_weight, indexable
 
+from skrobust.base._labelled_data import check_two_classes
+from skrobust.base._labels import encode_labels
 from skrobust.evidence._copies import divide_rows
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import lone_class_rows
 from skrobust.evidence._out_of_fold import predict_columns
 from skrobust.evidence._progress import track
-from skrobust.utils._data import check_two_classes
-from skrobust.utils._labels import encode_labels
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes

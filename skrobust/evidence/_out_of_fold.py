@@ -4,12 +4,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import indexable
 
+from skrobust.base._labelled_data import check_groups, check_two_classes
+from skrobust.base._labels import encode_labels, encode_labels_like
 from skrobust.evidence._copies import average_common
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import make_folds
 from skrobust.evidence._progress import track
-from skrobust.utils._data import check_groups, check_two_classes
-from skrobust.utils._labels import encode_labels, encode_labels_like
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import row_hashes

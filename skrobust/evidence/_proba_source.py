@@ -53,7 +53,7 @@ class ProbaSource:
 
     def _ask(self, data) -> Evidence:
         random_state = private_random_state(self.random_state)
-        common = (data.X, data.best_codes, data.classes, data.used)
+        common = (data.X, data.y_train, data.classes, data.used)
         forest = self.estimator is None or gives_out_of_bag(self.estimator)
         if forest:
             check_numeric(

@@ -43,7 +43,7 @@ def _same_rows(one, other) -> bool:
     """Whether models would learn the same from both; what labels they replace does not matter."""
     return one.X is other.X and all(
         _same(getattr(one, name), getattr(other, name))
-        for name in ("classes", "best_codes", "used", "hidden", "sample_weight", "groups")
+        for name in ("classes", "y_train", "used", "hidden", "sample_weight", "groups")
     )
 
 

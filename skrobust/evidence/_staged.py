@@ -23,8 +23,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from skrobust.base._labels import encode_labels_like
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._random import draw_seed
 from skrobust.utils._rows import as_numbers
 from skrobust.utils._sklearn import num_samples, safe_indexing

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 import numpy as np
 from sklearn.utils import Bunch
 
+from skrobust.base._labels import decode_labels
 from skrobust.inspection._agreement import krippendorff_alpha
 from skrobust.inspection._correction_file import Correction, read_corrections
 from skrobust.inspection._fingerprint import encode_text, fingerprint, text_of_ids
 from skrobust.inspection._flag_precision import clopper_pearson
-from skrobust.utils._labels import decode_labels
 
 ON_CONFLICT = ("raise", "last", "majority")
 _MAX_NAMED = 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_consistent_length
 
+from skrobust.base._labels import encode_labels
 from skrobust.inspection._plot import COLORS, Display, check_fitted_with, get_axes
-from skrobust.utils._labels import encode_labels
 
 
 class DataMapDisplay(Display):

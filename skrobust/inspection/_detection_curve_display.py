@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_consistent_length
 
+from skrobust.base._labels import encode_labels, encode_labels_like
 from skrobust.inspection._flag_precision import error_proba
 from skrobust.inspection._plot import COLORS, Display, check_fitted_with, get_axes
-from skrobust.utils._labels import encode_labels, encode_labels_like
 
 
 class DetectionCurveDisplay(Display):

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from skrobust.utils._labels import encode_labels
+from skrobust.base._labels import encode_labels
 
 # Letters first, lest a spreadsheet reads a number.
 _PREFIX = "sk1-"

@@ -42,7 +42,7 @@ def error_proba(detector) -> np.ndarray | None:
     """Return the probability of each label to be wrong, None if the quality is no probability."""
     quality = np.asarray(detector.label_quality_, dtype=float)
     calibrated = getattr(detector, "quality_method", None) == "right_proba"
-    learned = hasattr(detector, "_verdicts")
+    learned = getattr(detector, "is_calibrated", False)
     threshold = getattr(detector, "fitted_threshold_", None)
     if quality.ndim != 1:
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_consistent_length
 
+from skrobust.base._labels import decode_labels, encode_labels
+from skrobust.base._pred_proba import match_proba
 from skrobust.inspection._plot import (
     COLORS,
     LINES,
@@ -13,8 +15,6 @@ from skrobust.inspection._plot import (
     get_axes,
     short_name,
 )
-from skrobust.utils._labels import decode_labels, encode_labels
-from skrobust.utils._proba import match_proba
 
 # So many other labels of each row are decoys at most.
 _MAX_DECOYS = 50

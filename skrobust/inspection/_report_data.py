@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import skrobust
+from skrobust.base._labels import encode_labels, encode_labels_like
 from skrobust.inspection._fingerprint import encode_text, fingerprint, text_of_ids
 from skrobust.inspection._flag_precision import error_proba, flag_precision
 from skrobust.inspection._images import holds_images, pack_images
@@ -22,7 +23,6 @@ from skrobust.inspection._report_rows import (
     shorten,
     telling_columns,
 )
-from skrobust.utils._labels import encode_labels, encode_labels_like
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import num_samples, safe_indexing
 

@@ -7,8 +7,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_consistent_length
 
+from skrobust.base._labels import encode_labels, encode_labels_like
 from skrobust.inspection._plot import Display, check_fitted_with, class_names, get_axes
-from skrobust.utils._labels import encode_labels, encode_labels_like
 
 # With more classes, numbers in the cells would be too small to read.
 _MOST_NUMBERS = 12

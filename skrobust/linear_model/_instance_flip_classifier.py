@@ -5,10 +5,10 @@ from numbers import Real
 import numpy as np
 from scipy.special import expit, logit
 
+from skrobust.base._labels import encode_labels_like
 from skrobust.linear_model._channel_loss import linear_scores
 from skrobust.linear_model._flip_loss import FlipLoss
 from skrobust.linear_model._linear_base import NoisyLinearClassifier
-from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._sklearn import Interval, fit_context
 
 # The problem is not convex: the solver starts from each of these flip rates.

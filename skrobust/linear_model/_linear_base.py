@@ -10,9 +10,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skrobust.base import LabelledData
+from skrobust.base._scoring import LabelledScore
 from skrobust.linear_model._channel_loss import linear_scores, with_first_class
-from skrobust.utils._data import check_labelled_data
-from skrobust.utils._scoring import LabelledScore
 from skrobust.utils._sklearn import Interval
 
 _DTYPES = (np.float64, np.float32)
@@ -51,14 +51,14 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
             Labels and weights, with the rows as they came.
         """
         numbers = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES)
-        data = check_labelled_data(
+        data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
         return numbers, data
 
     def _rows(self, X, data):
         """Take the rows to learn from: X, given labels, verified ones and weights."""
-        columns = (X, data.codes, data.verified, data.sample_weight)
+        columns = (X, data.y, data.verified, data.sample_weight)
         if data.used.all():
             return columns
         rows = np.flatnonzero(data.used)

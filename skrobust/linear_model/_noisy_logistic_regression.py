@@ -283,7 +283,7 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
 
 def _check_possible(transition, data) -> None:
     """Refuse an estimate by which some given label has never been given."""
-    given = np.unique(data.codes[data.used & (data.verified < 0)])
+    given = np.unique(data.y[data.used & (data.verified < 0)])
     given = given[given >= 0]
     never = given[transition[:, given].max(axis=0) <= 0]
     if len(never):

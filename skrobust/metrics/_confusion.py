@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skrobust.utils._labels import encode_labels, encode_labels_like
+from skrobust.base._labels import encode_labels, encode_labels_like
 
 # Relative step of the central differences.
 _STEP = 1e-4

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.utils import column_or_1d
 
-from skrobust.utils._labels import encode_labels
+from skrobust.base._labels import encode_labels
 
 _BUDGETS = (0.01, 0.05, 0.1)
 

@@ -8,9 +8,9 @@ from scipy.special import ndtri
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust.base._labels import label_fingerprint
 from skrobust.noise._resolve import check_usable
 from skrobust.noise._transitions import check_transition
-from skrobust.utils._labels import label_fingerprint
 from skrobust.utils._warnings import LabelNoiseWarning
 
 _CONFIDENCE = 0.95  # of `transition_interval_`

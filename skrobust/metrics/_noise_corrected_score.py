@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import column_or_1d
 
+from skrobust.base._labels import encode_verified, missing_labels
 from skrobust.metrics._confusion import METRIC_NAMES, RANKING, encode_pairs, resolve_metric
 from skrobust.metrics._fitted_transition import (
     FittedTransition,
@@ -19,7 +20,6 @@ from skrobust.metrics._transition_estimate import (
     confusion_by_transition,
 )
 from skrobust.metrics._verified_estimate import AuditedRows, confusion_by_audit, ranking_by_audit
-from skrobust.utils._labels import encode_verified, missing_labels
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight, validate_params
 from skrobust.utils._warnings import LabelNoiseWarning

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.special import ndtri
 
-from skrobust.utils._labels import encode_labels, encode_labels_like, refuse_mask
+from skrobust.base._labels import encode_labels, encode_labels_like, refuse_mask
 from skrobust.utils._random import private_random_state
 
 # Beforehand, as if so many rows of a cell had been verified, with these shares of wrong labels.

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils.multiclass import type_of_target
 
-from skrobust.utils._data import check_groups
-from skrobust.utils._labels import encode_labels
+from skrobust.base._labelled_data import check_groups
+from skrobust.base._labels import encode_labels
 from skrobust.utils._sklearn import safe_indexing
 
 

@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from skrobust.base._labels import encode_labels, missing_labels
 from skrobust.metrics._confusion import RANKING, resolve_metric
 from skrobust.metrics._fitted_transition import FittedTransition, read_transition
 from skrobust.metrics._noise_corrected_score import estimate_score
 from skrobust.metrics._transition_estimate import UndefinedScoreError
-from skrobust.utils._labels import encode_labels, missing_labels
 from skrobust.utils._sklearn import BaseScorer
 from skrobust.utils._warnings import LabelNoiseWarning
 

@@ -9,6 +9,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch, check_consistent_length
 
+from skrobust.base._labels import missing_labels
 from skrobust.noise import (
     flip_labels,
     flip_labels_grouped,
@@ -16,7 +17,6 @@ from skrobust.noise import (
     pair_transition,
     symmetric_transition,
 )
-from skrobust.utils._labels import missing_labels
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import Interval, safe_indexing, validate_params

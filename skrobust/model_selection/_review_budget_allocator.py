@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, column_or_1d
 
-from skrobust.utils._labels import encode_labels, encode_labels_like, encode_verified
+from skrobust.base._labels import encode_labels, encode_labels_like, encode_verified
 from skrobust.utils._random import draw_seed, private_random_state
 
 # Beforehand, the quality counts as much as so many verified rows.

@@ -7,6 +7,8 @@ import torch
 from sklearn.base import ClassifierMixin
 from torch.utils.data import Dataset
 
+from skrobust.base import LabelledData
+from skrobust.base._scoring import LabelledScore
 from skrobust.neural import losses
 from skrobust.neural._checks import (
     check_more,
@@ -20,9 +22,7 @@ from skrobust.neural._dynamics import DynamicsRecorder
 from skrobust.neural._estimator import BaseNeuralEstimator
 from skrobust.neural._net import Net
 from skrobust.neural._predicting import PredictsProba
-from skrobust.utils._data import LabelledData, check_labelled_data
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._scoring import LabelledScore
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context, validate_params_of
 
 CRITERIA = {
@@ -176,7 +176,7 @@ class BaseNeuralClassifier(PredictsProba, LabelledScore, ClassifierMixin, BaseNe
         if y is None and isinstance(X, Dataset):
             y = labels_of(X)
         if classes is None:
-            data = check_labelled_data(
+            data = LabelledData.from_arrays(
                 numbers, y, verified_labels=verified_labels, sample_weight=sample_weight
             )
         else:
@@ -203,13 +203,13 @@ class BaseNeuralClassifier(PredictsProba, LabelledScore, ClassifierMixin, BaseNe
         return len(data.classes)
 
     def _targets(self, data) -> np.ndarray:
-        return data.best_codes
+        return data.y_train
 
     def _weights(self, data) -> np.ndarray | None:
         return class_weights(self.class_weight, data)
 
     def _keys(self, data):
-        return data.best_codes, data.best_codes
+        return data.y_train, data.y_train
 
     def _record_target_type(self, data) -> None:
         self.classes_ = data.classes

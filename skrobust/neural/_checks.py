@@ -6,11 +6,11 @@ from sklearn.utils.validation import check_consistent_length
 from skorch.callbacks import InputShapeSetter, LRScheduler
 from torch.nn import Linear
 
+from skrobust.base import LabelledData
+from skrobust.base._labels import encode_labels_like
+from skrobust.base._pred_proba import as_proba, check_block
 from skrobust.neural._nested_params import callbacks_of
 from skrobust.neural._rows import Rows
-from skrobust.utils._data import LabelledData
-from skrobust.utils._labels import encode_labels_like
-from skrobust.utils._proba import as_proba, check_block
 from skrobust.utils._sklearn import check_sample_weight
 
 # Rows of which the spread of the input is taken, and how many are read at a time.
@@ -114,7 +114,7 @@ def class_weights(class_weight, data: LabelledData) -> np.ndarray | None:
     """
     if class_weight is None:
         return data.sample_weight
-    codes, n_classes = data.best_codes, len(data.classes)
+    codes, n_classes = data.y_train, len(data.classes)
     if isinstance(class_weight, dict):
         classes = data.classes.tolist()
         factors = np.array([class_weight.get(label, 1.0) for label in classes], dtype=np.float64)

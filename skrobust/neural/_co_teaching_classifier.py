@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from skrobust.base import LabelledData
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._compressed import CompressedNetwork
 from skrobust.neural._dataset import DatasetRows
@@ -16,8 +17,6 @@ from skrobust.neural._shared_parameters import shares_parameters
 from skrobust.neural.layers import NestedDropout, VariationalBottleneck
 from skrobust.neural.losses import RobustLoss
 from skrobust.noise import AnchorTransition
-from skrobust.utils._cached_fit import say_all
-from skrobust.utils._data import LabelledData
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
 
@@ -253,14 +252,14 @@ class CoTeachingClassifier(BaseNeuralClassifier):
             judge = AnchorTransition(model, cv=_FEW_FOLDS, random_state=seed)
         if isinstance(data.X, DatasetRows):
             data = _sample(data, seed)
-        y, metadata = say_all(data)
+        y, metadata = data.fit_arguments()
         try:
             judge.fit(data.X, y, **metadata)
         except ValueError as error:
             message = f"forget_rate could not be estimated, give a number: {error}"
             raise ValueError(message) from error
         # Verified rows are learned from by the label that a person gave them.
-        unverified = 1 - data.mass(data.used & data.checked) / data.mass(data.used)
+        unverified = 1 - data.total_weight(data.used & data.checked) / data.total_weight(data.used)
         return float(min(judge.noise_rate_ * unverified, 0.9))
 
     def _fit_base(self, data, proba, generator) -> list:
@@ -306,7 +305,7 @@ def _sample(data, seed: int):
         rows = np.sort(private_random_state(seed).choice(rows, n_read, replace=False))
     weight = None if data.sample_weight is None else data.sample_weight[rows]
     return LabelledData(
-        data.X[rows], data.codes[rows], data.classes, data.verified[rows], sample_weight=weight
+        data.X[rows], data.y[rows], data.classes, data.verified[rows], sample_weight=weight
     )
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch.func import functional_call
 
+from skrobust.base._labelled_data import apply_verified_labels
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._callbacks import WeightAverage
 from skrobust.neural._net import Net, draw_mix, weighed_mean
 from skrobust.neural._pair import Pair, PairNet
 from skrobust.neural._shared_parameters import shares_parameters
-from skrobust.utils._data import heed_verdicts
 from skrobust.utils._sklearn import Interval
 
 _FLOOR = 1e-4
@@ -243,7 +243,7 @@ class ELRClassifier(BaseNeuralClassifier):
         # They started at 0, and have not come to sum to 1 yet.
         mean /= np.where(total > 0, total, 1)[:, None]
         known = data.given & (total > 0)
-        own = mean[np.arange(data.n_samples), np.maximum(data.codes, 0)]
+        own = mean[np.arange(data.n_samples), np.maximum(data.y, 0)]
         quality = np.where(known, own, np.nan)
         errors = known & (own < mean.max(axis=1))
-        self.label_quality_, self.label_errors_ = heed_verdicts(data, quality, errors)
+        self.label_quality_, self.label_errors_ = apply_verified_labels(data, quality, errors)

@@ -5,6 +5,7 @@ import torch
 from sklearn.base import RegressorMixin
 from torch.utils.data import Dataset
 
+from skrobust.base import LabelledData
 from skrobust.neural import losses
 from skrobust.neural._checks import split_validation
 from skrobust.neural._dataset import labels_of
@@ -14,7 +15,6 @@ from skrobust.neural._scoring import ScoredAsRegressor
 from skrobust.neural._shared_parameters import OF_CLASSES, shares_parameters
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import StrOptions, fit_context
-from skrobust.utils._targets import TargetData, check_target_data
 
 CRITERIA = {
     "huber": losses.Huber,
@@ -219,10 +219,10 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
 
     def _targets(self, data) -> np.ndarray:
         # Rows without a target are not trained on.
-        return (np.nan_to_num(data.best) - self.target_center_) / self.target_scale_
+        return (np.nan_to_num(data.y_train) - self.target_center_) / self.target_scale_
 
     def _keys(self, data):
-        return data.best, np.zeros(data.n_samples, dtype=np.intp)
+        return data.y_train, np.zeros(data.n_samples, dtype=np.intp)
 
     def _record_target_type(self, data) -> None:
         self.net_.configure(target_scaling=(self.target_center_, self.target_scale_))
@@ -237,19 +237,19 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
             )
 
 
-def _check_targets_of(X, numbers, y, **metadata) -> TargetData:
+def _check_targets_of(X, numbers, y, **metadata) -> LabelledData:
     """Validate targets, which a data set may have itself."""
     if y is None and isinstance(X, Dataset):
         y = labels_of(X)
-    return check_target_data(numbers, y, **metadata)
+    return LabelledData.from_arrays(numbers, y, kind="numbers", **metadata)
 
 
-def spread_of_targets(data: TargetData) -> tuple[float, float]:
+def spread_of_targets(data: LabelledData) -> tuple[float, float]:
     """Compute the median and the spread of targets, of which some may be far off.
 
     Parameters
     ----------
-    data : TargetData
+    data : LabelledData
         Rows.
 
     Returns
@@ -260,7 +260,7 @@ def spread_of_targets(data: TargetData) -> tuple[float, float]:
         Weighted interquartile range, in units of that of a normal distribution; or the standard
         deviation if it is zero; or 1 if all targets are equal.
     """
-    values = data.best[data.used]
+    values = data.y_train[data.used]
     weight = np.ones(len(values)) if data.sample_weight is None else data.sample_weight[data.used]
     order = np.argsort(values, kind="stable")
     values, passed = values[order], np.cumsum(weight[order])

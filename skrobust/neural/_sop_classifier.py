@@ -5,10 +5,10 @@ from numbers import Real
 import numpy as np
 import torch
 
+from skrobust.base._labelled_data import apply_verified_labels
 from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._net import Net, smooth_labels, weighed_mean
 from skrobust.neural._shared_parameters import shares_parameters
-from skrobust.utils._data import heed_verdicts
 from skrobust.utils._sklearn import Interval
 
 _FLOOR = 1e-4
@@ -231,8 +231,10 @@ class SOPClassifier(BaseNeuralClassifier):
         added, taken = noise.of(target)
         whole = (added - taken).cpu().numpy().astype(np.float64)
         whole[~used] = 0.0
-        own = whole[np.arange(data.n_samples), np.maximum(data.codes, 0)]
+        own = whole[np.arange(data.n_samples), np.maximum(data.y, 0)]
         known = data.given & used
         quality = np.where(known, 1 - np.maximum(own, 0), np.nan)
         self.label_noise_ = whole
-        self.label_quality_, self.label_errors_ = heed_verdicts(data, quality, known & (own > 0.5))
+        self.label_quality_, self.label_errors_ = apply_verified_labels(
+            data, quality, known & (own > 0.5)
+        )

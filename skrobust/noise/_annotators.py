@@ -5,10 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import Bunch
 
+from skrobust.base._labels import missing_labels
 from skrobust.noise._flip import match_classes
 from skrobust.noise._readings import spread_evenly, whole_shares, wrong_labels
 from skrobust.noise._transitions import check_transition, symmetric_transition
-from skrobust.utils._labels import missing_labels
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
 

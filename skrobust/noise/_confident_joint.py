@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from skrobust.base._labels import MISSING
+from skrobust.base._pred_proba import check_all, check_block, match_proba
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._labels import MISSING
-from skrobust.utils._proba import check_all, check_block, match_proba
 from skrobust.utils._sklearn import check_sample_weight
 
 SLACK = 1e-6

@@ -4,9 +4,9 @@ from numbers import Real
 
 import numpy as np
 
+from skrobust.base._labelled_data import check_groups
 from skrobust.noise._flip import match_labels, replace_labels
 from skrobust.noise._readings import spread_evenly, whole_shares, wrong_labels
-from skrobust.utils._data import check_groups
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
 

@@ -7,7 +7,7 @@ from scipy.special import gammaln
 
 from skrobust.noise._confident_joint import class_weights
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._masses import top_mass_cut
+from skrobust.utils._weighted_quantiles import upper_threshold
 
 CONFIDENT_SHARE = 0.5
 """Of the rows predicted to be of a class, the share, the most confident first, that is counted."""
@@ -61,7 +61,7 @@ def confident_rows(
     for k in np.flatnonzero(totals > 0):
         rows = rows_by_class[ends[k] : ends[k + 1]]
         wanted = max(confident_share * totals[k], min(_LEAST_ROWS, totals[k]))
-        threshold = top_mass_cut(top[rows], wanted, None if weight is None else weight[rows])
+        threshold = upper_threshold(top[rows], wanted, None if weight is None else weight[rows])
         confident[rows[top[rows] >= threshold]] = k
     return confident
 
@@ -80,7 +80,7 @@ def count_labels(
 def verified_counts(data) -> np.ndarray:
     """Sum weights of verified rows by verified label (rows) and given label (columns)."""
     verified = np.where(data.used, data.verified, -1)
-    return count_labels(verified, data.codes, len(data.classes), data.sample_weight)
+    return count_labels(verified, data.y, len(data.classes), data.sample_weight)
 
 
 def check_counted(counted: np.ndarray, classes: np.ndarray, condition: str) -> None:

@@ -6,7 +6,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 from scipy import sparse
 
-from skrobust.utils._labels import encode_labels_like
+from skrobust.base._labels import encode_labels_like
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

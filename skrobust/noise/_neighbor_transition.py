@@ -6,7 +6,8 @@ from numbers import Integral
 import numpy as np
 from scipy import sparse
 
-from skrobust._base import TransitionEstimator
+from skrobust.base import TransitionEstimator
+from skrobust.base._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.evidence._neighbor_index import ALGORITHMS
 from skrobust.evidence._neighborhood_choice import (
     DETECTOR_METRICS,
@@ -24,7 +25,6 @@ from skrobust.noise._label_counts import check_counted, verified_counts
 from skrobust.noise._label_triples import LabelTriples, label_triples
 from skrobust.noise._proba_transition import CONFIDENCE, DOCUMENTATION
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, reset
 from skrobust.utils._warnings import warn_user
@@ -193,7 +193,7 @@ class NeighborTransition(TransitionEstimator):
             warn_of_overwritten(data)
             known = np.zeros_like(known)
         if known.any():
-            known /= data.mass(given.used)
+            known /= data.total_weight(given.used)
             prior, transition = refine_consensus(consensus, prior, transition, known)
         warn_of_ambiguity(transition, data.classes)
         if self.n_bootstrap:
@@ -231,7 +231,7 @@ def neighbor_disagreement(data, units, graph: sparse.csr_matrix) -> np.ndarray:
     nearest = np.full(graph.shape[0], -1)
     nearest[some] = label[graph.indices[graph.indptr[some]]]
     nearest = nearest[units.of_row]
-    return np.where((nearest < 0) | (data.codes < 0), np.nan, nearest != data.codes)
+    return np.where((nearest < 0) | (data.y < 0), np.nan, nearest != data.y)
 
 
 def warn_of_ambiguity(transition: np.ndarray, classes: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from skrobust._noise_level import NoiseLevel
+from skrobust.base import NoiseLevel
 from skrobust.noise._confident_joint import class_weights
 from skrobust.noise._label_counts import (
     HIGHEST_RATE,

@@ -7,7 +7,7 @@ noise rate; elsewhere it is noise plus overlap of the classes. The disagreement 
 
 import numpy as np
 
-from skrobust._noise_level import NoiseLevel
+from skrobust.base import NoiseLevel
 from skrobust.noise._label_counts import count_labels, predicted_classes
 from skrobust.noise._noise_model import fit_exponent, sharpen
 from skrobust.utils._weights import as_counts

@@ -8,7 +8,9 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust._base import TransitionEstimator
+from skrobust.base import TransitionEstimator
+from skrobust.base._labels import encode_labels_like, missing_labels
+from skrobust.base._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.evidence._neighbor_index import ALGORITHMS
 from skrobust.evidence._neighborhood_choice import (
     DETECTOR_METRICS,
@@ -48,8 +50,6 @@ from skrobust.noise._region_transitions import (
     transition_residuals,
 )
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._labels import encode_labels_like, missing_labels
-from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import (
     Interval,
@@ -270,7 +270,7 @@ class NoiseSimulator(TransitionEstimator):
                 " many to count."
             )
         rng = private_random_state(self.random_state)
-        labels = data.codes[:, None]
+        labels = data.y[:, None]
         if self._repeated_labels is not None:
             more = encode_repeated_labels(self._repeated_labels, data.classes, data.n_samples)
             labels = np.hstack([labels, more])
@@ -279,7 +279,7 @@ class NoiseSimulator(TransitionEstimator):
                 labels, np.argsort(labels < 0, axis=1, kind="stable"), axis=1
             )
         # Verified labels do not have the noise of given ones.
-        given = dataclasses.replace(data, codes=labels[:, 0], verified=np.full(len(labels), -1))
+        given = dataclasses.replace(data, y=labels[:, 0], verified=np.full(len(labels), -1))
         counted = labels[given.used]
         counted = np.bincount(counted[counted >= 0], minlength=n_classes) > 0
         check_counted(counted, data.classes, "counts")

@@ -5,8 +5,8 @@ from numbers import Integral
 
 import numpy as np
 
-from skrobust._base import TransitionEstimator
-from skrobust._noise_level import NoiseLevel
+from skrobust.base import NoiseLevel, TransitionEstimator
+from skrobust.base._overwritten import label_surprise, labels_look_overwritten, warn_of_overwritten
 from skrobust.evidence._folds import row_units
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.noise._confident_joint import class_weights
@@ -19,7 +19,6 @@ from skrobust.noise._label_counts import (
 )
 from skrobust.noise._noise_model import scale_noise
 from skrobust.noise._noise_rate import estimate_noise_rate
-from skrobust.utils._overwritten import label_surprise, labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, reset
 
@@ -177,7 +176,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         """Estimate the joint weight of true and given classes."""
         reset(self)
         n_classes = len(data.classes)
-        used_codes = np.where(data.used, data.codes, -1)
+        used_codes = np.where(data.used, data.y, -1)
         check_counted(class_weights(used_codes, n_classes, None) > 0, data.classes, "counts")
         rows = self._predict_rows(data)
         unverified = self._count_at_rate(rows)
@@ -205,7 +204,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
 
     def _predict_rows(self, data) -> PredictedRows:
         """Predict the out-of-sample probabilities of all rows."""
-        given = np.where(data.used, data.codes, -1)
+        given = np.where(data.used, data.y, -1)
         trained = data
         if not self._trains_on_verified and data.checked.any():
             trained = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
@@ -255,7 +254,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         random_state = private_random_state(self.random_state)
         some = np.flatnonzero((rows.given >= 0) | (rows.verified >= 0))
         # Replicated rows are not independent: they are drawn together.
-        labels = np.where(data.used, data.best_codes, -1)
+        labels = np.where(data.used, data.y_train, -1)
         units = row_units(data.X, labels, None, data.sample_weight)[some]
         units = np.unique(units, return_inverse=True)[1]
         n_units = int(units.max()) + 1
@@ -278,7 +277,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         self, level: NoiseLevel, data, rows: PredictedRows, joint: np.ndarray
     ) -> None:
         """Set the interval of the noise rate and its reliability."""
-        unverified = data.mass(rows.given >= 0)
+        unverified = data.total_weight(rows.given >= 0)
         counts = rows.verified_counts()
         wrong = counts.sum() - np.trace(counts)
         low, high = (

@@ -4,11 +4,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
-from skrobust._base import TransitionEstimator
+from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.noise._anchor_transition import AnchorTransition
 from skrobust.noise._transitions import check_transition
-from skrobust.utils._cached_fit import fit_judge, say_all
-from skrobust.utils._data import LabelledData
+from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._random import draw_seed, is_integer_seed, private_random_state
 from skrobust.utils._rows import is_plain_numeric
 
@@ -38,7 +37,7 @@ def resolve_transition(
         The parameter, as the user gave it. Rows and columns of a matrix are classes in sorted
         order. An estimator is cloned and fitted. None is :func:`default_transition`.
     data : LabelledData
-        Rows and labels, as of :func:`~skrobust.utils._data.check_labelled_data`.
+        Rows and labels, as of :func:`~skrobust.base._labelled_data.check_labelled_data`.
     estimator : classifier, default=None
         The caller's own model, if it has one, for :func:`default_transition`.
     require : {"invertible", "dominant"}, default=None
@@ -128,8 +127,8 @@ def _configure(estimator, cv, random_state) -> TransitionEstimator:
 
 
 def _fit(estimator, data, n_jobs, memory) -> TransitionEstimator:
-    y, metadata = say_all(data)
-    estimator = fit_judge(estimator, data.X, y, metadata, n_jobs=n_jobs, memory=memory)
+    y, metadata = data.fit_arguments()
+    estimator = cached_fit(estimator, data.X, y, metadata, n_jobs=n_jobs, memory=memory)
     lacking = np.setdiff1d(data.classes, estimator.classes_)
     if len(lacking):
         raise ValueError(

@@ -9,7 +9,7 @@ from typing import Any
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils import get_tags
 
-from skrobust._base import LabelErrorDetector, Reweighter, TransitionEstimator
+from skrobust.base import LabelErrorDetector, Reweighter, TransitionEstimator
 from skrobust.utils._warnings import LabelNoiseWarning
 
 DETECTOR_METHODS = ("fit_resample", "detect", "score_labels")

@@ -7,10 +7,10 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
-from skrobust._base import Reweighter
+from skrobust.base import Reweighter
+from skrobust.base._labels import decode_labels
 from skrobust.detection import EnsembleDetector
-from skrobust.utils._labels import decode_labels
-from skrobust.utils._parts import hand_on
+from skrobust.utils._propagate import propagate_params
 from skrobust.utils._sklearn import HasMethods
 
 
@@ -60,7 +60,7 @@ class DetectorReweighter(Reweighter):
                 f"detector={detector!r} is no label-error detector: use one of"
                 " skrobust.detection, such as ConfidentLearning(model) around a classifier."
             )
-        return hand_on(
+        return propagate_params(
             clone(detector),
             cv=self.cv,
             n_jobs=self.n_jobs,
@@ -88,7 +88,7 @@ def fit_detector(detector, data):
         verified = decode_labels(data.verified, data.classes)
     return detector.fit(
         data.X,
-        decode_labels(data.codes, data.classes),
+        decode_labels(data.y, data.classes),
         verified_labels=verified,
         sample_weight=data.sample_weight,
     )
@@ -134,7 +134,7 @@ def scale_classes(weight, data, wanted=None) -> np.ndarray:
         Scaled weights; equal ones in a class of which no row has any.
     """
     n_classes = len(data.classes)
-    labels = data.best_codes[data.used]
+    labels = data.y_train[data.used]
     prior = np.ones(len(labels)) if data.sample_weight is None else data.sample_weight[data.used]
     own = np.bincount(labels, weights=prior, minlength=n_classes)
     given = weight[data.used]

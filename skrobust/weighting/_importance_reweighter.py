@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 from sklearn.utils import get_tags
 
-from skrobust._base import Reweighter, TransitionEstimator
+from skrobust.base import Reweighter, TransitionEstimator
+from skrobust.base._pred_proba import check_all, match_proba
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.evidence._shared import shared_evidence
 from skrobust.noise._noise_model import NoiseModel, fit_exponent
@@ -14,7 +15,6 @@ from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolv
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._proba import check_all, match_proba
 from skrobust.utils._warnings import LabelNoiseWarning
 
 # Measured on tables with planted errors: with fewer steps the channel is not undone enough for
@@ -146,9 +146,9 @@ class ImportanceReweighter(ProbaSource, Reweighter):
         rows = np.flatnonzero(judged)
         if len(rows):
             mass = None if data.sample_weight is None else data.sample_weight[rows]
-            exponent = fit_exponent(data.codes[rows], proba[rows], mass)
+            exponent = fit_exponent(data.y[rows], proba[rows], mass)
             model = NoiseModel(matrix, exponent)
-            weight[rows] = _ratio(model, data.codes[rows], proba[rows], self.n_jobs)
+            weight[rows] = _ratio(model, data.y[rows], proba[rows], self.n_jobs)
         return weight
 
     def _find_transition(self, data) -> np.ndarray:

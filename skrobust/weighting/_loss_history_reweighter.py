@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from skrobust._base import Reweighter
+from skrobust.base import Reweighter
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.utils._sklearn import (

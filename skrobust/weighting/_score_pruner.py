@@ -5,11 +5,11 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import indexable
 
+from skrobust.base._labels import decode_labels, encode_labels_like
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._dynamics_statistics import STATISTICS, quality_from
-from skrobust.utils._labels import decode_labels, encode_labels_like
-from skrobust.utils._masses import top_mass_cut
 from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
+from skrobust.utils._weighted_quantiles import upper_threshold
 from skrobust.weighting._detector_reweighter import DetectorReweighter
 
 _QUALITY = "label_quality"
@@ -209,20 +209,20 @@ class ScorePruner(DetectorReweighter):
         kept = data.used & ~judged
         skipped = np.zeros(data.n_samples, dtype=bool)
         mass = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        members = _rows_by_class(data.codes, judged, len(data.classes))
+        members = _rows_by_class(data.y, judged, len(data.classes))
         for rows in members if self.per_class else [np.flatnonzero(judged)]:
             total = mass[rows].sum()
             if self.offset is None:
                 out = flagged[rows]
             else:
-                out = hard[rows] >= top_mass_cut(hard[rows], self.offset * total, mass[rows])
+                out = hard[rows] >= upper_threshold(hard[rows], self.offset * total, mass[rows])
             skipped[rows[out]] = True
             rows = rows[~out]
             if self.keep is not None:
-                cut = top_mass_cut(hard[rows], self.keep * total, mass[rows])
+                cut = upper_threshold(hard[rows], self.keep * total, mass[rows])
                 rows = rows[hard[rows] >= cut]
             kept[rows] = True
-        present = np.bincount(data.best_codes[kept], minlength=len(data.classes)) > 0
+        present = np.bincount(data.y_train[kept], minlength=len(data.classes)) > 0
         for k in np.flatnonzero(~present):
             rows = members[k]
             if len(rows):

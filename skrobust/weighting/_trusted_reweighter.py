@@ -5,10 +5,10 @@ from numbers import Real
 
 import numpy as np
 
+from skrobust.detection._verified_label_model import MIN_VERIFIED
 from skrobust.noise._confident_joint import class_weights
 from skrobust.noise._label_counts import shrink_counts, verified_counts
 from skrobust.utils._sklearn import Interval
-from skrobust.utils._verified import MIN_VERDICTS
 from skrobust.utils._warnings import LabelNoiseWarning
 from skrobust.weighting._detector_reweighter import (
     DetectorReweighter,
@@ -118,16 +118,16 @@ class TrustedReweighter(DetectorReweighter):
         self.random_state = random_state
 
     def _weigh(self, data) -> np.ndarray:
-        n_verdicts = data.mass(data.used & data.checked & data.given)
-        if not n_verdicts:
+        n_verified = data.total_weight(data.used & data.checked & data.given)
+        if not n_verified:
             raise ValueError(
                 f"{type(self).__name__} needs verified_labels: labels as checked by a person for"
                 " some of the rows that have one, and None or NaN for all others. Without any, use"
                 " QualityReweighter."
             )
-        if n_verdicts < MIN_VERDICTS:
+        if n_verified < MIN_VERIFIED:
             warnings.warn(
-                f"Only {n_verdicts:g} labels are verified, and at least {MIN_VERDICTS} are needed"
+                f"Only {n_verified:g} labels are verified, and at least {MIN_VERIFIED} are needed"
                 f" to learn which others are right: {type(self).__name__} takes the quality of"
                 f" labels as the detector alone sees it. Verify more rows, drawn at random.",
                 LabelNoiseWarning,
@@ -144,13 +144,13 @@ def _true_shares(data) -> np.ndarray:
     """Estimate how frequent the true classes are, from given and verified labels."""
     n_classes = len(data.classes)
     found = verified_counts(data).T
-    rest = np.where(data.used & ~data.checked, data.codes, -1)
+    rest = np.where(data.used & ~data.checked, data.y, -1)
     given = class_weights(rest, n_classes, data.sample_weight)
     shares = given @ shrink_counts(found, [_guess(found, given + found.sum(axis=1))])
     known = np.where(data.used & data.checked, data.verified, -1)
     shares += class_weights(known, n_classes, data.sample_weight)
     # A class that occurs must not vanish because nobody found a row of it.
-    present = np.bincount(data.best_codes[data.used], minlength=n_classes) > 0
+    present = np.bincount(data.y_train[data.used], minlength=n_classes) > 0
     shares = np.where(present, np.maximum(shares, 1e-6 * shares.sum()), 0.0)
     return shares / shares.sum()
 

@@ -10,17 +10,16 @@ from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust.base import LabelledData
+from skrobust.base._scoring import LabelledScore
 from skrobust.evidence._out_of_fold import (
     check_predicts_proba,
     gather_out_of_fold,
     predict_columns,
 )
-from skrobust.utils._data import check_labelled_data
-from skrobust.utils._masses import MASS_SLACK
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._scoring import LabelledScore
 from skrobust.utils._sklearn import (
     Features,
     HasMethods,
@@ -30,6 +29,7 @@ from skrobust.utils._sklearn import (
     raise_for_params,
     safe_indexing,
 )
+from skrobust.utils._weighted_quantiles import WEIGHT_SLACK
 from skrobust.utils._weights import fit_rows
 from skrobust.wrappers._wrapper_base import ModelsWrapper, estimator_has, given_or
 
@@ -185,7 +185,7 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
         self : object
             Fitted wrapper.
         """
-        data = check_labelled_data(
+        data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
         raise_for_params(params, self, "fit")
@@ -200,14 +200,14 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
         evidence = gather_out_of_fold(
             clone(fast),
             data.X,
-            data.best_codes,
+            data.y_train,
             data.classes,
             data.used,
             cv=self.cv,
             fit_params=fast_params,
             n_jobs=self.n_jobs,
         )
-        labels = data.classes[np.maximum(data.best_codes, 0)]
+        labels = data.classes[np.maximum(data.y_train, 0)]
         rows = np.flatnonzero(data.used)
         calls = (
             delayed(fit_rows)(part, data.X, labels, rows, fit_params)
@@ -361,7 +361,7 @@ def _highest_share(values: np.ndarray, weight: np.ndarray, share: float) -> floa
         return np.inf
     distinct, group = np.unique(values, return_inverse=True)
     above = np.cumsum(np.bincount(group, weights=weight)[::-1]) / weight.sum()
-    n_above = int(np.sum(above <= share + MASS_SLACK))
+    n_above = int(np.sum(above <= share + WEIGHT_SLACK))
     if n_above == len(distinct):
         return -np.inf
     if n_above == 0:

@@ -5,10 +5,10 @@ from contextlib import nullcontext
 import numpy as np
 from sklearn.base import clone
 
+from skrobust.base import LabelledData
+from skrobust.base._labels import encode_labels_like
 from skrobust.detection import EnsembleDetector
 from skrobust.utils._argument_names import explain_names
-from skrobust.utils._data import check_labelled_data
-from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._parallel import one_blas_thread
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._weights import takes_weight
@@ -212,7 +212,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         self : object
             Fitted wrapper.
         """
-        data = check_labelled_data(
+        data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
         detector = None
@@ -237,7 +237,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         if not self.only_if_better:
             return cleaned
         weight = requested_weight(estimator, data, fit_params)
-        plain = np.flatnonzero(data.used), data.classes[data.best_codes], weight
+        plain = np.flatnonzero(data.used), data.classes[data.y_train], weight
         shares = held_out_hits(
             estimator,
             data,
@@ -286,7 +286,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         weight : ndarray of shape (n_samples,) or None
             Weights to train with.
         """
-        labels = data.best_codes.copy()
+        labels = data.y_train.copy()
         weight = data.sample_weight
         doubted = detector.label_errors_ & (data.verified < 0)
         keep = data.used.copy()
@@ -302,7 +302,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
             name, suggested, certainty = self._corrections(detector)
             codes = encode_labels_like(suggested, data.classes, name=name)
             if name == "posterior_labels_":
-                doubted |= (codes != labels) & (data.codes >= 0) & (data.verified < 0)
+                doubted |= (codes != labels) & (data.y >= 0) & (data.verified < 0)
             labels[doubted] = codes[doubted]
             if weigh and certainty is not None:
                 weight = _certainty_weight(data, labels, np.maximum(2 * certainty - 1, 0), weight)
@@ -359,6 +359,6 @@ def _suggests(detector) -> bool:
 
 def _taught_labels(detector):
     """What labels are, and how probably, as verified rows teach; None if they teach nothing."""
-    if not hasattr(detector, "_verdicts") or not hasattr(detector, "posterior_proba_"):
+    if not getattr(detector, "is_calibrated", False) or not hasattr(detector, "posterior_proba_"):
         return None
     return detector.posterior_labels_, detector.posterior_proba_

@@ -6,8 +6,8 @@ from numbers import Integral
 from sklearn.base import clone
 
 from skrobust.utils._argument_names import explain_names
-from skrobust.utils._cached_fit import fit_judge
-from skrobust.utils._parts import hand_on
+from skrobust.utils._cached_fit import cached_fit
+from skrobust.utils._propagate import propagate_params
 from skrobust.utils._sklearn import (
     Features,
     HasMethods,
@@ -61,14 +61,14 @@ class BaseCleaning(BaseWrapper):
 
     def _configure(self, detector):
         """Hand the parameters that were given to this wrapper on to a detector."""
-        return hand_on(detector, cv=self.cv, random_state=self.random_state)
+        return propagate_params(detector, cv=self.cv, random_state=self.random_state)
 
     def _fit(self, data, y, verified_labels, params, detector=None):
         """Find the errors, deal with them and train the model.
 
         Parameters
         ----------
-        data : LabelledData or TargetData
+        data : LabelledData
             What ``fit`` was given, validated.
         y, verified_labels : array-like
             The same as they came, for the detector.
@@ -129,7 +129,7 @@ class BaseCleaning(BaseWrapper):
             "sample_weight": data.sample_weight,
             "groups": data.groups,
         }
-        return fit_judge(detector, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
+        return cached_fit(detector, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
 
     def _suggestions(self, detector):
         """What the detector suggests, for ``action="relabel"``."""

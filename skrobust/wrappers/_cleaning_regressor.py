@@ -4,11 +4,12 @@ import numpy as np
 from sklearn.base import RegressorMixin, clone
 from sklearn.linear_model import Ridge
 
+from skrobust.base import LabelledData
+from skrobust.base._labels import check_targets
+from skrobust.base._scoring import TargetScore
 from skrobust.detection import ResidualDetector
 from skrobust.utils._rows import is_plain_numeric
-from skrobust.utils._scoring import TargetScore
 from skrobust.utils._sklearn import fit_context
-from skrobust.utils._targets import check_target_data, check_targets
 from skrobust.wrappers._cleaning_base import BaseCleaning
 
 
@@ -128,8 +129,13 @@ class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
         self : object
             Fitted wrapper.
         """
-        data = check_target_data(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
+        data = LabelledData.from_arrays(
+            X,
+            y,
+            kind="numbers",
+            verified_labels=verified_labels,
+            sample_weight=sample_weight,
+            groups=groups,
         )
         return self._fit(data, y, verified_labels, params)
 
@@ -145,7 +151,7 @@ class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
         weight : ndarray of shape (n_samples,) or None
             Weights to train with.
         """
-        targets = data.best.copy()
+        targets = data.y_train.copy()
         weight = data.sample_weight
         doubted = detector.label_errors_ & ~data.checked
         keep = data.used.copy()

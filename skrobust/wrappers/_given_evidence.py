@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.base import DetectionResult, LabelErrorDetector
+from skrobust.base._pred_proba import as_proba, check_all, column_names, order_of_columns
 from skrobust.detection import ConfidentLearning
 from skrobust.evidence._evidence import Evidence
 from skrobust.utils._columns import check_index, complete_column
-from skrobust.utils._proba import as_proba, check_all, column_names, order_of_columns
 
 
 class GivenProba(ConfidentLearning):
@@ -17,25 +17,24 @@ class GivenProba(ConfidentLearning):
     def use(self, pred_proba, label_errors=None) -> "GivenProba":
         """Take validated probabilities and flags for the next fit."""
         self._given = pred_proba, label_errors
-        self._learns_from_verdicts = label_errors is None
+        if label_errors is not None:
+            self._calibrate = None
         return self
 
     def _gather(self, data) -> Evidence:
         return Evidence(self._given[0].copy(), [], data.classes)
 
-    def _judge(self, data) -> Judgement:
-        judgement = super()._judge(data)
+    def _detect(self, data) -> DetectionResult:
+        result = super()._detect(data)
         flags = self._given[1]
         del self._given
         if flags is None:
-            return judgement
-        return _with_flags(judgement, flags)
+            return result
+        return _with_flags(result, flags)
 
 
 class GivenErrors(LabelErrorDetector):
     """Flags that are given."""
-
-    _learns_from_verdicts = False
 
     def __init__(self, *, threshold=None, flag_fraction=None, max_flag_rate=None):
         self.threshold = threshold
@@ -47,15 +46,15 @@ class GivenErrors(LabelErrorDetector):
         self._given = label_errors
         return self
 
-    def _judge(self, data) -> Judgement:
+    def _detect(self, data) -> DetectionResult:
         flags = self._given
         del self._given
-        return Judgement(np.where(flags, 0.0, 1.0), flags, cut=0.5)
+        return DetectionResult(np.where(flags, 0.0, 1.0), flags, threshold=0.5)
 
 
-def _with_flags(judgement, flags) -> Judgement:
+def _with_flags(result, flags) -> DetectionResult:
     """The same evidence with other flags."""
-    return dataclasses.replace(judgement, errors=flags.copy(), cut=None)
+    return dataclasses.replace(result, errors=flags.copy(), threshold=None)
 
 
 def given_detector(detector, data, y, label_errors, pred_proba, action):

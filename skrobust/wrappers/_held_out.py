@@ -44,8 +44,8 @@ def held_out_hits(
     shares : ndarray of shape (n_ways,)
         Weighted share of held-out rows whose label is predicted.
     """
-    labels = data.classes[data.best_codes]
-    codes = data.best_codes
+    labels = data.classes[data.y_train]
+    codes = data.y_train
     known = data.used, data.groups, data.sample_weight
     folds = make_folds(_N_FOLDS, data.X, labels, codes, *known)
     calls = (

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust._base import TransitionEstimator
+from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.evidence._out_of_bag import default_forest
 from skrobust.evidence._out_of_fold import check_predicts_proba, predict_columns
 from skrobust.noise._noise_model import NoiseModel
@@ -18,8 +18,7 @@ from skrobust.noise._resolve import (
     default_transition,
     resolve_transition,
 )
-from skrobust.utils._cached_fit import fit_judge, say_all
-from skrobust.utils._data import check_labelled_data
+from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import (
@@ -292,7 +291,7 @@ default=None
             ``method="backward"``, a class would have fewer than no rows. If `memory` is given and
             the estimate is not repeatable.
         """
-        data = check_labelled_data(
+        data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
         raise_for_params(params, self, "fit")
@@ -328,8 +327,8 @@ default=None
             n_jobs=self.n_jobs,
             random_state=self.random_state,
         )
-        y, metadata = say_all(data)
-        reweighter = fit_judge(
+        y, metadata = data.fit_arguments()
+        reweighter = cached_fit(
             reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory
         )
         self.transition_matrix_ = reweighter.transition_matrix_
@@ -371,7 +370,7 @@ default=None
         place = np.searchsorted(used, rows)
         fit_params = index_fit_params(fit_params, used, data.n_samples)
         X = data.X if len(used) == data.n_samples else safe_indexing(data.X, used)
-        y = data.classes[data.best_codes[used]]
+        y = data.classes[data.y_train[used]]
         self.estimator_ = fit_copies(estimator, X, y, place, targets, weight, fit_params)
 
     def _weight_of_copies(self, matrix, data) -> np.ndarray:
@@ -380,7 +379,7 @@ default=None
         given, verified = identity, matrix
         if self.method == "backward":
             given, verified = np.linalg.inv(matrix), identity
-        return np.where(data.checked[:, None], verified[data.verified], given[data.codes])
+        return np.where(data.checked[:, None], verified[data.verified], given[data.y])
 
     def _find_problem(self, matrix, data, what="transition") -> str | None:
         """Say why a transition cannot be used with these labels, if so."""

@@ -5,10 +5,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import clone, is_classifier, is_regressor
 
-from skrobust._base import LabelErrorDetector
-from skrobust.utils._cached_fit import fit_judge, say_all
-from skrobust.utils._data import check_labelled_data
-from skrobust.utils._parts import hand_on
+from skrobust.base import LabelErrorDetector, LabelledData
+from skrobust.utils._cached_fit import cached_fit
+from skrobust.utils._propagate import propagate_params
 from skrobust.utils._sklearn import Features, HasMethods, fit_context, raise_for_params
 from skrobust.weighting import QualityReweighter
 from skrobust.wrappers._default_detector import default_detector
@@ -125,7 +124,7 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
             reweighter = QualityReweighter(default_detector(X, self._get_estimator()))
         else:
             reweighter = clone(self.reweighter)
-        return hand_on(reweighter, cv=self.cv, random_state=self.random_state)
+        return propagate_params(reweighter, cv=self.cv, random_state=self.random_state)
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
@@ -159,7 +158,7 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
             If `memory` is given and the weighing is not repeatable.
         """
         _check_reweighter(self.reweighter)
-        data = check_labelled_data(
+        data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
         raise_for_params(params, self, "fit")
@@ -168,8 +167,8 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         reweighter = self._make_reweighter(data.X)
         only_chooses = hasattr(reweighter, "fit_resample")
         fit_params = self._route(estimator, data, params, needs_weight=not only_chooses)
-        y, metadata = say_all(data)
-        reweighter = fit_judge(
+        y, metadata = data.fit_arguments()
+        reweighter = cached_fit(
             reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory
         )
         weight = _weight_of(reweighter, data.n_samples)

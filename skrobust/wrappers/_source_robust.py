@@ -4,9 +4,10 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust.base import LabelledData
+from skrobust.base._labelled_data import check_rows_match
+from skrobust.base._labels import encode_labels_like
 from skrobust.evidence._out_of_fold import predict_columns
-from skrobust.utils._data import check_labelled_data, check_rows_match
-from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._sklearn import fit_context
 from skrobust.wrappers._aggregation import aggregate_sources
@@ -169,10 +170,10 @@ default="nna_median"
             Fitted wrapper.
         """
         check_rows_match(y, sources=sources)
-        data = check_labelled_data(
+        data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
-        targets = data.classes[np.maximum(data.best_codes, 0)]
+        targets = data.classes[np.maximum(data.y_train, 0)]
         return self._fit(data, targets, sources, params)
 
     def _can_learn(self, targets) -> bool:
@@ -218,7 +219,7 @@ default="nna_median"
     def _losses(self, predicted, data, rows) -> tuple[np.ndarray, np.ndarray, float]:
         """Whether given labels differ from predicted classes; strata are these classes."""
         known = encode_labels_like(self.classes_, data.classes, name="classes_")
-        guess, given = known[predicted.argmax(axis=1)], data.codes[rows]
+        guess, given = known[predicted.argmax(axis=1)], data.y[rows]
         return np.where(given < 0, np.nan, guess != given), guess, 0.0
 
     def _decide(self, predicted) -> np.ndarray:

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust.utils._data import number_groups
+from skrobust.base._labelled_data import number_groups
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import private_random_state, set_missing_random_states
@@ -78,7 +78,7 @@ class BaseSourceRobust(BaseWrapper):
 
         Parameters
         ----------
-        data : LabelledData or TargetData
+        data : LabelledData
             What ``fit`` was given, validated.
         targets : ndarray of shape (n_samples,)
             Labels or numbers to learn from.

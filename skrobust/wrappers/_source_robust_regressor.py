@@ -4,10 +4,10 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import Ridge
 
-from skrobust.utils._data import check_rows_match
-from skrobust.utils._scoring import TargetScore
+from skrobust.base import LabelledData
+from skrobust.base._labelled_data import check_rows_match
+from skrobust.base._scoring import TargetScore
 from skrobust.utils._sklearn import fit_context
-from skrobust.utils._targets import check_target_data
 from skrobust.wrappers._aggregation import aggregate_sources
 from skrobust.wrappers._source_robust_base import BaseSourceRobust
 
@@ -140,8 +140,10 @@ default="nna_median"
             Fitted wrapper.
         """
         check_rows_match(y, sources=sources)
-        data = check_target_data(X, y, verified_labels=verified_labels, sample_weight=sample_weight)
-        return self._fit(data, data.best, sources, params)
+        data = LabelledData.from_arrays(
+            X, y, kind="numbers", verified_labels=verified_labels, sample_weight=sample_weight
+        )
+        return self._fit(data, data.y_train, sources, params)
 
     def _can_learn(self, targets) -> bool:
         return True

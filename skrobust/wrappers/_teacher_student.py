@@ -5,6 +5,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import clone
 
+from skrobust.base import LabelledData
+from skrobust.base._labels import decode_labels
 from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.detection._proba_detector import most_probable
@@ -12,9 +14,7 @@ from skrobust.evidence._out_of_fold import check_predicts_proba, gather_out_of_f
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
 from skrobust.noise._noise_model import fit_noise_model
 from skrobust.noise._noise_rate import estimate_noise_rate
-from skrobust.utils._data import check_labelled_data
-from skrobust.utils._labels import decode_labels
-from skrobust.utils._parts import hand_on
+from skrobust.utils._propagate import propagate_params
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import (
     Features,
@@ -193,7 +193,7 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
         self : object
             Fitted wrapper.
         """
-        data = check_labelled_data(
+        data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
         raise_for_params(params, self, "fit")
@@ -237,7 +237,7 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
         else:
             check_predicts_proba(self.teacher)
             source = ConfidentLearning(self.teacher)
-        hand_on(source, cv=self.cv, n_jobs=self.n_jobs, random_state=self.random_state)
+        propagate_params(source, cv=self.cv, n_jobs=self.n_jobs, random_state=self.random_state)
         return source.gather_proba(data)
 
 
@@ -271,21 +271,21 @@ class _Lesson:
         judged = ~np.isnan(pred_proba[:, 0])
         proba = np.where(judged[:, None], pred_proba, 1 / len(data.classes)).astype(np.float64)
         weight = data.sample_weight
-        given = np.where(judged, data.codes, -1)
+        given = np.where(judged, data.y, -1)
         unverified = np.where(data.used & ~data.checked, given, -1)
         level = estimate_noise_rate(unverified, proba, weight)
         channel = fit_noise_model(unverified, proba, weight, level=level)
         true_proba = channel.invert(proba) if noisy else proba
         proba = channel.posterior(true_proba, given)
         # Classes go by how sure the teacher is of them wherever a tie must be broken.
-        best = np.where(judged & data.used, data.best_codes, -1)
+        best = np.where(judged & data.used, data.y_train, -1)
         order = np.argsort(mean_self_confidence(best, proba, weight), kind="stable")
-        agreed = judged & (most_probable(true_proba, order) == data.codes)
+        agreed = judged & (most_probable(true_proba, order) == data.y)
         labels = most_probable(proba, order)
         if selection == "agreement":
-            labels = np.where(agreed, data.codes, labels)
+            labels = np.where(agreed, data.y, labels)
         confidence = np.where(judged, given_proba(labels, proba), np.nan)
-        labels = np.where(judged, labels, data.codes)
+        labels = np.where(judged, labels, data.y)
         self.labels = np.where(data.checked, data.verified, labels)
         self.confidence = np.where(data.checked, 1.0, confidence)
         self.transition = channel.transition
@@ -298,8 +298,8 @@ class _Lesson:
             chosen &= ~(open_rows & data.given & ~agreed)
         elif selection == "mixture":
             chosen &= ~self._doubtful(open_rows, weight)
-        for k in np.setdiff1d(data.best_codes[data.used], self.labels[chosen]):
-            kept = data.used & (data.best_codes == k)
+        for k in np.setdiff1d(data.y_train[data.used], self.labels[chosen]):
+            kept = data.used & (data.y_train == k)
             self.labels[kept] = k
             chosen |= kept
         self.chosen = chosen

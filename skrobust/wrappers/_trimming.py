@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.base import clone
 
+from skrobust.base._labels import encode_labels_like
 from skrobust.detection._rules import fit_rule
 from skrobust.evidence._folds import make_folds
-from skrobust.utils._labels import encode_labels_like
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._sklearn import safe_indexing

@@ -11,10 +11,10 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust.base._scoring import LabelledScore
 from skrobust.utils._parallel import one_blas_thread
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._rows import as_numbers, is_numeric
-from skrobust.utils._scoring import LabelledScore
 from skrobust.utils._sklearn import HasMethods, routing_enabled, safe_indexing
 from skrobust.utils._weights import index_fit_params, weight_fit_params
 
@@ -87,7 +87,7 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
         ----------
         models : dict of estimator objects
             The clones to be fitted, by the name of the parameter.
-        data : LabelledData or TargetData
+        data : LabelledData
             What ``fit`` was given, validated.
         params : dict
             More metadata for ``fit``.
@@ -142,7 +142,7 @@ class BaseWrapper(ModelsWrapper):
         ----------
         estimator : estimator object
             The clone to be fitted.
-        data : LabelledData or TargetData
+        data : LabelledData
             What ``fit`` was given, validated.
         params : dict
             More metadata for ``fit``.
@@ -165,7 +165,7 @@ class BaseWrapper(ModelsWrapper):
         ----------
         estimator : estimator object
             The clone to be fitted.
-        data : LabelledData or TargetData
+        data : LabelledData
             What ``fit`` was given, validated.
         rows : ndarray of shape (n_rows,)
             Row numbers; a row may come several times.
@@ -265,8 +265,8 @@ def weighed_rows(data, weight) -> tuple[np.ndarray, np.ndarray | None]:
     """
     weight = np.where(data.used, weight, 0.0)
     weight[weight <= _NOTHING * weight.max()] = 0.0
-    for k in np.unique(data.best_codes[data.used]):
-        members = data.used & (data.best_codes == k)
+    for k in np.unique(data.y_train[data.used]):
+        members = data.used & (data.y_train == k)
         if not weight[members].any():
             weight[members] = 1.0
     rows = np.flatnonzero(weight > 0)
@@ -326,7 +326,7 @@ class ClassifierWrapper(LabelledScore, ClassifierMixin):
             estimator,
             data,
             rows,
-            data.classes[data.best_codes[rows]],
+            data.classes[data.y_train[rows]],
             weight if needs_weight else given,
             fit_params,
             needs_weight=needs_weight,

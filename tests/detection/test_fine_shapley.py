@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from skrobust.base import LabelledData
 from skrobust.detection import fine_scores, knn_shapley_scores
 from skrobust.detection._knn_shapley import ShapleyValues
 from skrobust.evidence._neighbors import Neighborhood, make_units, unit_rows
 from skrobust.testing._outputs import rank_auc
 from skrobust.testing._problems import make_rows
-from skrobust.utils._data import check_labelled_data
 
 
 def _utility(members, distances, right, k):
@@ -38,7 +38,7 @@ def _brute_force(distances, right, k):
 def test_values_are_shapley_values(seed, k):
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(7, 2)), np.array([0, 1, 0, 1, 2, 0, 1])
-    data = check_labelled_data(X, y)
+    data = LabelledData.from_arrays(X, y)
     units = make_units(data)
     neighborhood = Neighborhood(units, unit_rows(X, units), 6, metric="euclidean")
     values = ShapleyValues(neighborhood, units, data, k)

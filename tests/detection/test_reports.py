@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 
-from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.base import DetectionResult, LabelErrorDetector
 from skrobust.detection import (
     ConfidentLearning,
     EnsembleDetector,
@@ -195,25 +195,29 @@ class Returns(LabelErrorDetector):
         self.flag_fraction = flag_fraction
         self.max_flag_rate = max_flag_rate
 
-    def _judge(self, data):
-        n_samples, best = data.n_samples, data.best_codes
-        result = Judgement(np.linspace(0, 1, n_samples), np.arange(n_samples) < 9, best, best)
+    def _detect(self, data):
+        n_samples, best = data.n_samples, data.y_train
+        result = DetectionResult(np.linspace(0, 1, n_samples), np.arange(n_samples) < 9, best, best)
         return dataclasses.replace(result, **(self.change or {}))
 
 
 @pytest.mark.parametrize(
     "change, error, message",
     [
-        ({"quality": np.full(180, 1.5)}, ValueError, "Returns returned the quality 1.5"),
+        ({"quality": np.full(180, 1.5)}, ValueError, "quality holds 1.5"),
         ({"quality": np.full(180, -np.inf)}, ValueError, "must be a number from 0 to 1, or NaN"),
-        ({"quality": np.full(3, 0.5)}, ValueError, r"quality of shape \(3,\), expected \(180,\)"),
-        ({"quality": np.full(180, "a")}, TypeError, "not of numbers"),
+        ({"quality": np.full(3, 0.5)}, ValueError, r"errors has shape \(180,\), expected \(3,\)"),
+        ({"quality": np.full(180, "a")}, TypeError, "must be numbers"),
         ({"errors": np.zeros(180, dtype=int)}, TypeError, "must be a mask of bools"),
-        ({"errors": np.array([4, 5])}, ValueError, r"errors of shape \(2,\), expected \(180,\)"),
+        ({"errors": np.array([4, 5])}, ValueError, r"errors has shape \(2,\), expected \(180,\)"),
         ({"predictions": np.zeros(180)}, TypeError, "must be positions in classes"),
-        ({"alternatives": np.full(180, 3)}, ValueError, "alternatives outside of -1 to 2"),
-        ({"alternatives": None}, ValueError, "predictions without alternatives"),
-        ({"joint": np.eye(2)}, ValueError, r"joint of shape \(2, 2\), expected \(3, 3\)"),
+        (
+            {"alternatives": np.full(180, 3)},
+            ValueError,
+            "alternatives must be .*, from 0 to 2",
+        ),
+        ({"alternatives": None}, ValueError, "predictions are given without alternatives"),
+        ({"joint": np.eye(2)}, ValueError, r"joint has shape \(2, 2\), expected \(3, 3\)"),
         ({"pred_proba": np.full((180, 2), 0.5)}, ValueError, r"expected \(180, 3\)"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from skrobust.detection import find_label_errors
-from skrobust.detection._rules import RULES, RuleCuts, _cut_groups, fit_rule, top_mass_cut
+from skrobust.detection._rules import RULES, RuleCuts, _cut_groups, fit_rule, upper_threshold
 from skrobust.noise._confident_joint import FEW_CLASSES
 from tests._probabilities import TOY_LABELS, TOY_PROBA, make_noisy
 
@@ -265,8 +265,8 @@ class TestTopMassCut:
     def test_values(self, values, mass, cut):
         values = np.array(values, dtype=float)
         ones = np.ones(len(values))
-        assert top_mass_cut(values, mass) == cut
-        assert top_mass_cut(values, mass, ones) == cut
+        assert upper_threshold(values, mass) == cut
+        assert upper_threshold(values, mass, ones) == cut
         group = np.zeros(len(values), dtype=int)
         assert _cut_groups(values, group, np.array([mass]), None)[0] == cut
         assert _cut_groups(values, group, np.array([mass]), ones)[0] == cut
@@ -279,7 +279,7 @@ class TestTopMassCut:
         weight = rng.integers(0, 4, 200).astype(float) if weighted else None
         wanted = rng.integers(1, 60, n_groups)
         expected = [
-            top_mass_cut(values[group == g], wanted[g], weight[group == g] if weighted else None)
+            upper_threshold(values[group == g], wanted[g], weight[group == g] if weighted else None)
             for g in range(n_groups)
         ]
         assert_array_equal(_cut_groups(values, group, wanted, weight), expected)

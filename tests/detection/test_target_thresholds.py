@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 
-from skrobust._threshold import Answer, LabelQualityThreshold
+from skrobust.base import LabelQualityThreshold, ThresholdResult
 from skrobust.detection import (
     DecoyThreshold,
     MixtureThreshold,
@@ -293,17 +293,17 @@ class Sorted(LabelQualityThreshold):
     needs_classes = True
     asked: list = []
 
-    def select(self, question):
-        self.asked.append(question)
-        return Answer(question.rows & (question.data.codes % 2 == 1))
+    def select(self, inputs):
+        self.asked.append(inputs)
+        return ThresholdResult(inputs.rows & (inputs.data.y % 2 == 1))
 
 
 class Nothing(Sorted):
     needs_classes = False
 
-    def select(self, question):
-        self.asked.append(question)
-        return Answer(np.zeros(len(question.rows), dtype=bool))
+    def select(self, inputs):
+        self.asked.append(inputs)
+        return ThresholdResult(np.zeros(len(inputs.rows), dtype=bool))
 
 
 @pytest.mark.parametrize("threshold", [MixtureThreshold(per_class=True), Sorted()])
@@ -334,19 +334,19 @@ def test_what_is_asked_about_numbers(seed):
     detector = ResidualDetector(LinearRegression(), threshold=Nothing(), random_state=0)
     detector.set_params(store_estimators=True)
     detector.fit(X, y, verified_labels=verified)
-    question = Nothing.asked.pop()
-    assert not question.has_classes
-    assert not question.parts
-    assert 0 < question.doubtful_below < np.exp(-1)
-    assert_array_equal(question.rows, np.isnan(verified))
+    inputs = Nothing.asked.pop()
+    assert not inputs.has_classes
+    assert not inputs.parts
+    assert 0 < inputs.doubtful_below < np.exp(-1)
+    assert_array_equal(inputs.rows, np.isnan(verified))
     assert detector.threshold_ is None
-    assert not detector.label_errors_[question.rows].any()
+    assert not detector.label_errors_[inputs.rows].any()
     # The quality with another target is what the public attributes say it is.
     scale = np.abs(detector.residuals_) / detector.uncertainty_
-    unit = np.median(scale[question.rows])
+    unit = np.median(scale[inputs.rows])
     expected = np.exp(-np.abs(7 - detector.predictions_) / detector.uncertainty_ / unit)
-    assert_allclose(question.judgement.quality_of(np.full(len(y), 7.0)), expected)
-    assert_allclose(question.judgement.quality_of(y), np.exp(-scale / unit))
+    assert_allclose(inputs.result.quality_of(np.full(len(y), 7.0)), expected)
+    assert_allclose(inputs.result.quality_of(y), np.exp(-scale / unit))
     # Without a cut, the detector's own rule judges new rows.
     own = detector.detect(X, y)
     assert own.any()
@@ -361,23 +361,23 @@ def test_what_is_asked_about_indicators(seed):
     detector = MultilabelDetector(GaussianNB(), threshold=Sorted(), store_estimators=True)
     detector.set_params(max_flag_rate=None)
     detector.fit(X, y, verified_labels=verified, sample_weight=weight)
-    question = Sorted.asked.pop()
+    inputs = Sorted.asked.pop()
     open_entries = np.isnan(verified) & ~np.isnan(y)
     expected = np.where(np.isnan(y), -1, np.nan_to_num(y) + 2 * np.arange(3))
-    assert_array_equal(question.data.codes, expected.T.ravel())
-    assert_array_equal(question.rows, open_entries.T.ravel())
-    assert_array_equal(question.data.sample_weight, np.tile(weight, 3))
+    assert_array_equal(inputs.data.y, expected.T.ravel())
+    assert_array_equal(inputs.rows, open_entries.T.ravel())
+    assert_array_equal(inputs.data.sample_weight, np.tile(weight, 3))
     assert_array_equal(detector.entry_errors_[open_entries], y[open_entries] == 1)
-    assert len(question.parts) == 3
+    assert len(inputs.parts) == 3
     for name in ("quality", "rows"):
-        joined = np.concatenate([getattr(part, name) for part in question.parts])
-        assert_array_equal(joined, getattr(question, name))
-    part = question.parts[1]
+        joined = np.concatenate([getattr(part, name) for part in inputs.parts])
+        assert_array_equal(joined, getattr(inputs, name))
+    part = inputs.parts[1]
     assert_array_equal(part.data.classes, [0, 1])
-    assert part.data.X is question.parts[0].data.X
-    turned = part.judgement.quality_of(1 - part.data.codes)
+    assert part.data.X is inputs.parts[0].data.X
+    turned = part.result.quality_of(1 - part.data.y)
     assert_allclose(turned[part.rows], 1 - part.quality[part.rows])
-    assert_allclose(part.judgement.pred_proba.sum(axis=1)[part.rows], 1)
+    assert_allclose(part.result.pred_proba.sum(axis=1)[part.rows], 1)
     # Without a cut, the detector's own rule judges new rows.
     own = detector.detect(X, y, entries=True)
     assert own.any()

@@ -9,11 +9,11 @@ from scipy import sparse
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsTransformer
 
+from skrobust.base import LabelledData
 from skrobust.evidence import neighbor_graph
 from skrobust.evidence._neighbor_index import NeighborIndex, find_others
 from skrobust.evidence._neighbors import make_units
 from skrobust.evidence._scaling import ColumnScaler
-from skrobust.utils._data import check_labelled_data
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_units_do_not_depend_on_the_order_of_rows(seed, n_rows, n_values, weight
     y = rng.integers(2, size=n_rows)
     order = rng.permutation(n_rows)
     units, other = (
-        make_units(check_labelled_data(X[i], y[i], sample_weight=np.full(n_rows, w)))
+        make_units(LabelledData.from_arrays(X[i], y[i], sample_weight=np.full(n_rows, w)))
         for i, w in ((np.arange(n_rows), 1.0), (order, weight))
     )
     np.testing.assert_array_equal(units.of_row[order], other.of_row)

@@ -8,10 +8,10 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.utils import get_tags
 
+from skrobust.base import LabelledData
 from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.testing._problems import make_rows
-from skrobust.utils._data import check_labelled_data
 
 
 class Source(ProbaSource, BaseEstimator):
@@ -34,7 +34,7 @@ def _forest(**params):
 
 def test_forests_judge_out_of_bag(seed):
     X, y, _ = make_rows(90, seed=seed)
-    data = check_labelled_data(X, y)
+    data = LabelledData.from_arrays(X, y)
     expected = out_of_bag_proba(None, X, y, random_state=seed)
     assert_array_equal(_gather(data, random_state=seed), expected)
     expected = out_of_bag_proba(_forest(), X, y)
@@ -43,7 +43,7 @@ def test_forests_judge_out_of_bag(seed):
 
 def test_other_models_judge_out_of_fold(seed):
     X, y, _ = make_rows(90, seed=seed)
-    data = check_labelled_data(X, y)
+    data = LabelledData.from_arrays(X, y)
     for model in (GaussianNB(), _forest()):
         expected = out_of_fold_proba(model, X, y, cv=3)
         assert_allclose(_gather(data, model, cv=3), expected)
@@ -52,7 +52,7 @@ def test_other_models_judge_out_of_fold(seed):
 def test_groups_need_folds(seed):
     X, y, _ = make_rows(90, seed=seed)
     groups = np.arange(90) // 3
-    data = check_labelled_data(X, y, groups=groups)
+    data = LabelledData.from_arrays(X, y, groups=groups)
     expected = out_of_fold_proba(_forest(), X, y, groups=groups)
     assert_allclose(_gather(data, _forest(oob_score=True)), expected)
 
@@ -60,7 +60,7 @@ def test_groups_need_folds(seed):
 def test_verified_labels_are_learned(seed):
     X, y, planted = make_rows(90, seed=seed)
     truth = np.where(planted, (y + 1) % 3, y)
-    data = check_labelled_data(X, y, verified_labels=truth)
+    data = LabelledData.from_arrays(X, y, verified_labels=truth)
     assert_allclose(_gather(data, GaussianNB()), out_of_fold_proba(GaussianNB(), X, truth))
 
 
@@ -70,7 +70,7 @@ def test_tags_are_those_of_the_model():
 
 
 def test_a_forest_needs_a_table(seed):
-    data = check_labelled_data(["some", "words"] * 5, [0, 1] * 5)
+    data = LabelledData.from_arrays(["some", "words"] * 5, [0, 1] * 5)
     for model in (None, _forest(oob_score=True)):
         with pytest.raises((TypeError, ValueError), match="Source without an estimator"):
             _gather(data, model)

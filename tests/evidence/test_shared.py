@@ -10,9 +10,9 @@ from sklearn.feature_selection import SelectKBest
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
 
+from skrobust.base import LabelledData
 from skrobust.evidence._shared import shared_evidence
 from skrobust.testing._problems import make_rows
-from skrobust.utils._data import check_labelled_data
 from skrobust.weighting import ImportanceReweighter
 from tests._stand_ins import counted
 
@@ -29,7 +29,7 @@ def _pipeline(k=3):
 def data(seed):
     FITS.clear()
     X, y, _ = make_rows(60, seed=seed)
-    return check_labelled_data(X, y, sample_weight=np.ones(60))
+    return LabelledData.from_arrays(X, y, sample_weight=np.ones(60))
 
 
 def _gather(source, data):
@@ -64,7 +64,7 @@ def test_parts_of_pipelines_are_compared(data):
 
 
 def test_any_difference_is_another_question(data):
-    other = np.roll(data.codes, 1)
+    other = np.roll(data.y, 1)
     verified = np.where(np.arange(60) < 5, other, -1)
     folds = np.arange(60) % 5
     splits = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(5)]
@@ -77,7 +77,7 @@ def test_any_difference_is_another_question(data):
         (Source(estimator=MODEL, random_state=np.random.RandomState(1)), data),
         (Source(estimator=type(MODEL)(var_smoothing=0.1)), data),
         (Source(estimator=MODEL), dataclasses.replace(data, X=data.X.copy())),
-        (Source(estimator=MODEL), dataclasses.replace(data, codes=other)),
+        (Source(estimator=MODEL), dataclasses.replace(data, y=other)),
         (Source(estimator=MODEL), dataclasses.replace(data, verified=verified)),
         (Source(estimator=MODEL), dataclasses.replace(data, sample_weight=1 + folds)),
         (Source(estimator=MODEL), dataclasses.replace(data, sample_weight=None)),

@@ -17,11 +17,11 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch.utils.data import TensorDataset
 
+from skrobust.base import LabelledData
 from skrobust.detection import ResidualDetector
 from skrobust.neural import NeuralRegressor
 from skrobust.neural._neural_regressor import CRITERIA, spread_of_targets
 from skrobust.neural.losses import Huber, LogCosh, SquaredError, TrimmedSquaredError
-from skrobust.utils._targets import check_target_data
 from skrobust.wrappers import CleaningRegressor
 
 QUICK = {"hidden_layer_sizes": (16,), "learning_rate": 0.01, "max_epochs": 60, "device": "cpu"}
@@ -143,7 +143,9 @@ def test_predictions_follow_the_scale_of_targets(rows):
 
 def test_spread_of_targets():
     def spread_of(y, weight=None):
-        return spread_of_targets(check_target_data(np.zeros((len(y), 1)), y, sample_weight=weight))
+        return spread_of_targets(
+            LabelledData.from_arrays(np.zeros((len(y), 1)), y, kind="numbers", sample_weight=weight)
+        )
 
     rng = np.random.default_rng(0)
     center, scale = spread_of(np.r_[rng.normal(5, 2, size=20_000), np.full(500, 1e9)])
@@ -195,7 +197,7 @@ def test_callbacks_equal_those_of_skorch(rows):
     X, y, _ = rows
     y = (y - 100) / 20 + np.random.default_rng(0).normal(size=200)
     X, y = X.astype(np.float32), y.astype(np.float32)
-    center, scale = spread_of_targets(check_target_data(X[:150], y[:150]))
+    center, scale = spread_of_targets(LabelledData.from_arrays(X[:150], y[:150], kind="numbers"))
 
     def make(name, **kwargs):
         return EpochScoring(name, False, name=name, **kwargs)

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_digits
 
+from skrobust.base import LabelledData
 from skrobust.evidence import out_of_bag_proba
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
 from skrobust.noise._noise_model import fit_noise_model
@@ -13,7 +14,6 @@ from skrobust.noise._noise_rate import (
     estimate_given_noise_rate,
     estimate_noise_rate,
 )
-from skrobust.utils._data import LabelledData
 
 
 def _rows(seed, rate=0.0, margin=4.0, n_rows=3000, n_classes=3, transition=symmetric_transition):

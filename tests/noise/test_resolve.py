@@ -8,6 +8,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
+from skrobust.base import LabelledData
 from skrobust.noise import (
     NeighborTransition,
     pair_transition,
@@ -17,7 +18,6 @@ from skrobust.noise import (
 from skrobust.noise._resolve import check_usable, default_transition, resolve_transition
 from skrobust.testing._estimators import fit_quietly, quiet
 from skrobust.testing._problems import make_rows
-from skrobust.utils._data import check_labelled_data
 
 NAMES = np.array(["ant", "bee", "cow"])
 MATRIX = np.array([[0.8, 0.1, 0.1], [0.15, 0.7, 0.15], [0.1, 0.2, 0.7]])
@@ -26,7 +26,7 @@ MATRIX = np.array([[0.8, 0.1, 0.1], [0.15, 0.7, 0.15], [0.1, 0.2, 0.7]])
 @pytest.fixture
 def data(seed):
     X, y, _ = make_rows(150, seed=seed)
-    return check_labelled_data(X, NAMES[y])
+    return LabelledData.from_arrays(X, NAMES[y])
 
 
 @pytest.mark.parametrize("convert", [np.array, np.ndarray.tolist, np.float32])
@@ -44,7 +44,7 @@ def test_a_matrix_is_taken_as_it_is(data, convert):
 def test_an_estimator_is_cloned_and_fitted(data, require):
     given = NeighborTransition(n_starts=2, random_state=3)
     matrix, estimator = resolve_transition(given, data, require=require)
-    expected = clone(given).fit(data.X, NAMES[data.codes])
+    expected = clone(given).fit(data.X, NAMES[data.y])
     assert_array_equal(matrix, expected.transition_matrix_)
     assert_array_equal(estimator.transition_matrix_, expected.transition_matrix_)
     assert not hasattr(given, "transition_matrix_")
@@ -71,7 +71,7 @@ def test_the_callers_model_judges_what_is_no_table(seed):
     truth = np.arange(120) % 2
     words = np.array([["dear", "meeting", "thanks"], ["prize", "winner", "cash"]])
     X = [" ".join(rng.choice(words[t], size=8)) for t in truth]
-    data = check_labelled_data(X, truth)
+    data = LabelledData.from_arrays(X, truth)
     model = make_pipeline(CountVectorizer(), MultinomialNB())
     matrix, fitted = resolve_transition(None, data, estimator=model, cv=3, random_state=0)
     assert isinstance(fitted.estimator[-1], MultinomialNB)
@@ -95,7 +95,7 @@ def test_weights_verified_and_missing_labels_arrive(seed):
     expected = fit_quietly(NeighborTransition(random_state=0), X, labels, **known)
     with quiet():
         matrix, _ = resolve_transition(
-            NeighborTransition(random_state=0), check_labelled_data(X, labels, **known)
+            NeighborTransition(random_state=0), LabelledData.from_arrays(X, labels, **known)
         )
     assert_array_equal(matrix, expected.transition_matrix_)
 
@@ -111,10 +111,10 @@ def test_an_array_of_another_kind_is_refused(data):
 
 
 def test_a_class_without_rows_is_named(data):
-    rows = np.flatnonzero(data.codes != 1)
-    X, y = data.X[rows], NAMES[data.codes[rows]]
+    rows = np.flatnonzero(data.y != 1)
+    X, y = data.X[rows], NAMES[data.y[rows]]
     verified = np.full(len(rows), None)
-    fewer = check_labelled_data(X, y, verified_labels=verified)
+    fewer = LabelledData.from_arrays(X, y, verified_labels=verified)
     more = type(fewer)(X, np.where(fewer.codes == 1, 2, 0), NAMES, fewer.verified)
     with pytest.raises(ValueError, match="The class 'bee' is given to no row"):
         resolve_transition(NeighborTransition(), more)

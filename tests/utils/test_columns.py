@@ -8,15 +8,20 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from skrobust.base import LabelledData
+from skrobust.base._labelled_data import number_groups
+from skrobust.base._labels import (
+    check_indicators,
+    check_targets,
+    decode_labels,
+    encode_labels,
+    encode_labels_like,
+)
+from skrobust.base._pred_proba import match_proba
 from skrobust.detection import find_label_errors
 from skrobust.utils._columns import check_index, number_matrix
-from skrobust.utils._data import check_labelled_data, number_groups
-from skrobust.utils._indicators import check_indicator_data, check_indicators
-from skrobust.utils._labels import decode_labels, encode_labels, encode_labels_like
-from skrobust.utils._proba import match_proba
 from skrobust.utils._rows import as_numbers, is_numeric, row_hashes
 from skrobust.utils._sklearn import check_sample_weight
-from skrobust.utils._targets import check_target_data, check_targets
 
 pa = pytest.importorskip("pyarrow")
 
@@ -247,15 +252,15 @@ def test_an_index_in_another_order_is_refused(name):
         checked.pop("verified_labels")
     elif name == "verified_labels":
         checked[name] = two_labels.sample(frac=1, random_state=0)
-    for check, labels, given in (
-        (check_labelled_data, y, shuffled),
-        (check_target_data, y, shuffled),
-        (check_indicator_data, two_labels, checked),
+    for kind, labels, given in (
+        ("classes", y, shuffled),
+        ("numbers", y, shuffled),
+        ("indicators", two_labels, checked),
     ):
         given = dict(given)
         with pytest.raises(ValueError, match=f"index of {name} .* another order"):
-            check(given.pop("X"), labels, **given)
-    data = check_labelled_data(known.pop("X"), y, **known)
+            LabelledData.from_arrays(given.pop("X"), labels, kind=kind, **given)
+    data = LabelledData.from_arrays(known.pop("X"), y, **known)
     assert data.n_samples == 20
 
 
@@ -278,10 +283,10 @@ def test_a_mask_is_no_verified_label():
     mask = np.array([True, False, False, False])
     for kind in (mask, mask.tolist(), pd.Series(mask, dtype="boolean"), [True, None, None, None]):
         with pytest.raises(TypeError, match=r"True and False.*numpy.where\(mask, y, None\)"):
-            check_labelled_data(X, y, verified_labels=kind)
+            LabelledData.from_arrays(X, y, verified_labels=kind)
         with pytest.raises(TypeError, match="True and False"):
-            check_target_data(X, y, verified_labels=kind)
-    data = check_labelled_data(X, y == 1, verified_labels=[True, None, None, None])
+            LabelledData.from_arrays(X, y, kind="numbers", verified_labels=kind)
+    data = LabelledData.from_arrays(X, y == 1, verified_labels=[True, None, None, None])
     assert data.known_errors.tolist() == [True, False, False, False]
 
 

@@ -10,7 +10,7 @@ from sklearn.model_selection import PredefinedSplit
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.pipeline import make_pipeline
 
-from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.base import DetectionResult, LabelErrorDetector
 from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.noise import flip_labels, symmetric_transition
 from skrobust.weighting import QualityReweighter
@@ -31,9 +31,9 @@ class Known(LabelErrorDetector):
         self.flag_fraction = flag_fraction
         self.max_flag_rate = max_flag_rate
 
-    def _judge(self, data):
+    def _detect(self, data):
         quality = np.asarray(data.X)[:, 0].astype(float)
-        return Judgement(quality, quality < 0.5, cut=0.5)
+        return DetectionResult(quality, quality < 0.5, threshold=0.5)
 
 
 QUALITY = np.array([[0.5], [1.0], [1.0], [0.2], [0.4], [np.nan]])

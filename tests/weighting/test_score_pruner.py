@@ -8,7 +8,7 @@ from sklearn.datasets import make_blobs
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 
-from skrobust._base import Judgement, LabelErrorDetector
+from skrobust.base import DetectionResult, LabelErrorDetector
 from skrobust.detection import ConfidentLearning, EnsembleDetector, TrainingDynamics
 from skrobust.noise import flip_labels, symmetric_transition
 from skrobust.weighting import ScorePruner
@@ -22,9 +22,9 @@ class Known(LabelErrorDetector):
         self.flag_fraction = flag_fraction
         self.max_flag_rate = max_flag_rate
 
-    def _judge(self, data):
+    def _detect(self, data):
         quality = np.asarray(data.X)[:, 0].astype(float)
-        return Judgement(quality, quality < 0.3, cut=0.3)
+        return DetectionResult(quality, quality < 0.3, threshold=0.3)
 
 
 # Class 0 has qualities .0 to .9, class 1 has .50 to .95.

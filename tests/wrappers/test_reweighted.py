@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skrobust._base import Reweighter
+from skrobust.base import Reweighter
 from skrobust.datasets import load_youtube_spam
 from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.noise import flip_labels, symmetric_transition

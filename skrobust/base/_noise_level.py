@@ -1,23 +1,25 @@
-"""The estimated share of wrong labels, and how far it is to be relied on."""
+"""Estimated noise rate, with its interval and reliability."""
 
 import dataclasses
 
 NARROW_INTERVAL = 0.15
-"""An interval of the share of wrong labels is narrow that is not wider than this."""
+"""Largest width of an interval of the noise rate that counts as reliable."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NoiseLevel:
-    """Estimated share of wrong labels, and what is known about it.
+    """Estimated noise rate, its interval, and what it was estimated from.
 
-    Attributes
+    .. versionadded:: 0.1
+
+    Parameters
     ----------
     rate : float
         Share of wrong labels.
     low : float
-        The least share that the disagreement among certain rows leaves plausible.
+        Lower end of the interval of the share.
     high : float
-        The largest share: what it is if every disagreement with the prediction is an error.
+        Upper end: the share if every disagreement with the prediction is an error.
     certain : float
         Disagreement of labels and predictions, extrapolated to rows that are certain.
     disagreement : float
@@ -27,6 +29,13 @@ class NoiseLevel:
         their disagreement cannot be told from overlap.
     n_rows : float
         Number of rows that were counted.
+
+    Examples
+    --------
+    >>> from skrobust.base import NoiseLevel
+    >>> level = NoiseLevel(0.1, 0.08, 0.13, 0.09, 0.2, explained=False, n_rows=500.0)
+    >>> level.reliability
+    'good'
     """
 
     rate: float

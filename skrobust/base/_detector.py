@@ -1,33 +1,29 @@
-"""The contracts: what a detector, a reweighter and a transition estimator take and leave behind.
-
-No algorithm lives here. A new method derives from one of these classes and writes one method; the
-rest, from missing labels to weights of zero, is the same for all.
-"""
+"""Base class of detectors of label errors."""
 
 import dataclasses
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils import check_consistent_length, indexable
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust._judgement import Judgement
-from skrobust._noise_level import NARROW_INTERVAL
-from skrobust._threshold import (
-    Answer,
+from skrobust.base._class_thresholds import class_fractions, class_thresholds
+from skrobust.base._detection_result import DetectionResult
+from skrobust.base._detector_report import DetectorReport
+from skrobust.base._label_estimator import LabelEstimator
+from skrobust.base._labelled_data import LabelledData, apply_verified_labels
+from skrobust.base._labels import decode_labels, encode_labels_like
+from skrobust.base._noise_level import NARROW_INTERVAL
+from skrobust.base._overwritten import labels_look_overwritten, warn_of_overwritten
+from skrobust.base._threshold import (
     LabelQualityThreshold,
-    Question,
-    judge_new_labels,
+    ThresholdInput,
+    ThresholdResult,
     overall_noise_rate,
+    score_new_labels,
 )
-from skrobust.utils._data import LabelledData, check_labelled_data, heed_verdicts
-from skrobust.utils._detector_report import DetectorReport
-from skrobust.utils._judgement import check_judgement, class_cuts, class_fractions
-from skrobust.utils._labels import decode_labels, encode_labels_like, label_fingerprint
-from skrobust.utils._masses import lowest_mass_cut
-from skrobust.utils._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import (
     Features,
@@ -36,13 +32,8 @@ from skrobust.utils._sklearn import (
     fit_context,
     safe_indexing,
 )
-from skrobust.utils._verified import (
-    alternative_proba,
-    expected_count_cut,
-    judge_new_by_verdicts,
-    learn_from_verdicts,
-)
 from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._weighted_quantiles import lower_threshold
 
 # With verified rows of which some are wrong, a label is corrected whose replacement is at least so
 # probable: a few dozen of them tell that labels are wrong sooner than what they should be.
@@ -50,36 +41,48 @@ _SURE = 0.7
 _SUGGESTIONS = ("suggested_labels_", "corrected_labels_", "posterior_labels_", "posterior_proba_")
 
 
-class _NeedsLabels(BaseEstimator):
-    """An estimator that cannot do without labels."""
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.one_d_labels = True
-        return tags
-
-
-class LabelErrorDetector(DetectorReport, _NeedsLabels):
+class LabelErrorDetector(DetectorReport, LabelEstimator):
     """Base class of all detectors of label errors.
 
-    A subclass writes ``_judge(data)``, which takes a validated
-    :class:`~skrobust.utils._data.LabelledData` and returns a :class:`Judgement`; and, if it can
-    judge rows that were not in ``fit``, ``_judge_new(X, codes)``, which returns the quality and
-    the flags of labelled rows. Its constructor has the parameters `threshold`, `flag_fraction`
-    and `max_flag_rate`, which this class reads.
-
-    Where a person verified at least ten rows, the quality of all other rows becomes the probability
-    of being right that is learned from them, and, without a cut of the user's own, as many rows are
-    flagged as are expected to be wrong. Nothing is learned from rows that are all wrong, unless
-    they are the most suspicious ones: they were chosen because they are wrong; nor from labels that
-    were overwritten by the verified ones. A method that has its own use for verified rows sets
-    `_learns_from_verdicts` to False.
+    A subclass implements ``_detect(data)``, which takes :class:`LabelledData` and returns a
+    :class:`DetectionResult`, and, to score rows that were not in ``fit``,
+    ``_detect_new(X, codes)``, which returns the quality and the flags of labelled rows. Its
+    constructor has the parameters `threshold`, `flag_fraction` and `max_flag_rate`, which this
+    class reads. Verified labels, thresholds and missing labels are handled here.
 
     .. versionadded:: 0.1
+
+    See Also
+    --------
+    DetectionResult : What ``_detect`` returns.
+    ConfidentLearning : A detector by the probabilities of one classifier.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrobust.base import DetectionResult, LabelErrorDetector
+    >>> class ClassMeanDetector(LabelErrorDetector):
+    ...     def __init__(self, *, threshold=None, flag_fraction=None, max_flag_rate=0.5):
+    ...         self.threshold = threshold
+    ...         self.flag_fraction = flag_fraction
+    ...         self.max_flag_rate = max_flag_rate
+    ...
+    ...     def _detect(self, data):
+    ...         means = [data.X[data.y_train == k].mean(axis=0) for k in range(len(data.classes))]
+    ...         distance = np.linalg.norm(data.X[:, None] - np.array(means), axis=2)
+    ...         own = distance[np.arange(data.n_samples), data.y]
+    ...         quality = 1 - own / distance.sum(axis=1)
+    ...         return DetectionResult(quality, quality < 0.5, threshold=0.5)
+    >>> X = np.r_[np.zeros((9, 2)), np.ones((9, 2))]
+    >>> y = np.repeat([0, 1], 9)
+    >>> y[0] = 1
+    >>> np.flatnonzero(ClassMeanDetector().fit(X, y).label_errors_)
+    array([0])
     """
 
-    _learns_from_verdicts = True
+    # A function that calibrates the quality on verified labels, such as `calibrate_on_verified` of
+    # the detection package. None leaves the quality as it is.
+    _calibrate = None
 
     _parameter_constraints: dict = {
         "threshold": [None, Interval(Real, 0, 1, closed="both"), LabelQualityThreshold],
@@ -121,95 +124,93 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
             )
         if isinstance(self.threshold, LabelQualityThreshold):
             self.threshold.validate()
-        data = check_labelled_data(
+        data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
         if isinstance(self.flag_fraction, dict):
             class_fractions(self.flag_fraction, data.classes)  # may say no, before any work
         features = Features(data.X)
-        judgement = self._judge(data)
-        check_judgement(judgement, data.n_samples, len(data.classes), type(self).__name__)
+        result = self._detect(data)
+        result.check_fits(data.n_samples, len(data.classes))
         features.record(self)
-        self._conclude(data, judgement)
-        self._remember_rows(y, decode_labels(data.codes, data.classes))
+        self._conclude(data, result)
+        self._remember_rows(y, decode_labels(data.y, data.classes))
         return self
 
-    def _judge(self, data: LabelledData) -> Judgement:
-        raise TypeError(f"{type(self).__name__} must implement _judge(data).")
+    def _detect(self, data: LabelledData) -> DetectionResult:
+        raise TypeError(f"{type(self).__name__} must implement _detect(data).")
 
-    def _conclude(self, data: LabelledData, judgement: Judgement) -> None:
+    def _conclude(self, data: LabelledData, result: DetectionResult) -> None:
         """Apply what all detectors share and set the fitted attributes."""
-        quality = np.array(judgement.quality, dtype=np.float64)
-        quality[data.codes < 0] = np.nan
-        open_question = ~np.isnan(quality) & (data.verified < 0)
-        quality = self._learn_from_verified(data, judgement, quality)
-        answer = self._flag(data, judgement, quality, open_question)
+        quality = np.array(result.quality, dtype=np.float64)
+        quality[data.y < 0] = np.nan
+        unverified = ~np.isnan(quality) & (data.verified < 0)
+        calibrated = self._calibrate_quality(data, result, quality)
+        self._quality_model = None if calibrated is None else calibrated.model
+        quality = quality if calibrated is None else calibrated.quality
+        answer = self._flag(data, result, quality, unverified, calibrated)
         if answer.quality is not None:
             quality = np.where(np.isnan(quality), np.nan, answer.quality)
-        quality, errors = heed_verdicts(data, quality, answer.errors.copy())
+        quality, errors = apply_verified_labels(data, quality, answer.errors.copy())
         _keep_every_class(data, quality, errors)
         self._warn_of_rates(data, errors)
 
-        self._set_suggestions(data, judgement, quality, errors)
+        self._set_suggestions(data, result, quality, errors, calibrated)
         self.classes_ = data.classes
         self.label_quality_ = quality
         self.label_errors_ = errors
         self._unverified = ~np.isnan(quality) & (data.verified < 0)
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        self.keep_weight_ = np.where(errors | (data.codes < 0), 0.0, weight)
-        self.threshold_ = answer.cut
-        self.sample_indices_ = np.flatnonzero(~errors & (data.codes >= 0))
-        self._set_noise(data, judgement, errors)
-        self._set_noise_rate(data, judgement.level, answer, open_question)
+        self.keep_weight_ = np.where(errors | (data.y < 0), 0.0, weight)
+        self.threshold_ = answer.threshold
+        self.sample_indices_ = np.flatnonzero(~errors & (data.y >= 0))
+        self._set_noise(data, result, errors)
+        self._set_noise_rate(data, result.level, answer, unverified, calibrated)
 
-    def _set_suggestions(self, data, judgement, quality, errors) -> None:
+    def _set_suggestions(self, data, result, quality, errors, calibrated) -> None:
         """Name likely labels, as far as the method has any idea; a person knows best."""
         for name in _SUGGESTIONS:
             vars(self).pop(name, None)
-        if judgement.predictions is None:
+        if result.predictions is None:
             return
-        missing = data.codes < 0
-        suggested = np.where(errors, judgement.alternatives, judgement.predictions)
+        missing = data.y < 0
+        suggested = np.where(errors, result.alternatives, result.predictions)
         self._set_labels("suggested_labels_", data, suggested)
-        corrected = judgement.corrections
+        corrected = result.corrections
         if corrected is None:  # nothing is known about how safe the suggestions are
-            corrected = np.where(missing, judgement.predictions, data.codes)
-        if judgement.posterior_labels is not None:
-            best, proba = judgement.posterior_labels, judgement.posterior_proba
-            if hasattr(self, "_verdicts"):  # the quality knows more than the method did
-                alternative = alternative_proba(data, judgement)
-                other = (1 - quality) * alternative
+            corrected = np.where(missing, result.predictions, data.y)
+        if result.posterior_labels is not None:
+            best, proba = result.posterior_labels, result.posterior_proba
+            if calibrated is not None:  # the quality knows more than the method did
+                other = (1 - quality) * calibrated.alternative_proba
                 unknown = np.isnan(other)
                 best = np.where(
-                    unknown, best, np.where(other > quality, judgement.alternatives, data.codes)
+                    unknown, best, np.where(other > quality, result.alternatives, data.y)
                 )
                 proba = np.where(unknown, proba, np.fmax(other, quality))
-                if self._verdicts.wrong.any():
-                    corrected = np.where(unknown | (other > _SURE), best, data.codes)
+                if calibrated.found_errors:
+                    corrected = np.where(unknown | (other > _SURE), best, data.y)
             self._set_labels("posterior_labels_", data, best)
             self.posterior_proba_ = np.where(data.checked, 1.0, proba)
         # Of labels that are not flagged, none is corrected.
-        self._set_labels(
-            "corrected_labels_", data, np.where(errors | missing, corrected, data.codes)
-        )
+        self._set_labels("corrected_labels_", data, np.where(errors | missing, corrected, data.y))
 
     def _set_labels(self, name: str, data: LabelledData, codes: np.ndarray) -> None:
         """Set an attribute of one label per row, the verified one where there is one."""
         codes = np.where(data.checked, data.verified, codes)
         setattr(self, name, decode_labels(codes, data.classes))
 
-    def _set_noise_rate(self, data, level, answer, open_question) -> None:
+    def _set_noise_rate(self, data, level, answer, unverified, calibrated) -> None:
         """Set the share of wrong labels, its interval, and how far it is to be relied on."""
         rate, interval = answer.noise_rate, answer.noise_rate_interval
         for name in ("noise_rate_interval_", "reliability_", "reliability_reason_"):
             vars(self).pop(name, None)
-        learned = hasattr(self, "_verdicts")
-        if rate is None and learned:
-            rate, *interval = self._learned_rate
+        if rate is None and calibrated is not None:
+            rate, *interval = calibrated.noise_rate
         elif rate is None and level is not None:
             rate, interval = level.rate, (level.low, level.high)
         if rate is not None:
-            self.noise_rate_ = overall_noise_rate(data, open_question, rate)
+            self.noise_rate_ = overall_noise_rate(data, unverified, rate)
         if interval is None:
             self.reliability_ = "limited"
             self.reliability_reason_ = (
@@ -217,9 +218,9 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
             )
             return
         self.noise_rate_interval_ = tuple(
-            overall_noise_rate(data, open_question, end) for end in interval
+            overall_noise_rate(data, unverified, end) for end in interval
         )
-        if level is not None and not learned:
+        if level is not None and calibrated is None:
             self.reliability_, self.reliability_reason_ = level.reliability, level.reason
             return
         low, high = self.noise_rate_interval_
@@ -230,83 +231,66 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
             " labels are wrong"
         )
 
-    def _learn_from_verified(self, data, judgement, quality) -> np.ndarray:
-        """Return the quality as verified rows teach it, if they can and nothing else wants it."""
-        for name in ("_verdicts", "_learned_rate"):
-            vars(self).pop(name, None)
+    def _calibrate_quality(self, data, result, quality):
+        """Calibrate the quality on verified labels, or return None where that cannot be done."""
         threshold = self.threshold
-        if isinstance(threshold, LabelQualityThreshold) and not threshold.wants_learned_quality:
-            return quality
-        if not self._learns_from_verdicts:
-            return quality
-        if not data.known_errors.any() and _look_overwritten(data, judgement):
-            return quality
-        learned = learn_from_verdicts(data, judgement, quality)
-        if learned is None:
-            return quality
-        self._verdicts, right = learned
-        counted = ~np.isnan(quality) & (data.verified < 0) & data.used
-        weight = None if data.sample_weight is None else data.sample_weight[counted]
-        self._learned_rate = (0.0, 0.0, 0.0)
-        if counted.any():
-            low, high = self._verdicts.rate_interval(
-                quality[counted], data.codes[counted], right[counted], weight
-            )
-            rate = float(np.average(1 - right[counted], weights=weight))
-            self._learned_rate = rate, low, high
-        return right
+        if isinstance(threshold, LabelQualityThreshold) and not threshold.uses_calibrated_quality:
+            return None
+        if self._calibrate is None:
+            return None
+        if not data.known_errors.any() and _look_overwritten(data, result):
+            return None
+        return self._calibrate(data, result, quality)
 
-    def _flag(self, data, judgement, quality, open_question) -> Answer:
+    def _flag(self, data, result, quality, unverified, calibrated) -> ThresholdResult:
         """Flag rows by the method's own rule or by what the user asked for instead."""
         for name in ("fitted_threshold_", "class_thresholds_"):
             vars(self).pop(name, None)
         if isinstance(self.threshold, LabelQualityThreshold):
             self.fitted_threshold_ = clone(self.threshold)
             answer = self.fitted_threshold_.select(
-                Question(
+                ThresholdInput(
                     self,
                     data,
-                    judgement,
+                    result,
                     quality,
-                    open_question,
-                    noise_rate=getattr(self, "_learned_rate", None),
+                    unverified,
+                    noise_rate=None if calibrated is None else calibrated.noise_rate,
                 )
             )
-            return dataclasses.replace(answer, errors=answer.errors & open_question)
+            return dataclasses.replace(answer, errors=answer.errors & unverified)
         if self.threshold is not None:
-            return Answer(open_question & (quality < self.threshold), float(self.threshold))
+            return ThresholdResult(unverified & (quality < self.threshold), float(self.threshold))
         if self.flag_fraction is not None:
-            counted = open_question if data.sample_weight is None else open_question & data.used
+            counted = unverified if data.sample_weight is None else unverified & data.used
             weight = None if data.sample_weight is None else data.sample_weight[counted]
             if isinstance(self.flag_fraction, dict):
                 fractions = class_fractions(self.flag_fraction, data.classes)
-                self.class_thresholds_ = class_cuts(
-                    fractions, quality[counted], data.codes[counted], weight
+                self.class_thresholds_ = class_thresholds(
+                    fractions, quality[counted], data.y[counted], weight
                 )
-                cuts = self.class_thresholds_[np.maximum(data.codes, 0)]
-                return Answer(open_question & (quality < cuts), None)
-            mass = self.flag_fraction * data.mass(counted)
-            cut = lowest_mass_cut(quality[counted], mass, weight)
+                cuts = self.class_thresholds_[np.maximum(data.y, 0)]
+                return ThresholdResult(unverified & (quality < cuts), None)
+            mass = self.flag_fraction * data.total_weight(counted)
+            cut = lower_threshold(quality[counted], mass, weight)
             # The cut itself is flagged, so that the threshold lies just above it.
             cut = 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
-            return Answer(open_question & (quality < cut), cut)
-        if hasattr(self, "_verdicts"):
-            counted = open_question & data.used
-            weight = None if data.sample_weight is None else data.sample_weight[counted]
-            cut = expected_count_cut(quality[counted], weight)
-            return Answer(open_question & (quality < cut), cut)
-        return Answer(judgement.errors & open_question, judgement.cut)
+            return ThresholdResult(unverified & (quality < cut), cut)
+        if calibrated is not None:
+            cut = calibrated.threshold
+            return ThresholdResult(unverified & (quality < cut), cut)
+        return ThresholdResult(result.errors & unverified, result.threshold)
 
     def _warn_of_rates(self, data, errors) -> None:
         if self.max_flag_rate is None:
             return
         totals, flagged = (
             np.bincount(
-                data.codes[rows],
+                data.y[rows],
                 weights=None if data.sample_weight is None else data.sample_weight[rows],
                 minlength=len(data.classes),
             )
-            for rows in (data.codes >= 0, errors)
+            for rows in (data.y >= 0, errors)
         )
         rates = flagged / np.maximum(totals, 1e-300)
         for k in np.flatnonzero(rates > self.max_flag_rate):
@@ -318,21 +302,21 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
                 stacklevel=5,
             )
 
-    def _set_noise(self, data, judgement, errors) -> None:
+    def _set_noise(self, data, result, errors) -> None:
         """Estimate how much is wrong, counting what is known exactly."""
-        joint, labelled = judgement.joint, data.codes >= 0
-        overwritten = _look_overwritten(data, judgement)
+        joint, labelled = result.joint, data.y >= 0
+        overwritten = _look_overwritten(data, result)
         if overwritten:
             warn_of_overwritten(data)
         vars(self).pop("transition_matrix_", None)
         if joint is None:
-            self.noise_rate_ = data.mass(errors) / max(data.mass(labelled), 1e-300)
+            self.noise_rate_ = data.total_weight(errors) / max(data.total_weight(labelled), 1e-300)
             return
         joint = np.array(joint, dtype=np.float64)
         checked = labelled & (data.verified >= 0)
         weight = None if data.sample_weight is None else data.sample_weight[checked]
         n_classes = len(data.classes)
-        pairs = data.codes[checked] * n_classes + data.verified[checked]
+        pairs = data.y[checked] * n_classes + data.verified[checked]
         known = np.bincount(pairs, weights=weight, minlength=n_classes**2).reshape(joint.shape)
         total = joint.sum() + known.sum()
         right = np.trace(joint) + np.trace(known)
@@ -343,6 +327,11 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         seen = true_mass > 0
         transition[seen] = (joint[:, seen] / true_mass[seen]).T
         self.transition_matrix_ = transition
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the quality was calibrated on verified labels."""
+        return getattr(self, "_quality_model", None) is not None
 
     def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
         """Judge the labels of a data set and return the rows that are kept.
@@ -422,7 +411,7 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         label_errors : ndarray of shape (n_samples,) of bool
             True where the label is probably wrong.
         """
-        return self._judge_labels(X, y)[1]
+        return self._score_new(X, y)[1]
 
     def score_labels(self, X, y) -> np.ndarray:
         """Score how likely labels are right, of rows that were not in ``fit``.
@@ -439,22 +428,22 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         label_quality : ndarray of shape (n_samples,)
             In [0, 1]; NaN where the label is missing.
         """
-        return self._judge_labels(X, y)[0]
+        return self._score_new(X, y)[0]
 
-    def _judge_labels(self, X, y):
+    def _score_new(self, X, y):
         check_is_fitted(self)
         codes = encode_labels_like(y, self.classes_, name="y")
         (X, codes) = indexable(X, codes)
         check_features(self, X)
-        quality, errors = self._judge_new(X, codes)
+        quality, errors = self._detect_new(X, codes)
         quality = np.array(quality, dtype=np.float64)
-        if hasattr(self, "_verdicts"):
-            quality = judge_new_by_verdicts(self._verdicts, X, quality, codes)
+        if self._quality_model is not None:
+            quality = self._quality_model.calibrate_new(X, quality, codes)
         if hasattr(self, "class_thresholds_"):
             flagged = quality < self.class_thresholds_[np.maximum(codes, 0)]
             return np.where(codes < 0, np.nan, quality), flagged & (codes >= 0)
         threshold = getattr(self, "fitted_threshold_", None)
-        return judge_new_labels(threshold, self.threshold_, quality, codes, errors)
+        return score_new_labels(threshold, self.threshold_, quality, codes, errors)
 
     def _other_labels(self, y) -> np.ndarray:
         """Another label than the given one for each row, of all others in turn."""
@@ -469,132 +458,24 @@ class LabelErrorDetector(DetectorReport, _NeedsLabels):
         check_consistent_length(codes, truth)
         return codes != truth, (codes >= 0) & (truth >= 0)
 
-    def _judge_new(self, X, codes):
+    def _detect_new(self, X, codes):
         raise TypeError(f"{type(self).__name__} cannot judge rows that were not in fit.")
 
 
-def _look_overwritten(data: LabelledData, judgement: Judgement) -> bool:
+def _look_overwritten(data: LabelledData, result: DetectionResult) -> bool:
     """Whether labels of verified rows were overwritten, by the method's own flags and quality."""
     others = data.used & data.given & ~data.checked
-    rate = data.mass(others & judgement.errors) / max(data.mass(others), 1e-300)
-    quality = np.asarray(judgement.quality, dtype=np.float64)
+    rate = data.total_weight(others & result.errors) / max(data.total_weight(others), 1e-300)
+    quality = np.asarray(result.quality, dtype=np.float64)
     return labels_look_overwritten(data, -quality, rate)
 
 
 def _keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarray) -> None:
     """Unflag the best rows of a class that would have none left."""
-    counted = data.used & (data.codes >= 0)
-    n_kept = np.bincount(data.codes[counted & ~errors], minlength=len(data.classes))
+    counted = data.used & (data.y >= 0)
+    n_kept = np.bincount(data.y[counted & ~errors], minlength=len(data.classes))
     for k in np.flatnonzero(n_kept == 0):
-        doubtful = counted & (data.codes == k) & ~data.known_errors
+        doubtful = counted & (data.y == k) & ~data.known_errors
         if doubtful.any():
             best = quality[doubtful].max()
             errors[doubtful & (quality == best)] = False
-
-
-class Reweighter(_NeedsLabels):
-    """Base class of all reweighters: how much should each row count?
-
-    A subclass writes ``_weigh(data)``, which takes a validated
-    :class:`~skrobust.utils._data.LabelledData` and returns weights of any scale.
-
-    .. versionadded:: 0.1
-    """
-
-    _parameter_constraints: dict = {}
-
-    @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None):
-        """Weigh the rows of a data set.
-
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
-        y : array-like of shape (n_samples,)
-            Given labels, some perhaps missing.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them. A row that has one is weighed with that label: train on it, and
-            not on the one in `y`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights that the rows had before.
-
-        Returns
-        -------
-        self : object
-            With ``sample_weight_`` of shape (n_samples,), none negative: mean 1 over the rows
-            that have a label, weighed by `sample_weight`, and 0 elsewhere.
-        """
-        data = check_labelled_data(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight
-        )
-        weight = np.where(data.used, np.asarray(self._weigh(data), dtype=np.float64), 0.0)
-        if not np.isfinite(weight).all() or weight.min() < 0 or not weight.any():
-            raise ValueError(
-                f"{type(self).__name__} found no usable weights: they must be finite, not"
-                " negative and not all zero."
-            )
-        prior = data.used if data.sample_weight is None else data.sample_weight
-        self.sample_weight_ = weight * (prior[data.used].sum() / (weight * prior).sum())
-        self.classes_ = data.classes
-        Features(data.X).record(self)
-        return self
-
-    def _weigh(self, data: LabelledData) -> np.ndarray:
-        raise TypeError(f"{type(self).__name__} must implement _weigh(data).")
-
-
-class TransitionEstimator(_NeedsLabels):
-    """Base class of all estimators of how labels go wrong.
-
-    A subclass writes ``_estimate(data)``, which takes a validated
-    :class:`~skrobust.utils._data.LabelledData` and returns the joint mass of true (rows) and
-    given (columns) classes, of any scale.
-
-    .. versionadded:: 0.1
-    """
-
-    _parameter_constraints: dict = {}
-
-    @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None):
-        """Estimate the transition from true to given labels.
-
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
-        y : array-like of shape (n_samples,)
-            Given labels, some perhaps missing.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
-
-        Returns
-        -------
-        self : object
-            With ``transition_matrix_`` of shape (n_classes, n_classes), rows true classes that
-            sum to 1, ``class_prior_`` of the true classes, ``noise_rate_`` and ``classes_``.
-        """
-        data = check_labelled_data(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight
-        )
-        joint = np.asarray(self._estimate(data), dtype=np.float64)
-        if not np.isfinite(joint).all() or joint.min() < 0 or not (joint.sum(axis=1) > 0).all():
-            raise ValueError(
-                f"{type(self).__name__} found no transition matrix: a class has no mass."
-            )
-        joint /= joint.sum()
-        self.class_prior_ = joint.sum(axis=1)
-        self.transition_matrix_ = joint / self.class_prior_[:, None]
-        self.noise_rate_ = float(1 - np.trace(joint))
-        self.classes_ = data.classes
-        self._fitted_labels = label_fingerprint(data.codes)
-        Features(data.X).record(self)
-        return self
-
-    def _estimate(self, data: LabelledData) -> np.ndarray:
-        raise TypeError(f"{type(self).__name__} must implement _estimate(data).")

@@ -18,14 +18,14 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 from sklearn.isotonic import IsotonicRegression
 
-from skrobust._noise_level import NoiseLevel
+from skrobust.base import NoiseLevel
+from skrobust.detection._row_kernels import FeatureKernel, InputKernel, ProbaKernel, RowKernel
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._row_views import FeatureView, InputView, ProbaView, RowView
 from skrobust.utils._weights import as_counts
 
-MIN_VERDICTS = 10
+MIN_VERIFIED = 10
 """Of fewer verified rows nothing is learned."""
-MAX_VERDICTS = 800
+MAX_VERIFIED = 800
 """Of more verified rows, so many are looked at: those spread evenly over the quality."""
 # Log-odds of a wrong label are normal beforehand: by the quality, with slope and variances as here,
 # and by given class and similarity, with variances that the verified rows choose from. Measured on
@@ -53,37 +53,8 @@ _TAILS = 0.05, 0.95
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class VerdictModel:
-    """How likely labels are right, learned from verified rows.
-
-    Attributes
-    ----------
-    knots : ndarray of shape (n_knots,)
-        Distinct qualities, ascending.
-    scores : ndarray of shape (n_knots,)
-        What the normal distribution has at their ranks.
-    score : ndarray of shape (n_verdicts,)
-        Scores of the verified rows.
-    codes : ndarray of shape (n_verdicts,)
-        Given labels of the verified rows.
-    wrong : ndarray of shape (n_verdicts,) of bool
-        Verdicts.
-    weight : ndarray of shape (n_verdicts,)
-        Number of times that each counts.
-    views : list of RowView
-        Likenesses of rows, each with the verified rows in it.
-    rows : ndarray of shape (n_verdicts,), dtype intp
-        Positions of the verified rows.
-    offsets : ndarray of shape (n_knots,)
-        Log-odds beforehand of labels of these qualities to be wrong.
-    offset : ndarray of shape (n_verdicts,)
-        Those of the verified rows.
-    level : NoiseLevel or None
-        Share of wrong labels that was estimated without looking at verified rows.
-    suspicious : bool
-        Whether the verified rows are among the most suspicious ones, which tell little about
-        others.
-    """
+class VerifiedLabelModel:
+    """How likely labels are right, learned from verified rows."""
 
     knots: np.ndarray
     scores: np.ndarray
@@ -91,7 +62,7 @@ class VerdictModel:
     codes: np.ndarray
     wrong: np.ndarray
     weight: np.ndarray
-    views: list[RowView]
+    views: list[RowKernel]
     rows: np.ndarray
     offsets: np.ndarray
     offset: np.ndarray
@@ -99,22 +70,7 @@ class VerdictModel:
     suspicious: bool
 
     def right_proba(self, quality, codes, sources) -> np.ndarray:
-        """Probability that labels are right.
-
-        Parameters
-        ----------
-        quality : ndarray of shape (n_samples,)
-            Quality of labels; NaN where there is none, and then there is no probability.
-        codes : ndarray of shape (n_samples,)
-            Given labels.
-        sources : list of length n_views
-            What each view looks at; None where it is not known of these rows.
-
-        Returns
-        -------
-        right : ndarray of shape (n_samples,)
-            In [0, 1].
-        """
+        """Probability that labels are right."""
         views = [
             (view, view.prepare(source))
             for view, source in zip(self.views, sources, strict=True)
@@ -142,14 +98,13 @@ class VerdictModel:
         right[known] = total
         return right
 
-    def own_right_proba(self) -> np.ndarray:
-        """Probability that the label of each verified row is right, without its own verdict.
+    def calibrate_new(self, X, quality, codes) -> np.ndarray:
+        """Probability that labels of new rows are right."""
+        sources = [X if isinstance(kernel, InputKernel) else None for kernel in self.views]
+        return self.right_proba(quality, codes, sources)
 
-        Returns
-        -------
-        right : ndarray of shape (n_verdicts,)
-            In [0, 1].
-        """
+    def own_right_proba(self) -> np.ndarray:
+        """Probability that the label of each verified row is right, without its own verdict."""
         class_part = self._class_part(
             self.codes, [(view, view.verified) for view in self.views], slice(None)
         )
@@ -166,27 +121,7 @@ class VerdictModel:
         return right
 
     def rate_interval(self, quality, codes, right, weight) -> tuple[float, float]:
-        """Interval of the share of wrong labels among some rows.
-
-        What verified rows leave open of the log-odds in general, by quality and by class is drawn
-        from its posterior: after the most suspicious rows only, a great deal.
-
-        Parameters
-        ----------
-        quality : ndarray of shape (n_rows,)
-            Qualities, none NaN.
-        codes : ndarray of shape (n_rows,)
-            Given labels.
-        right : ndarray of shape (n_rows,)
-            Probability of each label to be right, as of :meth:`right_proba`.
-        weight : ndarray of shape (n_rows,) or None
-            Weights.
-
-        Returns
-        -------
-        low, high : float
-            Ends of the interval of 90 %.
-        """
+        """Interval of the share of wrong labels among some rows."""
         class_part = self._class_part(
             self.codes, [(view, view.verified) for view in self.views], slice(None)
         )
@@ -245,21 +180,7 @@ class VerdictModel:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Fit:
-    """A Gaussian process with one prior.
-
-    Attributes
-    ----------
-    share : float
-        How much it counts.
-    base, variance : float
-        Variances of log-odds in general, and by class and similarity.
-    pull : ndarray of shape (n_verdicts,)
-        Dual coefficients of the mode.
-    root : ndarray of shape (n_verdicts,)
-        Square root of the curvature of the likelihood.
-    factor : tuple
-        Cholesky factor of the identity and the kernel, scaled by `root`.
-    """
+    """A Gaussian process with one prior."""
 
     share: float
     base: float
@@ -280,11 +201,7 @@ def _parts(score, codes, classes) -> np.ndarray:
 
 
 def _most_probable(kernel, offset, wrong, weight) -> tuple:
-    """Laplace's approximation of a Gaussian process with logistic likelihood.
-
-    Returns the dual coefficients of the mode, the logarithm of the evidence, and the square root
-    of the curvature with the Cholesky factor that belongs to it.
-    """
+    """Laplace's approximation of a Gaussian process with logistic likelihood."""
     sign = np.where(wrong, 1.0, -1.0)
     pull, value = np.zeros(len(sign)), np.zeros(len(sign))
 
@@ -319,56 +236,25 @@ def _most_probable(kernel, offset, wrong, weight) -> tuple:
     return pull, float(best - np.log(np.diagonal(factor[0])).sum()), root, factor
 
 
-def fit_verdicts(
+def fit_verified_label_model(
     quality, codes, checked, wrong, weight, views, sources, *, level=None, right=None
-) -> VerdictModel | None:
-    """Learn from verified rows which labels are right.
-
-    Parameters
-    ----------
-    quality : ndarray of shape (n_samples,)
-        Quality of all labels, by a method that does not know what was verified about the row
-        itself; NaN where there is none. Only its order matters.
-    codes : ndarray of shape (n_samples,), dtype intp
-        Given labels.
-    checked : ndarray of shape (n_samples,) of bool
-        Rows whose label a person looked at.
-    wrong : ndarray of shape (n_samples,) of bool
-        Checked labels that were found wrong.
-    weight : ndarray of shape (n_samples,) or None
-        Weights; one of 2 counts as two rows.
-    views : list of RowView
-        Likenesses of rows.
-    sources : list of length n_views
-        What each view looks at.
-    level : NoiseLevel, default=None
-        Share of wrong labels that is expected beforehand. None is one half of those of middle
-        quality.
-    right : ndarray of shape (n_samples,), default=None
-        Probability beforehand of each label to be right. None is the quality.
-
-    Returns
-    -------
-    model : VerdictModel or None
-        None if there are fewer than `MIN_VERDICTS` verified rows that have a quality, or if all
-        were found wrong without being the most suspicious ones: then they were chosen because
-        they are wrong, which tells nothing about others.
-    """
+) -> VerifiedLabelModel | None:
+    """Learn from verified rows which labels are right."""
     weight = as_counts(weight, ~np.isnan(quality))
     mass = np.ones(len(quality)) if weight is None else weight
     counted = ~np.isnan(quality) & (mass > 0)
     rows = np.flatnonzero(checked & counted)
     n_wrong, total = mass[rows] @ wrong[rows], mass[rows].sum()
-    if total < MIN_VERDICTS:
+    if total < MIN_VERIFIED:
         return None
     mass = np.where(counted, mass, 0.0)
     below = _as_suspicious(quality, mass, rows)
     if n_wrong == total and mass[rows] @ below[rows] < _LEAST_SHARE * mass[below].sum():
         return None
     suspicious = mass[below].sum() < (1 - _LEAST_BETTER) * mass.sum()
-    if len(rows) > MAX_VERDICTS:
+    if len(rows) > MAX_VERIFIED:
         rows = rows[np.lexsort((quality[rows], wrong[rows]))]
-        rows = rows[np.linspace(0, len(rows) - 1, MAX_VERDICTS).round().astype(np.intp)]
+        rows = rows[np.linspace(0, len(rows) - 1, MAX_VERIFIED).round().astype(np.intp)]
     knots, place = np.unique(quality[counted], return_inverse=True)
     amount = np.bincount(place, weights=mass[counted])
     scores = ndtri((np.cumsum(amount) - amount / 2) / amount.sum())
@@ -383,7 +269,7 @@ def fit_verdicts(
             expected = known.predict(knots)
         offsets = _prior_log_odds(level.rate, expected, amount)
     fitted = [view.fit(source, rows, mass) for view, source in zip(views, sources, strict=True)]
-    return VerdictModel(
+    return VerifiedLabelModel(
         knots,
         scores,
         np.interp(quality[rows], knots, scores),
@@ -414,21 +300,8 @@ def _prior_log_odds(rate: float, quality: np.ndarray, amount: np.ndarray) -> np.
     return odds + brentq(lambda shift: share @ expit(odds + shift) - rate, -30, 30)
 
 
-def best_f1_cut(right, weight=None) -> float:
-    """Find the cut below which to flag so that the expected F1 of the flags is highest.
-
-    Parameters
-    ----------
-    right : ndarray of shape (n_samples,)
-        Probability of each label to be right.
-    weight : ndarray of shape (n_samples,), default=None
-        Weights.
-
-    Returns
-    -------
-    cut : float
-        Labels whose probability is less are to be flagged; 0 where all are surely right.
-    """
+def best_f1_threshold(right, weight=None) -> float:
+    """Find the cut below which to flag so that the expected F1 of the flags is highest."""
     mass = np.ones(len(right)) if weight is None else weight
     values, place = np.unique(right, return_inverse=True)
     total = np.bincount(place, weights=mass, minlength=len(values))
@@ -439,25 +312,8 @@ def best_f1_cut(right, weight=None) -> float:
     return float(np.nextafter(values[f1.argmax()], np.inf))
 
 
-def expected_count_cut(right, weight=None) -> float:
-    """Find the cut below which to flag, so that no more is flagged than is expected to be wrong.
-
-    With few verdicts, probabilities are cautious, and the highest expected F1 would often ask for
-    twice as many flags as there are errors: too many for a model that is then trained on the
-    rest.
-
-    Parameters
-    ----------
-    right : ndarray of shape (n_samples,)
-        Probability of each label to be right.
-    weight : ndarray of shape (n_samples,), default=None
-        Weights.
-
-    Returns
-    -------
-    cut : float
-        Labels whose probability is less are to be flagged; 0 where that are none.
-    """
+def expected_count_threshold(right, weight=None) -> float:
+    """Find the cut below which to flag, so that no more is flagged than is expected to be wrong."""
     mass = np.ones(len(right)) if weight is None else weight
     values, place = np.unique(right, return_inverse=True)
     total = np.bincount(place, weights=mass, minlength=len(values))
@@ -466,97 +322,71 @@ def expected_count_cut(right, weight=None) -> float:
     return float(np.nextafter(values[n_below - 1], np.inf)) if n_below else 0.0
 
 
-def learn_from_verdicts(data, judgement, quality) -> tuple[VerdictModel, np.ndarray] | None:
-    """Learn from the verified rows of a data set how likely each label is right.
+@dataclasses.dataclass(frozen=True, eq=False)
+class CalibratedQuality:
+    """Quality of labels, calibrated on verified ones."""
 
-    Parameters
-    ----------
-    data : LabelledData
-        Rows.
-    judgement : Judgement
-        What a detector says about them.
-    quality : ndarray of shape (n_samples,)
-        Its quality.
+    model: VerifiedLabelModel
+    quality: np.ndarray
+    noise_rate: tuple[float, float, float]
+    threshold: float
+    alternative_proba: np.ndarray | None
 
-    Returns
-    -------
-    model : VerdictModel
-        What was learned.
-    right : ndarray of shape (n_samples,)
-        Probability of each label to be right, of verified ones without their own verdict; NaN
-        where the quality is. None instead of both where nothing can be learned.
-    """
-    checked = (data.verified >= 0) & (data.codes >= 0)
-    views: list[RowView] = []
+    @property
+    def found_errors(self) -> bool:
+        """Whether a verified label is wrong."""
+        return bool(self.model.wrong.any())
+
+
+def calibrate_on_verified(data, result, quality) -> CalibratedQuality | None:
+    """Calibrate the quality of a detector on verified labels, if they suffice."""
+    checked = data.checked & data.given
+    kernels: list[RowKernel] = []
     sources: list = []
-    if judgement.pred_proba is not None:
-        views.append(ProbaView())
-        sources.append(judgement.pred_proba)
-    elif judgement.features is not None:
-        views.append(FeatureView())
-        sources.append(judgement.features)
-    if InputView.can_see(data.X):
-        views.append(InputView())
+    if result.pred_proba is not None:
+        kernels.append(ProbaKernel())
+        sources.append(result.pred_proba)
+    elif result.features is not None:
+        kernels.append(FeatureKernel())
+        sources.append(result.features)
+    if InputKernel.can_see(data.X):
+        kernels.append(InputKernel())
         sources.append(data.X)
-    model = fit_verdicts(
+    model = fit_verified_label_model(
         quality,
-        data.codes,
+        data.y,
         checked,
         data.known_errors,
         data.sample_weight,
-        views,
+        kernels,
         sources,
-        level=judgement.given_level,
-        right=judgement.right_proba,
+        level=result.given_level,
+        right=result.right_proba,
     )
     if model is None:
         return None
-    right = model.right_proba(quality, data.codes, sources)
+    right = model.right_proba(quality, data.y, sources)
     right[model.rows] = model.own_right_proba()
-    return model, right
+    counted = ~np.isnan(quality) & ~data.checked & data.used
+    weight = None if data.sample_weight is None else data.sample_weight[counted]
+    noise_rate = (0.0, 0.0, 0.0)
+    if counted.any():
+        low, high = model.rate_interval(quality[counted], data.y[counted], right[counted], weight)
+        noise_rate = float(np.average(1 - right[counted], weights=weight)), low, high
+    return CalibratedQuality(
+        model,
+        right,
+        noise_rate,
+        expected_count_threshold(right[counted], weight),
+        None if result.alternative_proba is None else _alternative_proba(data, result),
+    )
 
 
-def alternative_proba(data, judgement) -> np.ndarray:
-    """Probability of the most probable other class, should the label be wrong.
-
-    Parameters
-    ----------
-    data : LabelledData
-        Rows.
-    judgement : Judgement
-        What a detector says about them.
-
-    Returns
-    -------
-    proba : ndarray of shape (n_samples,)
-        As the detector says, and less where it was wrong about verified labels.
-    """
-    expected = judgement.alternative_proba
+def _alternative_proba(data, result) -> np.ndarray:
+    """Probability of the alternatives, reduced where they differ from verified labels."""
+    expected = result.alternative_proba
     rows = data.known_errors & data.used & ~np.isnan(expected)
-    hits = rows & (judgement.alternatives == data.verified)
-    mass = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight
-    ratio = (mass @ hits + _PRIOR_HITS) / (mass[rows] @ expected[rows] + _PRIOR_HITS)
+    hits = rows & (result.alternatives == data.verified)
+    weight = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight
+    ratio = (weight @ hits + _PRIOR_HITS) / (weight[rows] @ expected[rows] + _PRIOR_HITS)
     return min(float(ratio), 1.0) * expected
-
-
-def judge_new_by_verdicts(model, X, quality, codes) -> np.ndarray:
-    """Say how likely labels of new rows are right, by what is known of new rows.
-
-    Parameters
-    ----------
-    model : VerdictModel
-        What was learned.
-    X : array-like of length n_samples
-        New rows.
-    quality : ndarray of shape (n_samples,)
-        Their quality, by the detector.
-    codes : ndarray of shape (n_samples,)
-        Their labels.
-
-    Returns
-    -------
-    right : ndarray of shape (n_samples,)
-        Probability of each label to be right.
-    """
-    sources = [X if isinstance(view, InputView) else None for view in model.views]
-    return model.right_proba(quality, codes, sources)

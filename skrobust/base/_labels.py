@@ -1,12 +1,13 @@
-"""Labels: which are missing, which classes there are, and their integer codes."""
+"""Reading and encoding of given labels: classes, numbers and indicators."""
 
 import zlib
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from skrobust.utils._columns import check_exact, split_column
+from skrobust.utils._columns import check_exact, number_matrix, split_column
 
 MISSING = -1
 """The code of a missing label."""
@@ -32,29 +33,7 @@ def _as_column(y, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def missing_labels(y, *, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
-    """Split labels into values and a mask of the missing ones.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Labels of any kind; None, NaN, NaT, NA and blank text are missing.
-    name : str
-        What to call `y` in messages.
-
-    Returns
-    -------
-    values : ndarray of shape (n_samples,)
-        The labels; entries under `missing` mean nothing.
-    missing : ndarray of shape (n_samples,) of bool
-        True where there is no label.
-
-    Raises
-    ------
-    ValueError
-        If `y` is None, not one-dimensional, infinite, or continuous.
-    TypeError
-        If labels of different kinds, such as text and numbers, are mixed.
-    """
+    """Split labels into values and a mask of the missing ones."""
     values, missing = _as_column(y, name)
     kind = values.dtype.kind
     if kind == "c":
@@ -124,22 +103,7 @@ def _kind_of(cls: type) -> str:
 
 
 def encode_labels(y, *, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
-    """Encode labels as integers.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Labels; see :func:`missing_labels` for what is missing.
-    name : str
-        What to call `y` in messages.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,), dtype intp
-        Position of each label in `classes`, -1 where it is missing.
-    classes : ndarray of shape (n_classes,)
-        The distinct labels, sorted.
-    """
+    """Encode labels as integers."""
     values, missing = missing_labels(y, name=name)
     codes = np.full(len(values), MISSING, dtype=np.intp)
     classes, codes[~missing] = np.unique(values[~missing], return_inverse=True)
@@ -147,13 +111,7 @@ def encode_labels(y, *, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
 
 
 def encode_labels_like(y, classes: np.ndarray, *, name: str) -> np.ndarray:
-    """Encode labels with the codes of known classes.
-
-    Raises
-    ------
-    ValueError
-        If a label is none of `classes`.
-    """
+    """Encode labels with the codes of known classes."""
     values, missing = missing_labels(y, name=name)
     own, inverse = np.unique(values[~missing], return_inverse=True)
     if own.dtype.kind in "mM" and own.dtype.kind == classes.dtype.kind:
@@ -172,15 +130,7 @@ def encode_labels_like(y, classes: np.ndarray, *, name: str) -> np.ndarray:
 
 
 def encode_verified(verified_labels, classes: np.ndarray) -> np.ndarray:
-    """Encode labels as checked by a person with the codes of known classes.
-
-    Raises
-    ------
-    ValueError
-        If a label is none of `classes`.
-    TypeError
-        If `verified_labels` is a mask, which says that rows were checked and not what they are.
-    """
+    """Encode labels as checked by a person with the codes of known classes."""
     refuse_mask(verified_labels, classes.dtype.kind == "b")
     return encode_labels_like(verified_labels, classes, name="verified_labels")
 
@@ -203,20 +153,7 @@ def refuse_mask(verified_labels, labels_are_bool: bool = False) -> None:
 
 
 def decode_labels(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Turn codes into labels; a row of which nothing is known gets None.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples,), dtype intp
-        Positions in `classes`, -1 for a missing label.
-    classes : ndarray of shape (n_classes,)
-        Labels.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_samples,)
-        Of the type of `classes`, or objects where one is missing.
-    """
+    """Turn codes into labels; a row of which nothing is known gets None."""
     labels = classes[np.maximum(codes, 0)]
     if (codes < 0).any():
         labels = as_objects(labels)
@@ -234,24 +171,7 @@ def as_objects(labels: np.ndarray) -> np.ndarray:
 
 
 def codes_for_columns(y, n_columns: int, *, classes=None) -> np.ndarray:
-    """Match labels with the columns of a matrix of probabilities.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Labels, none missing.
-    n_columns : int
-        Number of columns.
-    classes : array-like of shape (n_columns,), default=None
-        The label that each column stands for. None: integers from 0 to ``n_columns - 1`` are
-        column numbers; other labels stand for the columns in sorted order, if as many differ as
-        there are columns.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,), of an integer type
-        Column of each label.
-    """
+    """Match labels with the columns of a matrix of probabilities."""
     values, missing = missing_labels(y)
     if missing.any():
         raise ValueError(
@@ -283,3 +203,73 @@ def codes_for_columns(y, n_columns: int, *, classes=None) -> np.ndarray:
 def label_fingerprint(codes: np.ndarray) -> tuple[int, int]:
     """A number that two sets of labels share only if they are equal, or by rare chance."""
     return len(codes), zlib.crc32(np.ascontiguousarray(codes, dtype=np.int64).tobytes())
+
+
+def check_targets(y, *, name: str = "y") -> np.ndarray:
+    """Validate numeric targets."""
+    if y is None:
+        raise ValueError(f"requires {name} to be passed, but the target {name} is None")
+    values, missing = split_column(y, name)
+    if values.ndim == 2 and values.shape[1] > 1:
+        raise ValueError(
+            f"{name} should be a 1d array of targets, got an array of shape {values.shape} instead."
+        )
+    values, missing = column_or_1d(values, warn=True), missing.ravel()
+    if values.dtype.kind == "O":
+        values = np.where(missing, None, values)
+    values = as_floats(values, name)
+    values[missing] = np.nan
+    if np.isinf(values).any():
+        raise ValueError(f"{name} contains infinity, which is no target.")
+    return values
+
+
+def as_floats(values: np.ndarray, name: str) -> np.ndarray:
+    """Convert an array to float64 with NaN for what is missing, or say what is in the way."""
+    kind = values.dtype.kind
+    if kind == "c":
+        raise ValueError(f"Complex data not supported\n{name} holds complex numbers.")
+    if kind in "fiub":
+        return values.astype(np.float64)
+    if kind in "OT":
+        flat = [np.nan if type(v).__name__ == "NAType" else v for v in values.ravel().tolist()]
+        text = next((v for v in flat if isinstance(v, (str, bytes))), None)
+        if text is None:
+            try:
+                return np.array(
+                    [np.nan if v is None else v for v in flat], dtype=np.float64
+                ).reshape(values.shape)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"Unknown label type: {name} holds no numbers ({error})."
+                ) from None
+    else:
+        text = values.ravel()[0] if values.size else ""
+    raise ValueError(
+        f"{name} must be numeric, but holds {str(text)!r}: could not convert it to float."
+    )
+
+
+def check_indicators(y, *, name: str = "y") -> np.ndarray:
+    """Validate an indicator matrix."""
+    if y is None:
+        raise ValueError(f"requires {name} to be passed, but the target {name} is None")
+    values = np.asarray(y.toarray() if sparse.issparse(y) else number_matrix(y, name))
+    if values.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported\n{name} holds complex numbers.")
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise ValueError(
+            f"{name} must be an indicator matrix of shape (n_samples, n_labels), such as"
+            f" MultiLabelBinarizer makes, got shape {values.shape}."
+        )
+    values = as_floats(values, name)
+    missing = np.isnan(values)
+    bad = ~missing & (values != 0) & (values != 1)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        what = "infinity" if np.isinf(values[row, column]) else f"{values[row, column]:g}"
+        raise ValueError(
+            f"Unknown label type: {name} must hold 0, 1 and missing entries only, but row {row},"
+            f" column {column} is {what}."
+        )
+    return np.where(missing, MISSING, np.nan_to_num(values)).astype(np.intp)

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from skrobust.utils._labels import missing_labels
+from skrobust.base._labels import check_targets, missing_labels
 from skrobust.utils._sklearn import safe_indexing
-from skrobust.utils._targets import check_targets
 
 
 def labelled_rows(X, values: np.ndarray, missing: np.ndarray, sample_weight, name: str = "label"):

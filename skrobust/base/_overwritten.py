@@ -22,31 +22,12 @@ def label_surprise(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
 
 
 def labels_look_overwritten(data, surprise: np.ndarray, noise_rate: float) -> bool:
-    """Whether given labels of verified rows were replaced by the verified ones.
-
-    Then none of them is wrong, although wrong labels are predicted to be frequent, and the labels
-    of verified rows surprise models less than others do. If all labels are merely clean, they
-    surprise models as much.
-
-    Parameters
-    ----------
-    data : LabelledData
-        Rows.
-    surprise : ndarray of shape (n_samples,)
-        How much a model that has not seen the given label disagrees with it; NaN if unknown.
-    noise_rate : float
-        Predicted share of wrong labels among the rows that are not verified.
-
-    Returns
-    -------
-    overwritten : bool
-        Whether that is more plausible than clean labels.
-    """
+    """Whether given labels of verified rows were replaced by the verified ones."""
     counted = data.used & data.given & ~np.isnan(surprise)
     checked, others = counted & data.checked, counted & ~data.checked
     if data.known_errors.any() or not checked.any() or not others.any():
         return False
-    masses = data.mass(checked), data.mass(others)
+    masses = data.total_weight(checked), data.total_weight(others)
     if (1 - noise_rate) ** masses[0] > _IMPROBABLE:
         return False
     weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 
 import skrobust.detection
-from skrobust._threshold import LabelQualityThreshold
+from skrobust.base import LabelQualityThreshold
 from skrobust.detection import ConfidentLearning, DecoyThreshold, MixtureThreshold
 from skrobust.wrappers import CleaningClassifier
 

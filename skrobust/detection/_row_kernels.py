@@ -19,32 +19,11 @@ _N_LEVELS = 129
 _N_AXES = 100
 
 
-class RowView(ABC):
-    """One way in which rows are alike.
+class RowKernel(ABC):
+    """One way in which rows are alike."""
 
-    Attributes
-    ----------
-    verified : prepared rows
-        The rows that others are compared with, after `fit`.
-    """
-
-    def fit(self, source, rows, weight) -> RowView:
-        """Remember the rows that others are to be compared with.
-
-        Parameters
-        ----------
-        source : any
-            What this view looks at, of all rows.
-        rows : ndarray of int
-            The rows to compare with.
-        weight : ndarray of shape (n_samples,)
-            Weights of all rows.
-
-        Returns
-        -------
-        self : RowView
-            This view.
-        """
+    def fit(self, source, rows, weight) -> RowKernel:
+        """Remember the rows that others are to be compared with."""
         self._learn(source, weight)
         prepared = self.prepare(source)
         self.verified = prepared[rows]
@@ -66,7 +45,7 @@ class RowView(ABC):
         """Likeness of some rows to the verified ones, positive definite and about 1 at most."""
 
 
-class ProbaView(RowView):
+class ProbaKernel(RowKernel):
     """Rows are alike if a model predicts the same of them: Hellinger's distance is small."""
 
     def prepare(self, source):
@@ -79,7 +58,7 @@ class ProbaView(RowView):
         return np.exp((np.minimum(overlap, 1.0) - 1) / 0.1)
 
 
-class FeatureView(RowView):
+class FeatureKernel(RowKernel):
     """Rows are alike if other statistics about them are."""
 
     def _learn(self, source, weight) -> None:
@@ -98,7 +77,7 @@ class FeatureView(RowView):
         return np.exp(-np.maximum(squares, 0))
 
 
-class InputView(RowView):
+class InputKernel(RowKernel):
     """Rows are alike if X is: numbers by rank, many columns and words by direction."""
 
     @staticmethod

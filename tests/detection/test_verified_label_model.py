@@ -11,17 +11,15 @@ from sklearn.metrics import average_precision_score, f1_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
-from skrobust._judgement import Judgement
-from skrobust._noise_level import NoiseLevel
+from skrobust.base import DetectionResult, LabelledData, NoiseLevel
 from skrobust.detection import ConfidentLearning, MixtureThreshold
-from skrobust.utils._data import LabelledData
-from skrobust.utils._row_views import FeatureView, InputView, ProbaView
-from skrobust.utils._verified import (
-    MAX_VERDICTS,
-    alternative_proba,
-    best_f1_cut,
-    expected_count_cut,
-    fit_verdicts,
+from skrobust.detection._row_kernels import FeatureKernel, InputKernel, ProbaKernel
+from skrobust.detection._verified_label_model import (
+    MAX_VERIFIED,
+    _alternative_proba,
+    best_f1_threshold,
+    expected_count_threshold,
+    fit_verified_label_model,
 )
 from skrobust.utils._warnings import LabelNoiseWarning
 
@@ -38,7 +36,7 @@ def _ruled(seed, n_samples=900):
     return X, y, wrong, np.where(looked, truth.astype(float), np.nan)
 
 
-def _verdicts(seed, n_samples=300, n_checked=60):
+def _make_verified(seed, n_samples=300, n_checked=60):
     rng = np.random.default_rng(seed)
     codes = rng.integers(3, size=n_samples)
     proba = rng.dirichlet(np.ones(3), size=n_samples)
@@ -50,8 +48,8 @@ def _verdicts(seed, n_samples=300, n_checked=60):
 
 
 def _learn(quality, codes, checked, wrong, proba, X, weight=None):
-    views, sources = [ProbaView(), InputView()], [proba, X]
-    model = fit_verdicts(quality, codes, checked, wrong, weight, views, sources)
+    views, sources = [ProbaKernel(), InputKernel()], [proba, X]
+    model = fit_verified_label_model(quality, codes, checked, wrong, weight, views, sources)
     return model, model.right_proba(quality, codes, sources)
 
 
@@ -83,7 +81,7 @@ def test_finds_errors_made_by_a_rule(seed, kind):
     # Objects that read the quality of the method alone are asked about that.
     other = ConfidentLearning(estimator, threshold=MixtureThreshold())
     other.fit(X, y, verified_labels=verified)
-    assert not hasattr(other, "_verdicts")
+    assert not other.is_calibrated
 
 
 def test_verdicts_that_say_nothing_do_no_harm(seed):
@@ -106,7 +104,7 @@ def test_verdicts_that_say_nothing_do_no_harm(seed):
 
 
 def test_weights_are_repeats_and_order_and_names_are_nothing(seed):
-    *rows, X = _verdicts(seed)
+    *rows, X = _make_verified(seed)
     rows.append(X)
     weight = np.random.default_rng(seed).integers(0, 3, size=len(X)).astype(float)
     _, one = _learn(*rows, weight)
@@ -120,7 +118,7 @@ def test_weights_are_repeats_and_order_and_names_are_nothing(seed):
 
 
 def test_own_verdict_is_left_out(seed):
-    rows = _verdicts(seed, n_checked=30)
+    rows = _make_verified(seed, n_checked=30)
     model, _ = _learn(*rows)
     own = model.own_right_proba()
     quality, codes, checked, wrong, proba, X = rows
@@ -134,14 +132,19 @@ def test_own_verdict_is_left_out(seed):
 
 
 def test_too_little_to_learn_from():
-    quality, codes, checked, wrong, *_ = _verdicts(0)
+    quality, codes, checked, wrong, *_ = _make_verified(0)
     few = checked & (np.cumsum(checked) <= 9)
-    assert fit_verdicts(quality, codes, few, wrong & few, None, [], []) is None
+    assert fit_verified_label_model(quality, codes, few, wrong & few, None, [], []) is None
     # Rows of all qualities that are all wrong were chosen because they are wrong.
-    assert fit_verdicts(quality, codes, checked, checked, None, [], []) is None
+    assert fit_verified_label_model(quality, codes, checked, checked, None, [], []) is None
     unknown = np.where(checked, np.nan, quality)
-    assert fit_verdicts(unknown, codes, checked, wrong, None, [], []) is None
-    assert fit_verdicts(quality, codes, checked, wrong, np.where(checked, 0.0, 1.0), [], []) is None
+    assert fit_verified_label_model(unknown, codes, checked, wrong, None, [], []) is None
+    assert (
+        fit_verified_label_model(
+            quality, codes, checked, wrong, np.where(checked, 0.0, 1.0), [], []
+        )
+        is None
+    )
 
 
 LEVEL = NoiseLevel(0.2, 0.0, 0.4, 0.1, 0.4, False, 600.0)
@@ -157,7 +160,7 @@ def _verified_lowest(seed, n_checked=30, level=LEVEL, n_samples=600):
 
 
 def _rate_and_interval(quality, codes, checked, wrong, level, weight=None):
-    model = fit_verdicts(quality, codes, checked, wrong, weight, [], [], level=level)
+    model = fit_verified_label_model(quality, codes, checked, wrong, weight, [], [], level=level)
     rest = ~checked
     right = model.right_proba(quality, codes, [])[rest]
     weight = None if weight is None else weight[rest]
@@ -237,7 +240,7 @@ def test_wrong_labels_of_all_qualities_leave_the_rate_to_the_model(seed):
     verified = np.full(len(y), np.nan)
     verified[chosen] = truth[chosen]
     taught = ConfidentLearning(GaussianNB(), random_state=0).fit(X, y, verified_labels=verified)
-    assert not hasattr(taught, "_verdicts")
+    assert not taught.is_calibrated
     assert abs(taught.noise_rate_ - 30 / len(y) - plain.noise_rate_) < 0.05
 
 
@@ -251,7 +254,7 @@ def test_verified_clean_labels_end_the_doubt_about_overlap(seed):
         # That verified rows surprise less by chance happens in one of 40 cases.
         warnings.simplefilter("ignore", LabelNoiseWarning)
         taught = ConfidentLearning(GaussianNB()).fit(X, y, verified_labels=verified)
-    if hasattr(taught, "_verdicts"):
+    if taught.is_calibrated:
         assert taught.noise_rate_ < 0.5 * plain.noise_rate_ + 0.01
         assert taught.noise_rate_interval_[0] == 0
         assert "wrong in 0;" in taught.reliability_reason_
@@ -308,21 +311,21 @@ def test_other_classes_are_as_often_right_as_verified_rows_show():
     verified = np.where(np.arange(40) < 20, 2, -1)
     data = LabelledData(np.zeros((40, 1)), codes, np.arange(3), verified)
     for alternative, expected in ((2, 0.8), (1, 0.8 / (20 * 0.8 + 1))):
-        judgement = Judgement(
+        result = DetectionResult(
             np.full(40, 0.5),
             np.zeros(40, dtype=bool),
             np.full(40, alternative),
             np.full(40, alternative),
             alternative_proba=np.full(40, 0.8),
         )
-        np.testing.assert_allclose(alternative_proba(data, judgement), expected)
+        np.testing.assert_allclose(_alternative_proba(data, result), expected)
 
 
 def test_many_verdicts_are_thinned():
-    quality, codes, checked, wrong, proba, X = _verdicts(0, 3000, 2000)
+    quality, codes, checked, wrong, proba, X = _make_verified(0, 3000, 2000)
     model, right = _learn(quality, codes, checked, wrong, proba, X)
-    assert len(model.rows) == MAX_VERDICTS
-    assert len(np.unique(model.rows)) == MAX_VERDICTS
+    assert len(model.rows) == MAX_VERIFIED
+    assert len(np.unique(model.rows)) == MAX_VERIFIED
     assert model.wrong.mean() == pytest.approx(wrong[checked].mean(), abs=0.01)
     rates = [right[codes == k].mean() for k in range(3)]
     np.testing.assert_allclose(rates, [0.8, 0.3, 0.8], atol=0.1)
@@ -332,24 +335,24 @@ def test_likeness_of_input():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 3))
     weight, rows = np.ones(40), np.arange(10)
-    expected = InputView().fit(X, rows, weight)
+    expected = InputKernel().fit(X, rows, weight)
     alike = expected.compare(expected.prepare(X), np.arange(40))
     assert alike.shape == (40, 10)
     assert np.linalg.eigvalsh(alike[:10]).min() > -1e-6
     assert (np.diagonal(alike[:10]) == alike[:10].max(axis=1)).all()
     for other in (np.exp(X), sparse.csr_matrix(X), X.tolist()):
-        view = InputView().fit(other, rows, weight)
+        view = InputKernel().fit(other, rows, weight)
         np.testing.assert_allclose(view.compare(view.prepare(other), slice(None)), alike, atol=1e-6)
     for hollow in (np.where(X > 1, np.nan, X), np.zeros((40, 2)), [""] * 40, ["a b", "c d"] * 20):
-        assert InputView.can_see(hollow)
-        view = InputView().fit(hollow, rows, weight)
+        assert InputKernel.can_see(hollow)
+        view = InputKernel().fit(hollow, rows, weight)
         assert np.isfinite(view.compare(view.prepare(hollow), slice(None))).all()
     wide = sparse.random(300, 1500, density=0.01, random_state=0, format="csr")
     for source in (wide, wide.toarray()):
-        view = InputView().fit(source, rows, np.ones(300))
+        view = InputKernel().fit(source, rows, np.ones(300))
         assert np.isfinite(view.compare(view.prepare(source), np.arange(300))).all()
-    assert not InputView.can_see(rng.normal(size=(5, 2, 2)))
-    assert not InputView.can_see(np.array([["a", 1]], dtype=object))
+    assert not InputKernel.can_see(rng.normal(size=(5, 2, 2)))
+    assert not InputKernel.can_see(np.array([["a", 1]], dtype=object))
 
 
 def test_likeness_of_features_ignores_scale():
@@ -357,7 +360,7 @@ def test_likeness_of_features_ignores_scale():
     features = rng.normal(size=(50, 4))
     features[:, 3] = 1
     one, two = (
-        FeatureView().fit(values, np.arange(5), np.ones(50))
+        FeatureKernel().fit(values, np.arange(5), np.ones(50))
         for values in (features, features * 10 + 3)
     )
     np.testing.assert_allclose(
@@ -369,23 +372,23 @@ def test_likeness_of_features_ignores_scale():
 def test_expected_count_cut():
     right = np.array([0.1, 0.2, 0.9, 0.9, 0.6])
     # 0.9 + 0.8 + 0.1 + 0.1 + 0.4 = 2.3 errors are expected.
-    assert (right < expected_count_cut(right)).tolist() == [True, True, False, False, False]
+    assert (right < expected_count_threshold(right)).tolist() == [True, True, False, False, False]
     # Tied rows share one fate, and there may be more of them than errors.
-    assert expected_count_cut(np.full(10, 0.9)) == 0
-    assert expected_count_cut(np.ones(3)) == 0
-    assert expected_count_cut(np.array([])) == 0
-    assert expected_count_cut(np.zeros(3)) > 0
+    assert expected_count_threshold(np.full(10, 0.9)) == 0
+    assert expected_count_threshold(np.ones(3)) == 0
+    assert expected_count_threshold(np.array([])) == 0
+    assert expected_count_threshold(np.zeros(3)) > 0
     repeated = np.repeat(right, [1, 2, 0, 3, 1])
-    weighed = expected_count_cut(right, np.array([1.0, 2, 0, 3, 1]))
-    assert weighed == expected_count_cut(repeated)
+    weighed = expected_count_threshold(right, np.array([1.0, 2, 0, 3, 1]))
+    assert weighed == expected_count_threshold(repeated)
 
 
 def test_best_f1_cut():
     right = np.array([0.1, 0.2, 0.9, 0.95, 0.2])
-    assert (right < best_f1_cut(right)).tolist() == [True, True, False, False, True]
-    assert best_f1_cut(np.ones(3)) == 0
-    assert best_f1_cut(np.array([])) == 0
-    heavy = best_f1_cut(right, np.array([1.0, 0, 1, 1, 0]))
+    assert (right < best_f1_threshold(right)).tolist() == [True, True, False, False, True]
+    assert best_f1_threshold(np.ones(3)) == 0
+    assert best_f1_threshold(np.array([])) == 0
+    heavy = best_f1_threshold(right, np.array([1.0, 0, 1, 1, 0]))
     assert heavy == pytest.approx(0.1)
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from skrobust.utils._labels import (
+from skrobust.base._labels import (
     codes_for_columns,
     decode_labels,
     encode_labels,

@@ -7,6 +7,8 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
+from skrobust.base import LabelledData
+from skrobust.base._overwritten import labels_look_overwritten
 from skrobust.detection import ConfidentLearning, NeighborVote, TrustedThreshold
 from skrobust.noise import (
     AnchorTransition,
@@ -18,8 +20,6 @@ from skrobust.noise import (
     symmetric_transition,
 )
 from skrobust.utils import LabelNoiseWarning
-from skrobust.utils._data import check_labelled_data
-from skrobust.utils._overwritten import labels_look_overwritten
 from skrobust.weighting import TrustedReweighter
 
 
@@ -80,7 +80,7 @@ def test_a_difference_must_be_more_than_chance():
     alarms = 0
     for _ in range(200):
         verified = np.where(rng.random(400) < 0.2, y.astype(float), np.nan)
-        data = check_labelled_data(np.zeros((400, 1)), y, verified_labels=verified)
+        data = LabelledData.from_arrays(np.zeros((400, 1)), y, verified_labels=verified)
         alarms += labels_look_overwritten(data, rng.exponential(size=400), 0.3)
     assert alarms <= 10  # 2.3 % of 200, and 2.5 standard errors
     surprise = np.where(np.isnan(verified), 1.0, 0.5)
@@ -89,7 +89,7 @@ def test_a_difference_must_be_more_than_chance():
     assert not labels_look_overwritten(data, np.ones(400), 0.3)
     assert not labels_look_overwritten(data, np.full(400, np.nan), 0.3)
     wrong = np.where(np.arange(400) == np.flatnonzero(~np.isnan(verified))[0], 1 - y, verified)
-    data = check_labelled_data(np.zeros((400, 1)), y, verified_labels=wrong)
+    data = LabelledData.from_arrays(np.zeros((400, 1)), y, verified_labels=wrong)
     assert not labels_look_overwritten(data, surprise, 0.3)
 
 

@@ -1,0 +1,169 @@
+"""The result of a detector's method."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from skrobust.base._noise_level import NoiseLevel
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DetectionResult:
+    """Label quality, flags and suggestions of a detector's method, validated where they are made.
+
+    This is what ``_detect(data)`` of a detector returns, before verified labels and the threshold
+    of the user are applied. Only `quality` and `errors` are required.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    quality : ndarray of shape (n_samples,)
+        How likely each label is right, in [0, 1]; NaN where the method cannot score it.
+    errors : ndarray of shape (n_samples,) of bool
+        Rows that the method's own rule flags.
+    predictions : ndarray of shape (n_samples,), dtype intp, default=None
+        The most probable class of each row, as a position in `classes`; -1 where none is known.
+    alternatives : ndarray of shape (n_samples,), dtype intp, default=None
+        The most probable class that is not the given one; -1 where none is known. Required with
+        `predictions`.
+    joint : ndarray of shape (n_classes, n_classes), default=None
+        Estimated weight of rows per given (rows) and true (columns) class.
+    threshold : float, default=None
+        The threshold of `quality` that made `errors`, if there is just one.
+    quality_of : callable, default=None
+        Takes encoded labels of shape (n_samples,) and returns the quality that the rows would have
+        with them. None where that needs another fit, because the label of a row takes part in its
+        own score.
+    features : ndarray of shape (n_samples, n_features), default=None
+        Further finite statistics that may separate wrong labels from right ones, for calibration on
+        verified labels. Columns must not depend on the names of classes.
+    pred_proba : ndarray of shape (n_samples, n_classes), default=None
+        Out-of-sample probabilities that the method used, none NaN.
+    posterior_labels : ndarray of shape (n_samples,), dtype intp, default=None
+        The most probable class of each row given its label, and so often the given one in spite of
+        a flag.
+    posterior_proba : ndarray of shape (n_samples,), default=None
+        Probability of each of these.
+    corrections : ndarray of shape (n_samples,), dtype intp, default=None
+        The most probable class of each row given its label, at the lowest noise rate that the data
+        leave plausible.
+    alternative_proba : ndarray of shape (n_samples,), default=None
+        Probability of each of `alternatives` if the given label is wrong.
+    level : NoiseLevel, default=None
+        Noise rate among the rows that are not verified, and its interval.
+    given_level : NoiseLevel, default=None
+        The same among all given labels, as if none was verified: the prior for verified rows, which
+        may have been chosen because they are suspicious.
+    right_proba : ndarray of shape (n_samples,), default=None
+        Probability of each given label to be right under the estimated noise, where `quality` is
+        no probability.
+
+    Raises
+    ------
+    TypeError
+        If `errors` is no boolean mask, or classes are no integers.
+    ValueError
+        If an array has another shape, or `quality` is outside of [0, 1].
+
+    See Also
+    --------
+    LabelErrorDetector : Its subclasses return this from ``_detect``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrobust.base import DetectionResult
+    >>> quality = np.array([0.9, 0.2])
+    >>> DetectionResult(quality, quality < 0.5).errors
+    array([False,  True])
+    """
+
+    quality: np.ndarray
+    errors: np.ndarray
+    predictions: np.ndarray | None = None
+    alternatives: np.ndarray | None = None
+    joint: np.ndarray | None = None
+    threshold: float | None = None
+    quality_of: Callable[[np.ndarray], np.ndarray] | None = None
+    features: np.ndarray | None = None
+    pred_proba: np.ndarray | None = None
+    posterior_labels: np.ndarray | None = None
+    posterior_proba: np.ndarray | None = None
+    corrections: np.ndarray | None = None
+    alternative_proba: np.ndarray | None = None
+    level: NoiseLevel | None = None
+    given_level: NoiseLevel | None = None
+    right_proba: np.ndarray | None = None
+
+    def __post_init__(self):
+        quality, errors = np.asarray(self.quality), np.asarray(self.errors)
+        if quality.dtype.kind not in "fiub":
+            raise TypeError(f"quality has the type {quality.dtype}: it must be numbers.")
+        with np.errstate(invalid="ignore"):
+            bad = quality[(quality < 0) | (quality > 1)]
+        if len(bad):
+            raise ValueError(
+                f"quality holds {bad[0]:.6g}: it must be a number from 0 to 1, or NaN where the"
+                " method cannot score the label."
+            )
+        self._check_shape("errors", quality.shape)
+        if errors.dtype != bool:
+            raise TypeError(
+                f"errors has the type {errors.dtype}: it must be a mask of bools, True where the"
+                " label is flagged, not row numbers or counts."
+            )
+        n_samples = len(quality)
+        for name in ("posterior_proba", "right_proba", "alternative_proba"):
+            self._check_shape(name, (n_samples,))
+        for name in ("predictions", "alternatives", "posterior_labels", "corrections"):
+            self._check_shape(name, (n_samples,))
+            value = getattr(self, name)
+            if value is not None and np.asarray(value).dtype.kind not in "iu":
+                raise TypeError(
+                    f"{name} has the type {np.asarray(value).dtype}: it must be positions in"
+                    " classes."
+                )
+        if self.predictions is not None and self.alternatives is None:
+            raise ValueError("predictions are given without alternatives.")
+
+    def _check_shape(self, name: str, shape: tuple) -> None:
+        """Refuse an array of another shape."""
+        value = getattr(self, name)
+        if value is not None and np.shape(value) != shape:
+            raise ValueError(f"{name} has shape {np.shape(value)}, expected {shape}.")
+
+    def check_fits(self, n_samples: int, n_classes: int | None = None) -> None:
+        """Refuse a result that does not belong to the data.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of rows of the data.
+        n_classes : int, default=None
+            Number of classes, where labels are classes.
+
+        Raises
+        ------
+        ValueError
+            If shapes or positions of classes do not fit.
+        """
+        self._check_shape("quality", (n_samples,))
+        if n_classes is None:
+            return
+        self._check_shape("pred_proba", (n_samples, n_classes))
+        self._check_shape("joint", (n_classes, n_classes))
+        for name in ("predictions", "alternatives", "posterior_labels", "corrections"):
+            value = getattr(self, name)
+            if (
+                value is not None
+                and n_samples
+                and not -1 <= np.min(value) <= np.max(value) < n_classes
+            ):
+                raise ValueError(
+                    f"{name} must be positions in classes, from 0 to {n_classes - 1}, or -1 where"
+                    f" there is none, but holds {np.min(value)} to {np.max(value)}."
+                )

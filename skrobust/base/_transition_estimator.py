@@ -1,0 +1,81 @@
+"""Base class of transition estimators."""
+
+import numpy as np
+
+from skrobust.base._label_estimator import LabelEstimator
+from skrobust.base._labelled_data import LabelledData
+from skrobust.base._labels import label_fingerprint
+from skrobust.utils._sklearn import Features, fit_context
+
+
+class TransitionEstimator(LabelEstimator):
+    """Base class of all estimators of the transition from true to given labels.
+
+    A subclass implements ``_estimate(data)``, which takes :class:`LabelledData` and returns the
+    joint weight of true (rows) and given (columns) classes, of any scale.
+
+    .. versionadded:: 0.1
+
+    See Also
+    --------
+    ConfidentTransition : Estimates the transition by confident learning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrobust.base import TransitionEstimator
+    >>> class VerifiedCounts(TransitionEstimator):
+    ...     def _estimate(self, data):
+    ...         joint = np.zeros((len(data.classes), len(data.classes)))
+    ...         np.add.at(joint, (data.verified[data.checked], data.y[data.checked]), 1)
+    ...         return joint
+    >>> y, verified = [0, 0, 0, 1, 1], [0, 0, None, 0, 1]
+    >>> counts = VerifiedCounts().fit(np.zeros((5, 1)), y, verified_labels=verified)
+    >>> counts.transition_matrix_
+    array([[0.66666667, 0.33333333],
+           [0.        , 1.        ]])
+    """
+
+    _parameter_constraints: dict = {}
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None):
+        """Estimate the transition from true to given labels.
+
+        Parameters
+        ----------
+        X : array-like of length n_samples
+            Input.
+        y : array-like of shape (n_samples,)
+            Given labels, some perhaps missing.
+        verified_labels : array-like of shape (n_samples,), default=None
+            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
+            not overwritten by them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        self : object
+            With ``transition_matrix_`` of shape (n_classes, n_classes), rows true classes that
+            sum to 1, ``class_prior_`` of the true classes, ``noise_rate_`` and ``classes_``.
+        """
+        data = LabelledData.from_arrays(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+        )
+        joint = np.asarray(self._estimate(data), dtype=np.float64)
+        if not np.isfinite(joint).all() or joint.min() < 0 or not (joint.sum(axis=1) > 0).all():
+            raise ValueError(
+                f"{type(self).__name__} found no transition matrix: a class has no mass."
+            )
+        joint /= joint.sum()
+        self.class_prior_ = joint.sum(axis=1)
+        self.transition_matrix_ = joint / self.class_prior_[:, None]
+        self.noise_rate_ = float(1 - np.trace(joint))
+        self.classes_ = data.classes
+        self._fitted_labels = label_fingerprint(data.y)
+        Features(data.X).record(self)
+        return self
+
+    def _estimate(self, data: LabelledData) -> np.ndarray:
+        raise TypeError(f"{type(self).__name__} must implement _estimate(data).")
