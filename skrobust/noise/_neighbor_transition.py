@@ -175,7 +175,7 @@ class NeighborTransition(TransitionEstimator):
         random_state = private_random_state(self.random_state)
         # Verified labels do not have the noise of given ones.
         given = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-        counted = np.bincount(given.codes[given.used], minlength=n_classes) > 0
+        counted = np.bincount(given.y[given.used], minlength=n_classes) > 0
         check_counted(counted, data.classes, "counts")
         units, neighborhood = find_neighborhood(
             self, given, n_tried=N_TRIED, random_state=random_state
