@@ -10,7 +10,7 @@ Subpackages are imported on first use, so that ``import skrobust`` costs next to
 
 import importlib
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _SUBPACKAGES = (
     "base",

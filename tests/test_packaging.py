@@ -1,10 +1,13 @@
-"""The wheel: what it asks for, what it says about itself, and which files it holds."""
+"""The wheel and the source distribution: metadata, files, and a run where they are installed."""
 
 import configparser
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from email import message_from_bytes
 from importlib.metadata import version
@@ -23,15 +26,16 @@ EXTRAS = {
     "dask": {"distributed"},
 }
 
-# One worker builds the wheel for all tests of this file.
+# One worker builds the distributions for all tests of this file.
 pytestmark = pytest.mark.xdist_group("wheel")
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """The built wheel, made from a copy so that no build folder appears in the checkout."""
+def distributions(tmp_path_factory):
+    """Paths of the source distribution and of the wheel that is built from it."""
     if int(version("setuptools").split(".")[0]) < 77:
         pytest.skip("the installed setuptools is too old to read the licence metadata (needs 77)")
+    # From a copy, so that no build folder appears in the checkout.
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -42,11 +46,21 @@ def wheel(tmp_path_factory):
                 ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "cache")
             )
     target = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target)]
-    done = subprocess.run([*command, str(source)], capture_output=True, text=True)
+    _run([sys.executable, "-m", "build", "--no-isolation", "--outdir", str(target), str(source)])
+    return {path.suffix: path for path in target.iterdir()}
+
+
+def _run(command, **options) -> str:
+    """Run a command that must succeed, and return what it prints."""
+    done = subprocess.run(command, capture_output=True, text=True, **options)
     assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = target.glob("*.whl")
-    with zipfile.ZipFile(path) as archive:
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def wheel(distributions):
+    """The built wheel."""
+    with zipfile.ZipFile(distributions[".whl"]) as archive:
         yield archive
 
 
@@ -135,6 +149,45 @@ def test_entry_point(wheel):
     parser = configparser.ConfigParser()
     parser.read_string(wheel.read(name).decode())
     assert dict(parser["console_scripts"]) == {"skrobust": "skrobust._cli:main"}
+
+
+@pytest.mark.parametrize("kind", [".whl", ".gz"])
+def test_installed_distribution_runs_the_readme(distributions, tmp_path, kind):
+    """Install without a network and without the checkout, and run the first code of the README."""
+    venv.create(tmp_path / "env", with_pip=False)
+    folder = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin")
+    paths = sysconfig.get_paths(vars={"base": str(tmp_path / "env")}, scheme="venv")
+    # The libraries that skrobust needs, and its build backend, are those of the test run. A line
+    # of a .pth file adds a folder, but not the editable installation that it holds.
+    libraries = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+    (Path(paths["purelib"]) / "libraries.pth").write_text("\n".join(libraries))
+    python, outside = str(folder / "python"), {"cwd": tmp_path, "env": _environment()}
+    _run(
+        [
+            *(sys.executable, "-m", "pip", "--python", python, "install", "--ignore-installed"),
+            *("--no-deps", "--no-index", "--no-build-isolation", str(distributions[kind])),
+        ],
+        **outside,
+    )
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    program = (
+        "from sklearn.datasets import make_classification\n"
+        "X, y = make_classification(200, class_sep=2, flip_y=0.2, random_state=0)\n"
+        "X_new = X[:5]\n"
+        f"{code}\n"
+        "import skrobust\n"
+        "print(skrobust.__file__, skrobust.__version__, len(model.predict(X_new)))\n"
+    )
+    file, number, n_predictions = _run([python, "-c", program], **outside).split()[-3:]
+    assert Path(file).is_relative_to(tmp_path)
+    assert number in distributions[kind].name
+    assert n_predictions == "5"
+    assert _run([str(folder / "skrobust"), "--version"], **outside) == f"skrobust {number}\n"
+
+
+def _environment() -> dict:
+    """The environment without paths that lead to the checkout."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 def test_setup_cfg_holds_only_tool_sections():
