@@ -82,7 +82,7 @@ API_REFERENCE = {
     },
     "skrobust.metrics": {
         "summary": "Scores of models under label noise, and scores of detectors.",
-        "guide": "judging_models",
+        "guide": "scoring_models",
         "start": ["noise_corrected_score"],
         "specialised": [
             "detection_report",
@@ -98,7 +98,7 @@ API_REFERENCE = {
     },
     "skrobust.model_selection": {
         "summary": "Scorers, splitters, audits and curves for noisy labels.",
-        "guide": "judging_models",
+        "guide": "scoring_models",
         "start": ["LabelledKFold", "make_noise_corrected_scorer"],
         "specialised": [
             "FlipRateAuditor",

@@ -21,7 +21,7 @@ from api_reference import (  # noqa: E402
 )
 from bibliography import bibliography  # noqa: E402
 from measured import tables  # noqa: E402
-from pictures import draw_gaps, draw_memorisation, draw_problem, draw_selection  # noqa: E402
+from pictures import draw_gaps, draw_memorisation, draw_selection  # noqa: E402
 
 import skrobust  # noqa: E402
 
@@ -165,7 +165,6 @@ _write(DOCS / "reference" / "bibliography.rst", bibliography())
 _write(DOCS / "generated" / "llms.txt", llms_text())
 for _name, _table in tables().items():
     _write(DOCS / "generated" / f"{_name}.inc", _table)
-draw_problem(DOCS / "generated" / "problem.png")
 draw_gaps(DOCS / "generated" / "gaps.png")
 draw_memorisation(DOCS / "generated" / "memorisation.png")
 draw_selection(DOCS / "generated" / "selection.png")

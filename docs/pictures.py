@@ -1,4 +1,7 @@
-"""Pictures of the pages, computed or read from the benchmark results when they are built."""
+"""Pictures of the pages, computed or read from the benchmark results.
+
+`python docs/pictures.py` draws the picture of the README and of the first page anew.
+"""
 
 from pathlib import Path
 
@@ -18,8 +21,6 @@ POINTS = np.array(["#1f5a92", "#b4560a"])
 
 def draw_problem(path: Path) -> None:
     """Draw a classifier trained on wrong labels, and the same one trained through the wrapper."""
-    if path.exists():
-        return
     X, truth = make_moons(700, noise=0.2, random_state=0)
     X_new, truth_new = make_moons(4000, noise=0.2, random_state=1)
     y, flipped = flip_labels(truth, symmetric_transition(2, 0.25), random_state=0)
@@ -126,3 +127,7 @@ def _save(fig, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, dpi=110)
     plt.close(fig)
+
+
+if __name__ == "__main__":
+    draw_problem(Path(__file__).parent / "images" / "problem.png")

@@ -145,7 +145,7 @@ RESULTS = {
         np.array_equal(space["theirs"], space["ours"]) and len(space["issues"]) == len(space["y"])
     ),
     "docs/how_many_labels_are_wrong.md": lambda space: space["detector"].noise_rate_ > 0.05,
-    "docs/judging_models.md": lambda space: space["score"].score > space["score"].noisy_score,
+    "docs/scoring_models.md": lambda space: space["score"].score > space["score"].noisy_score,
     "docs/large_data.md": lambda space: space["errors"].sum() > 0,
     "docs/look_decide_correct.md": lambda space: (space["result"].labels != space["y"]).any(),
     "docs/neural_networks.md": lambda space: len(space["model"].history_["f1_macro"]) > 0,
