@@ -11,7 +11,6 @@ from unittest import SkipTest
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -37,8 +36,9 @@ from skrobust.testing import (
 )
 from skrobust.testing._estimators import is_known_kind
 from skrobust.testing._problems import make_problem
-from skrobust.utils._sklearn import Features, fit_context, raise_for_params
-from skrobust.wrappers._wrapper_base import BaseWrapper, ClassifierWrapper
+from skrobust.utils._sklearn import fit_context
+from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
+from skrobust.wrappers._training_set import given
 from tests import _instances
 
 INSTANCES = _instances.all_instances()
@@ -335,44 +335,39 @@ class PlainWrapper(ClassifierWrapper, BaseWrapper):
         data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
-        raise_for_params(params, self, "fit")
-        features = Features(data.X)
-        estimator = clone(self._get_estimator())
-        fit_params = self._route(estimator, data, params)
-        rows, codes, weight = self._choose(data)
-        self._train(estimator, data, rows, data.classes[codes], weight, fit_params)
-        self.classes_ = self.estimator_.classes_
-        features.record(self)
+        final = self._prepare(data, params)
+        training = self._choose(data)
+        self._conclude(final, final.train(training), training.rows)
         return self
 
     def _choose(self, data):
-        rows = np.flatnonzero(data.used)
-        weight = None if data.sample_weight is None else data.sample_weight[rows]
-        return rows, data.y_train[rows], weight
+        return given(data, data.sample_weight)
 
 
-class IgnoresPeople(PlainWrapper):
-    """Takes verified labels and does not look at them."""
+class IgnoresVerifiedLabels(PlainWrapper):
+    """Takes verified labels and does not use them."""
 
     def _choose(self, data):
         return super()._choose(dataclasses.replace(data, verified=np.full(data.n_samples, -1)))
 
 
 class IgnoresWeights(PlainWrapper):
-    """Takes weights and does not look at them."""
+    """Takes weights and does not use them."""
 
     def _choose(self, data):
-        rows, codes, weight = super()._choose(data)
-        return rows, codes, None if weight is None else np.ones(len(rows))
+        training = super()._choose(data)
+        if training.weight is None:
+            return training
+        return dataclasses.replace(training, weight=np.ones(len(training.rows)))
 
 
 class PrefersTheFirst(PlainWrapper):
     """Trains on rows of the first class twice."""
 
     def _choose(self, data):
-        rows, codes, weight = super()._choose(data)
-        twice = np.concatenate([np.arange(len(rows)), np.flatnonzero(codes == 0)])
-        return rows[twice], codes[twice], None if weight is None else weight[twice]
+        training = super()._choose(data)
+        first = np.flatnonzero(training.targets == 0)
+        return training.take(np.concatenate([np.arange(len(training.rows)), first]))
 
 
 @pytest.mark.parametrize("cls", [Centroids, Noisy])
@@ -432,7 +427,7 @@ def test_scores_in_sample_fail_only_where_they_are_looked_for():
         (CountsRows, {"check_weights_equal_repeats", "check_zero_weights"}),
         (Transposed, {"check_transition_is_recovered"}),
         (OrderOfNames, {"check_renamed_classes"}),
-        (IgnoresPeople, {"check_learns_verified_labels"}),
+        (IgnoresVerifiedLabels, {"check_learns_verified_labels"}),
         (IgnoresWeights, {"check_weights_equal_repeats"}),
         (PrefersTheFirst, {"check_renamed_classes"}),
     ],

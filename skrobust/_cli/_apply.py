@@ -16,7 +16,13 @@ MAX_CONFLICTS_SHOWN = 30
 
 
 def run(options, report) -> str:
-    """Apply the decisions; nothing is written if one of them cannot be."""
+    """Apply the decisions; nothing is written if one of them cannot be.
+
+    Returns
+    -------
+    written : str
+        The file that was written.
+    """
     source = Source(
         options.table,
         encoding=options.encoding,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,27 @@ MIN_VERIFIED = 30
 
 @dataclasses.dataclass
 class Input:
-    """A table that was read, ready for a fit."""
+    """A table that was read, ready for a fit.
+
+    Attributes
+    ----------
+    table : TextTable or ParquetTable
+        The table.
+    labels : Labels
+        Given labels.
+    verified : Verified or None
+        Labels that a reviewer checked.
+    reading : Reading
+        How the columns were read.
+    removed : list of str
+        Columns of an earlier audit, which are replaced.
+    names : tuple of str
+        The columns to write.
+    notes : list of str
+        Notes for the report.
+    vectors : ndarray of shape (n_fitted, n_features) or None
+        Numbers that the columns were turned into, where the models share them.
+    """
 
     table: object
     labels: object
@@ -35,7 +54,20 @@ class Input:
 
 
 def run(options, report) -> str | None:
-    """Audit a table; all that can be wrong with the input is found before any fit."""
+    """Audit a table; all that can be wrong with the input is found before any fit.
+
+    Parameters
+    ----------
+    options : Namespace
+        The arguments.
+    report : Report
+        Where to print.
+
+    Returns
+    -------
+    written : str or None
+        The file that was written.
+    """
     found = read_input(options)
     from skrobust._cli._findings import print_findings, print_input, write_json
     from skrobust._cli._table import Added
@@ -230,7 +262,39 @@ N_TO_VERIFY = 30
 
 @dataclasses.dataclass
 class Result:
-    """What the detector found, in numbers of classes."""
+    """What the detector found, in numbers of classes.
+
+    Attributes
+    ----------
+    labelled : ndarray of shape (n_rows,), bool
+        Whether a row has a label.
+    quality : ndarray of shape (n_rows,)
+        NaN where there is no label, or nothing to compare it with.
+    flagged : ndarray of shape (n_rows,), bool
+        Labels that are probably wrong.
+    suggested : ndarray of shape (n_rows,), int
+        Most probable class besides, or instead of, the given label; -1 where there is none.
+    corrected : ndarray of shape (n_rows,), int
+        The given label where nothing should change, the prediction where there is no label.
+    noise_rate : float
+        Estimated share of wrong labels.
+    interval : tuple of float
+        Interval of that share.
+    reliability, reason : str
+        Whether wrong labels can be told apart from overlap of the classes, and why.
+    to_verify : ndarray of shape (n_suggested,), int
+        Rows to verify, such that the share of wrong labels is known best afterwards.
+    verified : ndarray of shape (n_rows,), bool
+        Rows that a reviewer checked.
+    refuted : ndarray of shape (n_rows,), bool
+        Those whose given label the reviewer found wrong.
+    notes : list of str
+        Warnings, in the words of the command line.
+    given : ndarray of shape (n_rows,), int
+        Given labels, -1 where there is none.
+    precision : FlagPrecision
+        Estimated share of the flagged labels that are wrong.
+    """
 
     labelled: np.ndarray
     quality: np.ndarray
@@ -308,10 +372,33 @@ class Result:
             )
 
 
-def make_detector(
-    kind: str, columns: Iterable = (), *, n_jobs: int | None = None, random_state: int = 0
-):
-    """Make the detector, and what turns a table into its features."""
+def make_detector(kind, columns=(), *, n_jobs=None, random_state=0):
+    """Make the detector, and what turns a table into its features.
+
+    Parameters
+    ----------
+    kind : {"ensemble", "forest", "logistic", "boosting"}
+        The model behind the scores. The first two take features that are made once, without
+        looking at any label, so that no label leaks into the score of its own row. The other two
+        are pipelines, fitted anew in each fold.
+
+    columns : iterable of Column, default=()
+        How the columns were read; what the user decided about them is respected.
+
+    n_jobs : int, default=None
+        Processes to use.
+
+    random_state : int, default=0
+        Seed.
+
+    Returns
+    -------
+    detector : LabelErrorDetector
+        The detector.
+
+    vectorizer : transformer or None
+        What makes the features for it; None where the detector takes the table.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
@@ -365,7 +452,17 @@ def _specific_transformers(columns, random_state) -> list:
 
 
 def fit(options, found: Input) -> tuple:
-    """Make the features and fit the detector on the rows that hold data."""
+    """Make the features and fit the detector on the rows that hold data.
+
+    Returns
+    -------
+    detector : LabelErrorDetector
+        The fitted detector.
+    rows : ndarray of int
+        The rows of the table that it was fitted on.
+    notes : list of str
+        Warnings that concern the labels.
+    """
     from skrobust._cli._columns import feature_frame
     from skrobust.evidence._progress import report_progress
 

@@ -40,7 +40,24 @@ USED = ("number", "category", "text", "date")
 
 @dataclasses.dataclass
 class Column:
-    """One column as it was read."""
+    """One column as it was read.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    role : str
+        "number", "category", "text" or "date" for features; "identifier", "constant", "empty",
+        "unusable" and others for columns that are left out.
+    detail : str
+        Unit, rule, or other remark.
+    values : ndarray of shape (n_rows,) or None
+        The feature.
+    odd : dict of str to int
+        Cells of a column of numbers or dates that are none, made missing, and their counts.
+    forced : bool
+        Whether the user named the role.
+    """
 
     name: str
     role: str
@@ -57,7 +74,15 @@ class Column:
 
 @dataclasses.dataclass
 class Reading:
-    """How all columns were read."""
+    """How all columns were read.
+
+    Attributes
+    ----------
+    columns : list of Column
+        In the order of the table, without the labels.
+    notes : list of str
+        Notes for the report.
+    """
 
     columns: list
     notes: list
@@ -105,16 +130,28 @@ class _Words:
         return full[self.numbers]
 
 
-def read_columns(
-    table,
-    names: list,
-    forced: dict,
-    *,
-    decimal: str | None = None,
-    thousands: str | None = None,
-    skipped: np.ndarray = (),
-) -> Reading:
-    """Decide how each column is read."""
+def read_columns(table, names: list, forced: dict, *, decimal=None, thousands=None, skipped=()):
+    """Decide how each column is read.
+
+    Parameters
+    ----------
+    table : TextTable or ParquetTable
+        The table.
+    names : list of str
+        The columns that may be features.
+    forced : dict of str to str
+        Roles that the user named: "number", "text", "category", or "keep" for a feature of
+        whatever kind.
+    decimal, thousands : str, default=None
+        Marks that the user named.
+    skipped : array of int, default=()
+        Rows that are no data.
+
+    Returns
+    -------
+    reading : Reading
+        The columns.
+    """
     skipped = np.asarray(skipped, dtype=int)
     cells = {name: table.cells(name) for name in names}
     words = {

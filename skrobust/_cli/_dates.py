@@ -27,7 +27,20 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f"
 
 
 def parse_dates(cells: np.ndarray, *, day_first: bool = False) -> np.ndarray | None:
-    """Read distinct cells as dates, or return None if most of them are none."""
+    """Read distinct cells as dates, or return None if most of them are none.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (n_distinct,), object
+        Strings.
+    day_first : bool, default=False
+        How to read 3/4/2024 in a column of which every date can be read either way.
+
+    Returns
+    -------
+    dates : ndarray of shape (n_distinct,), datetime64, or None
+        Without time zone (UTC where cells name one); NaT where a cell is no date.
+    """
     step = max(1, len(cells) // SAMPLE)
     sample = cells[::step][:SAMPLE]
     likely = [cell for cell in sample if _LOOKS_LIKE.search(cell)]

@@ -213,7 +213,15 @@ def _print_rows(report, found, result, top: int) -> None:
 
 
 def row_table(found, result, order: np.ndarray, extra=None) -> tuple[str, list[str]]:
-    """Lay out rows; below each stands what a reviewer needs to review it."""
+    """Lay out rows; below each stands what a reviewer needs to review it.
+
+    Returns
+    -------
+    where : str
+        What the numbers of the rows count.
+    lines : list of str
+        The table.
+    """
     table, labels, reading = found.table, found.labels, found.reading
     identifiers = reading.of_role("identifier")
     identifier = identifiers[0] if identifiers else None

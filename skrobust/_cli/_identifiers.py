@@ -37,7 +37,10 @@ def _kinds_of_name(name: str) -> tuple[bool, bool, bool]:
 
 
 def number_is_identifier(name: str, values: np.ndarray, *, is_index: bool = False) -> str:
-    """Return the rule by which whole numbers are an identifier, "" if they are none."""
+    """Return the rule by which whole numbers are an identifier, "" if they are none.
+
+    Whole numbers of one length, and numbers that rise from row to row, are none merely for that.
+    """
     present = values[~np.isnan(values)]
     if not len(present) or (present != np.round(present)).any():
         return ""
@@ -68,10 +71,20 @@ def _are_day_numbers(values: np.ndarray) -> bool:
     return bool(((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
 
 
-def text_is_identifier(
-    name: str, words: np.ndarray, n_filled: int, *, is_index: bool = False
-) -> str:
-    """Return the rule by which text is an identifier, "" if it is none."""
+def text_is_identifier(name: str, words: np.ndarray, n_filled: int, *, is_index=False) -> str:
+    """Return the rule by which text is an identifier, "" if it is none.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    words : ndarray of shape (n_distinct,), object
+        Its distinct values.
+    n_filled : int
+        Number of rows that have one.
+    is_index : bool, default=False
+        Whether the column was the index of a frame.
+    """
     sure, likely, _ = _kinds_of_name(name)
     ratio = len(words) / n_filled
     if n_filled < MIN_ROWS and not sure:

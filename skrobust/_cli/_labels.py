@@ -21,7 +21,25 @@ _WHOLE = re.compile(r"[-+]?\d{1,40}")
 
 @dataclasses.dataclass
 class Labels:
-    """Given labels as numbers of classes."""
+    """Given labels as numbers of classes.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    codes : ndarray of shape (n_rows,), int
+        Class of each row, -1 where there is no label.
+    classes : list of str
+        The classes as the file writes them, in natural order.
+    first_rows : ndarray of shape (n_classes,), int
+        A row of each class.
+    read_as_missing : dict of str to int
+        Words that were read as "no label", such as "NA", and how often they occur.
+    total_rows : ndarray of int
+        Rows at the end that hold totals, not data.
+    notes : list of str
+        Notes for the report.
+    """
 
     name: str
     codes: np.ndarray
@@ -37,7 +55,15 @@ class Labels:
 
 
 class MissingLabels:
-    """Which cells of a column of labels mean that there is no label."""
+    """Which cells of a column of labels mean that there is no label.
+
+    Parameters
+    ----------
+    keep_na : bool
+        Whether words such as "NA" and "None" are classes.
+    markers : list of str
+        Further spellings that mean "no label".
+    """
 
     def __init__(self, *, keep_na: bool = False, markers: list = ()):
         self.keep_na = keep_na
@@ -223,7 +249,17 @@ def match_classes(words: list, classes: list) -> dict:
 
 @dataclasses.dataclass
 class Verified:
-    """Labels that a reviewer checked."""
+    """Labels that a reviewer checked.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_rows,), int
+        Class of each row, -1 where a row was not checked.
+    names : list of str
+        The columns it was read from; the last one counts where they differ.
+    notes : list of str
+        Notes for the report.
+    """
 
     codes: np.ndarray
     names: list

@@ -309,8 +309,20 @@ def _add_common(parser) -> None:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run a command and return its exit status."""
+def main(argv=None) -> int:
+    """Run a command and return its exit status.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        The arguments; None means those of the process.
+
+    Returns
+    -------
+    status : int
+        0 on success, 1 where the report could not be printed, 2 where the input is wrong, 130
+        after an interruption.
+    """
     if argv is None:
         fill_standard_streams()
     report = Report()

@@ -91,7 +91,19 @@ _BARE = re.compile(r"\d*[.,]?\d*")
 
 @dataclasses.dataclass(frozen=True)
 class Marks:
-    """How numbers are written."""
+    """How numbers are written.
+
+    Attributes
+    ----------
+    decimal : {".", ",", None}
+        Decimal mark; None where each column decides.
+    thousands : str or None
+        The only grouping mark that is accepted; None for any.
+    is_given : bool
+        Whether the user named one of them, in which case no cell is read otherwise.
+    default : {".", ","}
+        Decimal mark of a cell such as "1,234" in a column without other indication.
+    """
 
     decimal: str | None = None
     thousands: str | None = None
@@ -101,7 +113,18 @@ class Marks:
 
 @dataclasses.dataclass
 class Parsed:
-    """Distinct cells of a column read as numbers."""
+    """Distinct cells of a column read as numbers.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_distinct,)
+        NaN where a cell is no number.
+    units : list of str
+        Unit of each cell, "" for a bare number.
+    ambiguous : str or None
+        The first cell whose mark may be a decimal or a grouping mark, if the column itself does
+        not decide it.
+    """
 
     values: np.ndarray
     units: list
@@ -199,7 +222,10 @@ def _cell_value(split: tuple | None, decimal: str, marks: Marks) -> float:
 
 
 def vote(cells: Iterable[str], counts: Iterable[int]) -> dict[str, int]:
-    """Count the cells that need a decimal point, a comma, either ("?") or none ("")."""
+    """Count the cells that need a decimal point, a comma, either ("?") or none (""), of a sample.
+
+    Key "other" counts those that are no numbers.
+    """
     found = {POINT: 0, COMMA: 0, "?": 0, "": 0, "other": 0}
     for cell, count in zip(cells, counts):
         split = split_cell(cell)
@@ -212,14 +238,18 @@ def vote(cells: Iterable[str], counts: Iterable[int]) -> dict[str, int]:
     return found
 
 
-def find_marks(
-    votes: Iterable[dict],
-    *,
-    decimal: str | None = None,
-    thousands: str | None = None,
-    sep: str | None = None,
-) -> Marks:
-    """Decide how the numbers of a file are written; each column has one vote."""
+def find_marks(votes: Iterable[dict], *, decimal=None, thousands=None, sep=None) -> Marks:
+    """Decide how the numbers of a file are written; each column has one vote.
+
+    Parameters
+    ----------
+    votes : iterable of dict
+        What `vote` counted in each column.
+    decimal, thousands : str, default=None
+        What the user named.
+    sep : str, default=None
+        Separator of the columns. A semicolon is used where numbers have decimal commas.
+    """
     if decimal is None and thousands in (POINT, COMMA):
         decimal = COMMA if thousands == POINT else POINT
     if decimal is not None:
@@ -241,7 +271,19 @@ def find_marks(
 def parse_numbers(
     cells: np.ndarray, counts: np.ndarray, marks: Marks, *, thorough: bool = False
 ) -> Parsed:
-    """Read the distinct cells of a column as numbers with units."""
+    """Read the distinct cells of a column as numbers with units.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (n_distinct,), object
+        Strings.
+    counts : ndarray of shape (n_distinct,)
+        How often each occurs.
+    marks : Marks
+        How numbers are written.
+    thorough : bool, default=False
+        Whether to read all cells even if hardly a number is among the first ones.
+    """
     step = max(1, len(cells) // SAMPLE)
     found = vote(cells[::step][:SAMPLE], counts[::step][:SAMPLE])
     decimal, ambiguous = marks.decimal, None
@@ -281,7 +323,15 @@ def _parse_plain(cells: np.ndarray, decimal: str) -> tuple[np.ndarray, np.ndarra
 
 
 def convert_units(parsed: Parsed, counts: np.ndarray):
-    """Bring the numbers of a column to one unit; cells of another kind become NaN."""
+    """Bring the numbers of a column to one unit; cells of another kind become NaN.
+
+    Returns
+    -------
+    unit : str or None
+        The unit, None if the column holds numbers of several kinds.
+    converted : list of str
+        The other units that were converted.
+    """
     is_number = ~np.isnan(parsed.values)
     by_unit: dict[str, int] = {}
     for unit, count, number in zip(parsed.units, counts, is_number):

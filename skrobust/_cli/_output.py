@@ -10,7 +10,13 @@ from typing import TextIO
 
 
 class Report:
-    """Lines on standard output; none of them can make the command fail."""
+    """Lines on standard output; none of them can make the command fail.
+
+    Attributes
+    ----------
+    error : Exception or None
+        What made a line fail. The following ones are dropped.
+    """
 
     def __init__(self):
         self.error: Exception | None = None
@@ -55,8 +61,10 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 def silence(stream: TextIO | None, original: TextIO | None, number: int) -> None:
-    """Let what is left in the buffer of a standard stream go nowhere."""
-    # The interpreter flushes the stream at exit and would end with an error of its own.
+    """Let what is left in the buffer of a standard stream go nowhere.
+
+    The interpreter flushes the stream at exit and would end with an error of its own.
+    """
     if stream is None or stream is not original:
         return
     with contextlib.suppress(OSError, ValueError):
@@ -78,7 +86,11 @@ def complain(text: str) -> None:
 
 
 def fill_standard_streams() -> None:
-    """Open what is closed of the three standard streams, so that no file takes their numbers."""
+    """Open what is closed of the three standard streams, so that no file takes their numbers.
+
+    Libraries that print on standard error find a stream there; `Report` notices that standard
+    output is closed.
+    """
     for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)

@@ -61,7 +61,24 @@ def fits(kind: str, table, name: str, labels: Labels) -> bool:
 
 
 def find_own(table, labels: Labels, excluded: set) -> tuple[dict, list]:
-    """Find the columns that an earlier audit wrote."""
+    """Find the columns that an earlier audit wrote.
+
+    Parameters
+    ----------
+    table : TextTable or ParquetTable
+        The table.
+    labels : Labels
+        Its labels.
+    excluded : set of str
+        Columns with a role that the user gave them.
+
+    Returns
+    -------
+    own : dict of str to str
+        Columns, and which of ours each is.
+    doubtful : list of str
+        Columns whose name is ours and whose content is not.
+    """
     own, doubtful = {}, []
     for name in table.names:
         kind = own_kind(name)
@@ -75,7 +92,27 @@ def find_own(table, labels: Labels, excluded: set) -> tuple[dict, list]:
 
 
 def relation_to_labels(name: str, table, labels: Labels, missing: MissingLabels) -> str:
-    """Return what a column of classes is to the labels."""
+    """Return what a column of classes is to the labels.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    table : TextTable or ParquetTable
+        The table.
+    labels : Labels
+        Its labels.
+    missing : MissingLabels
+        Which cells mean that there is no label.
+
+    Returns
+    -------
+    relation : {"verified", "copy", ""}
+        "verified" for a column that resembles verified labels: all its cells are classes, it is
+        mostly empty, and its name contains a word such as "checked"; one of the latter two is
+        enough if the classes are words, which no measurement shares. "copy" for another column
+        of classes that nearly always agree with the labels.
+    """
     if not table.may_hold_labels(name):
         return ""
     cells = table.strings(name)

@@ -16,7 +16,24 @@ from skrobust._cli._table import Added, Cells, join_cells, replace_file, write_n
 
 
 class ParquetTable:
-    """A Parquet file as the Arrow table that it holds."""
+    """A Parquet file as the Arrow table that it holds.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+
+    Attributes
+    ----------
+    names : list of str
+        Columns, with those of the index of a pandas frame.
+    n_rows : int
+        Number of rows.
+    notes : list of str
+        What was found beside the rows.
+    index_names : tuple of str
+        Columns that were the index of a pandas frame.
+    """
 
     def __init__(self, source: Source):
         self.source, self.notes = source, []
@@ -138,7 +155,10 @@ class ParquetTable:
         self._write_text(path, arrow, added)
 
     def write_taken(self, path: str, name: str, rows: np.ndarray, new_name: str | None) -> None:
-        """Write the table with cells of a column taken from other rows of it, null for -1."""
+        """Write the table with cells of a column taken from other rows of it, null for -1.
+
+        They replace the column, or are put into a new one.
+        """
         labels = self.arrow.column(name)
         if pa.types.is_dictionary(labels.type):
             labels = labels.unify_dictionaries()

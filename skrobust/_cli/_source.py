@@ -67,7 +67,25 @@ def reason(error: Exception) -> str:
 
 @dataclasses.dataclass
 class Layout:
-    """How a text file is laid out."""
+    """How a text file is laid out.
+
+    Attributes
+    ----------
+    sep : str
+        Separator of the columns.
+    header : list of str
+        Names as written; "" where a column has none.
+    names : list of str
+        Unique names of the columns: "column 3" for the third if it has no name.
+    body : int
+        Index of the first character below the header.
+    header_line : int
+        Line of the file at which the header stands, counted from 1.
+    next_line : int
+        Line of the file at which the rows begin.
+    notes : list of str
+        What was found above the header or beside it.
+    """
 
     sep: str
     header: list
@@ -79,7 +97,28 @@ class Layout:
 
 
 class Source:
-    """A table that was named on the command line, not read yet."""
+    """A table that was named on the command line, not read yet.
+
+    Parameters
+    ----------
+    path : str
+        A file, or "-" for standard input.
+    encoding, sep : str or None
+        As given by the user.
+    skip_lines : int
+        Lines above the header, as given by the user.
+    label : str
+        Column of labels, which distinguishes the header from lines above it.
+
+    Attributes
+    ----------
+    names : list of str
+        Columns.
+    is_parquet : bool
+        Whether it is a Parquet file rather than text.
+    layout : Layout or None
+        Layout of a text file.
+    """
 
     def __init__(self, path, *, encoding=None, sep=None, skip_lines=0, label=None):
         self.is_stdin = str(path) == STDIN
@@ -225,7 +264,10 @@ def check_encoding(encoding: str | None) -> str | None:
 
 
 def records_of(text: str, sep: str, start: int = 0) -> Iterator[tuple[list, int, int, int]]:
-    """Split text into records: cells, first and next character, and first line (from 0)."""
+    """Split text into records: cells, first and next character, and first line (from 0).
+
+    Blank lines are passed over, as pandas does.
+    """
     ends = [start]
 
     def lines():

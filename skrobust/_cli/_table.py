@@ -23,7 +23,17 @@ from skrobust._cli._source import PARQUET_SUFFIXES, Source, reason, records_of, 
 
 @dataclasses.dataclass
 class Cells:
-    """Values of one column."""
+    """Values of one column.
+
+    Attributes
+    ----------
+    kind : {"text", "number", "bool", "date", "time", "empty", "unusable"}
+        What the file stores. In a text file all columns are text.
+    values : ndarray of shape (n_rows,)
+        Strings (None where a value is null), float64 (NaN), datetime64 (NaT).
+    detail : str
+        Type of the column as the file names it, where it cannot be used.
+    """
 
     kind: str
     values: np.ndarray
@@ -32,7 +42,18 @@ class Cells:
 
 @dataclasses.dataclass
 class Added:
-    """The columns to add to a table."""
+    """The columns to add to a table.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of quality, flag and corrected label.
+    quality : ndarray of shape (n_rows,), float
+        NaN where there is none.
+    flagged : ndarray of shape (n_rows,), bool
+    corrected : ndarray of shape (n_rows,), int
+        A row whose given label is the corrected label of this one; -1 for none.
+    """
 
     names: tuple
     quality: np.ndarray
@@ -41,7 +62,22 @@ class Added:
 
 
 class TextTable:
-    """A text file: every cell is kept as it is written."""
+    """A text file: every cell is kept as it is written.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+
+    Attributes
+    ----------
+    names : list of str
+        Unique names of the columns.
+    n_rows : int
+        Number of rows.
+    notes : list of str
+        What was found beside the rows.
+    """
 
     index_names: tuple = ()
 
@@ -147,7 +183,10 @@ class TextTable:
         write_text(path, text, self.source.encoding, with_bom=self.source.has_bom)
 
     def write_taken(self, path: str, name: str, rows: np.ndarray, new_name: str | None) -> None:
-        """Write the table with cells of a column taken from other rows of it, "" for -1."""
+        """Write the table with cells of a column taken from other rows of it, "" for -1.
+
+        They replace the column, or are put into a new one.
+        """
         cells = self.strings(name)
         taken = np.array([cells[row] if row >= 0 else "" for row in rows], dtype=object)
         header, columns = list(self.layout.header), list(self._columns)
@@ -187,9 +226,11 @@ def write_number(value: float) -> str:
 
 
 def join_cells(header: list, columns: list, *, sep: str, newline: str = "\n") -> str:
-    """Return cells as the text of a table, with the quotes that they need."""
-    # The csv module of Python before 3.13 leaves a single carriage return without quotes, which
-    # splits the row.
+    """Return cells as the text of a table, with the quotes that they need.
+
+    The csv module of Python before 3.13 leaves a single carriage return without quotes, which
+    splits the row for whoever reads the file.
+    """
     special = re.compile(f'[{re.escape(sep)}"\r\n]')
 
     def quoted(cell: str) -> str:

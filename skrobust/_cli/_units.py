@@ -165,7 +165,20 @@ def _same_kind(units: list[str], main: str) -> dict | None:
 
 
 def common_unit(counts: dict[str, int]) -> tuple[str | None, dict[str, tuple[float, float]]]:
-    """Find the one unit of a column."""
+    """Find the one unit of a column.
+
+    Parameters
+    ----------
+    counts : dict of str to int
+        How many numbers have each unit, "" for bare numbers.
+
+    Returns
+    -------
+    unit : str or None
+        The unit, "" for none; None if numbers of different kinds are mixed.
+    factors : dict of str to (factor, shift)
+        How to bring the numbers of each unit to it. A unit that is absent cannot be converted.
+    """
     plain = {"": (1.0, 0.0)}
     units = [unit for unit in counts if unit]
     if not units:

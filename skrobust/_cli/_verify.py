@@ -41,7 +41,15 @@ def run(options, report) -> None:
 
 
 def choose_rows(result, n_rows: int, random_state) -> tuple[np.ndarray, list[str]]:
-    """Choose rows that are not verified: a third of them suspicious, doubtful and random each."""
+    """Choose rows that are not verified: a third of them suspicious, doubtful and random each.
+
+    Returns
+    -------
+    rows : ndarray of int
+        Rows, in the order of the table.
+    why : list of str
+        Kind of each.
+    """
     candidates = np.flatnonzero(result.labelled & ~result.verified & ~np.isnan(result.quality))
     quality = result.quality[candidates]
     n_rows = min(n_rows, len(candidates))

@@ -7,7 +7,19 @@ from collections.abc import Iterable
 
 
 def krippendorff_alpha(ratings: Iterable[tuple]) -> float | None:
-    """Return Krippendorff's alpha of nominal ratings."""
+    """Return Krippendorff's alpha of nominal ratings.
+
+    Parameters
+    ----------
+    ratings : iterable of (unit, value)
+        One pair for each rating.
+
+    Returns
+    -------
+    alpha : float or None
+        1 for full agreement, 0 for that of chance; None where no unit has two ratings, or all
+        ratings are of one value.
+    """
     units = defaultdict(Counter)
     for unit, value in ratings:
         units[unit][value] += 1

@@ -24,7 +24,31 @@ _UNSAFE = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 
 @dataclasses.dataclass(frozen=True)
 class Correction:
-    """One decision of one reviewer."""
+    """One decision of one reviewer.
+
+    Attributes
+    ----------
+    where : str
+        File and line, for messages.
+    fingerprint : str
+        Of the labels that were reviewed.
+    n_rows : int
+        Their number.
+    row : int
+        Position of the row, from 0.
+    row_id : str
+        Its id, "" where rows have none.
+    given_label, new_label : str
+        Text of the labels; `new_label` is "" where nothing changes.
+    decision : {"right", "wrong", "unclear"}
+        What the reviewer decided.
+    source : {"flagged", "audit", "unflagged"}
+        Why the row was shown.
+    sampled_from : int
+        Number of rows from which a row of the audit was drawn at random; 0 for other rows.
+    reviewer, time, note : str
+        As written.
+    """
 
     where: str
     fingerprint: str
@@ -64,7 +88,23 @@ def write_corrections(rows: Iterable[dict]) -> str:
 
 
 def read_corrections(source) -> list[Correction]:
-    """Read and validate decisions."""
+    """Read and validate decisions.
+
+    Parameters
+    ----------
+    source : path, data frame, or list of such
+        Files of the review page, or data frames with their columns.
+
+    Returns
+    -------
+    corrections : list of Correction
+        In the order of the files and their lines.
+
+    Raises
+    ------
+    ValueError
+        If a file is no file of corrections, is incomplete, or holds an unknown decision.
+    """
     if isinstance(source, (list, tuple)):
         if not source:
             raise ValueError("corrections is an empty list; expected at least one file.")

@@ -22,7 +22,13 @@ def label_text(label) -> str:
 
 
 def encode_text(y) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return codes, classes and the text of each class."""
+    """Return codes, classes and the text of each class.
+
+    Raises
+    ------
+    ValueError
+        If two classes have the same text.
+    """
     codes, classes = encode_labels(y)
     texts = [label_text(label) for label in classes.tolist()]
     if classes.dtype.kind in "mM":

@@ -15,7 +15,17 @@ _WIDE = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class FlagPrecision:
-    """Share of flagged labels that are wrong, as far as it can be estimated."""
+    """Share of flagged labels that are wrong, as far as it can be estimated.
+
+    Attributes
+    ----------
+    estimate : float or None
+        The estimate; None where it cannot be told.
+    low, high : float
+        Ends of the interval.
+    reason : str
+        What the estimate rests on, or why there is none.
+    """
 
     estimate: float | None
     low: float
@@ -41,8 +51,21 @@ def error_proba(detector) -> np.ndarray | None:
     return None
 
 
-def flag_precision(detector, verified: np.ndarray | None = None) -> FlagPrecision:
-    """Estimate which share of the flagged labels are wrong."""
+def flag_precision(detector, verified=None) -> FlagPrecision:
+    """Estimate which share of the flagged labels are wrong.
+
+    Parameters
+    ----------
+    detector : LabelErrorDetector
+        Fitted.
+    verified : ndarray of shape (n_samples,) of bool, default=None
+        Rows that a reviewer checked, which are not counted.
+
+    Returns
+    -------
+    precision : FlagPrecision
+        The estimate.
+    """
     errors = np.asarray(detector.label_errors_, dtype=bool)
     flagged = errors if verified is None else errors & ~verified
     n_flagged = int(flagged.sum())

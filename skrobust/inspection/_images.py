@@ -37,8 +37,24 @@ def holds_images(raw) -> bool:
     return hasattr(first, "convert") and hasattr(first, "size")
 
 
-def pack_images(raw: np.ndarray, rows: np.ndarray, n_large: int) -> dict:
-    """Pack the images of some rows into sheets."""
+def pack_images(raw, rows: np.ndarray, n_large: int) -> dict:
+    """Pack the images of some rows into sheets.
+
+    Parameters
+    ----------
+    raw : array or sequence
+        Images of all rows; None where a row has none.
+    rows : ndarray of int
+        Rows, in the order of the tiles.
+    n_large : int
+        So many of them, the first ones, have a larger copy if they are larger than a tile.
+
+    Returns
+    -------
+    images : dict
+        "width" and "height" of a tile, "columns" of a sheet, "per_sheet" tiles of it, "sheets" and
+        "large" as base64 of WebP, and "missing", tiles without an image.
+    """
     Image = _pillow()
     limits = _limits(raw)
     tiles, large, missing = [], {}, []
@@ -108,7 +124,13 @@ def _limits(raw) -> tuple[float, float] | None:
 
 
 def open_image(item, row: int, limits=None):
-    """Return a picture of mode L or RGB."""
+    """Return a picture of mode L or RGB.
+
+    Raises
+    ------
+    ValueError
+        If the image of the row cannot be read, or is too large.
+    """
     Image = _pillow()
     try:
         if isinstance(item, (bytes, bytearray, str, os.PathLike)):

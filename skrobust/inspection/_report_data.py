@@ -33,7 +33,19 @@ _MAX_COMPARED, _MAX_OTHERS = 2_000, 20_000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reviewed:
-    """What is known of all rows, in numbers of classes."""
+    """What is known of all rows, in numbers of classes.
+
+    Attributes
+    ----------
+    codes, suggested, verified : ndarray of shape (n_samples,)
+        Given, suggested and verified class; -1 for none.
+    classes : list of str
+        Text of the classes.
+    quality : ndarray of shape (n_samples,)
+        NaN where there is none.
+    flagged : ndarray of shape (n_samples,) of bool
+        Flagged rows that were not verified.
+    """
 
     codes: np.ndarray
     suggested: np.ndarray
@@ -81,7 +93,21 @@ def read_detector(detector, y, verified_labels=None) -> Reviewed:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Listing:
-    """The rows of a report in their order."""
+    """The rows of a report in their order.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_listed,)
+        Rows to list.
+    audit : ndarray of shape (n_listed,) of bool
+        Those drawn at random from the rows that are not flagged.
+    sampled_from : int
+        Number of rows they were drawn from.
+    n_left_out : int
+        Number of labelled rows that are not listed.
+    n_flagged_left_out : int
+        Number of flagged ones among these.
+    """
 
     rows: np.ndarray
     audit: np.ndarray
@@ -120,7 +146,15 @@ def build_report(
     detector, X, y, *, raw, row_ids, max_rows, title, annotations, verified_labels,
     audit_fraction, n_large, random_state,
 ) -> tuple[dict, dict | None]:  # fmt: skip
-    """Build the content of a report; bad input is refused before any work."""
+    """Build the content of a report; bad input is refused before any work.
+
+    Returns
+    -------
+    content : dict
+        What :meth:`LabelReport.to_json` writes.
+    images : dict or None
+        Sprite sheets.
+    """
     seen = read_detector(detector, y, verified_labels)
     n_samples = len(seen.codes)
     if X is not None and num_samples(X) != n_samples:

@@ -51,13 +51,30 @@ def as_columns(table) -> dict[str, np.ndarray] | None:
     return None
 
 
-def telling_columns(
-    columns: dict, rows: np.ndarray, codes: np.ndarray, suggested: np.ndarray, classes: list[str]
-) -> dict:
-    """Find the columns that speak most against the given label of each row."""
-    # By the likelihood ratio of the value between the suggested and the given class, or, without a
-    # suggestion, by how unlikely it is in the given class: numbers against median and spread, other
-    # values by their frequency.
+def telling_columns(columns: dict, rows, codes, suggested, classes: list[str]) -> dict:
+    """Find the columns that speak most against the given label of each row.
+
+    A column is as telling as the likelihood ratio of its value between the suggested and the given
+    class, and where nothing is suggested as the value is unlikely in the given class: numbers are
+    compared with median and spread of the class, other values with their frequency in it.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray of shape (n_samples,)
+        Columns.
+    rows : ndarray of int
+        Rows to describe.
+    codes, suggested : ndarray of shape (n_samples,)
+        Given and suggested classes, -1 for none.
+    classes : list of str
+        Names of classes.
+
+    Returns
+    -------
+    fields : dict
+        "names" of columns, and "cells", for each row a list of [column, value, typical of the given
+        class, typical of the suggested class].
+    """
     n_classes = len(classes)
     scores = np.zeros((len(rows), len(columns)))
     typical, is_text = [], []
@@ -175,14 +192,25 @@ def numeric_rows(X) -> np.ndarray | None:
     return np.nan_to_num((array - center) / np.maximum(scale, floor))
 
 
-def nearest_rows(
-    features: np.ndarray,
-    queries: np.ndarray,
-    candidates: np.ndarray,
-    codes: np.ndarray,
-    suggested: np.ndarray,
-) -> list:
-    """Find for each row the nearest other row of its given and of its suggested class."""
+def nearest_rows(features, queries, candidates, codes, suggested) -> list:
+    """Find for each row the nearest other row of its given and of its suggested class.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features)
+        Features.
+    queries : ndarray of int
+        Rows to describe.
+    candidates : ndarray of int
+        Rows whose label is taken for right.
+    codes, suggested : ndarray of shape (n_samples,)
+        Classes.
+
+    Returns
+    -------
+    near : list of list of int
+        Per query, the row of the given and the row of the suggested class; -1 for none.
+    """
     near = np.full((len(queries), 2), -1)
     for side, wanted in enumerate((codes, suggested)):
         for k in np.unique(wanted[queries]):
@@ -208,7 +236,13 @@ def sample_of(rows: np.ndarray, n_most: int) -> np.ndarray:
 
 
 def near_duplicates(features, rows, codes, suggested) -> np.ndarray:
-    """Number groups of rows that nearly agree in all features, given and suggested label."""
+    """Number groups of rows that nearly agree in all features, given and suggested label.
+
+    Returns
+    -------
+    groups : ndarray of shape (n_rows,)
+        Number of the group of each row, -1 for rows that are alone.
+    """
     groups = np.full(len(rows), -1)
     if len(rows) < 2:
         return groups

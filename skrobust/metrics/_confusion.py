@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from skrobust.base._labels import encode_labels, encode_labels_like
 
@@ -14,7 +13,21 @@ _STEP = 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class ConfusionMetric:
-    """A function of the confusion matrix."""
+    """A function of the confusion matrix.
+
+    Attributes
+    ----------
+    name : str
+        Name, for messages and results.
+    marginal : callable or None
+        The metric as a function of the diagonal, the row sums and the column sums.
+    general : callable or None
+        The metric as a function of the whole matrix, where it does not depend on these alone.
+    bounds : tuple of float
+        Smallest and largest value.
+    greater_is_better : bool
+        False for costs.
+    """
 
     name: str
     marginal: Callable | None = None
@@ -148,7 +161,20 @@ METRIC_NAMES = (
 
 
 def resolve_metric(metric, n_classes: int) -> ConfusionMetric:
-    """Find the metric that a parameter stands for."""
+    """Find the metric that a parameter stands for.
+
+    Parameters
+    ----------
+    metric : str, callable or array-like of shape (n_classes, n_classes)
+        Name, function of a confusion matrix, or costs of predictions (columns) by true class.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    metric : ConfusionMetric
+        The metric.
+    """
     if callable(metric):
         name = getattr(metric, "__name__", type(metric).__name__)
         return ConfusionMetric(name, general=metric, bounds=(-np.inf, np.inf))
@@ -188,10 +214,27 @@ def resolve_metric(metric, n_classes: int) -> ConfusionMetric:
     )
 
 
-def encode_pairs(
-    y_true: ArrayLike, y_pred: ArrayLike, labels: ArrayLike | None = None, *, more=()
-) -> tuple[np.ndarray, ...]:
-    """Encode given labels and predictions by common classes."""
+def encode_pairs(y_true, y_pred, labels=None, *, more=()) -> tuple[np.ndarray, ...]:
+    """Encode given labels and predictions by common classes.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Given labels.
+    y_pred : array-like of shape (n_samples,)
+        Predictions.
+    labels : array-like of shape (n_classes,) or None
+        The classes, in the order of rows and columns. None: all that occur, sorted.
+    more : sequence of array-like
+        Further labels that take part in ``labels=None``, such as verified ones; may be missing.
+
+    Returns
+    -------
+    true_codes, pred_codes : ndarray of shape (n_samples,)
+        Positions in `classes`.
+    classes : ndarray of shape (n_classes,)
+        The classes.
+    """
     true_codes, true_classes = encode_labels(y_true, name="y_true")
     pred_codes, pred_classes = encode_labels(y_pred, name="y_pred")
     for codes, name in ((true_codes, "y_true"), (pred_codes, "y_pred")):

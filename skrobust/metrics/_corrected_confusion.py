@@ -114,10 +114,23 @@ def _penalty(covariance, n_classes: int) -> np.ndarray | None:
     return np.einsum("ikjk->ij", covariance.reshape(n, n, n, n))
 
 
-def solve_confusion(
-    counts: np.ndarray, transition: np.ndarray, penalty: np.ndarray | None = None
-) -> np.ndarray:
-    """Solve for the true confusion matrix by non-negative least squares."""
+def solve_confusion(counts, transition, penalty=None) -> np.ndarray:
+    """Solve for the true confusion matrix by non-negative least squares.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_classes, n_predicted)
+        Counts of given labels (rows) and predictions (columns).
+    transition : ndarray of shape (n_classes, n_classes)
+        Rows are true classes.
+    penalty : ndarray of shape (n_classes, n_classes), default=None
+        Matrix of a quadratic penalty.
+
+    Returns
+    -------
+    confusion : ndarray of shape (n_classes, n_predicted)
+        Non-negative, with the column sums of `counts`.
+    """
     sums = counts.sum(axis=0)
     if penalty is None:
         solution = np.linalg.solve(transition.T, counts)

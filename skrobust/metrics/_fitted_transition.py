@@ -4,7 +4,6 @@ import dataclasses
 import warnings
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import ndtri
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
@@ -19,7 +18,21 @@ _CONFIDENCE = 0.95  # of `transition_interval_`
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FittedTransition:
-    """A transition matrix with what is known of its error."""
+    """A transition matrix with what is known of its error.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (n_classes, n_classes)
+        Rows are true classes.
+    classes : ndarray of shape (n_classes,) or None
+        Labels of rows and columns; None if they were not told.
+    estimated : bool
+        False for a matrix that was given, which is taken to be exact.
+    variance : ndarray of shape (n_classes, n_classes) or None
+        Variances of the entries; None if not known, or exact.
+    source : object
+        Where it comes from, for messages.
+    """
 
     matrix: np.ndarray
     classes: np.ndarray | None = None
@@ -52,8 +65,19 @@ class FittedTransition:
         return dataclasses.replace(self, matrix=matrix, variance=variance, classes=classes)
 
 
-def read_transition(transition: ArrayLike) -> FittedTransition:
-    """Read a matrix, a fitted transition estimator, or another estimator that has a transition."""
+def read_transition(transition) -> FittedTransition:
+    """Read a matrix, a fitted transition estimator, or another estimator that has a transition.
+
+    Parameters
+    ----------
+    transition : array-like of shape (n_classes, n_classes) or fitted estimator
+        An estimator has `transition_matrix_`, or a `detector_` that has it.
+
+    Returns
+    -------
+    transition : FittedTransition
+        Not yet checked against any labels.
+    """
     if isinstance(transition, (str, type)):
         raise TypeError(
             "transition must be a matrix of shape (n_classes, n_classes) or a fitted estimator,"

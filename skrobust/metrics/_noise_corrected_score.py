@@ -218,7 +218,10 @@ def estimate_score(
     random_state=0,
     needs_error=True,
 ) -> ScoreEstimate:
-    """Do what :func:`noise_corrected_score` does, with a transition that was read."""
+    """Do what :func:`noise_corrected_score` does, with a transition that was read.
+
+    Without `needs_error`, a standard error that lacks a part is not warned about.
+    """
     is_ranking = isinstance(metric, str) and metric in RANKING
     verified_labels = check_any_verified(verified_labels)
     if method == "auto":

@@ -199,10 +199,25 @@ def _variance_by_steps(function, transition: FittedTransition) -> float:
     return float(total)
 
 
-def auc_influence(
-    is_second: np.ndarray, scores: np.ndarray, weight: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Area under the ROC curve, and the influence of each row on it."""
+def auc_influence(is_second, scores, weight) -> tuple[float, np.ndarray]:
+    """Area under the ROC curve, and the influence of each row on it.
+
+    Parameters
+    ----------
+    is_second : ndarray of shape (n_samples,) of bool
+        Rows of the second class.
+    scores : ndarray of shape (n_samples,)
+        Scores of that class.
+    weight : ndarray of shape (n_samples,)
+        Weights that sum to 1.
+
+    Returns
+    -------
+    auc : float
+        Area.
+    influence : ndarray of shape (n_samples,)
+        Of mean 0.
+    """
     values, place = np.unique(scores, return_inverse=True)
     share = float(weight @ is_second)
     below = []
@@ -214,10 +229,25 @@ def auc_influence(
     return auc, part
 
 
-def corrected_average_precision(
-    is_second: np.ndarray, scores: np.ndarray, matrix: np.ndarray, weight: np.ndarray
-) -> float:
-    """Average precision with the precision corrected at each threshold."""
+def corrected_average_precision(is_second, scores, matrix, weight) -> float:
+    """Average precision with the precision corrected at each threshold.
+
+    Parameters
+    ----------
+    is_second : ndarray of shape (n_samples,) of bool
+        Rows given the second class.
+    scores : ndarray of shape (n_samples,)
+        Scores of that class.
+    matrix : ndarray of shape (2, 2)
+        Transition; rows are true classes.
+    weight : ndarray of shape (n_samples,)
+        Weights.
+
+    Returns
+    -------
+    average_precision : float
+        Estimate, near [0, 1]; NaN if no row seems to be of the class.
+    """
     corrected = (is_second - matrix[0, 1]) / (1 - matrix[0, 1] - matrix[1, 0])
     values, place = np.unique(-scores, return_inverse=True)
 

@@ -20,7 +20,25 @@ _LEAST_ROWS = 2
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AuditedRows:
-    """Rows with given labels and predictions, some of them verified."""
+    """Rows with given labels and predictions, some of them verified.
+
+    Attributes
+    ----------
+    given, pred : ndarray of shape (n_samples,)
+        Codes of given labels and, unless the metric is of scores, of predictions.
+    verified : ndarray of shape (n_samples,)
+        Codes of verified labels; -1 where not verified.
+    n_classes : int
+        Number of classes.
+    weight : ndarray of shape (n_samples,)
+        Sample weights.
+    audit_weight : ndarray of shape (n_samples,)
+        Sample weights over drawing probabilities; 0 where not verified.
+    quality : ndarray of shape (n_samples,) or None
+        Probability of each given label to be right.
+    designed : bool
+        Whether rows were drawn by unequal probabilities.
+    """
 
     given: np.ndarray
     pred: np.ndarray
@@ -38,8 +56,11 @@ class AuditedRows:
 
     @property
     def others(self) -> np.ndarray:
-        """Rows whose proxies those of verified rows are compared with."""
-        # With unequal sampling probabilities the other rows are no random sample: all are taken.
+        """Rows whose proxies those of verified rows are compared with.
+
+        They are the rows that are not verified. If verified rows were drawn by unequal
+        probabilities, the rest of them is no random sample either, and all rows are taken.
+        """
         if self.designed:
             return np.arange(len(self.verified))
         return np.flatnonzero(self.verified < 0)
@@ -106,7 +127,11 @@ def check_audit(rows: AuditedRows, proxy: np.ndarray) -> None:
 def confusion_by_audit(
     metric: ConfusionMetric, rows: AuditedRows, confidence_level: float
 ) -> ScoreEstimate:
-    """Estimate a function of the confusion matrix by the difference estimator."""
+    """Estimate a function of the confusion matrix by the difference estimator.
+
+    The confusion matrix of the verified rows is corrected by how far that of their proxies is off
+    the one of all other rows. The weight of the correction minimises the variance of the metric.
+    """
     checked, others = rows.checked, rows.others
     audit_weight = rows.audit_weight[checked]
     counts = rows.proxy_counts(checked, audit_weight)
@@ -159,16 +184,31 @@ def _surprise(slopes, shares, values, pred) -> float:
 
 
 def best_weights(
-    values: np.ndarray,
-    proxy: np.ndarray,
-    other_proxy: np.ndarray,
-    audit_weight: np.ndarray,
-    other_weight: np.ndarray,
-    surprise: float,
+    values, proxy, other_proxy, audit_weight, other_weight, surprise
 ) -> tuple[np.ndarray, float]:
-    """Weights of proxies that minimise the variance, and the standard error that they leave."""
-    # A small audit may hold no error and would have no variance: half a row of mean squared
-    # residual `surprise` is added.
+    """Weights of proxies that minimise the variance, and the standard error that they leave.
+
+    Where errors are rare, a small audit may hold none, and the variance of its rows would be none
+    either: half a row of mean squared residual `surprise` is added.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_verified,)
+        Values of verified rows by their true labels.
+    proxy, other_proxy : ndarray of shape (n_verified, n_proxies), (n_others, n_proxies)
+        Proxies of verified rows, and of all others.
+    audit_weight, other_weight : ndarray of shape (n_verified,), (n_others,)
+        Weights.
+    surprise : float
+        Mean squared change of a value, were its label drawn from all labels.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_proxies,)
+        Weights in [0, 1].
+    error : float
+        Standard error.
+    """
     n_rows, n_proxies = proxy.shape
     share = audit_weight / audit_weight.sum()
     concentration = float(share @ share)  # 1 / n for equal weights

@@ -100,7 +100,19 @@ def _parse(tolerance) -> tuple[float, bool]:
 
 @dataclasses.dataclass(frozen=True)
 class LexicographicRefit:
-    """What :func:`lexicographic_refit` returns: a rule that can be pickled."""
+    """What :func:`lexicographic_refit` returns: a rule that can be pickled.
+
+    Attributes
+    ----------
+    scores : tuple of str
+        Names, the most important one first.
+    tolerance : float
+        Tolerated difference.
+    in_errors : bool
+        Whether `tolerance` counts standard errors.
+    key : callable or None
+        Complexity of parameters.
+    """
 
     scores: tuple[str, ...]
     tolerance: float

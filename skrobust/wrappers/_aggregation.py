@@ -1,8 +1,9 @@
-"""One answer from several sources, some of which may be arbitrarily wrong."""
+"""Robust aggregation of vectors from several sources, a minority of which may be faulty."""
 
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._sklearn import Interval, StrOptions, validate_params
@@ -20,23 +21,7 @@ _SMOOTHING = 0.1
 
 
 def count_faulty(n_faulty, n_sources: int, kind: str = "sources") -> int:
-    """Work out how many sources may be wrong, or refuse if that is not less than half.
-
-    Parameters
-    ----------
-    n_faulty : int, float or None
-        A number of sources, a share of them, which is rounded down, or None for as many as can
-        be survived.
-    n_sources : int
-        How many sources there are.
-    kind : str
-        What to call them in messages.
-
-    Returns
-    -------
-    n_faulty : int
-        Number of sources, at most ``(n_sources - 1) // 2``.
-    """
+    """Resolve `n_faulty` to a number of sources, less than half of them."""
     if n_faulty is None:
         return max(n_sources - 1, 0) // 2
     is_share = not isinstance(n_faulty, Integral)
@@ -58,8 +43,14 @@ def count_faulty(n_faulty, n_sources: int, kind: str = "sources") -> int:
     },
     prefer_skip_nested_validation=True,
 )
-def aggregate_sources(vectors, *, n_faulty=None, aggregation="nna_median", n_jobs=None):
-    """Aggregate what several sources say, some of which may be arbitrarily wrong.
+def aggregate_sources(
+    vectors: ArrayLike,
+    *,
+    n_faulty: float | None = None,
+    aggregation: str = "nna_median",
+    n_jobs: int | None = None,
+) -> np.ndarray:
+    """Aggregate vectors of several sources, a minority of which may be arbitrarily wrong.
 
     .. versionadded:: 0.1
 
@@ -70,15 +61,15 @@ def aggregate_sources(vectors, *, n_faulty=None, aggregation="nna_median", n_job
         probabilities, in which case each row is aggregated on its own. A vector with NaN or
         infinite entries counts as faulty and is replaced by the median of the finite ones.
     n_faulty : int or float, default=None
-        How many sources may be wrong: a number, or a share, of which the whole number below
-        counts. Less than half. None is as many as can be survived, ``(n_sources - 1) // 2``.
+        Maximum number of faulty sources, or their share, rounded down; less than half. None is
+        the largest number that the aggregation tolerates, ``(n_sources - 1) // 2``.
     aggregation : {"nna_median", "mean", "trimmed_mean", "median", "geometric_median"}, \
 default="nna_median"
         How to aggregate:
 
         - "nna_median": replace each vector by the average of the ``n_sources - n_faulty`` that
           are nearest to it, itself included, then take the median of each coordinate. The
-          averages are what makes it nearly as good as the mean where no source is wrong;
+          averages make it nearly as accurate as the mean where no source is wrong;
         - "mean": the mean, which a single source can move anywhere;
         - "trimmed_mean": of each coordinate, the mean without the `n_faulty` lowest and highest;
         - "median": of each coordinate, the median;
@@ -96,19 +87,19 @@ default="nna_median"
     Raises
     ------
     ValueError
-        If half of the sources or more may be faulty, or are seen to be because their vectors are
-        not finite.
+        If half of the sources or more may be faulty, or more than `n_faulty` have vectors that
+        are not finite.
 
     See Also
     --------
-    SourceRobustClassifier : Trains one classifier per source and aggregates what they say.
+    SourceRobustClassifier : Trains one classifier per source and aggregates their predictions.
 
     Notes
     -----
-    An average of nearest vectors alone is not enough: the one around an outlier has it inside. So
+    An average of nearest vectors alone is not robust: the one around an outlier contains it. So
     every vector is replaced by such an average first, and the median is taken of these.
 
-    Vectors that are equally far away share what is left of the places among the nearest, so that
+    Vectors at equal distance share the remaining places among the nearest, so that
     the order of sources does not matter.
 
     References
@@ -170,24 +161,11 @@ def _aggregate_rows(rows: np.ndarray, n_faulty: int, aggregation: str) -> np.nda
 
 
 def mix_nearest(rows: np.ndarray, n_faulty: int) -> np.ndarray:
-    """Replace each vector by the average of those nearest to it.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_sources, n_features)
-        Vectors, finite.
-    n_faulty : int
-        How many vectors each average leaves out.
-
-    Returns
-    -------
-    mixed : ndarray of shape (n_samples, n_sources, n_features)
-        Averages of ``n_sources - n_faulty`` vectors each.
-    """
+    """Replace each vector by the average of the ``n_sources - n_faulty`` nearest to it."""
     n_nearest = rows.shape[1] - n_faulty
     distances = _distances(rows)
-    cut = np.partition(distances, n_nearest - 1, axis=2)[:, :, n_nearest - 1, None]
-    nearer, tied = distances < cut, distances == cut
+    farthest = np.partition(distances, n_nearest - 1, axis=2)[:, :, n_nearest - 1, None]
+    nearer, tied = distances < farthest, distances == farthest
     left = n_nearest - nearer.sum(axis=2, keepdims=True)
     weight = (nearer + tied * (left / tied.sum(axis=2, keepdims=True))) / n_nearest
     return weight.astype(rows.dtype) @ rows
@@ -196,11 +174,10 @@ def mix_nearest(rows: np.ndarray, n_faulty: int) -> np.ndarray:
 def _distances(rows: np.ndarray) -> np.ndarray:
     """Squared distances between the vectors of each row, shape (n_samples, n_sources, n_sources).
 
-    Differences are squared one by one: the usual shortcut by inner products loses small distances
-    where a vector is far out.
+    Differences are squared one by one: inner products lose small distances beside an outlier.
     """
     distances = np.empty((*rows.shape[:2], rows.shape[1]), dtype=np.float64)
-    with np.errstate(over="ignore"):  # infinitely far is a fine distance
+    with np.errstate(over="ignore"):  # an infinite distance is valid
         for source in range(rows.shape[1]):
             gap = (rows - rows[:, source, None]).astype(np.float64, copy=False)
             np.einsum("isj,isj->is", gap, gap, out=distances[:, source])
@@ -208,20 +185,17 @@ def _distances(rows: np.ndarray) -> np.ndarray:
 
 
 def _geometric_median(rows: np.ndarray) -> np.ndarray:
-    """Take steps of Weiszfeld from the median of each coordinate.
-
-    A few steps from the mean, as others take them, would end far out if one vector is far enough.
-    """
+    """Take Weiszfeld steps from the median of each coordinate; the mean is no robust start."""
     centre = np.median(rows, axis=1)
-    floor = None
+    smoothing = None
     for _ in range(_N_STEPS):
         with np.errstate(over="ignore"):
             gap = (rows - centre[:, None]).astype(np.float64, copy=False)
             distance = np.sqrt(np.einsum("isj,isj->is", gap, gap))
-        if floor is None:
-            floor = _SMOOTHING * np.median(distance, axis=1, keepdims=True)
-            floor = np.maximum(floor, np.finfo(np.float64).tiny)
-        weight = floor / np.maximum(distance, floor)
+        if smoothing is None:
+            smoothing = _SMOOTHING * np.median(distance, axis=1, keepdims=True)
+            smoothing = np.maximum(smoothing, np.finfo(np.float64).tiny)
+        weight = smoothing / np.maximum(distance, smoothing)
         weight /= weight.sum(axis=1, keepdims=True)
         centre = np.einsum("is,isj->ij", weight, rows).astype(rows.dtype)
     return centre

@@ -1,8 +1,10 @@
-"""Ask an accurate, slow classifier only about the rows that a fast one is unsure of."""
+"""Cascade: a slow, accurate classifier is called for the rows that a fast one is uncertain of."""
 
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -17,29 +19,23 @@ from skrobust.evidence._out_of_fold import (
     gather_out_of_fold,
     predict_columns,
 )
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._sklearn import (
-    Features,
-    HasMethods,
-    Interval,
-    StrOptions,
-    fit_context,
-    raise_for_params,
-    safe_indexing,
-)
+from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, fit_context, safe_indexing
 from skrobust.utils._weighted_quantiles import WEIGHT_SLACK
-from skrobust.utils._weights import fit_rows
-from skrobust.wrappers._wrapper_base import ModelsWrapper, estimator_has, given_or
+from skrobust.wrappers._base import ModelsWrapper, has_method, resolve_estimator
+from skrobust.wrappers._training_set import given
 
 
+@fill_docstring
 class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
-    """Ask an accurate, slow classifier only about the rows that a fast one is unsure of.
+    """Cascade of a fast classifier and an accurate one for the rows the first is uncertain of.
 
-    Both are trained on all rows. In predictions, the fast one answers unless its uncertainty is
-    above a threshold, which is chosen such that, on rows it has not seen, it hands on a wanted
-    share of them.
+    Both are trained on all rows. The fast one predicts unless its uncertainty is
+    above a threshold, which is chosen such that, on rows it was not trained on, the accurate one
+    is called for a given share of them.
 
     .. versionadded:: 0.1
 
@@ -53,18 +49,17 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
     call_share : float, default=0.4
         Share of the rows for which the accurate classifier may be called, in [0, 1].
     uncertainty : {"entropy", "margin"}, default="entropy"
-        Of the fast classifier: the entropy of its probabilities, as a share of the highest
-        possible one, or 1 minus the difference of the two highest. The same for two classes; for
-        many, "margin" looks only at what changes the answer.
+        Uncertainty of the fast classifier: the entropy of its probabilities, as a share of the
+        highest possible one, or 1 minus the difference of the two highest. They are equivalent
+        for two classes; for more, "margin" depends on the two most probable classes only.
     window : int, default=1
         If more than 1, rows are a stream in the order of `X`, and the uncertainty of a row is the
         mean of its own and those of the `window` - 1 rows before it, of as many as there are.
-        Where hard rows come together, that is a steadier sign than single rows give. Predictions
+        Where hard rows occur together, the mean is less noisy. Predictions
         then depend on the rows before, and each `X` is a stream of its own.
     cv : int, splitter or iterable of (train, test), default=5
-        How to split rows to see how unsure the fast classifier is of rows it has not seen.
-    n_jobs : int, default=None
-        Number of fits in parallel.
+        Folds of the out-of-fold probabilities of the fast classifier, which give the threshold.
+    %(n_jobs)s
     random_state : int, RandomState instance or None, default=None
         Seed for parts of the classifiers that have none. None draws fresh entropy.
 
@@ -75,24 +70,20 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
     threshold_ : float
         Uncertainty above which the accurate classifier is called.
     call_share_ : float
-        Share of the training rows for which it would have been called, when they were unseen.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+        Share of the training rows for which it would have been called, out of fold.
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
-    sklearn.calibration.CalibratedClassifierCV : Makes probabilities say how unsure they should be.
+    sklearn.calibration.CalibratedClassifierCV : Calibrates the probabilities.
 
     Notes
     -----
     `call_share` is a budget for rows like those in training: the accurate classifier is called
-    for no more of them when the fast one has not seen them, and for fewer where many rows are
-    equally uncertain, since such rows share one fate. For new rows it is called at the rate at
-    which they are uncertain, see :meth:`calls_accurate`.
+    for no more of them out of fold, and for fewer where many rows are
+    equally uncertain, since such rows are treated alike. For new rows the share depends on their
+    uncertainty, see :meth:`calls_accurate`.
 
     References
     ----------
@@ -128,16 +119,16 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
 
     def __init__(
         self,
-        fast_estimator=None,
-        accurate_estimator=None,
+        fast_estimator: Any = None,
+        accurate_estimator: Any = None,
         *,
-        call_share=0.4,
-        uncertainty="entropy",
-        window=1,
-        cv=5,
-        n_jobs=None,
-        random_state=None,
-    ):
+        call_share: float = 0.4,
+        uncertainty: str = "entropy",
+        window: int = 1,
+        cv: Any = 5,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.fast_estimator = fast_estimator
         self.accurate_estimator = accurate_estimator
         self.call_share = call_share
@@ -149,8 +140,10 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
 
     def _models(self):
         return {
-            "fast_estimator": given_or(self.fast_estimator, LogisticRegression),
-            "accurate_estimator": given_or(self.accurate_estimator, HistGradientBoostingClassifier),
+            "fast_estimator": resolve_estimator(self.fast_estimator, LogisticRegression),
+            "accurate_estimator": resolve_estimator(
+                self.accurate_estimator, HistGradientBoostingClassifier
+            ),
         }
 
     def __sklearn_tags__(self):
@@ -161,91 +154,81 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
         return tags
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Train both classifiers and choose the threshold between them.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input, handed to the classifiers as it is: arrays, sparse matrices, DataFrames, lists
-            of texts.
-        y : array-like of shape (n_samples,)
-            Given labels. Rows whose label is None, NaN or blank are not trained on.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them. They are trained on instead of those in `y`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights for every fit and for the share of rows. An integer weight counts as so many
-            equal rows.
-        **params : dict
-            More metadata for the classifiers, where metadata routing is enabled.
+        %(X)s
+        %(y_not_fitted)s
+        %(verified_labels)s
+            They are trained on instead of those in `y`.
+        %(sample_weight)s
+        %(fit_params)s
 
         Returns
         -------
-        self : object
-            Fitted wrapper.
+        %(returns_self)s
         """
         data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
-        raise_for_params(params, self, "fit")
-        features = Features(data.X)
-        models = {name: clone(model) for name, model in self._models().items()}
-        fast, accurate = models.values()
-        check_predicts_proba(fast)
-        fast_params, accurate_params = self._route_all(models, data, params).values()
+        fast, accurate = self._route(data, params).values()
+        check_predicts_proba(fast.estimator)
         random_state = private_random_state(self.random_state)
-        for part in (fast, accurate):
-            set_missing_random_states(part, random_state)
+        for final in (fast, accurate):
+            set_missing_random_states(final.estimator, random_state)
         evidence = gather_out_of_fold(
-            clone(fast),
+            clone(fast.estimator),
             data.X,
             data.y_train,
             data.classes,
             data.used,
             cv=self.cv,
-            fit_params=fast_params,
+            groups=data.groups,
+            fit_params=fast.fit_params,
             n_jobs=self.n_jobs,
         )
-        labels = data.classes[np.maximum(data.y_train, 0)]
-        rows = np.flatnonzero(data.used)
-        calls = (
-            delayed(fit_rows)(part, data.X, labels, rows, fit_params)
-            for part, fit_params in ((fast, fast_params), (accurate, accurate_params))
-        )
+        calls = (delayed(final.train)(given(data, final.weight)) for final in (fast, accurate))
         self.fast_estimator_, self.accurate_estimator_ = stream(calls, n_jobs=self.n_jobs)
         self.classes_ = self.fast_estimator_.classes_
-        self._choose_threshold(evidence.pred_proba, data)
-        features.record(self)
+        self.threshold_, self.call_share_ = self._choose_threshold(evidence.pred_proba, data)
+        fast.features.record(self)
         return self
 
-    def _choose_threshold(self, pred_proba, data) -> None:
-        """Find the uncertainty above which no more rows are than may be handed on."""
-        # Rows of a class that is nowhere else were never predicted by a model that knows it.
+    def _choose_threshold(self, pred_proba, data) -> tuple[float, float]:
+        """Find the threshold above which no more than `call_share` of the rows are.
+
+        Returns it and the share of the training rows above it, out of fold.
+        """
+        # Rows of a class that occurs nowhere else were never predicted by a model that knows it.
         unseen = np.flatnonzero(data.used & ~np.isnan(pred_proba).any(axis=1))
         columns = np.isin(data.classes, self.classes_)
         values = self._uncertainty(pred_proba[unseen][:, columns])
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        self.threshold_ = _highest_share(values, weight[unseen], self.call_share)
-        # The final model may answer in other steps than those of the folds, as trees do, and far
-        # more rows may be above the threshold. It is too sure of rows that it has seen, if
+        threshold = _highest_share(values, weight[unseen], self.call_share)
+        # The final model may predict other steps than those of the folds, as trees do, and far
+        # more rows may be above the threshold. It is overconfident about its training rows, if
         # anything, so that they can show this, up to chance.
         rows = np.flatnonzero(data.used)
         X_used = data.X if len(rows) == data.n_samples else safe_indexing(data.X, rows)
-        proba = predict_columns(self.fast_estimator_, X_used, self.classes_)
-        chance = np.sqrt(self.call_share * (1 - self.call_share) / weight[rows].sum())
-        own = self._uncertainty(proba)
-        if (
-            weight[rows] @ (own > self.threshold_)
-            > (self.call_share + 2 * chance) * weight[rows].sum()
-        ):
-            own_threshold = _highest_share(own, weight[rows], self.call_share)
-            self.threshold_ = max(self.threshold_, own_threshold)
-        called = values > self.threshold_
-        self.call_share_ = float(weight[unseen] @ called / weight[unseen].sum())
+        own = self._uncertainty(predict_columns(self.fast_estimator_, X_used, self.classes_))
+        own_weight, total = weight[rows], weight[rows].sum()
+        chance = np.sqrt(self.call_share * (1 - self.call_share) / total)
+        if own_weight @ (own > threshold) > (self.call_share + 2 * chance) * total:
+            threshold = max(threshold, _highest_share(own, own_weight, self.call_share))
+        return threshold, float(weight[unseen] @ (values > threshold) / weight[unseen].sum())
 
     def _uncertainty(self, proba) -> np.ndarray:
-        """How unsure probabilities of rows are, in [0, 1], as means over the window."""
+        """Compute the uncertainty of probabilities, in [0, 1], as means over the window."""
         if self.uncertainty == "entropy":
             logs = np.log(proba, out=np.zeros_like(proba), where=proba > 0)
             values = -np.sum(proba * logs, axis=1, dtype=np.float64) / np.log(proba.shape[1])
@@ -254,81 +237,76 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
             values = 1.0 - first.astype(np.float64) + second
         return _rolling_mean(values, self.window)
 
-    def _ask(self, X):
-        """Predict by the fast classifier, and find the rows that it is unsure of."""
+    def _predict_fast(self, X):
+        """Predict by the fast classifier, and find the rows that it is uncertain of."""
         check_is_fitted(self)
         (X,) = indexable(X)
         proba = predict_columns(self.fast_estimator_, X, self.classes_)
         called = np.flatnonzero(self._uncertainty(proba) > self.threshold_)
         return X, proba, called
 
-    def calls_accurate(self, X) -> np.ndarray:
-        """Say for which rows the accurate classifier is called, without calling it.
+    def calls_accurate(self, X: Any) -> np.ndarray:
+        """Return the rows for which the accurate classifier is called, without calling it.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
+        %(X)s
 
         Returns
         -------
         calls : ndarray of shape (n_samples,) of bool
-            True where the fast classifier is too unsure.
+            True where the fast classifier is too uncertain.
         """
-        _, proba, called = self._ask(X)
+        _, proba, called = self._predict_fast(X)
         calls = np.zeros(len(proba), dtype=bool)
         calls[called] = True
         return calls
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict classes.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
+        %(X)s
 
         Returns
         -------
-        y_pred : ndarray of shape (n_samples,)
-            Predicted labels.
+        %(returns_labels)s
         """
-        X, proba, called = self._ask(X)
+        X, proba, called = self._predict_fast(X)
         labels = self.classes_[proba.argmax(axis=1)]
         if len(called):
             labels[called] = predict_column(self.accurate_estimator_, safe_indexing(X, called))
         return labels
 
-    @available_if(estimator_has("predict_proba", "accurate_estimator"))
-    def predict_proba(self, X):
+    @available_if(has_method("predict_proba", "accurate_estimator"))
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities of classes.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
+        %(X)s
 
         Returns
         -------
         proba : ndarray of shape (n_samples, n_classes)
-            Probabilities of the classifier that answers, in the order of ``classes_``.
+            Probabilities of the classifier that predicts the row, in the order of ``classes_``.
         """
-        X, proba, called = self._ask(X)
+        X, proba, called = self._predict_fast(X)
         if len(called):
             model = self.accurate_estimator_
-            answers = predict_columns(model, safe_indexing(X, called), self.classes_)
-            proba = proba.astype(np.result_type(proba, answers))
-            proba[called] = answers
+            accurate = predict_columns(model, safe_indexing(X, called), self.classes_)
+            proba = proba.astype(np.result_type(proba, accurate))
+            proba[called] = accurate
         return proba
 
-    @available_if(estimator_has("predict_proba", "accurate_estimator"))
-    def predict_log_proba(self, X):
+    @available_if(has_method("predict_proba", "accurate_estimator"))
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict logarithms of probabilities of classes.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
+        %(X)s
 
         Returns
         -------
@@ -340,22 +318,9 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
 
 
 def _highest_share(values: np.ndarray, weight: np.ndarray, share: float) -> float:
-    """Find the lowest threshold above which the values weigh no more than a share of all.
+    """Find the lowest threshold above which the values have no more than a share of the weight.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_values,)
-        Values.
-    weight : ndarray of shape (n_values,)
-        Weights.
-    share : float
-        In [0, 1].
-
-    Returns
-    -------
-    threshold : float
-        Half way between two values, where there are two to be told apart. Infinite for a share
-        of 0 or 1.
+    It is half way between two distinct values where possible, and infinite for a share of 0 or 1.
     """
     if share == 0:
         return np.inf

@@ -1,27 +1,113 @@
-"""Train a classifier on labels that have been cleaned first."""
+"""Cleaning: detect label errors, deal with them, and train on the result."""
 
-from contextlib import nullcontext
+import warnings
+from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import RegressorMixin, clone
+from sklearn.linear_model import Ridge
 
 from skrobust.base import LabelledData
-from skrobust.base._labels import encode_labels_like
-from skrobust.detection import EnsembleDetector
+from skrobust.base._scoring import TargetScore
+from skrobust.detection import EnsembleDetector, ResidualDetector
 from skrobust.utils._argument_names import explain_names
-from skrobust.utils._parallel import one_blas_thread
-from skrobust.utils._sklearn import fit_context
-from skrobust.utils._weights import takes_weight
-from skrobust.wrappers._cleaning_base import BaseCleaning
-from skrobust.wrappers._default_detector import default_detector
-from skrobust.wrappers._given_evidence import given_detector
-from skrobust.wrappers._held_out import held_out_hits
-from skrobust.wrappers._trimming import trim_rows
-from skrobust.wrappers._wrapper_base import ClassifierWrapper, requested_weight
+from skrobust.utils._cached_fit import cached_fit
+from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._propagate import propagate_params
+from skrobust.utils._rows import is_plain_numeric
+from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
+from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper, FinalFit
+from skrobust.wrappers._detectors import default_detector, precomputed_detector
+from skrobust.wrappers._held_out import held_out_accuracy, trim
+from skrobust.wrappers._training_set import (
+    TrainingSet,
+    drop,
+    given,
+    has_suggestions,
+    relabel,
+    reweight,
+)
+
+# Whether weights beyond the caller's are passed to the final fit.
+_OWN_WEIGHT = {"drop": "never", "relabel": "if possible", "reweight": "always"}
+
+_ENTRIES = {
+    "cv_detector": """
+cv : int, splitter or iterable of (train, test), default=None
+    If not None, set as `cv` of the detector.""",
+    "random_state_detector": """
+random_state : int, RandomState instance or None, default=None
+    If not None, set as `random_state` of the detector. `estimator` keeps its own.""",
+    "memory": """
+memory : str or object with the joblib.Memory interface, default=None
+    Where to cache the detection, so that a search over parameters of `estimator` detects once
+    per training fold. Needs an integer `random_state`, here or in the detector. With the default
+    detector the cached detection is shared between values of `estimator` only where X is a
+    numeric feature matrix.""",
+}
 
 
+class BaseCleaning(BaseWrapper):
+    """Base class of the wrappers that detect errors, deal with them and train on the result.
+
+    A subclass writes ``_default_estimator()`` and ``_default_detector(X)``; X is None where nothing
+    is known of it yet.
+    """
+
+    _parameter_constraints: dict = {
+        **BaseWrapper._parameter_constraints,
+        "detector": [HasMethods(["fit"]), None],
+        "action": [StrOptions(set(_OWN_WEIGHT))],
+        "cv": ["cv_object"],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "memory": [str, HasMethods(["cache"]), None],
+    }
+
+    def _helpers(self):
+        return [self._default_detector() if self.detector is None else self.detector]
+
+    def _detect(self, data, y, verified_labels, precomputed=None):
+        """Fit the detector, or take the fitted one from the cache."""
+        metadata = {
+            "verified_labels": verified_labels,
+            "sample_weight": data.sample_weight,
+            "groups": data.groups,
+        }
+        if precomputed is not None:
+            return precomputed.fit(data.X, y, **metadata)
+        detector = self._default_detector(data.X) if self.detector is None else clone(self.detector)
+        propagate_params(detector, cv=self.cv, random_state=self.random_state)
+        detector = cached_fit(detector, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
+        if getattr(detector, "reliability_", None) == "cannot tell":
+            warnings.warn(
+                f"{type(detector).__name__} cannot tell wrong labels apart from overlap of the"
+                f" classes: {detector.reliability_reason_}. Verify a few dozen labels"
+                " (`suggest_verification`), or compare with training without cleaning"
+                " (`only_if_better=True`).",
+                LabelNoiseWarning,
+                stacklevel=4,
+            )
+        return detector
+
+    def _clean(self, data, detector, final: FinalFit) -> TrainingSet:
+        """Turn the result of the detector into a training set."""
+        if self.action == "reweight":
+            return reweight(data, detector)
+        if self.action == "relabel" and has_suggestions(detector):
+            return relabel(data, detector, by_certainty=final.own_weight)
+        return drop(data, detector)
+
+
+@fill_docstring(**_ENTRIES)
 class CleaningClassifier(ClassifierWrapper, BaseCleaning):
-    """Find the wrong labels, deal with them, and train a classifier on the result.
+    """Classifier trained on labels that are cleaned first.
+
+    A detector scores the labels; flagged labels are corrected, left out or given less weight, and
+    `estimator` is trained on the result.
 
     .. versionadded:: 0.1
 
@@ -31,74 +117,63 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         The classifier to train, cloned. None is
         :class:`~sklearn.linear_model.LogisticRegression`.
     detector : label-error detector, default=None
-        What finds the wrong labels, cloned. None is
+        Detector of label errors, cloned. None is
         :class:`~skrobust.detection.EnsembleDetector`; where X is a numeric feature matrix, with
         models of its own, and otherwise with the out-of-fold probabilities of `estimator` and, if
         that is a pipeline, of diverse models behind its first steps. Smooth, diverse models
         detect errors better than the final classifier, which tends to have memorised them.
     action : {"relabel", "drop", "reweight"}, default="relabel"
-        What to do about them:
+        How to deal with label errors:
 
         - "drop": leave out the flagged rows;
-        - "relabel": train on the label that is most probable, the given one being part of the
-          evidence (``posterior_labels_``). If `estimator` takes sample weights, rows are weighted
+        - "relabel": train on the most probable label, given everything including the given label
+          (``posterior_labels_``). If `estimator` takes sample weights, rows are weighted
           by how much more probable this label is than all others together, and left out where
           it is not. If the detector has no such attribute, ``suggested_labels_`` is used with
           weight 1, rows without a suggestion are left out, and if it suggests no labels at all,
           this is "drop";
-        - "reweight": flag none, but weigh each row by the quality of its label, with mean 1 in
+        - "reweight": flag none, but weight each row by the quality of its label, with mean 1 in
           each class. `estimator` must take sample weights.
 
         Rows with a verified label are always trained on with that label, at full weight. Rows
         without any label are left out.
-    cv : int, splitter or iterable of (train, test), default=None
-        If not None, set as `cv` of the detector.
-    n_jobs : int, default=None
-        If not None, set as `n_jobs` of the detector.
-    random_state : int, RandomState instance or None, default=None
-        If not None, set as `random_state` of the detector. The estimator keeps its own.
-    memory : str or object with the joblib.Memory interface, default=None
-        Where to cache the detection, so that a search over parameters of `estimator` detects
-        once per training fold. Needs an integer `random_state`, here or in the detector. With
-        the default detector the cached detection is shared between values of `estimator` only
-        where X is a table of numbers.
+    %(cv_detector)s
+    %(n_jobs_detector)s
+    %(random_state_detector)s
+    %(memory)s
     only_if_better : bool, default=False
-        Whether to check first that cleaning helps `estimator`: in three folds it is trained
-        plainly and as `action` says, and if it foretells more of the given labels of held-out
-        rows when trained plainly, then that is how it is trained. It costs six more fits, and
-        spares labels that look wrong only because classes are small or hard to tell apart.
-        Where errors follow a pattern that a model can learn, they speak for plain training,
-        unless verified rows taught the detector: then the held-out labels are its
-        ``posterior_labels_``, which count by how probable they are.
+        Whether to check first that cleaning helps `estimator`: it is trained with and without
+        cleaning in three folds, and if training without cleaning has the higher accuracy on the
+        given labels of held-out rows, the uncleaned model is kept. It costs six more fits, and
+        spares labels that look wrong only because classes are small or hard to separate. Errors
+        that follow a pattern which a model can learn favour training without cleaning, unless
+        the detector is calibrated on verified labels: then the held-out labels are its
+        ``posterior_labels_``, weighted by their probability.
     trim : bool, default=True
         Whether to leave out rows that `estimator` is too simple to fit, in the manner of trimmed
         losses, if that raises its accuracy on the labels of held-out rows by two standard errors.
         Where its training accuracy after cleaning is at most 95 %, this costs seven more fits,
         and otherwise none. Not done with ``action="reweight"``, without ``predict_proba``, or
-        where `only_if_better` goes back to plain training. Rows with a verified label stay.
+        where `only_if_better` keeps the uncleaned model. Rows with a verified label stay.
 
     Attributes
     ----------
     estimator_ : classifier
         The fitted classifier.
     cleaned_ : bool
-        Whether it was trained as `action` says, which it always is without `only_if_better`.
+        Whether it was trained on cleaned labels, which it always is without `only_if_better`.
     held_out_scores_ : dict
-        With `only_if_better`: the shares of given labels foretold, "plain" and "cleaned".
+        With `only_if_better`: the held-out accuracy, "plain" and "cleaned".
     trimmed_ : ndarray of shape (n_samples,) of bool
         Rows that were left out by `trim`, flagged rows not included.
     detector_ : label-error detector
         The fitted detector, with ``label_quality_``, ``label_errors_`` and more.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
-    skrobust.detection.EnsembleDetector : Only finds the wrong labels.
+    skrobust.detection.EnsembleDetector : Only detects label errors.
 
     References
     ----------
@@ -133,232 +208,258 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
     @explain_names
     def __init__(
         self,
-        estimator=None,
-        detector=None,
+        estimator: Any = None,
+        detector: Any = None,
         *,
-        action="relabel",
-        cv=None,
-        n_jobs=None,
-        random_state=None,
-        memory=None,
-        only_if_better=False,
-        trim=True,
-    ):
-        super().__init__(
-            estimator,
-            detector,
-            action=action,
-            cv=cv,
-            n_jobs=n_jobs,
-            random_state=random_state,
-            memory=memory,
-        )
+        action: str = "relabel",
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        memory: Any = None,
+        only_if_better: bool = False,
+        trim: bool = True,
+    ) -> None:
+        self.estimator = estimator
+        self.detector = detector
+        self.action = action
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.memory = memory
         self.only_if_better = only_if_better
         self.trim = trim
 
-    def _default_detector(self):
-        return EnsembleDetector()
-
-    def _make_detector(self, X):
-        """Make the detector to fit, with the parameters that were given to this wrapper."""
-        if self.detector is None:
-            detector = default_detector(X, self._get_estimator())
-        else:
-            detector = clone(self.detector)
-        return self._configure(detector)
+    def _default_detector(self, X=None):
+        return EnsembleDetector() if X is None else default_detector(X, self._get_estimator())
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
-        X,
-        y,
+        X: Any,
+        y: ArrayLike,
         *,
-        verified_labels=None,
-        sample_weight=None,
-        groups=None,
-        label_errors=None,
-        pred_proba=None,
-        **params,
-    ):
-        """Find the wrong labels, deal with them and train the classifier.
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        label_errors: ArrayLike | None = None,
+        pred_proba: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Detect label errors, deal with them and train the classifier.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input, handed to detector and classifier as it is: arrays, sparse matrices,
-            DataFrames, lists of texts.
-        y : array-like of shape (n_samples,)
-            Given labels. Rows whose label is None, NaN or blank are not trained on.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them. They are trained on instead of those in `y`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights for every fit. An integer weight counts as so many equal rows.
-        groups : array-like of shape (n_samples,), default=None
-            Rows of one group never judge one another.
+        %(X)s
+        %(y_not_fitted)s
+        %(verified_labels)s
+            They are trained on instead of those in `y`.
+        %(sample_weight)s
+        %(groups)s
         label_errors : array-like of shape (n_samples,) of bool, default=None
-            Mask of the wrong labels, found elsewhere: `detector` is not fitted then. Enough for
-            ``action="drop"``.
+            Mask of the label errors, if they were detected elsewhere: `detector` is not fitted
+            then. Enough for ``action="drop"``.
         pred_proba : array-like or DataFrame of shape (n_samples, n_classes), default=None
-            Out-of-sample probabilities of the classes, computed elsewhere: `detector` is not
-            fitted then. :class:`~skrobust.detection.ConfidentLearning` finds the wrong labels by
-            them, set like `detector` if that is one too, unless `label_errors` names them. Columns
-            are the classes in sorted order; those of a data frame are matched by name.
-        **params : dict
-            More metadata for the classifier, where metadata routing is enabled.
+            Out-of-sample probabilities of the classes, if they were computed elsewhere:
+            `detector` is not fitted then. :class:`~skrobust.detection.ConfidentLearning` detects
+            label errors by them, with the parameters of `detector` if that is one too, unless
+            `label_errors` is passed. Columns are the classes in sorted order; those of a data
+            frame are matched by name.
+        %(fit_params)s
 
         Returns
         -------
-        self : object
-            Fitted wrapper.
+        %(returns_self)s
         """
         data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
-        detector = None
+        precomputed = None
         if label_errors is not None or pred_proba is not None:
-            detector = given_detector(
+            precomputed = precomputed_detector(
                 self.detector, data, y, label_errors, pred_proba, self.action
-            ).fit(
-                data.X,
-                y,
-                verified_labels=verified_labels,
-                sample_weight=sample_weight,
-                groups=groups,
             )
-        self._fit(data, y, verified_labels, params, detector)
-        self.classes_ = self.estimator_.classes_
+        final = self._prepare(data, params, own_weight=_OWN_WEIGHT[self.action])
+        detector = self._detect(data, y, verified_labels, precomputed)
+        training = self._clean(data, detector, final)
+        training = self._keep_if_better(final, training, detector)
+        model = final.train(training)
+        kept = training
+        if self.trim and self.cleaned_ and self.action != "reweight":
+            kept = trim(final, model, training, n_jobs=self.n_jobs)
+            model = model if kept is training else final.train(kept)
+        self.detector_ = detector
+        self.trimmed_ = np.isin(np.arange(data.n_samples), np.setdiff1d(training.rows, kept.rows))
+        self._conclude(final, model, kept.rows)
         return self
 
-    def _confirm(self, estimator, data, cleaned, fit_params, detector, needs_weight):
-        """Go back to all rows, as they are, where the classifier does better with them."""
+    def _keep_if_better(self, final: FinalFit, cleaned: TrainingSet, detector) -> TrainingSet:
+        """Keep the cleaned training set, unless training without cleaning is to be tried."""
         self.cleaned_ = True
-        vars(self).pop("held_out_scores_", None)
+        self._forget("held_out_scores_")
         if not self.only_if_better:
             return cleaned
-        weight = requested_weight(estimator, data, fit_params)
-        plain = np.flatnonzero(data.used), data.classes[data.y_train], weight
-        shares = held_out_hits(
-            estimator,
-            data,
-            [plain, cleaned],
-            fit_params,
-            target=_taught_labels(detector),
-            needs_weight=needs_weight,
-            n_jobs=self.n_jobs,
+        plain = given(final.data, final.weight)
+        truth = proba = None
+        if getattr(detector, "is_calibrated", False) and hasattr(detector, "posterior_proba_"):
+            truth, proba = detector.posterior_labels_, detector.posterior_proba_
+        scores = held_out_accuracy(
+            final, [plain, cleaned], truth=truth, proba=proba, n_jobs=self.n_jobs
         )
-        self.held_out_scores_ = dict(zip(("plain", "cleaned"), shares.tolist(), strict=True))
-        self.cleaned_ = bool(shares[1] >= shares[0])
+        self.held_out_scores_ = dict(zip(("plain", "cleaned"), scores, strict=True))
+        self.cleaned_ = scores[1] >= scores[0]
         return cleaned if self.cleaned_ else plain
 
-    def _train_cleaned(self, estimator, data, cleaned, fit_params, needs_weight):
-        """Train the classifier, and once more without the rows that it cannot fit."""
-        super()._train_cleaned(estimator, data, cleaned, fit_params, needs_weight)
-        self.trimmed_ = np.zeros(data.n_samples, dtype=bool)
-        if not self.trim or not self.cleaned_ or self.action == "reweight":
-            return
-        # The default is a linear model, which more threads slow down; others may gain from them.
-        with one_blas_thread() if self.estimator is None else nullcontext():
-            trimmed = trim_rows(
-                self.estimator_,
-                estimator,
-                data,
-                cleaned,
-                fit_params,
-                needs_weight=needs_weight,
-                n_jobs=self.n_jobs,
-            )
-        if trimmed is not None:
-            rows, labels, weight = cleaned
-            kept = np.setdiff1d(rows, trimmed), labels, weight
-            super()._train_cleaned(clone(estimator), data, kept, fit_params, needs_weight)
-            self.trimmed_[trimmed] = True
 
-    def _clean(self, data, detector, weigh):
-        """Decide which rows to train on, with which labels and weights.
+@fill_docstring(**_ENTRIES)
+class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
+    """Regressor trained on targets that are cleaned first.
+
+    A detector scores the targets; flagged targets are corrected, left out or given less weight,
+    and `estimator` is trained on the result.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : regressor, default=None
+        The regressor to train, cloned. None is :class:`~sklearn.linear_model.Ridge`.
+    detector : detector of wrong targets, default=None
+        Detector of wrong targets, cloned. None is
+        :class:`~skrobust.detection.ResidualDetector`; where X is a numeric feature matrix, with
+        the out-of-bag predictions of a forest, and otherwise with the out-of-fold predictions of
+        `estimator`.
+    action : {"drop", "relabel", "reweight"}, default="drop"
+        How to deal with wrong targets:
+
+        - "drop": leave out the flagged rows;
+        - "relabel": give flagged rows the target that the detector suggests, and leave out those
+          without a suggestion;
+        - "reweight": flag none, but weight each row by the quality of its target, with mean 1.
+          `estimator` must take sample weights.
+
+        Rows with a verified target are always trained on with that target, at full weight. Rows
+        without any target are left out.
+    %(cv_detector)s
+    %(n_jobs_detector)s
+    %(random_state_detector)s
+    %(memory)s
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The fitted regressor.
+    detector_ : detector
+        The fitted detector, with ``label_quality_``, ``label_errors_`` and more.
+    %(features_in)s
+
+    See Also
+    --------
+    skrobust.detection.ResidualDetector : Only detects wrong targets.
+    CleaningClassifier : The same for classes.
+
+    References
+    ----------
+    Zhou, Mueller, Kumar, Wang and Lei (2023). Detecting errors in numerical data via any
+    regression model. arXiv:2305.16583.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import make_regression
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skrobust.wrappers import CleaningRegressor
+    >>> X, y = make_regression(400, 5, noise=10, random_state=0)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> y_wrong = np.where(np.arange(300) % 10 == 0, 1000, y_train)
+    >>> plain = LinearRegression()
+    >>> cleaned = CleaningRegressor(plain, random_state=0).fit(X_train, y_wrong)
+    >>> cleaned.score(X_test, y_test) > plain.fit(X_train, y_wrong).score(X_test, y_test)
+    True
+    """
+
+    @explain_names
+    def __init__(
+        self,
+        estimator: Any = None,
+        detector: Any = None,
+        *,
+        action: str = "drop",
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        memory: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.detector = detector
+        self.action = action
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.memory = memory
+
+    def _default_estimator(self):
+        return Ridge()
+
+    def _default_detector(self, X=None):
+        if X is None or is_plain_numeric(X):
+            return ResidualDetector()
+        return ResidualDetector(clone(self._get_estimator()))
+
+    def _clean(self, data, detector, final):
+        if self.action == "relabel" and not has_suggestions(detector):
+            raise ValueError(
+                f"action='relabel' needs a detector that suggests targets, which"
+                f" {type(detector).__name__} does not: use action='drop' or 'reweight'."
+            )
+        training = super()._clean(data, detector, final)
+        if not len(training.rows):
+            raise ValueError(
+                f"action={self.action!r} leaves no row to train on: {type(detector).__name__}"
+                " flags them all."
+            )
+        return training
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Detect wrong targets, deal with them and train the regressor.
+
+        Parameters
+        ----------
+        %(X)s
+        y : array-like of shape (n_samples,)
+            Given (observed) targets. Rows whose target is None or NaN are not trained on.
+        %(verified_targets)s
+            They are trained on instead of those in `y`.
+        %(sample_weight)s
+        %(groups)s
+        %(fit_params)s
 
         Returns
         -------
-        rows : ndarray of shape (n_kept,)
-            Row numbers.
-        labels : ndarray of shape (n_samples,)
-            Labels to train on.
-        weight : ndarray of shape (n_samples,) or None
-            Weights to train with.
+        %(returns_self)s
         """
-        labels = data.y_train.copy()
-        weight = data.sample_weight
-        doubted = detector.label_errors_ & (data.verified < 0)
-        keep = data.used.copy()
-        action = self.action
-        if action == "relabel" and not _suggests(detector):
-            action = "drop"
-        if action == "drop":
-            keep &= ~doubted
-            if weight is not None:
-                weight = np.where(data.verified >= 0, weight, detector.keep_weight_)
-                keep &= weight > 0
-        elif action == "relabel":
-            name, suggested, certainty = self._corrections(detector)
-            codes = encode_labels_like(suggested, data.classes, name=name)
-            if name == "posterior_labels_":
-                doubted |= (codes != labels) & (data.y >= 0) & (data.verified < 0)
-            labels[doubted] = codes[doubted]
-            if weigh and certainty is not None:
-                weight = _certainty_weight(data, labels, np.maximum(2 * certainty - 1, 0), weight)
-                keep &= weight > 0
-            keep &= labels >= 0  # wrong, and no idea what would be right
-        else:
-            weight = self._quality_weight(data, detector, labels)
-            keep &= weight > 0
-        return np.flatnonzero(keep), data.classes[labels], weight
-
-    def _corrections(self, detector) -> tuple:
-        """What flagged labels are replaced by: the attribute, its labels, how sure they are."""
-        if not hasattr(detector, "posterior_labels_"):
-            return "suggested_labels_", detector.suggested_labels_, None
-        proba = getattr(detector, "posterior_proba_", None)
-        return "posterior_labels_", detector.posterior_labels_, proba
-
-    def _may_weigh(self, estimator, data, fit_params):
-        """Corrected labels count by how sure they are, if nothing speaks against weights."""
-        if self.action != "relabel" or not takes_weight(estimator):
-            return False
-        if data.sample_weight is None:
-            return True
-        return requested_weight(estimator, data, fit_params) is not None
-
-    def _quality_weight(self, data, detector, labels) -> np.ndarray:
-        """Weigh rows by the quality of their labels, with mean 1 per class."""
-        quality = np.array(detector.label_quality_, dtype=np.float64)
-        # Where the detector cannot say, or a person has, the row counts in full.
-        quality[np.isnan(quality) | (data.verified >= 0)] = 1.0
-        prior = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        weight = np.where(data.used, prior * quality, 0.0)
-        for k in np.unique(labels[data.used]):
-            rows = data.used & (labels == k)
-            total = weight[rows].sum()
-            weight[rows] = weight[rows] * (prior[rows].sum() / total) if total else prior[rows]
-        return weight
-
-
-def _certainty_weight(data, labels, certainty, weight) -> np.ndarray:
-    """Multiply weights by the certainty of labels, except where a class would be left with none."""
-    certainty = np.where(data.verified >= 0, 1.0, certainty)
-    for k in np.unique(labels[data.used & (labels >= 0)]):
-        rows = data.used & (labels == k)
-        if not certainty[rows].any():
-            certainty[rows] = 1.0
-    return certainty if weight is None else weight * certainty
-
-
-def _suggests(detector) -> bool:
-    """Whether a fitted detector has labels to replace flagged ones by."""
-    return hasattr(detector, "posterior_labels_") or hasattr(detector, "suggested_labels_")
-
-
-def _taught_labels(detector):
-    """What labels are, and how probably, as verified rows teach; None if they teach nothing."""
-    if not getattr(detector, "is_calibrated", False) or not hasattr(detector, "posterior_proba_"):
-        return None
-    return detector.posterior_labels_, detector.posterior_proba_
+        data = LabelledData.from_arrays(
+            X,
+            y,
+            kind="numbers",
+            verified_labels=verified_labels,
+            sample_weight=sample_weight,
+            groups=groups,
+        )
+        final = self._prepare(data, params, own_weight=_OWN_WEIGHT[self.action])
+        detector = self._detect(data, y, verified_labels)
+        training = self._clean(data, detector, final)
+        model = final.train(training)
+        self.detector_ = detector
+        self._conclude(final, model, training.rows)
+        return self

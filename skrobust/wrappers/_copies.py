@@ -1,30 +1,33 @@
-"""Training on copies of rows: one for each label that a row may stand for, each with a weight.
+"""Training on weighted copies of rows, one for each label that a row may stand for."""
 
-Some corrections need weights below zero, which few models take for what they are.
-"""
+import dataclasses
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from skrobust.base import LabelledData
 from skrobust.utils._sklearn import routing_enabled, safe_indexing
 from skrobust.utils._weights import index_fit_params, weight_fit_params
+from skrobust.wrappers._base import FinalFit
+from skrobust.wrappers._training_set import TrainingSet
 
-# Weights that are left by rounding where there should be none.
+# Smaller weights are zero but for rounding.
 _LEAST_WEIGHT = 1e-12
-_NO = "it minds the sign of weights"
+_UNKNOWN = "it is not known to support negative weights"
 
 
 def _refuse_logistic(model) -> str | None:
     if isinstance(model, LogisticRegressionCV):
-        return "its folds would part the copies of a row"
+        return "its folds would separate the copies of a row"
     solvers = ("lbfgs", "newton-cg", "newton-cholesky")
     if model.solver not in solvers:
         return f"its solver={model.solver!r} does not; {', '.join(solvers)} do"
     if model.class_weight is not None:
-        return "with class_weight the loss is not convex any more"
+        return "with class_weight the loss is no longer convex"
     if model.penalty is None or np.isinf(model.C):
         return "without a penalty the loss may have no minimum"
     return None
@@ -34,9 +37,9 @@ def _refuse_sgd(model) -> str | None:
     if model.loss != "log_loss":
         return f"its loss={model.loss!r} is not linear in its target; 'log_loss' is"
     if model.class_weight is not None:
-        return "with class_weight the loss is not convex any more"
+        return "with class_weight the loss is no longer convex"
     if model.early_stopping:
-        return "early_stopping=True would part the copies of a row"
+        return "early_stopping=True would separate the copies of a row"
     return None
 
 
@@ -44,14 +47,14 @@ def _refuse_boosting(model) -> str | None:
     if model.loss != "log_loss":
         return f"its loss={model.loss!r} is not linear in its target; 'log_loss' is"
     if model.subsample != 1 or model.n_iter_no_change is not None:
-        return "with subsample or n_iter_no_change it would part the copies of a row"
+        return "with subsample or n_iter_no_change it would separate the copies of a row"
     if model.init not in (None, "zero"):
-        return "its parameter init is trained with the weights as well"
+        return "its parameter init is trained with the weights, too"
     return None
 
 
-# What each model says against negative weights, given its parameters.
-_TAKE_NEGATIVE = {
+# Functions that return why a model does not support negative weights, given its parameters.
+_SUPPORT_NEGATIVE = {
     LogisticRegression: _refuse_logistic,
     SGDClassifier: _refuse_sgd,
     GradientBoostingClassifier: _refuse_boosting,
@@ -59,23 +62,15 @@ _TAKE_NEGATIVE = {
 
 
 def check_takes_negative_weights(estimator) -> None:
-    """Refuse a classifier that does not take negative weights for what they are.
+    """Refuse a classifier, or the last step of a pipeline, that does not support negative weights.
 
-    Parameters
-    ----------
-    estimator : classifier
-        Not fitted. Of a pipeline, the last step is looked at.
-
-    Raises
-    ------
-    TypeError
-        If the classifier is not known to minimise a weighted sum of losses whatever their signs.
+    It must be known to minimise a weighted sum of losses whatever the signs of the weights.
     """
     last = estimator
     while isinstance(last, Pipeline):
         last = last.steps[-1][1]
-    reason = _NO
-    for known, refuse in _TAKE_NEGATIVE.items():
+    reason = _UNKNOWN
+    for known, refuse in _SUPPORT_NEGATIVE.items():
         if isinstance(last, known):
             reason = refuse(last)
     if reason is not None:
@@ -88,68 +83,49 @@ def check_takes_negative_weights(estimator) -> None:
         )
 
 
-def expand_rows(data, weight_of, prior) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Make copies of the rows that may be trained on.
-
-    Parameters
-    ----------
-    data : LabelledData
-        Rows.
-    weight_of : ndarray of shape (n_samples, n_classes)
-        Weight of the copy of each row with each label, without the weight of the row itself.
-    prior : ndarray of shape (n_samples,) or None
-        Weights of the rows.
-
-    Returns
-    -------
-    rows : ndarray of shape (n_copies,)
-        Row numbers, rising; there are no copies of weight zero.
-    codes : ndarray of shape (n_copies,)
-        Labels.
-    weight : ndarray of shape (n_copies,)
-        Weights, those of the rows included.
-    """
+def copies(
+    data: LabelledData, weight_of: np.ndarray, caller_weight: np.ndarray | None
+) -> TrainingSet:
+    """Copy each row for each label, with weights of shape (n_samples, n_classes), none zero."""
     used = np.flatnonzero(data.used)
     place, codes = np.nonzero(np.abs(weight_of[used]) > _LEAST_WEIGHT)
     rows = used[place]
     weight = weight_of[rows, codes]
-    return rows, codes, weight if prior is None else weight * prior[rows]
+    weight = weight if caller_weight is None else weight * caller_weight[rows]
+    return TrainingSet(rows, codes, weight)
 
 
-def fit_copies(estimator, X, y, rows, targets, weight, fit_params):
-    """Fit a classifier to copies of rows.
+def train_on_copies(final: FinalFit, training: TrainingSet):
+    """Train the final model on copies of rows; single copies need no weights of their own."""
+    data = final.data
+    used = np.flatnonzero(data.used)
+    if len(training.rows) == len(used):
+        weight = None if final.weight is None else training.weight
+        return final.train(dataclasses.replace(training, weight=weight))
+    fit_params = index_fit_params(final.fit_params, used, data.n_samples)
+    return _fit_copies(
+        clone(final.estimator),
+        data.X if len(used) == data.n_samples else safe_indexing(data.X, used),
+        data.classes[data.y_train[used]],
+        np.searchsorted(used, training.rows),
+        data.classes[training.targets],
+        training.weight,
+        fit_params,
+    )
 
-    Steps of a pipeline before the last one see each row once: otherwise a step that counts, such
-    as a vectorizer that leaves out rare words, would count copies.
 
-    Parameters
-    ----------
-    estimator : classifier
-        Fitted in place.
-    X : array-like of length n_rows
-        Rows.
-    y : ndarray of shape (n_rows,)
-        Labels of the rows, for steps before the last one.
-    rows : ndarray of shape (n_copies,)
-        Row of each copy.
-    targets : ndarray of shape (n_copies,)
-        Label of each copy.
-    weight : ndarray of shape (n_copies,)
-        Weight of each copy.
-    fit_params : dict
-        More keywords for ``fit``, for all rows.
+def _fit_copies(estimator, X, y, rows, targets, weight, fit_params):
+    """Fit a classifier to copies of rows, after pipeline steps that are fitted to each row once.
 
-    Returns
-    -------
-    estimator : classifier
-        The same, fitted.
+    Otherwise a step that counts, such as a vectorizer that leaves out rare words, would count
+    copies.
     """
     if isinstance(estimator, Pipeline):
         before, (name, last) = estimator[:-1], estimator.steps[-1]
         first_params, last_params = _split_params(fit_params, before, name, last)
         if len(before):
             X = before.fit_transform(X, y, **first_params)
-        last = fit_copies(last, X, y, rows, targets, weight, last_params)
+        last = _fit_copies(last, X, y, rows, targets, weight, last_params)
         estimator.steps = [*before.steps, (name, last)]
         return estimator
     params = index_fit_params(fit_params, rows, len(y))
@@ -158,7 +134,7 @@ def fit_copies(estimator, X, y, rows, targets, weight, fit_params):
 
 
 def _split_params(fit_params, before, name, last) -> tuple[dict, dict]:
-    """Tell which keywords are for the steps before the last one, and which for that."""
+    """Split keywords into those of the steps before the last one and those of the last one."""
     if routing_enabled():
         known = list(fit_params)
         asked = [

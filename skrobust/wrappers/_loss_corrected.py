@@ -1,12 +1,12 @@
-"""Train a classifier through what is known of how the labels go wrong."""
+"""Loss correction: train a classifier of true classes on noisy labels by a transition matrix."""
 
 import warnings
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.evidence._out_of_bag import default_forest
@@ -19,58 +19,30 @@ from skrobust.noise._resolve import (
     resolve_transition,
 )
 from skrobust.utils._cached_fit import cached_fit
-from skrobust.utils._predictions import predict_column
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._rows import is_plain_numeric
-from skrobust.utils._sklearn import (
-    Features,
-    HasMethods,
-    StrOptions,
-    fit_context,
-    raise_for_params,
-    safe_indexing,
-)
+from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._warnings import LabelNoiseWarning
-from skrobust.utils._weights import index_fit_params
 from skrobust.weighting import ImportanceReweighter
-from skrobust.wrappers._copies import check_takes_negative_weights, expand_rows, fit_copies
-from skrobust.wrappers._wrapper_base import (
-    BaseWrapper,
-    ClassifierWrapper,
-    estimator_has,
-    requested_weight,
-)
+from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
+from skrobust.wrappers._copies import check_takes_negative_weights, copies, train_on_copies
+from skrobust.wrappers._training_set import weighted
 
-# More steps than this change no prediction any more, measured on ten tables with planted errors.
+# More steps than this change no prediction any more, measured on ten data sets with label noise.
 _N_STEPS = 100
-# An estimate that cannot be used is mixed with the identity: so much of it is tried in turn,
+# An estimate that cannot be used is mixed with the identity: these shares of it are tried in turn,
 _SHARES = np.arange(9, -1, -1) / 10
-# until in each class the right label is ahead of any wrong one by this probability.
+# until in each class the right label is more probable than any wrong one by this much.
 _LEAST_LEAD = 0.1
 
 
-def _keeps_scores(self):
-    """Condition for ``available_if``: whether scores of the classifier are about true classes."""
-    if self.method == "posterior":
-        raise AttributeError(
-            "With method='posterior' the scores of the classifier are about given labels: use"
-            " predict_proba."
-        )
-    return estimator_has("decision_function")(self)
-
-
-def _has_log_proba(self):
-    """Condition for ``available_if``: what the logarithms are computed from, or by."""
-    return estimator_has("predict_proba" if self.method == "posterior" else "predict_log_proba")(
-        self
-    )
-
-
+@fill_docstring
 class LossCorrectedClassifier(ClassifierWrapper, BaseWrapper):
-    """Train a classifier on noisy labels such that it tells true ones, given how labels go wrong.
+    """Classifier of true classes, trained on noisy labels with a loss correction.
 
-    All methods rest on a transition matrix: the probability of each given label for each true
-    class. It is known, or estimated from the same rows. No label is called right or wrong; what
-    is corrected is the sum.
+    All methods use a transition matrix: the probability of each given label for each true
+    class. It is known, or estimated from the same rows. No single label is flagged; the expected
+    loss is corrected.
 
     .. versionadded:: 0.1
 
@@ -81,39 +53,38 @@ class LossCorrectedClassifier(ClassifierWrapper, BaseWrapper):
         :class:`~sklearn.linear_model.LogisticRegression`.
     transition : array-like of shape (n_classes, n_classes), TransitionEstimator or None, \
 default=None
-        How labels go wrong: the probability of each given label (columns) for each true class
-        (rows), with classes in sorted order; or what estimates it, cloned. None is
-        :class:`~skrobust.noise.AnchorTransition`: where X is a table of numbers, with the
+        Transition matrix: the probability of each given label (columns) for each true class
+        (rows), with classes in sorted order; or an estimator of it, cloned. None is
+        :class:`~skrobust.noise.AnchorTransition`: where X is a numeric feature matrix, with the
         out-of-bag probabilities of a forest, and otherwise with the out-of-fold probabilities of
-        `estimator`. It must be possible to tell true classes from given labels: a matrix by which
-        it is not is refused. Where it is not by an estimate, a :class:`LabelNoiseWarning
-        <skrobust.utils.LabelNoiseWarning>` says so, and with "backward" and "posterior" only a
+        `estimator`. True classes must be identifiable from given labels: a matrix by which they
+        are not is refused. If they are not by an estimate, a :class:`LabelNoiseWarning
+        <skrobust.utils.LabelNoiseWarning>` is issued, and with "backward" and "posterior" only a
         part of the estimated noise is corrected.
     method : {"importance", "backward", "posterior"}, default="importance"
         How to correct:
 
-        - "importance": weigh each row by how much more likely its label is as the true one than
-          as the given one. `estimator` must take sample weights;
+        - "importance": weight each row by the ratio of the probability that its label is the true
+          one to the probability that it is the given one. `estimator` must take sample weights;
         - "backward": train on a copy of each row for each class, with weights from the inverse of
-          the matrix, some of which are negative. `estimator` must take them for what they are;
+          the matrix, some of which are negative. `estimator` must support negative weights;
         - "posterior": train on the given labels, and turn the probabilities of given labels that
           `estimator` predicts into those of true classes.
     evidence : classifier with ``predict_proba``, default=None
-        Only for "importance": what says how likely each label is to be given, out of sample;
-        cloned. None is a forest with out-of-bag probabilities where X is a table of numbers, and
-        otherwise `estimator`, by its out-of-fold probabilities. A smooth model, unlike the one
-        that is trained, is the better judge.
+        Only for "importance": model of the out-of-sample probabilities of given labels, cloned.
+        None is a forest with out-of-bag probabilities where X is a numeric feature matrix, and
+        otherwise `estimator`, by its out-of-fold probabilities. A smooth model that differs from
+        `estimator` gives better weights.
     cv : int, splitter or iterable of (train, test), default=None
         Folds of out-of-fold probabilities, of `evidence` and of `transition`. None is their own
         default: five folds, stratified.
     n_jobs : int, default=None
-        Number of folds, or of threads, at a time, of `evidence` and of `transition`.
+        Number of parallel folds, or threads, of `evidence` and of `transition`.
     random_state : int, RandomState instance or None, default=None
-        If not None, the seed of `evidence` and of `transition`. The estimator keeps its own.
+        If not None, the seed of `evidence` and of `transition`. `estimator` keeps its own.
     memory : str or object with the joblib.Memory interface, default=None
-        Where to cache what is estimated from the rows, so that a search over parameters of
-        `estimator` estimates once per training fold. Needs an integer `random_state`, here or in
-        `transition`.
+        Where to cache the estimates, so that a search over parameters of `estimator` estimates
+        once per training fold. Needs an integer `random_state`, here or in `transition`.
 
     Attributes
     ----------
@@ -122,67 +93,62 @@ default=None
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         The transition.
     transition_estimator_ : TransitionEstimator or None
-        What estimated it, fitted; None if a matrix was given.
+        Fitted estimator of the transition; None if a matrix was passed.
     sample_weight_ : ndarray of shape (n_samples,)
         Only for "importance": weights with mean 1, 0 where there is no label.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
-    CleaningClassifier : Finds the wrong labels and trains without them.
+    CleaningClassifier : Detects label errors and trains without them.
     skrobust.weighting.ImportanceReweighter : The weights of "importance".
     skrobust.noise.unbiased_labels : The weights of "backward".
     skrobust.linear_model.NoisyLogisticRegression : Forward correction of logistic regression.
 
     Notes
     -----
-    With the identity for a transition, every method is `estimator` alone. Verified rows went
-    through no channel: with "importance" their verified label weighs 1, with "backward" it has no
-    copies, and with "posterior", where the classifier is to learn given labels, it is replaced by
-    copies with the labels that the class would be given, weighed by how likely they are
-    (for that, `estimator` must take sample weights).
+    With the identity as the transition, every method is `estimator` alone. Verified labels are
+    free of noise: with "importance" they have weight 1, with "backward" they have no
+    copies, and with "posterior", where the classifier learns given labels, they are replaced by
+    copies with the given labels of that class, weighted by their probabilities
+    (which requires that `estimator` takes sample weights).
 
-    Measured on four tables with 40 % of symmetric or 30 % of pair noise, "importance" gained most,
+    Measured on four data sets with 40 % symmetric or 30 % pair noise, "importance" gained most,
     5 to 11 points of accuracy, with an estimated transition no less than with the true one;
     "posterior" gained nothing and 4 to 6 points, and "backward" of logistic regression lost up to
     2 points and gained 4 to 5. :class:`CleaningClassifier` gained more than any of them, as long as
-    the input tells which labels are wrong.
+    label errors can be detected from the input.
 
     **importance.** The weight of a row of label :math:`j` is
     :math:`P(Y=j|x) / P(\\tilde Y=j|x)`. The denominator is what `evidence` predicts, and the
-    numerator follows from it through the transition :math:`T`. True probabilities are kept from
-    being negative, so that the weight, before it is scaled to the mean of 1, is in
+    numerator follows from it by the transition :math:`T`. True probabilities are constrained to be
+    nonnegative, so that the weight, before it is scaled to the mean of 1, is in
     :math:`[0, 1/T_{jj}]`. Rows of weight zero are left out; a class of which all rows have weight
     zero keeps them.
 
     **backward.** With the weights :math:`T^{-1}_{\\tilde y k}` the expected loss is that on true
     labels, whatever the model. The price is variance, which grows with the square of the inverse:
     with two classes, as :math:`1/(1-\\rho_0-\\rho_1)^2`. Weights are negative wherever a label is
-    less likely to be right than by chance, and cutting these off is no correction: with symmetric
-    noise it leaves exactly the plain training, so that there is no such option. A negative weight
-    rewards the classifier for being wrong about a copy, which most losses reward without bound.
+    less likely to be right than by chance. Clipping them is no correction: with symmetric
+    noise it leaves exactly training without a correction, so there is no such option. A negative
+    weight rewards wrong predictions for a copy, for most losses without bound.
     The logistic loss is linear in its target, and the weights of all copies of a row sum to 1: its
     sum over these is as convex as without noise, and a penalty keeps it bounded. So
     :class:`~sklearn.linear_model.LogisticRegression` (with a penalty, and one of the solvers
     "lbfgs", "newton-cg" and "newton-cholesky"), ``SGDClassifier(loss="log_loss")`` and
     :class:`~sklearn.ensemble.GradientBoostingClassifier` (with neither `subsample` nor
-    `n_iter_no_change`) are taken, alone or as the last step of a pipeline, and others are
-    refused: forests and naive Bayes would make negative probabilities, and
-    :class:`~sklearn.ensemble.HistGradientBoostingClassifier` makes bins by weight. The table
+    `n_iter_no_change`) are supported, alone or as the last step of a pipeline, and others are
+    refused: forests and naive Bayes would compute negative probabilities, and
+    :class:`~sklearn.ensemble.HistGradientBoostingClassifier` bins by weight. The training set
     has up to `n_classes` times as many rows, and a classifier that counts rows, as in
     `min_samples_leaf`, counts copies.
 
-    **posterior.** True probabilities are those from which the transition makes what was
-    predicted, where there are such, and otherwise those by which it is most likely. This is only
-    as good as what `estimator` says of given labels: a model that has learned the noise by heart
-    is to be calibrated first, by :class:`~sklearn.calibration.CalibratedClassifierCV`. With
-    symmetric noise, the class with the largest probability stays the same, and only
-    probabilities change.
+    **posterior.** The probabilities of true classes are those that the transition maps to the
+    predicted ones, where such exist, and otherwise those of maximum likelihood. They are only as
+    good as the predicted probabilities of given labels: calibrate a model that has memorised the
+    noise first, by :class:`~sklearn.calibration.CalibratedClassifierCV`. With symmetric noise, the
+    most probable class stays the same, and only probabilities change.
 
     References
     ----------
@@ -227,16 +193,16 @@ default=None
 
     def __init__(
         self,
-        estimator=None,
-        transition=None,
+        estimator: Any = None,
+        transition: Any = None,
         *,
-        method="importance",
-        evidence=None,
-        cv=None,
-        n_jobs=None,
-        random_state=None,
-        memory=None,
-    ):
+        method: str = "importance",
+        evidence: Any = None,
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        memory: Any = None,
+    ) -> None:
         self.estimator = estimator
         self.transition = transition
         self.method = method
@@ -256,29 +222,37 @@ default=None
             helpers.append(default_forest() if self.evidence is None else self.evidence)
         return helpers
 
+    def _predictor(self, name):
+        model = super()._predictor(name)
+        if self.method != "posterior":
+            return model
+        matrix = getattr(self, "transition_matrix_", None)
+        return PosteriorModel(model, matrix, getattr(self, "classes_", None))
+
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
-        """Work out the transition, and train the classifier through it.
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Estimate the transition, and train the classifier with the correction.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input, handed to all models as it is: arrays, sparse matrices, DataFrames, lists of
-            texts.
-        y : array-like of shape (n_samples,)
-            Given labels. Rows whose label is None, NaN or blank are not trained on.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them. They are taken for true.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights for every fit. An integer weight counts as so many equal rows.
-        **params : dict
-            More metadata for the classifier, where metadata routing is enabled.
+        %(X)s
+        %(y_not_fitted)s
+        %(verified_labels)s
+            They are taken as true.
+        %(sample_weight)s
+        %(fit_params)s
 
         Returns
         -------
-        self : object
-            Fitted wrapper.
+        %(returns_self)s
 
         Raises
         ------
@@ -286,37 +260,39 @@ default=None
             If `estimator` takes no sample weights, or no negative ones, and they are needed; or
             has no ``predict_proba`` for ``method="posterior"``.
         ValueError
-            If a matrix is given as the transition that is not one of probabilities, has another
-            number of classes than the labels, or is too noisy to be undone; or by which, with
-            ``method="backward"``, a class would have fewer than no rows. If `memory` is given and
-            the estimate is not repeatable.
+            If a transition matrix is passed whose rows are no probabilities, that has another
+            number of classes than the labels, or that is too noisy to be inverted; or by which,
+            with ``method="backward"``, the total weight of a class is negative. If `memory` is
+            passed and the estimate is not repeatable.
         """
         data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
-        raise_for_params(params, self, "fit")
-        features = Features(data.X)
-        estimator = clone(self._get_estimator())
-        self._check_method(estimator)
+        if self.method == "backward":
+            check_takes_negative_weights(self._get_estimator())
+        elif self.method == "posterior":
+            check_predicts_proba(self._get_estimator())
         needs_weight = self.method != "posterior" or bool((data.checked & data.used).any())
-        fit_params = self._route(estimator, data, params, needs_weight=needs_weight)
-        vars(self).pop("sample_weight_", None)
+        final = self._prepare(data, params, own_weight="always" if needs_weight else "never")
+        self._forget("sample_weight_")
         if self.method == "importance":
-            self._fit_weighed(estimator, data, fit_params)
+            reweighter = self._fit_reweighter(data)
+            training = weighted(data, reweighter.sample_weight_, final.weight)
+            model = final.train(training)
+            self.sample_weight_ = reweighter.sample_weight_
+            matrix, estimator = reweighter.transition_matrix_, reweighter.transition_estimator_
         else:
-            self._fit_copies(estimator, data, fit_params)
-        self.classes_ = data.classes if self.method == "posterior" else self.estimator_.classes_
-        features.record(self)
+            matrix, estimator = self._find_transition(data)
+            training = copies(data, self._weight_of_copies(matrix, data), final.weight)
+            model = train_on_copies(final, training)
+        self.transition_matrix_, self.transition_estimator_ = matrix, estimator
+        self._conclude(final, model, training.rows)
+        if self.method == "posterior":
+            self.classes_ = data.classes
         return self
 
-    def _check_method(self, estimator) -> None:
-        if self.method == "backward":
-            check_takes_negative_weights(estimator)
-        elif self.method == "posterior":
-            check_predicts_proba(estimator)
-
-    def _fit_weighed(self, estimator, data, fit_params) -> None:
-        """Train on rows weighed by how likely their labels are right, against being given."""
+    def _fit_reweighter(self, data) -> ImportanceReweighter:
+        """Fit the reweighter of "importance", or take the fitted one from the cache."""
         evidence = self.evidence
         if evidence is None and not is_plain_numeric(data.X):
             evidence = self._get_estimator()
@@ -328,18 +304,12 @@ default=None
             random_state=self.random_state,
         )
         y, metadata = data.fit_arguments()
-        reweighter = cached_fit(
-            reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory
-        )
-        self.transition_matrix_ = reweighter.transition_matrix_
-        self.transition_estimator_ = reweighter.transition_estimator_
-        self.sample_weight_ = reweighter.sample_weight_
-        self._train_weighed(estimator, data, self.sample_weight_, fit_params)
+        return cached_fit(reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
 
-    def _fit_copies(self, estimator, data, fit_params) -> None:
-        """Train on given labels, or on copies of rows with several labels each."""
+    def _find_transition(self, data) -> tuple[np.ndarray, TransitionEstimator | None]:
+        """Check or estimate the transition of "backward" and "posterior"."""
         estimated = self.transition is None or isinstance(self.transition, TransitionEstimator)
-        matrix, self.transition_estimator_ = resolve_transition(
+        matrix, estimator = resolve_transition(
             self.transition,
             data,
             estimator=self._get_estimator(),
@@ -349,181 +319,99 @@ default=None
             n_jobs=self.n_jobs,
             memory=self.memory,
         )
-        if estimated:
-            name = type(self.transition_estimator_).__name__
-            matrix = self._soften(matrix, data, f"transition as {name} estimates it")
-        elif (problem := self._find_problem(matrix, data)) is not None:
+        what = (
+            f"transition as {type(estimator).__name__} estimates it" if estimated else "transition"
+        )
+        problem = self._find_problem(matrix, data, what)
+        if problem is None:
+            return matrix, estimator
+        if not estimated:
             raise ValueError(
                 f"{problem} The transition has too much noise for these labels: use another one,"
                 " or method='importance' or 'posterior'."
             )
-        self.transition_matrix_ = matrix
-        prior = requested_weight(estimator, data, fit_params)
-        rows, codes, weight = expand_rows(data, self._weight_of_copies(matrix, data), prior)
-        used = np.flatnonzero(data.used)
-        targets = data.classes[codes]
-        if len(rows) == len(used):
-            # One copy of each: nothing is corrected, and no weights are needed.
-            weight = None if prior is None else weight
-            self._train(estimator, data, rows, targets, weight, fit_params)
-            return
-        place = np.searchsorted(used, rows)
-        fit_params = index_fit_params(fit_params, used, data.n_samples)
-        X = data.X if len(used) == data.n_samples else safe_indexing(data.X, used)
-        y = data.classes[data.y_train[used]]
-        self.estimator_ = fit_copies(estimator, X, y, place, targets, weight, fit_params)
+        for share in _SHARES:
+            softened = share * matrix + (1 - share) * np.eye(len(matrix))
+            if _lead(softened) >= _LEAST_LEAD and self._find_problem(softened, data) is None:
+                break
+        warnings.warn(
+            f"{problem} Only {share:.0%} of the estimated noise is corrected.",
+            LabelNoiseWarning,
+            stacklevel=4,
+        )
+        return softened, estimator
 
     def _weight_of_copies(self, matrix, data) -> np.ndarray:
-        """Weigh the copy of each row with each label, shape (n_samples, n_classes)."""
-        identity = np.eye(len(matrix))
-        given, verified = identity, matrix
+        """Compute the weight of the copy of each row with each label."""
+        given, verified = np.eye(len(matrix)), matrix
         if self.method == "backward":
-            given, verified = np.linalg.inv(matrix), identity
+            given, verified = np.linalg.inv(matrix), given
         return np.where(data.checked[:, None], verified[data.verified], given[data.y])
 
     def _find_problem(self, matrix, data, what="transition") -> str | None:
-        """Say why a transition cannot be used with these labels, if so."""
+        """Explain why a transition cannot be used with these labels, if so."""
         try:
             check_usable(matrix, data.classes, "invertible", what=what)
         except ValueError as error:
             return str(error)
         if self.method != "backward":
             return None
-        weight_of = self._weight_of_copies(matrix, data)
-        _, codes, weight = expand_rows(data, weight_of, data.sample_weight)
-        return _lost_class(codes, weight, data.classes, what)
-
-    def _soften(self, matrix, data, what) -> np.ndarray:
-        """Draw an estimate that cannot be used towards no noise, as far as it takes, and say so."""
-        problem = self._find_problem(matrix, data, what)
-        if problem is None:
-            return matrix
-        for share in _SHARES:
-            softened = share * matrix + (1 - share) * np.eye(len(matrix))
-            if _lead(softened) >= _LEAST_LEAD and self._find_problem(softened, data) is None:
-                break
-        warnings.warn(
-            f"{problem} As more cannot be undone, {share:.0%} of the estimated noise is corrected.",
-            LabelNoiseWarning,
-            stacklevel=5,
+        training = copies(data, self._weight_of_copies(matrix, data), data.sample_weight)
+        total, rows = (
+            np.bincount(training.targets, weights, minlength=len(data.classes))
+            for weights in (training.weight, None)
         )
-        return softened
-
-    def predict(self, X):
-        """Predict true classes.
-
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,)
-            Labels.
-        """
-        check_is_fitted(self)
-        if self.method != "posterior":
-            return predict_column(self.estimator_, X)
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
-
-    @available_if(estimator_has("predict_proba"))
-    def predict_proba(self, X):
-        """Predict probabilities of true classes.
-
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        if self.method != "posterior":
-            return self.estimator_.predict_proba(X)
-        given = predict_columns(self.estimator_, X, self.classes_)
-        return true_class_proba(given, self.transition_matrix_)
-
-    @available_if(_has_log_proba)
-    def predict_log_proba(self, X):
-        """Predict logarithms of probabilities of true classes.
-
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_samples, n_classes)
-            Logarithms, in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        if self.method != "posterior":
-            return self.estimator_.predict_log_proba(X)
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    @available_if(_keeps_scores)
-    def decision_function(self, X):
-        """Compute the decision function of the fitted classifier; not with "posterior".
-
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
-
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            As of the classifier.
-        """
-        check_is_fitted(self)
-        return self.estimator_.decision_function(X)
+        k = int(np.argmin(np.where(rows > 0, total, np.inf)))
+        if total[k] > 0:
+            return None
+        return (
+            f"By the {what}, {total[k] / total.sum():.1%} of the rows are of the true class"
+            f" {data.classes.tolist()[k]!r}: its label is given less often than other classes alone"
+            " should be mistaken for it."
+        )
 
 
-def true_class_proba(given_proba, transition) -> np.ndarray:
+class PosteriorModel:
+    """Predictions of true classes by a classifier of given labels and a transition matrix."""
+
+    def __init__(self, estimator, transition, classes):
+        self.estimator = estimator
+        self.transition = transition
+        self.classes = classes
+
+    def predict(self, X) -> np.ndarray:
+        """Predict true classes."""
+        return self.classes[self.predict_proba(X).argmax(axis=1)]
+
+    @available_if(lambda self: hasattr(self.estimator, "predict_proba"))
+    def predict_proba(self, X) -> np.ndarray:
+        """Predict probabilities of true classes."""
+        given = predict_columns(self.estimator, X, self.classes)
+        return true_class_proba(given, self.transition)
+
+    @property
+    def decision_function(self):
+        """Not available."""
+        raise AttributeError(
+            "With method='posterior' the scores of the classifier are about given labels: use"
+            " predict_proba."
+        )
+
+
+def true_class_proba(given_proba: np.ndarray, transition: np.ndarray) -> np.ndarray:
     """Turn probabilities of given labels into those of true classes.
 
-    Parameters
-    ----------
-    given_proba : ndarray of shape (n_samples, n_classes)
-        Probabilities of given labels.
-    transition : ndarray of shape (n_classes, n_classes)
-        Rows are true classes. It has an inverse.
-
-    Returns
-    -------
-    true_proba : ndarray of shape (n_samples, n_classes)
-        Those that the transition turns into the given ones, exactly where none of them is
-        negative. Elsewhere, the most likely ones of those that are not.
+    They are exact where the inverse gives no negative ones, and of maximum likelihood elsewhere.
     """
     true_proba = given_proba @ np.linalg.inv(transition)
     impossible = true_proba.min(axis=1) < 0
     if impossible.any():
-        channel = NoiseModel(transition, 1.0)
-        true_proba[impossible] = channel.invert(given_proba[impossible], n_steps=_N_STEPS)
+        noise = NoiseModel(transition, 1.0)
+        true_proba[impossible] = noise.invert(given_proba[impossible], n_steps=_N_STEPS)
     return true_proba
 
 
 def _lead(matrix) -> float:
-    """By how much right labels are more frequent than any wrong ones, in the worst class."""
+    """Least probability by which the right label of a class is ahead of any wrong one."""
     wrong = matrix - np.diag(np.full(len(matrix), np.inf))
     return float((matrix.diagonal() - wrong.max(axis=1)).min())
-
-
-def _lost_class(codes, weight, classes, what) -> str | None:
-    """Say by what weights a class has fewer than no rows, if so."""
-    masses = np.bincount(codes, weights=weight, minlength=len(classes))
-    seen = np.bincount(codes, minlength=len(classes)) > 0
-    k = int(np.argmin(np.where(seen, masses, np.inf)))
-    if masses[k] > 0:
-        return None
-    return (
-        f"By the {what}, {masses[k] / masses.sum():.1%} of the rows are of the true class"
-        f" {classes.tolist()[k]!r}: its label is given less often than other classes alone should"
-        " be mistaken for it."
-    )

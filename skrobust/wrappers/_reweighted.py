@@ -1,21 +1,27 @@
-"""Train a classifier on rows that count as much as their labels deserve."""
+"""Train a classifier on rows that are weighted by a reweighter."""
 
+import dataclasses
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier, is_regressor
 
 from skrobust.base import LabelErrorDetector, LabelledData
 from skrobust.utils._cached_fit import cached_fit
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._propagate import propagate_params
-from skrobust.utils._sklearn import Features, HasMethods, fit_context, raise_for_params
+from skrobust.utils._sklearn import HasMethods, fit_context
 from skrobust.weighting import QualityReweighter
-from skrobust.wrappers._default_detector import default_detector
-from skrobust.wrappers._wrapper_base import BaseWrapper, ClassifierWrapper
+from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
+from skrobust.wrappers._detectors import default_detector
+from skrobust.wrappers._training_set import weighted
 
 
+@fill_docstring
 class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
-    """Weigh the rows by what a reweighter thinks of their labels, and train a classifier on them.
+    """Classifier trained on rows that are weighted by a reweighter.
 
     .. versionadded:: 0.1
 
@@ -23,20 +29,20 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
     ----------
     estimator : classifier, default=None
         The classifier to train, cloned. Its ``fit`` must take sample weights, unless the
-        reweighter only chooses rows. None is :class:`~sklearn.linear_model.LogisticRegression`.
+        reweighter only selects rows. None is :class:`~sklearn.linear_model.LogisticRegression`.
     reweighter : reweighter, default=None
-        What weighs the rows, cloned. None is :class:`~skrobust.weighting.QualityReweighter`, with
-        the default detector of :class:`CleaningClassifier`: where X is a table of numbers, with
-        models of its own, and otherwise with the out-of-fold probabilities of `estimator`.
+        Reweighter of the rows, cloned. None is :class:`~skrobust.weighting.QualityReweighter`, with
+        the default detector of :class:`CleaningClassifier`: where X is a numeric feature matrix,
+        with models of its own, and otherwise with the out-of-fold probabilities of `estimator`.
     cv : int, splitter or iterable of (train, test), default=None
         If not None, set as `cv` of the reweighter, if it has one.
     n_jobs : int, default=None
         If not None, set as `n_jobs` of the reweighter.
     random_state : int, RandomState instance or None, default=None
-        If not None, set as `random_state` of the reweighter. The estimator keeps its own.
+        If not None, set as `random_state` of the reweighter. `estimator` keeps its own.
     memory : str or object with the joblib.Memory interface, default=None
-        Where to cache the weighing, so that a search over parameters of `estimator` weighs once
-        per training fold. Needs an integer `random_state`, here or in the reweighter.
+        Where to cache the weights, so that a search over parameters of `estimator` computes them
+        once per training fold. Needs an integer `random_state`, here or in the reweighter.
 
     Attributes
     ----------
@@ -44,29 +50,25 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         The fitted classifier.
     reweighter_ : reweighter
         The fitted reweighter, with ``sample_weight_`` and more.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
-    CleaningClassifier : Leaves out, or corrects, rows whose labels are doubted.
-    LossCorrectedClassifier : Corrects for the way in which labels go wrong.
-    skrobust.weighting.QualityReweighter : Only weighs the rows.
+    CleaningClassifier : Leaves out, or corrects, rows whose labels are flagged.
+    LossCorrectedClassifier : Corrects for a transition matrix.
+    skrobust.weighting.QualityReweighter : Only weights the rows.
 
     Notes
     -----
     Each row is trained on with its verified label, where there is one, or else with the given
-    one, and with the product of the reweighter's weight and the caller's `sample_weight`. All
-    rows together weigh what they weighed before.
+    one, and with the product of the reweighter's weight and the caller's `sample_weight`. The
+    total weight of all rows stays the same.
 
-    Rows of weight zero are left out. If the others weigh the same, they are trained on as they
-    are, so that a reweighter that only chooses rows goes with classifiers that take no weights. A
-    class that would be left without rows keeps them, all with weight 1: it must not vanish because
-    it is rare.
+    Rows of weight zero are left out. If all others have the same weight, they are trained on
+    without weights, so that a reweighter that only selects rows works with classifiers that take
+    no weights. A class that would be left without rows keeps them, all with weight 1, so that rare
+    classes do not vanish.
 
     References
     ----------
@@ -100,14 +102,14 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
 
     def __init__(
         self,
-        estimator=None,
-        reweighter=None,
+        estimator: Any = None,
+        reweighter: Any = None,
         *,
-        cv=None,
-        n_jobs=None,
-        random_state=None,
-        memory=None,
-    ):
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        memory: Any = None,
+    ) -> None:
         self.estimator = estimator
         self.reweighter = reweighter
         self.cv = cv
@@ -118,69 +120,65 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
     def _helpers(self):
         return [QualityReweighter() if self.reweighter is None else self.reweighter]
 
-    def _make_reweighter(self, X):
-        """Make the reweighter to fit, with the parameters that were given to this wrapper."""
-        if self.reweighter is None:
-            reweighter = QualityReweighter(default_detector(X, self._get_estimator()))
-        else:
-            reweighter = clone(self.reweighter)
-        return propagate_params(reweighter, cv=self.cv, random_state=self.random_state)
-
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
-        """Weigh the rows and train the classifier.
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Weight the rows and train the classifier.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input, handed to reweighter and classifier as it is: arrays, sparse matrices,
-            DataFrames, lists of texts.
-        y : array-like of shape (n_samples,)
-            Given labels. Rows whose label is None, NaN or blank are not trained on.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them. They are trained on instead of those in `y`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights for every fit. An integer weight counts as so many equal rows.
-        **params : dict
-            More metadata for the classifier, where metadata routing is enabled.
+        %(X)s
+        %(y_not_fitted)s
+        %(verified_labels)s
+            They are trained on instead of those in `y`.
+        %(sample_weight)s
+        %(fit_params)s
 
         Returns
         -------
-        self : object
-            Fitted wrapper.
+        %(returns_self)s
 
         Raises
         ------
         TypeError
             If `estimator` takes no sample weights, or `reweighter` is no reweighter.
         ValueError
-            If `memory` is given and the weighing is not repeatable.
+            If `memory` is passed and the weights are not repeatable.
         """
         _check_reweighter(self.reweighter)
         data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
-        raise_for_params(params, self, "fit")
-        features = Features(data.X)
-        estimator = clone(self._get_estimator())
-        reweighter = self._make_reweighter(data.X)
-        only_chooses = hasattr(reweighter, "fit_resample")
-        fit_params = self._route(estimator, data, params, needs_weight=not only_chooses)
-        y, metadata = data.fit_arguments()
-        reweighter = cached_fit(
-            reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory
-        )
-        weight = _weight_of(reweighter, data.n_samples)
-        self._train_weighed(estimator, data, weight, fit_params)
+        selects = hasattr(self.reweighter, "fit_resample")
+        final = self._prepare(data, params, own_weight="never" if selects else "always")
+        reweighter = self._fit_reweighter(data)
+        weight = _check_weight(reweighter, data.n_samples)
+        training = weighted(data, weight, final.weight)
+        model = dataclasses.replace(final, own_weight=True).train(training)
         self.reweighter_ = reweighter
-        self.classes_ = self.estimator_.classes_
-        features.record(self)
+        self._conclude(final, model, training.rows)
         return self
+
+    def _fit_reweighter(self, data):
+        """Fit the reweighter, or take the fitted one from the cache."""
+        if self.reweighter is None:
+            reweighter = QualityReweighter(default_detector(data.X, self._get_estimator()))
+        else:
+            reweighter = clone(self.reweighter)
+        propagate_params(reweighter, cv=self.cv, random_state=self.random_state)
+        y, metadata = data.fit_arguments()
+        return cached_fit(reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
 
 
 def _check_reweighter(reweighter) -> None:
-    """Refuse what has a ``fit`` but is of another kind."""
+    """Refuse estimators of another kind."""
     if reweighter is None:
         return
     name = type(reweighter).__name__
@@ -196,7 +194,8 @@ def _check_reweighter(reweighter) -> None:
         )
 
 
-def _weight_of(reweighter, n_samples: int) -> np.ndarray:
+def _check_weight(reweighter, n_samples: int) -> np.ndarray:
+    """Return the weights of a fitted reweighter, validated."""
     weight = getattr(reweighter, "sample_weight_", None)
     name = type(reweighter).__name__
     if weight is None:

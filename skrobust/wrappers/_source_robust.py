@@ -1,31 +1,193 @@
-"""Train a classifier on labels from several sources, some of which may be arbitrarily wrong."""
+"""Source-robust learning: one model per source, of which a minority may be arbitrarily wrong."""
+
+import dataclasses
+import warnings
+from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from numpy.typing import ArrayLike
+from sklearn.base import RegressorMixin, clone
+from sklearn.linear_model import Ridge
 
 from skrobust.base import LabelledData
-from skrobust.base._labelled_data import check_rows_match
-from skrobust.base._labels import encode_labels_like
-from skrobust.evidence._out_of_fold import predict_columns
-from skrobust.utils._predictions import predict_column
-from skrobust.utils._sklearn import fit_context
-from skrobust.wrappers._aggregation import aggregate_sources
-from skrobust.wrappers._source_robust_base import BaseSourceRobust
-from skrobust.wrappers._wrapper_base import ClassifierWrapper, estimator_has
+from skrobust.base._labelled_data import check_rows_match, number_groups
+from skrobust.base._scoring import TargetScore
+from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._parallel import delayed, stream
+from skrobust.utils._random import private_random_state, set_missing_random_states
+from skrobust.utils._sklearn import StrOptions, fit_context
+from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.wrappers._aggregation import AGGREGATIONS, N_FAULTY_CONSTRAINTS, count_faulty
+from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper, FinalFit
+from skrobust.wrappers._source_committee import (
+    ClassifierCommittee,
+    RegressorCommittee,
+    average_coefficients,
+    check_has_coefficients,
+)
+from skrobust.wrappers._source_disagreement import find_faulty_sources
+from skrobust.wrappers._training_set import TrainingSet
+
+_ENTRIES = {
+    "n_faulty": """
+n_faulty : int or float, default=None
+    Maximum number of faulty sources, or their share, rounded down; less than half. None is the
+    largest number that the aggregation tolerates, ``(n_sources - 1) // 2``.""",
+    "aggregation": """
+aggregation : {"nna_median", "mean", "trimmed_mean", "median", "geometric_median"}, \
+default="nna_median"
+    How to aggregate; see :func:`aggregate_sources`. "mean" tolerates no faulty source.""",
+    "random_state": """
+random_state : int, RandomState instance or None, default=None
+    Seed for parts of `estimator` that have none. None draws fresh entropy.""",
+    "sources_": """
+sources_ : ndarray of shape (n_sources,)
+    Sources, sorted.
+faulty_sources_ : ndarray of shape (n_sources,) of bool
+    Sources that clearly disagree with the aggregated predictions, whatever is combined.""",
+    "n_faulty_": """
+n_faulty_ : int
+    Number of faulty sources the aggregation tolerates.""",
+    "sources": """
+sources : array-like of shape (n_samples,), default=None
+    Source of each label: names or numbers, none missing. None is a single source, which can be
+    compared with no other; a :class:`LabelNoiseWarning <skrobust.utils.LabelNoiseWarning>` is
+    issued.""",
+    "references": """
+Farhadkhani, Guerraoui, Gupta, Hoang, Pinot and Stephan (2023). Robust collaborative learning
+with linear gradient overhead. ICML.
+
+Allouah, Farhadkhani, Guerraoui, Gupta, Pinot and Stephan (2023). Fixing by mixing: a recipe
+for optimal Byzantine ML under heterogeneity. AISTATS.""",
+}
 
 
-def _has_decision_function(self):
-    """Condition for ``available_if``: there is one model, which has the method."""
-    return self.combine != "predictions" and estimator_has("decision_function")(self)
+class BaseSourceRobust(BaseWrapper):
+    """Base class of the wrappers that train one model per source and tolerate faulty ones.
+
+    A subclass writes ``_default_estimator()`` and ``_committee(estimators)``.
+    """
+
+    _parameter_constraints: dict = {
+        **BaseWrapper._parameter_constraints,
+        "n_faulty": N_FAULTY_CONSTRAINTS,
+        "combine": [StrOptions({"rows", "predictions", "coefficients"})],
+        "aggregation": [StrOptions(set(AGGREGATIONS))],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        n_faulty: float | None = None,
+        combine: str = "rows",
+        aggregation: str = "nna_median",
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.n_faulty = n_faulty
+        self.combine = combine
+        self.aggregation = aggregation
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def _predictor(self, name):
+        if hasattr(self, "estimator_"):
+            return self.estimator_
+        if self.combine == "predictions":
+            fitted = getattr(self, "estimators_", [self._get_estimator()])
+            return self._committee([model for model in fitted if model is not None])
+        return self._get_estimator()
+
+    def _fit(self, data: LabelledData, sources, params: dict) -> Self:
+        """Train one model per source, detect faulty sources, and combine the models."""
+        if self.combine == "coefficients":
+            check_has_coefficients(self._get_estimator(), fitted=False)
+        final = self._prepare(data, params)
+        names, codes = _number_sources(sources, data.n_samples, data.used)
+        masks = [data.used & (codes == s) for s in range(len(names))]
+        trainings = [TrainingSet.from_mask(mask, data.y_train, final.weight) for mask in masks]
+        learners = [
+            s for s, training in enumerate(trainings)
+            if data.kind == "numbers" or len(np.unique(training.targets)) > 1
+        ]  # fmt: skip
+        self.n_faulty_ = self._count_faulty(len(learners), len(names), sources)
+        if self.combine == "coefficients" and data.kind == "classes":
+            _check_all_classes(trainings, names, data)
+
+        *finals, last = self._seeded(final, len(learners) + 1)
+        train = _train_linear if self.combine == "coefficients" else FinalFit.train
+        calls = (
+            delayed(train)(each, trainings[s]) for each, s in zip(finals, learners, strict=True)
+        )
+        models = list(stream(calls, n_jobs=self.n_jobs))
+        fitted = dict(zip(learners, models, strict=True))
+        self.estimators_ = [fitted.get(s) for s in range(len(names))]
+        self.sources_ = names
+        self._forget("estimator_")
+        if data.kind == "classes":
+            self.classes_ = np.unique(np.concatenate([model.classes_ for model in models]))
+        committee = self._committee(models)
+        self.source_disagreement_, self.faulty_sources_ = find_faulty_sources(
+            data, [training.rows for training in trainings], committee, self.n_faulty_
+        )
+
+        if self.combine == "predictions":
+            final.features.record(self)
+            return self
+        if self.combine == "coefficients":
+            kept = data.used
+            model = average_coefficients(
+                models, n_faulty=self.n_faulty_, aggregation=self.aggregation
+            )
+        else:
+            kept = data.used & (~self.faulty_sources_[codes] | data.checked)
+            training = TrainingSet.from_mask(kept, data.y_train, final.weight)
+            model = models[0] if len(names) == 1 else last.train(training)
+        self._conclude(final, model, np.flatnonzero(kept))
+        return self
+
+    def _seeded(self, final: FinalFit, n_models: int) -> list[FinalFit]:
+        """Copy the final fit with seeds that are drawn in order, whatever runs the fits."""
+        random_state = private_random_state(self.random_state)
+        models = [clone(final.estimator) for _ in range(n_models)]
+        for model in models:
+            set_missing_random_states(model, random_state)
+        return [dataclasses.replace(final, estimator=model) for model in models]
+
+    def _count_faulty(self, n_learners: int, n_sources: int, sources) -> int:
+        """Resolve `n_faulty`, with a warning if no faulty source is tolerated."""
+        if n_learners == 0:
+            raise ValueError(
+                f"None of the {n_sources} sources can be learned from: each has labels of one class"
+                " only, so that there is nothing to compare them by."
+            )
+        kind = "sources" if n_learners == n_sources else "sources with labels of several classes"
+        n_faulty = count_faulty(self.n_faulty, n_learners, kind)
+        requested = self.n_faulty is None or self.n_faulty > 0
+        if n_faulty == 0 and requested:
+            what = f"The number of {kind} is {n_learners}"
+            what = "No sources were given" if sources is None else what
+            warnings.warn(
+                f"{what}, so that with n_faulty={self.n_faulty!r} no faulty one is tolerated."
+                " At least three sources are needed; n_faulty=0 declares that none is faulty.",
+                LabelNoiseWarning,
+                stacklevel=5,
+            )
+        return n_faulty
 
 
+@fill_docstring(**_ENTRIES)
 class SourceRobustClassifier(ClassifierWrapper, BaseSourceRobust):
-    """Train a classifier on labels from several sources, some of which may be arbitrarily wrong.
+    """Classifier robust to faulty sources: a minority of them may be arbitrarily wrong.
 
-    Sources are annotators, sites, batches, scrapers: whoever a label comes from. One classifier
-    is trained per source, and what they predict is aggregated in a way that a minority of them
-    cannot move far. This shows which sources disagree with the rest, and gives the classifier.
+    Sources are annotators, sites, batches or scrapers from which labels come. One classifier
+    is trained per source, and their predictions are aggregated in a way that a minority of them
+    cannot move far. The aggregate shows which sources disagree with the others.
 
     .. versionadded:: 0.1
 
@@ -34,25 +196,20 @@ class SourceRobustClassifier(ClassifierWrapper, BaseSourceRobust):
     estimator : classifier, default=None
         The classifier to train, cloned. None is
         :class:`~sklearn.linear_model.LogisticRegression`.
-    n_faulty : int or float, default=None
-        How many sources may be wrong: a number, or a share, of which the whole number below
-        counts. Less than half. None is as many as can be survived, ``(n_sources - 1) // 2``.
+    %(n_faulty)s
     combine : {"rows", "predictions", "coefficients"}, default="rows"
-        What becomes of the classifiers of the sources:
+        How to combine the sources:
 
         - "rows": at most `n_faulty` sources that clearly disagree with the aggregate are left
           out, and one classifier is trained on the rows of all others;
-        - "predictions": what they predict is aggregated for each row: probabilities, or votes
+        - "predictions": predictions are aggregated for each row: probabilities, or votes
           where `estimator` has no ``predict_proba``;
-        - "coefficients": their coefficients are aggregated, of linear models that have learned
-          the same classes.
-    aggregation : {"nna_median", "mean", "trimmed_mean", "median", "geometric_median"}, \
-default="nna_median"
-        How to aggregate; see :func:`aggregate_sources`. "mean" survives no faulty source.
+        - "coefficients": the coefficients of linear models, trained on the same classes, are
+          aggregated.
+    %(aggregation)s
     n_jobs : int, default=None
         Number of sources whose classifiers are fitted in parallel.
-    random_state : int, RandomState instance or None, default=None
-        Seed for parts of `estimator` that have none. None draws fresh entropy.
+    %(random_state)s
 
     Attributes
     ----------
@@ -60,62 +217,49 @@ default="nna_median"
         The one fitted classifier, unless ``combine="predictions"``.
     estimators_ : list of length n_sources
         The classifier of each source; None for a source with labels of one class only.
-    sources_ : ndarray of shape (n_sources,)
-        Sources, sorted.
-    faulty_sources_ : ndarray of shape (n_sources,) of bool
-        Sources that clearly disagree with what all of them together predict: the ones to look
-        into, whatever is combined.
+    %(sources_)s
     source_disagreement_ : ndarray of shape (n_sources,)
-        Share of the labels of each source that differ from what all sources together predict.
-    n_faulty_ : int
-        How many sources could be survived if they were wrong.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+        Share of the labels of each source that differ from the aggregated predictions.
+    %(n_faulty_)s
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
     SourceRobustRegressor : The same for numeric targets.
     aggregate_sources : Only aggregates.
-    CleaningClassifier : Finds single wrong labels, wherever they come from.
+    CleaningClassifier : Detects single label errors, wherever they come from.
 
     Notes
     -----
-    A minority counts in sources, not in rows: a source with most of the rows has one voice.
+    A minority is counted in sources, not in rows: a source with most of the rows has one vote.
 
     With "rows" the classifier sees nearly as many rows as were right, so that it is nearly as
     good as if the faulty sources had been known. That is the best choice where a source is either
-    mostly right or clearly wrong. A source that is wrong about few rows only stays, and its wrong
-    labels do what they would do to `estimator` alone. With "predictions" each prediction is safe
-    from `n_faulty` sources, whatever they are wrong about, but every classifier has learned from
+    mostly right or clearly wrong. A source with few wrong labels is kept, and these have the same
+    effect as on `estimator` alone. With "predictions" each prediction is robust
+    to `n_faulty` sources, whichever rows they label wrong, but every classifier is trained on
     the rows of one source; this suits models that need few rows, such as linear ones. So does
-    "coefficients", which makes a single small model that says why.
+    "coefficients", which gives a single interpretable model.
 
-    Sources are doubted by how many of their labels are not those that all sources together
-    predict, of all rows and of the rows that are predicted to be of each class. The sources that
-    agree most, all but `n_faulty`, say what is usual; a source is left out if it is above that by
-    more than chance explains and by three times of how much the best differ from one another.
-    Where honest sources have very unlike rows, some of those may be left out too.
+    Sources are compared by the share of their labels that differ from the aggregated predictions,
+    over all rows and over the rows predicted to be of each class. The sources that
+    agree most, all but `n_faulty`, are the reference; a source is left out if its share exceeds
+    theirs by more than chance explains and by three times their standard deviation.
+    Where right sources have very different rows, some of those may be left out, too.
 
-    A source whose labels are all of one class cannot tell anything about classes and has no voice,
+    A source whose labels are all of one class trains no classifier,
     and the number of sources that may be faulty is counted without it. Its labels are compared
-    all the same, and with "rows" they are trained on. A class that a source does not know has
-    probability zero there, so that a class that most sources do not know is never predicted
-    by "predictions", and sources that label it look wrong. Where sources are to be trusted with
-    different classes, they are no witnesses of one another.
+    all the same, and with "rows" they are trained on. A class that a source lacks has
+    probability zero there, so that a class that most sources lack is never predicted
+    by "predictions", and sources with that label look faulty. Sources that are meant to label
+    different classes cannot be compared with each other.
 
     Rows with a verified label are trained on with that label, also where their source is left out.
 
     References
     ----------
-    Farhadkhani, Guerraoui, Gupta, Hoang, Pinot and Stephan (2023). Robust collaborative learning
-    with linear gradient overhead. ICML.
-
-    Allouah, Farhadkhani, Guerraoui, Gupta, Pinot and Stephan (2023). Fixing by mixing: a recipe
-    for optimal Byzantine ML under heterogeneity. AISTATS.
+    %(references)s
 
     Examples
     --------
@@ -139,138 +283,209 @@ default="nna_median"
     True
     """
 
-    _counts_errors = True
+    def _committee(self, estimators):
+        return ClassifierCommittee(
+            estimators,
+            getattr(self, "classes_", None),
+            n_faulty=getattr(self, "n_faulty_", None),
+            aggregation=self.aggregation,
+            n_jobs=self.n_jobs,
+        )
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, sources=None, verified_labels=None, sample_weight=None, **params):
-        """Train one classifier per source, compare them and combine what they have learned.
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sources: ArrayLike | None = None,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Train one classifier per source, detect faulty sources and combine the others.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input, handed to the classifiers as it is: arrays, sparse matrices, DataFrames, lists
-            of texts.
-        y : array-like of shape (n_samples,)
-            Given labels. Rows whose label is None, NaN or blank are not trained on.
-        sources : array-like of shape (n_samples,), default=None
-            Where each label comes from: names or numbers, none missing. None is a single source,
-            which nothing can be compared with; a :class:`LabelNoiseWarning
-            <skrobust.utils.LabelNoiseWarning>` says so.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them. They are trained on instead of those in `y`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights for every fit. An integer weight counts as so many equal rows.
-        **params : dict
-            More metadata for the classifier, where metadata routing is enabled.
+        %(X)s
+        %(y_not_fitted)s
+        %(sources)s
+        %(verified_labels)s
+            They are trained on instead of those in `y`.
+        %(sample_weight)s
+        %(fit_params)s
 
         Returns
         -------
-        self : object
-            Fitted wrapper.
+        %(returns_self)s
         """
         check_rows_match(y, sources=sources)
         data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
-        targets = data.classes[np.maximum(data.y_train, 0)]
-        return self._fit(data, targets, sources, params)
+        return self._fit(data, sources, params)
 
-    def _can_learn(self, targets) -> bool:
-        return len(np.unique(targets)) > 1
 
-    def _check_alignment(self, targets, rows_of, names) -> None:
-        if self.combine != "coefficients":
-            return
-        classes = np.unique(targets[np.concatenate(rows_of)])
-        for name, rows in zip(names.tolist(), rows_of, strict=True):
-            own = np.unique(targets[rows])
-            if len(own) < len(classes):
-                lacking = np.setdiff1d(classes, own).tolist()
-                raise ValueError(
-                    "combine='coefficients' needs labels of all classes from every source, but"
-                    f" source {name!r} has none of {lacking}: use combine='rows' or 'predictions'."
-                )
+@fill_docstring(**_ENTRIES)
+class SourceRobustRegressor(TargetScore, RegressorMixin, BaseSourceRobust):
+    """Regressor robust to faulty sources: a minority of them may be arbitrarily wrong.
 
-    def _record_classes(self) -> None:
-        if hasattr(self, "estimator_"):
-            self.classes_ = self.estimator_.classes_
-        else:
-            learned = [model.classes_ for model in self.estimators_ if model is not None]
-            self.classes_ = np.unique(np.concatenate(learned))
+    Sources are sensors, sites or batches from which targets come. One regressor is trained
+    per source, and their predictions are aggregated in a way that a minority of them cannot move
+    far. The aggregate shows which sources disagree with the others.
 
-    def _predict_one(self, estimator, X) -> np.ndarray:
-        if hasattr(estimator, "predict_proba"):
-            return predict_columns(estimator, X, self.classes_)
-        name = f"{type(estimator).__name__}.predict(X)"
-        votes = encode_labels_like(predict_column(estimator, X), self.classes_, name=name)
-        return np.eye(len(self.classes_))[votes]
+    .. versionadded:: 0.1
 
-    def _aggregate(self, X) -> np.ndarray:
-        """Probabilities that all sources together predict, shape (n_samples, n_classes)."""
-        proba = aggregate_sources(
-            self._stack(X), n_faulty=self.n_faulty_, aggregation=self.aggregation
+    Parameters
+    ----------
+    estimator : regressor, default=None
+        The regressor to train, cloned. None is :class:`~sklearn.linear_model.Ridge`.
+    %(n_faulty)s
+    combine : {"rows", "predictions", "coefficients"}, default="rows"
+        How to combine the sources:
+
+        - "rows": at most `n_faulty` sources that clearly disagree with the aggregate are left
+          out, and one regressor is trained on the rows of all others;
+        - "predictions": predictions are aggregated for each row;
+        - "coefficients": the coefficients of linear models are aggregated.
+    %(aggregation)s
+    n_jobs : int, default=None
+        Number of sources whose regressors are fitted in parallel.
+    %(random_state)s
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The one fitted regressor, unless ``combine="predictions"``.
+    estimators_ : list of length n_sources
+        The regressor of each source.
+    %(sources_)s
+    source_disagreement_ : ndarray of shape (n_sources,)
+        Mean absolute difference of the targets of each source from the aggregated predictions.
+    %(n_faulty_)s
+    %(features_in)s
+
+    See Also
+    --------
+    SourceRobustClassifier : The same for classes, with notes on what to combine.
+    aggregate_sources : Only aggregates.
+    CleaningRegressor : Detects single wrong targets, wherever they come from.
+
+    Notes
+    -----
+    A minority is counted in sources, not in rows: a source with most of the rows has one vote.
+
+    With "rows", a source with few and small errors may be kept. With
+    "predictions" each prediction is robust to `n_faulty` sources, whichever rows they label wrong,
+    but every regressor is trained on the rows of one source.
+
+    Rows with a verified target are trained on with that target, also where their source is left
+    out.
+
+    References
+    ----------
+    %(references)s
+
+    Examples
+    --------
+    Seven sensors, of which two send the wrong sign:
+
+    >>> import numpy as np
+    >>> from sklearn.datasets import make_regression
+    >>> from skrobust.wrappers import SourceRobustRegressor
+    >>> X, y = make_regression(700, 5, noise=10, random_state=0)
+    >>> sensors = np.array([f"sensor {i % 7}" for i in range(700)])
+    >>> y_given = np.where(np.isin(sensors, ["sensor 0", "sensor 3"]), -y, y)
+    >>> robust = SourceRobustRegressor().fit(X, y_given, sources=sensors)
+    >>> robust.sources_[robust.faulty_sources_].tolist()
+    ['sensor 0', 'sensor 3']
+    >>> robust.score(X, y) > 0.98
+    True
+    """
+
+    def _default_estimator(self):
+        return Ridge()
+
+    def _committee(self, estimators):
+        return RegressorCommittee(
+            estimators,
+            n_faulty=getattr(self, "n_faulty_", None),
+            aggregation=self.aggregation,
+            n_jobs=self.n_jobs,
         )
-        # Medians of coordinates need not sum to 1. Where all are zero, no class is more likely.
-        total = proba.sum(axis=1, keepdims=True)
-        uniform = np.full_like(proba, 1 / proba.shape[1])
-        return np.divide(proba, total, out=uniform, where=total > 0)
 
-    def _losses(self, predicted, data, rows) -> tuple[np.ndarray, np.ndarray, float]:
-        """Whether given labels differ from predicted classes; strata are these classes."""
-        known = encode_labels_like(self.classes_, data.classes, name="classes_")
-        guess, given = known[predicted.argmax(axis=1)], data.y[rows]
-        return np.where(given < 0, np.nan, guess != given), guess, 0.0
-
-    def _decide(self, predicted) -> np.ndarray:
-        return self.classes_[predicted.argmax(axis=1)]
-
-    @available_if(estimator_has("predict_proba"))
-    def predict_proba(self, X):
-        """Predict probabilities of classes by the one classifier, or by those of all sources.
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sources: ArrayLike | None = None,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Train one regressor per source, detect faulty sources and combine the others.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
+        %(X)s
+        y : array-like of shape (n_samples,)
+            Given (observed) targets. Rows whose target is None or NaN are not trained on.
+        %(sources)s
+        %(verified_targets)s
+            They are trained on instead of those in `y`.
+        %(sample_weight)s
+        %(fit_params)s
 
         Returns
         -------
-        proba : ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``.
+        %(returns_self)s
         """
-        check_is_fitted(self)
-        return super().predict_proba(X) if hasattr(self, "estimator_") else self._aggregate(X)
+        check_rows_match(y, sources=sources)
+        data = LabelledData.from_arrays(
+            X, y, kind="numbers", verified_labels=verified_labels, sample_weight=sample_weight
+        )
+        return self._fit(data, sources, params)
 
-    @available_if(estimator_has("predict_proba"))
-    def predict_log_proba(self, X):
-        """Predict logarithms of probabilities of classes.
 
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
+def _train_linear(final: FinalFit, training: TrainingSet):
+    """Train a model, and refuse it if it keeps no coefficients: the first one stops all fits."""
+    model = final.train(training)
+    check_has_coefficients(model, fitted=True)
+    return model
 
-        Returns
-        -------
-        log_proba : ndarray of shape (n_samples, n_classes)
-            Logarithms, in the order of ``classes_``.
-        """
-        with np.errstate(divide="ignore"):  # the logarithm of zero is minus infinity
-            return np.log(self.predict_proba(X))
 
-    @available_if(_has_decision_function)
-    def decision_function(self, X):
-        """Compute the decision function of the one classifier.
+def _check_all_classes(trainings: list[TrainingSet], names, data) -> None:
+    """Refuse sources whose coefficients would be those of different classes."""
+    present = [np.unique(training.targets) for training in trainings]
+    codes = np.unique(np.concatenate(present))
+    for name, own in zip(names.tolist(), present, strict=True):
+        if len(own) < len(codes):
+            lacking = data.classes[np.setdiff1d(codes, own)].tolist()
+            raise ValueError(
+                "combine='coefficients' needs labels of all classes from every source, but"
+                f" source {name!r} has none of {lacking}: use combine='rows' or 'predictions'."
+            )
 
-        Parameters
-        ----------
-        X : array-like of length n_samples
-            Input.
 
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            As of the classifier.
-        """
-        return super().decision_function(X)
+def _number_sources(sources, n_samples: int, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number the sources that have rows to train on, in sorted order if they can be; others are -1.
+
+    Returns the names of the sources and the number of each row's source.
+    """
+    if sources is None:
+        return np.zeros(1, dtype=np.intp), np.zeros(n_samples, dtype=np.intp)
+    numbers, labels = number_groups(sources, n_samples, name="sources")
+    seen = np.unique(numbers[used])
+    try:
+        order = sorted(seen.tolist(), key=labels.__getitem__)
+    except TypeError:  # kinds that do not compare keep the order in which they come
+        order = seen.tolist()
+    names = np.empty(len(order), dtype=object)
+    names[:] = [labels[number] for number in order]
+    if len(set(map(type, names))) == 1 and not isinstance(names[0], tuple):
+        names = np.array(names.tolist())
+    codes = np.full(len(labels), -1, dtype=np.intp)
+    codes[order] = np.arange(len(order))
+    return names, codes[numbers]

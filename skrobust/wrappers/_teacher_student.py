@@ -1,8 +1,11 @@
-"""Train a classifier on what a teacher says about the rows, where that can be relied on."""
+"""Teacher-student learning: train a classifier on reliable pseudo-labels."""
 
+import dataclasses
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from skrobust.base import LabelledData
@@ -14,30 +17,25 @@ from skrobust.evidence._out_of_fold import check_predicts_proba, gather_out_of_f
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
 from skrobust.noise._noise_model import fit_noise_model
 from skrobust.noise._noise_rate import estimate_noise_rate
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._sklearn import (
-    Features,
-    HasMethods,
-    Interval,
-    StrOptions,
-    fit_context,
-    raise_for_params,
-)
-from skrobust.wrappers._default_detector import default_detector
-from skrobust.wrappers._wrapper_base import BaseWrapper, ClassifierWrapper, requested_weight
+from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, fit_context
+from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
+from skrobust.wrappers._detectors import default_detector
+from skrobust.wrappers._training_set import TrainingSet
 
-_SELECTIONS = ("agreement", "mixture", "all")
-_SMALLEST = 1e-4
+# Smallest probability in a logarithmic loss.
+_LEAST_PROBA = 1e-4
 
 
+@fill_docstring
 class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
-    """Train a classifier on what a teacher says about the rows, where that can be relied on.
+    """Teacher-student classifier: trained on reliable pseudo-labels of a teacher.
 
-    A teacher that learns from given labels, wrong ones among them, says of each row it has not
-    seen which class is the most probable. The student learns what teacher and given label agree
-    about, or what the teacher is sure about. Rows without a label are learned from as well, with
-    the label that the teacher gives them.
+    A teacher that is trained on given labels, wrong ones included, predicts the class of each row
+    out of sample. The student is trained on the rows where prediction and given label agree, or
+    where the prediction is confident. Rows without a label are trained on with their pseudo-label.
 
     .. versionadded:: 0.1
 
@@ -47,28 +45,28 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
         The student: the classifier to train, cloned. None is
         :class:`~sklearn.linear_model.LogisticRegression`.
     teacher : classifier with ``predict_proba``, default=None
-        What labels are learned from, cloned; of forests with ``oob_score=True`` the out-of-bag
-        probabilities are taken, of others the out-of-fold ones. None is the mixture of models of
-        :class:`~skrobust.detection.EnsembleDetector`: where X is a table of numbers, its own, and
-        otherwise `estimator` and, if that is a pipeline, unlike models behind its first steps.
+        The teacher, cloned; of forests with ``oob_score=True`` the out-of-bag
+        probabilities are used, of others the out-of-fold ones. None is the mixture of models of
+        :class:`~skrobust.detection.EnsembleDetector`: where X is a numeric feature matrix, its own,
+        and otherwise `estimator` and, if that is a pipeline, diverse models behind its first steps.
     selection : {"agreement", "mixture", "all"}, default="agreement"
-        Which rows the student learns:
+        Rows that the student is trained on:
 
-        - "agreement": those whose given label is what the teacher would have said without it,
+        - "agreement": those whose given label is the prediction of the teacher,
           and those without a label;
-        - "mixture": of the rows that the teacher finds to be of a class, knowing their given
-          labels, those that it is as sure about as about most: the lower one of two normal
-          distributions of its logarithmic loss. They are learned as what the teacher finds
-          them to be, and rows that are only hard are left out as well;
-        - "all": all that the teacher can judge, as what it finds them to be, knowing their given
-          labels.
+        - "mixture": of the rows with a pseudo-label, those in the lower one of two normal
+          components of its logarithmic loss within the class. Hard rows are left out as well;
+        - "all": all rows with a pseudo-label.
+
+        With "mixture" and "all", the pseudo-label is the most probable class given the prediction
+        and the given label.
     n_rounds : int, default=1
-        How many times a student is trained. From the second round on, the student of the last
-        round, trained anew without each fold in turn, is the teacher.
+        Number of times a student is trained. From the second round on, the student of the last
+        round, trained again without each fold in turn, is the teacher.
     cv : int, splitter or iterable of (train, test), default=None
         Folds of the teachers; None is 5, stratified.
     n_jobs : int, default=None
-        Number of folds, or threads, at a time.
+        Number of parallel folds, or threads.
     random_state : int, RandomState instance or None, default=None
         Seed for teachers that have none of their own. The student keeps its own.
 
@@ -77,20 +75,16 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
     estimator_ : classifier
         The fitted student.
     pseudo_labels_ : ndarray of shape (n_samples,)
-        What the last teacher says of each row, knowing its given label; the verified label where
-        there is one. None where nothing is known.
+        Pseudo-labels of the last teacher; the verified label where there is one. None where a row
+        has no label and no prediction.
     pseudo_label_proba_ : ndarray of shape (n_samples,)
-        How likely that is, in [0, 1]; NaN where the teacher could not judge.
+        Their probabilities, in [0, 1]; NaN without a prediction.
     sample_indices_ : ndarray of shape (n_kept,)
-        Rows that the student has learned, with their pseudo-labels.
+        Rows that the student was trained on, with their pseudo-labels.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Probability of each given label (columns) for each true class (rows), by the last teacher.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
@@ -100,12 +94,12 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
 
     Notes
     -----
-    The teacher foretells given labels. How they go wrong is seen from the rows that it is sure
-    about, and undone; what it says of a row with a given label takes that label into account, as
-    far as labels can be trusted.
+    The teacher predicts given labels. A transition matrix is estimated from its confident rows and
+    inverted, which gives probabilities of true classes; a pseudo-label maximises the posterior
+    given the prediction and the given label.
 
-    Rows whose label a person verified are always learned with that label. A class of which no row
-    is left keeps all rows that were given its label.
+    Rows with a verified label are always trained on with that label. A class of which no row
+    is left keeps all rows with its given label.
 
     References
     ----------
@@ -139,7 +133,7 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
     _parameter_constraints: dict = {
         **BaseWrapper._parameter_constraints,
         "teacher": [HasMethods(["fit", "predict"]), None],
-        "selection": [StrOptions(set(_SELECTIONS))],
+        "selection": [StrOptions({"agreement", "mixture", "all"})],
         "n_rounds": [Interval(Integral, 1, None, closed="left")],
         "cv": ["cv_object"],
         "n_jobs": [None, Integral],
@@ -148,15 +142,15 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
 
     def __init__(
         self,
-        estimator=None,
-        teacher=None,
+        estimator: Any = None,
+        teacher: Any = None,
         *,
-        selection="agreement",
-        n_rounds=1,
-        cv=None,
-        n_jobs=None,
-        random_state=None,
-    ):
+        selection: str = "agreement",
+        n_rounds: int = 1,
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.estimator = estimator
         self.teacher = teacher
         self.selection = selection
@@ -169,69 +163,65 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
         return [EnsembleDetector() if self.teacher is None else self.teacher]
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
-        """Let teachers label the rows and train the student.
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Compute pseudo-labels by the teachers and train the student.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input, handed to teacher and student as it is: arrays, sparse matrices, DataFrames,
-            lists of texts.
+        %(X)s
         y : array-like of shape (n_samples,)
-            Given labels. Rows whose label is None, NaN or blank are learned from as the teacher
-            labels them.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights for every fit. An integer weight counts as so many equal rows.
-        **params : dict
-            More metadata for the student, where metadata routing is enabled.
+            Given (observed) labels. Rows whose label is None, NaN or blank are trained on with
+            their pseudo-label.
+        %(verified_labels)s
+        %(sample_weight)s
+        %(fit_params)s
 
         Returns
         -------
-        self : object
-            Fitted wrapper.
+        %(returns_self)s
         """
         data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
-        raise_for_params(params, self, "fit")
-        features = Features(data.X)
-        estimator = clone(self._get_estimator())
-        fit_params = self._route(estimator, data, params)
+        final = self._prepare(data, params)
         if self.n_rounds > 1:
-            check_predicts_proba(estimator)
+            check_predicts_proba(final.estimator)
         random_state = private_random_state(self.random_state)
-        lesson = _Lesson(data, self._teach(data), self.selection, noisy=True)
+        pseudo = pseudo_label(data, self._teach(data), self.selection, noisy=True)
         for _ in range(self.n_rounds - 1):
-            teacher = clone(estimator)
+            teacher = clone(final.estimator)
             set_missing_random_states(teacher, random_state)
             evidence = gather_out_of_fold(
                 teacher,
                 data.X,
-                lesson.labels,
+                pseudo.labels,
                 data.classes,
-                lesson.chosen,
+                pseudo.selected,
                 cv=self.cv,
-                fit_params=fit_params,
+                groups=data.groups,
+                fit_params=final.fit_params,
                 n_jobs=self.n_jobs,
             )
-            lesson = _Lesson(data, evidence.pred_proba, self.selection, noisy=False)
-        rows = np.flatnonzero(lesson.chosen)
-        weight = requested_weight(estimator, data, fit_params)
-        weight = None if weight is None else weight[rows]
-        self._train(estimator, data, rows, data.classes[lesson.labels[rows]], weight, fit_params)
-        self.pseudo_labels_ = decode_labels(lesson.labels, data.classes)
-        self.pseudo_label_proba_ = lesson.confidence
-        self.transition_matrix_ = lesson.transition
-        self.sample_indices_ = rows
-        self.classes_ = self.estimator_.classes_
-        features.record(self)
+            pseudo = pseudo_label(data, evidence.pred_proba, self.selection, noisy=False)
+        training = TrainingSet.from_mask(pseudo.selected, pseudo.labels, final.weight)
+        model = final.train(training)
+        self.pseudo_labels_ = decode_labels(pseudo.labels, data.classes)
+        self.pseudo_label_proba_ = pseudo.proba
+        self.transition_matrix_ = pseudo.transition
+        self.sample_indices_ = training.rows
+        self._conclude(final, model, training.rows)
         return self
 
     def _teach(self, data) -> np.ndarray:
-        """Gather the out-of-sample probabilities of the first teacher."""
+        """Collect the out-of-sample probabilities of the first teacher."""
         if self.teacher is None:
             source = default_detector(data.X, self._get_estimator())
         else:
@@ -241,76 +231,77 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
         return source.gather_proba(data)
 
 
-class _Lesson:
-    """What a teacher says of the rows, and which of it is to be learned.
-
-    Parameters
-    ----------
-    data : LabelledData
-        Rows.
-    pred_proba : ndarray of shape (n_samples, n_classes)
-        Out-of-sample probabilities by the teacher; NaN where it cannot judge.
-    selection : {"agreement", "mixture", "all"}
-        Which rows to choose.
-    noisy : bool
-        Whether the teacher has learned given labels, and not what another one made of them.
+@dataclasses.dataclass(frozen=True, eq=False)
+class PseudoLabels:
+    """Pseudo-labels by one teacher.
 
     Attributes
     ----------
     labels : ndarray of shape (n_samples,), dtype intp
-        Pseudo-labels; -1 where there is none.
-    confidence : ndarray of shape (n_samples,)
-        Their probabilities, 1 for verified ones; NaN where the teacher cannot judge.
-    chosen : ndarray of shape (n_samples,) of bool
-        Rows to learn.
+        Class codes; -1 where there is neither a label nor a prediction.
+    proba : ndarray of shape (n_samples,)
+        Their probabilities, 1 for verified labels; NaN without a prediction.
+    selected : ndarray of shape (n_samples,) of bool
+        Rows to train the student on.
     transition : ndarray of shape (n_classes, n_classes)
-        How labels go wrong, by this teacher.
+        Estimated transition matrix.
     """
 
-    def __init__(self, data, pred_proba, selection, *, noisy):
-        judged = ~np.isnan(pred_proba[:, 0])
-        proba = np.where(judged[:, None], pred_proba, 1 / len(data.classes)).astype(np.float64)
-        weight = data.sample_weight
-        given = np.where(judged, data.y, -1)
-        unverified = np.where(data.used & ~data.checked, given, -1)
-        level = estimate_noise_rate(unverified, proba, weight)
-        channel = fit_noise_model(unverified, proba, weight, level=level)
-        true_proba = channel.invert(proba) if noisy else proba
-        proba = channel.posterior(true_proba, given)
-        # Classes go by how sure the teacher is of them wherever a tie must be broken.
-        best = np.where(judged & data.used, data.y_train, -1)
-        order = np.argsort(mean_self_confidence(best, proba, weight), kind="stable")
-        agreed = judged & (most_probable(true_proba, order) == data.y)
-        labels = most_probable(proba, order)
-        if selection == "agreement":
-            labels = np.where(agreed, data.y, labels)
-        confidence = np.where(judged, given_proba(labels, proba), np.nan)
-        labels = np.where(judged, labels, data.y)
-        self.labels = np.where(data.checked, data.verified, labels)
-        self.confidence = np.where(data.checked, 1.0, confidence)
-        self.transition = channel.transition
+    labels: np.ndarray
+    proba: np.ndarray
+    selected: np.ndarray
+    transition: np.ndarray
 
-        counted = np.ones(data.n_samples, dtype=bool) if weight is None else weight > 0
-        # What was verified, or cannot be judged but has a label, is learned in any case.
-        chosen = counted & (self.labels >= 0)
-        open_rows = chosen & judged & ~data.checked
-        if selection == "agreement":
-            chosen &= ~(open_rows & data.given & ~agreed)
-        elif selection == "mixture":
-            chosen &= ~self._doubtful(open_rows, weight)
-        for k in np.setdiff1d(data.y_train[data.used], self.labels[chosen]):
-            kept = data.used & (data.y_train == k)
-            self.labels[kept] = k
-            chosen |= kept
-        self.chosen = chosen
 
-    def _doubtful(self, open_rows, weight) -> np.ndarray:
-        """Find the rows that the teacher is less sure about than about most of their class."""
-        doubtful = np.zeros(len(open_rows), dtype=bool)
-        for k in np.unique(self.labels[open_rows]):
-            rows = np.flatnonzero(open_rows & (self.labels == k))
-            loss = -np.log(np.maximum(self.confidence[rows], _SMALLEST))
-            mixture = fit_mixture(loss, None if weight is None else weight[rows])
-            if mixture is not None:
-                doubtful[rows] = mixture.upper(loss) > 0.5
-        return doubtful
+def pseudo_label(
+    data: LabelledData, pred_proba: np.ndarray, selection: str, *, noisy: bool
+) -> PseudoLabels:
+    """Compute pseudo-labels from out-of-sample probabilities and given labels.
+
+    `noisy` is whether the teacher was trained on given labels, and not on pseudo-labels.
+    """
+    predicted = ~np.isnan(pred_proba[:, 0])
+    proba = np.where(predicted[:, None], pred_proba, 1 / len(data.classes)).astype(np.float64)
+    weight = data.sample_weight
+    given = np.where(predicted, data.y, -1)
+    unverified = np.where(data.used & ~data.checked, given, -1)
+    level = estimate_noise_rate(unverified, proba, weight)
+    noise = fit_noise_model(unverified, proba, weight, level=level)
+    true_proba = noise.invert(proba) if noisy else proba
+    posterior = noise.posterior(true_proba, given)
+    # Ties between classes are broken by the confidence of the teacher, not by their names.
+    trained_on = np.where(predicted & data.used, data.y_train, -1)
+    order = np.argsort(mean_self_confidence(trained_on, posterior, weight), kind="stable")
+    agreed = predicted & (most_probable(true_proba, order) == data.y)
+    labels = most_probable(posterior, order)
+    if selection == "agreement":
+        labels = np.where(agreed, data.y, labels)
+    label_proba = np.where(predicted, given_proba(labels, posterior), np.nan)
+    labels = np.where(predicted, labels, data.y)
+    labels = np.where(data.checked, data.verified, labels)
+    label_proba = np.where(data.checked, 1.0, label_proba)
+
+    # Verified labels, and given labels without a prediction, are selected in any case.
+    selected = (labels >= 0) & (True if weight is None else weight > 0)
+    uncertain = selected & predicted & ~data.checked
+    if selection == "agreement":
+        selected &= ~(uncertain & data.given & ~agreed)
+    elif selection == "mixture":
+        selected &= ~_has_high_loss(labels, label_proba, uncertain, weight)
+    for k in np.setdiff1d(data.y_train[data.used], labels[selected]):
+        kept = data.used & (data.y_train == k)
+        labels[kept] = k
+        selected |= kept
+    return PseudoLabels(labels, label_proba, selected, noise.transition)
+
+
+def _has_high_loss(labels, label_proba, uncertain, weight) -> np.ndarray:
+    """Find the rows in the upper of two components of the loss of their class."""
+    high = np.zeros(len(labels), dtype=bool)
+    for k in np.unique(labels[uncertain]):
+        rows = np.flatnonzero(uncertain & (labels == k))
+        loss = -np.log(np.maximum(label_proba[rows], _LEAST_PROBA))
+        mixture = fit_mixture(loss, None if weight is None else weight[rows])
+        if mixture is not None:
+            high[rows] = mixture.upper(loss) > 0.5
+    return high

@@ -93,7 +93,7 @@ def test_fits_over_folds_have_one_blas_thread(three_threads, monkeypatch):
 @pytest.mark.parametrize(("given", "expected"), [(True, 3), (False, 1)])
 def test_only_the_default_of_a_wrapper_is_limited(three_threads, monkeypatch, given, expected):
     monkeypatch.setattr(Recording, "seen", [])
-    monkeypatch.setattr("skrobust.wrappers._wrapper_base.LogisticRegression", Recording)
+    monkeypatch.setattr("skrobust.wrappers._base.LogisticRegression", Recording)
     X = np.random.default_rng(0).normal(size=(60, 2))
     estimator = Recording() if given else None
     wrapper = CleaningClassifier(estimator, NeighborVote(), action="drop", trim=False)

@@ -22,7 +22,7 @@ from skrobust.wrappers import (
     LossCorrectedClassifier,
     TeacherStudentClassifier,
 )
-from skrobust.wrappers._default_detector import default_detector
+from skrobust.wrappers._detectors import default_detector
 
 
 @pytest.fixture

@@ -257,7 +257,7 @@ def _never(cls, **params):
 @pytest.mark.parametrize(
     "model, message",
     [
-        (RandomForestClassifier(), "RandomForestClassifier cannot.*minds the sign"),
+        (RandomForestClassifier(), "RandomForestClassifier cannot.*not known to support"),
         (HistGradientBoostingClassifier(), "HistGradientBoostingClassifier cannot"),
         (GaussianNB(), "GaussianNB cannot"),
         (LogisticRegressionCV(), "LogisticRegressionCV cannot.*folds"),
@@ -274,7 +274,7 @@ def _never(cls, **params):
         (make_pipeline(StandardScaler(), GaussianNB()), "GaussianNB cannot"),
     ],
 )
-def test_backward_refuses_models_that_mind_the_sign_of_weights(model, message, noisy):
+def test_backward_refuses_models_without_negative_weights(model, message, noisy):
     X, _, y = noisy
     robust = LossCorrectedClassifier(model, AnchorTransition(), method="backward")
     with pytest.raises(TypeError, match=message) as raised:
@@ -471,7 +471,9 @@ def test_models_without_weights(noisy):
     message = "Neighbors, but it takes none.*linear models.*forests"
     for method in ("importance", "backward"):
         model = LossCorrectedClassifier(Neighbors(), SKEWED, method=method)
-        with pytest.raises(TypeError, match=message if method == "importance" else "sign"):
+        with pytest.raises(
+            TypeError, match=message if method == "importance" else "negative weights"
+        ):
             model.fit(X, y)
 
 

@@ -1,84 +1,76 @@
-"""Label errors or probabilities that were computed elsewhere, in the place of a detector."""
+"""Detectors of wrappers: the default one, and those of results computed elsewhere."""
 
 import dataclasses
 
 import numpy as np
+from sklearn.base import clone
 
 from skrobust.base import DetectionResult, LabelErrorDetector
 from skrobust.base._pred_proba import as_proba, check_all, column_names, order_of_columns
-from skrobust.detection import ConfidentLearning
+from skrobust.detection import ConfidentLearning, EnsembleDetector
+from skrobust.detection._companions import COMPANIONS, has_preprocessing
 from skrobust.evidence._evidence import Evidence
 from skrobust.utils._columns import check_index, complete_column
+from skrobust.utils._rows import is_plain_numeric
 
 
-class GivenProba(ConfidentLearning):
-    """Confident learning from probabilities that are given, and perhaps flags as well."""
+def default_detector(X, estimator) -> EnsembleDetector:
+    """Make the detector that suits the input.
 
-    def use(self, pred_proba, label_errors=None) -> "GivenProba":
+    Where X is a numeric feature matrix, it has models of its own, and otherwise `estimator` and,
+    if that is a pipeline, diverse models behind its first steps.
+    """
+    if is_plain_numeric(X):
+        return EnsembleDetector()
+    diverse = [COMPANIONS] if has_preprocessing(estimator) else []
+    return EnsembleDetector([clone(estimator), *diverse])
+
+
+class PrecomputedProba(ConfidentLearning):
+    """Confident learning from precomputed probabilities, and perhaps precomputed flags."""
+
+    def use(self, pred_proba, label_errors=None) -> "PrecomputedProba":
         """Take validated probabilities and flags for the next fit."""
-        self._given = pred_proba, label_errors
+        self._precomputed = pred_proba, label_errors
         if label_errors is not None:
             self._calibrate = None
         return self
 
     def _gather(self, data) -> Evidence:
-        return Evidence(self._given[0].copy(), [], data.classes)
+        return Evidence(self._precomputed[0].copy(), [], data.classes)
 
     def _detect(self, data) -> DetectionResult:
         result = super()._detect(data)
-        flags = self._given[1]
-        del self._given
+        flags = self._precomputed[1]
+        del self._precomputed
         if flags is None:
             return result
-        return _with_flags(result, flags)
+        return dataclasses.replace(result, errors=flags.copy(), threshold=None)
 
 
-class GivenErrors(LabelErrorDetector):
-    """Flags that are given."""
+class PrecomputedErrors(LabelErrorDetector):
+    """Precomputed flags."""
 
     def __init__(self, *, threshold=None, flag_fraction=None, max_flag_rate=None):
         self.threshold = threshold
         self.flag_fraction = flag_fraction
         self.max_flag_rate = max_flag_rate
 
-    def use(self, label_errors) -> "GivenErrors":
+    def use(self, label_errors) -> "PrecomputedErrors":
         """Take validated flags for the next fit."""
-        self._given = label_errors
+        self._precomputed = label_errors
         return self
 
     def _detect(self, data) -> DetectionResult:
-        flags = self._given
-        del self._given
+        flags = self._precomputed
+        del self._precomputed
         return DetectionResult(np.where(flags, 0.0, 1.0), flags, threshold=0.5)
 
 
-def _with_flags(result, flags) -> DetectionResult:
-    """The same evidence with other flags."""
-    return dataclasses.replace(result, errors=flags.copy(), threshold=None)
+def precomputed_detector(detector, data, y, label_errors, pred_proba, action) -> LabelErrorDetector:
+    """Make the detector of flags or probabilities that were computed elsewhere.
 
-
-def given_detector(detector, data, y, label_errors, pred_proba, action):
-    """Make the detector that knows already what was computed elsewhere.
-
-    Parameters
-    ----------
-    detector : detector or None
-        That of the wrapper; how :class:`ConfidentLearning` is set counts, nothing else does.
-    data : LabelledData
-        Rows.
-    y : array-like of shape (n_samples,)
-        Given labels, as they came.
-    label_errors : array-like of shape (n_samples,) of bool, or None
-        Rows whose label is wrong.
-    pred_proba : array-like of shape (n_samples, n_classes), or None
-        Out-of-sample probabilities.
-    action : {"drop", "relabel", "reweight"}
-        What is to be done about the errors.
-
-    Returns
-    -------
-    detector : LabelErrorDetector
-        Not fitted.
+    Of the wrapper's own detector, the parameters of :class:`ConfidentLearning` count.
     """
     flags = None if label_errors is None else _check_flags(label_errors, data, y)
     if pred_proba is not None:
@@ -87,13 +79,13 @@ def given_detector(detector, data, y, label_errors, pred_proba, action):
             params = detector.get_params(deep=False)
         if flags is not None:  # the mask decides, nothing else
             params.update(threshold=None, flag_fraction=None)
-        return GivenProba(**params).use(_check_proba(pred_proba, data, y), flags)
+        return PrecomputedProba(**params).use(_check_proba(pred_proba, data, y), flags)
     if action == "reweight":
         raise ValueError(
-            f"action={action!r} needs to know more than label_errors: pass pred_proba as well, the"
+            f"action={action!r} needs more than label_errors: pass pred_proba as well, the"
             " out-of-sample probabilities of the classes, or use action='drop'."
         )
-    return GivenErrors().use(flags)
+    return PrecomputedErrors().use(flags)
 
 
 def _check_flags(label_errors, data, y) -> np.ndarray:

@@ -1,0 +1,319 @@
+"""Base classes of the wrappers: metadata routing, tags, final fits and predictions."""
+
+import dataclasses
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skrobust.base._scoring import LabelledScore
+from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._parallel import one_blas_thread
+from skrobust.utils._predictions import predict_column
+from skrobust.utils._rows import as_numbers, is_numeric
+from skrobust.utils._sklearn import (
+    Features,
+    HasMethods,
+    raise_for_params,
+    routing_enabled,
+    safe_indexing,
+)
+from skrobust.utils._weights import index_fit_params, takes_weight, weight_fit_params
+from skrobust.wrappers._training_set import TrainingSet, decode_targets
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FinalFit:
+    """A model to train on any training set, with keywords that were routed before any work.
+
+    Attributes
+    ----------
+    estimator : estimator object
+        The model, cloned for each fit.
+    data : LabelledData
+        What ``fit`` of the wrapper was given.
+    features : Features
+        Names and number of features.
+    fit_params : dict
+        Keywords for ``fit``, of all rows; with the caller's weights where they are requested.
+    own_weight : bool
+        Whether weights are passed even if the caller's are none or not requested.
+    is_default : bool
+        Whether the user named no model. The default is linear: more threads slow it down.
+    """
+
+    estimator: BaseEstimator
+    data: object
+    features: Features
+    fit_params: dict
+    own_weight: bool = False
+    is_default: bool = False
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        """The caller's weights of all rows, unless the model declines them."""
+        weight = self.data.sample_weight
+        return weight if self._requests(weight) else None
+
+    def _requests(self, weight) -> bool:
+        return any(key in self.fit_params for key in weight_fit_params(self.estimator, weight))
+
+    def train(self, training: TrainingSet) -> BaseEstimator:
+        """Fit a clone of the model to some of the rows."""
+        rows, weight, X = training.rows, training.weight, self.data.X
+        params = self.fit_params and index_fit_params(self.fit_params, rows, self.data.n_samples)
+        if weight is not None and (self.own_weight or self._requests(weight)):
+            params = params | weight_fit_params(self.estimator, weight)
+        if not np.array_equal(rows, np.arange(self.data.n_samples)):
+            X = safe_indexing(X, rows)
+        targets = decode_targets(training.targets, self.data)
+        with one_blas_thread() if self.is_default else nullcontext():
+            return clone(self.estimator).fit(X, targets, **params)
+
+
+def has_method(method: str, name: str = "estimator"):
+    """Make a condition for ``available_if``: whether what predicts has a method."""
+
+    def check(self):
+        getattr(self._predictor(name), method)
+        return True
+
+    return check
+
+
+def resolve_estimator(estimator, make_default) -> BaseEstimator:
+    """Resolve a parameter that is a model; the default requests sample weights."""
+    if estimator is not None:
+        return estimator
+    default = make_default()
+    return default.set_fit_request(sample_weight=True) if routing_enabled() else default
+
+
+class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
+    """Base class of wrappers that train clones of the models that are their parameters.
+
+    A subclass writes ``_models()``, and, if other estimators are fitted to X, ``_helpers()``.
+    """
+
+    def _models(self) -> dict:
+        """The models to train, by the name of the parameter."""
+        raise TypeError(f"{type(self).__name__} must implement _models().")
+
+    def _helpers(self) -> list:
+        """Other estimators that are fitted to X."""
+        return []
+
+    def _weighed_models(self) -> list:
+        """The models that are fitted with the caller's weights, and must take weights."""
+        return [*self._models().values(), *(p for p in self._helpers() if hasattr(p, "predict"))]
+
+    def _predictor(self, name: str) -> BaseEstimator:
+        """The model of a parameter, fitted if this wrapper is."""
+        return getattr(self, f"{name}_", None) or self._models()[name]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        parts = (*self._models().values(), *self._helpers())
+        inputs = [get_tags(part).input_tags for part in parts]
+        tags.input_tags.sparse = all(part.sparse for part in inputs)
+        tags.input_tags.allow_nan = all(part.allow_nan for part in inputs)
+        return tags
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return which metadata this wrapper and the models it trains take.
+
+        Detectors, reweighters and transition estimators are not asked: they are passed labels,
+        verified labels, weights and groups in any case.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Routing information.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        return router.add(**self._models(), method_mapping=mapping)
+
+    def _route(self, data, params: dict) -> dict[str, FinalFit]:
+        """Clone the models and route metadata to their fits, or refuse before any work."""
+        raise_for_params(params, self, "fit")
+        models = {name: clone(model) for name, model in self._models().items()}
+        weight = data.sample_weight
+        routed = {name: weight_fit_params(model, weight) for name, model in models.items()}
+        if routing_enabled():
+            if weight is not None:
+                params = {**params, "sample_weight": weight}
+            bunches = process_routing(self, "fit", **params) if params else None
+            routed = {name: dict(bunches[name]["fit"]) if bunches else {} for name in models}
+        features = Features(data.X)
+        return {
+            name: FinalFit(
+                model, data, features, routed[name], is_default=getattr(self, name) is None
+            )
+            for name, model in models.items()
+        }
+
+    def _forget(self, *names: str) -> None:
+        """Delete fitted attributes that this fit does not set."""
+        for name in names:
+            if hasattr(self, name):
+                delattr(self, name)
+
+
+@fill_docstring
+class BaseWrapper(ModelsWrapper):
+    """Base class of wrappers that train a clone of one model, their parameter `estimator`.
+
+    A subclass writes ``_default_estimator()``, and ``fit``, which begins with
+    ``self._prepare(data, params)`` and ends with ``self._conclude(...)``; and, if other estimators
+    are fitted to X, ``_helpers()``.
+    """
+
+    _parameter_constraints: dict = {"estimator": [HasMethods(["fit", "predict"]), None]}
+
+    def _get_estimator(self) -> BaseEstimator:
+        """The model to train."""
+        return resolve_estimator(self.estimator, self._default_estimator)
+
+    def _models(self):
+        return {"estimator": self._get_estimator()}
+
+    @property
+    def _exact_evidence(self) -> bool:
+        """Whether permuted rows, and repeated rows instead of weights, give the same model."""
+        return all(
+            getattr(part, "_exact_evidence", not get_tags(part).non_deterministic)
+            for part in (self._get_estimator(), *self._helpers())
+        )
+
+    def _prepare(self, data, params: dict, *, own_weight: str = "never") -> FinalFit:
+        """Route metadata to the final fit, or refuse before any work.
+
+        `own_weight` is "never", "if possible" or "always": whether weights of this wrapper are
+        passed to the model, which is refused if it takes none.
+        """
+        final = self._route(data, params)["estimator"]
+        if own_weight == "always":
+            weight_fit_params(final.estimator, np.ones(data.n_samples))
+        passes = own_weight == "always" or (
+            own_weight == "if possible"
+            and takes_weight(final.estimator)
+            and (data.sample_weight is None or final.weight is not None)
+        )
+        return dataclasses.replace(final, own_weight=passes)
+
+    def _conclude(self, final: FinalFit, model: BaseEstimator, rows: np.ndarray) -> None:
+        """Set the attributes of the fitted model; `rows` are those that it was trained on."""
+        _check_left_out(model, final.data, rows)
+        self.estimator_ = model
+        if final.data.kind == "classes":
+            self.classes_ = model.classes_
+        final.features.record(self)
+
+    @available_if(has_method("predict"))
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict by the fitted model.
+
+        Parameters
+        ----------
+        %(X)s
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Predictions.
+        """
+        check_is_fitted(self)
+        return predict_column(self._predictor("estimator"), X)
+
+
+def _check_left_out(model, data, rows: np.ndarray) -> None:
+    """Predict one row with missing values, if all such rows were left out of training.
+
+    Otherwise input that the model refuses would pass or not depending on the quality of its label.
+    """
+    left_out = data.used.copy()
+    left_out[rows] = False
+    if not left_out.any() or not is_numeric(data.X):
+        return
+    rows = np.flatnonzero(left_out)
+    values = as_numbers(safe_indexing(data.X, rows), np.float64)
+    if sparse.issparse(values):
+        bad = np.unique(values.nonzero()[0][~np.isfinite(values.data[values.data != 0])])
+    else:
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        model.predict(safe_indexing(data.X, rows[bad[:1]]))
+
+
+@fill_docstring
+class ClassifierWrapper(LabelledScore, ClassifierMixin):
+    """Mixin of wrappers around one classifier; it stands before :class:`BaseWrapper`."""
+
+    def _default_estimator(self):
+        return LogisticRegression()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self._get_estimator()).classifier_tags
+        if inner is not None:
+            tags.classifier_tags.multi_class = inner.multi_class
+        return tags
+
+    @available_if(has_method("predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict probabilities of classes by the fitted classifier.
+
+        Parameters
+        ----------
+        %(X)s
+
+        Returns
+        -------
+        %(returns_proba)s
+        """
+        check_is_fitted(self)
+        return self._predictor("estimator").predict_proba(X)
+
+    @available_if(has_method("predict_proba"))
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Predict logarithms of probabilities of classes by the fitted classifier.
+
+        Parameters
+        ----------
+        %(X)s
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+            Logarithms, in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        model = self._predictor("estimator")
+        if hasattr(model, "predict_log_proba"):
+            return model.predict_log_proba(X)
+        with np.errstate(divide="ignore"):  # the logarithm of zero is minus infinity
+            return np.log(model.predict_proba(X))
+
+    @available_if(has_method("decision_function"))
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Compute the decision function of the fitted classifier.
+
+        Parameters
+        ----------
+        %(X)s
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            As of the classifier.
+        """
+        check_is_fitted(self)
+        return self._predictor("estimator").decision_function(X)
