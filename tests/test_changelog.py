@@ -33,7 +33,7 @@ def test_the_changelog_names_the_version(tool):
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert text.startswith(tool.HEAD)
     released = skrobust.__version__.partition(".dev")[0]
-    rest, entries = tool.read_section(text, released)
+    entries = tool.read_section(text, released)[1]
     assert entries or skrobust.__version__ != released
     date = re.search(rf"^## {re.escape(released)} \((.*)\)$", text, re.MULTILINE)
     if date:  # nothing is lost by reading and writing

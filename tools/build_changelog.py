@@ -23,7 +23,8 @@ KINDS = {
 }
 HEAD = """# Changelog
 
-The newest version comes first. The [deprecation policy](docs/deprecation_policy.md) says what a version may change.
+The newest version comes first. The [deprecation policy](docs/deprecation_policy.md) says what a
+version may change.
 """
 
 
