@@ -294,7 +294,7 @@ def fit_rule(
     own = given_proba(codes, pred_proba)
     masses = class_weights(codes, n_classes, weight)
     if thresholds is None:
-        thresholds = mean_self_confidence(codes, pred_proba, weight, own=own, masses=masses)
+        thresholds = mean_self_confidence(codes, pred_proba, weight, own=own, totals=masses)
     guesses, disagrees = confident_guesses(
         codes, pred_proba, thresholds, disagreements=True, own=own, n_jobs=n_jobs
     )

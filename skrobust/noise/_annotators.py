@@ -1,19 +1,24 @@
-"""Several annotators for each row, each with errors of their own."""
+"""Synthetic labels of several annotators."""
 
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from skrobust.base._labels import missing_labels
-from skrobust.noise._flip import match_classes
-from skrobust.noise._readings import spread_evenly, whole_shares, wrong_labels
+from skrobust.noise._flip import (
+    DOCUMENTATION,
+    choose_wrong_labels,
+    match_classes,
+    rank_uniforms,
+    round_shares,
+)
 from skrobust.noise._transitions import check_transition, symmetric_transition
+from skrobust.utils._docstring import fill_docstring
+from skrobust.base._labels import missing_labels
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
 
-# Of annotators about whom nothing is said.
-_ABILITIES = 0.6, 0.95
+_ABILITIES = 0.6, 0.95  # range of the default
 
 
 @validate_params(
@@ -27,6 +32,7 @@ _ABILITIES = 0.6, 0.95
     },
     prefer_skip_nested_validation=True,
 )
+@fill_docstring(**DOCUMENTATION)
 def simulate_annotators(
     y,
     n_annotators=5,
@@ -41,67 +47,64 @@ def simulate_annotators(
     exact=False,
     random_state=None,
 ) -> Bunch:
-    """Let several annotators label rows of which the true labels are known.
+    """Draw the labels of several annotators for rows with true labels.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        True labels. Rows without one are shown to nobody.
+        True labels. Rows without one are not annotated.
     n_annotators : int, default=5
-        Number of annotators.
+        Number of annotators, at least 1.
     transition : array-like of shape (n_classes, n_classes) or \
             (n_annotators, n_classes, n_classes), default=None
         Probability of each given label (columns) for each true class (rows): one matrix for all
         annotators or one for each.
     ability : float or array-like of shape (n_annotators,), default=None
-        In place of `transition`: the probability of a right label, in [0, 1]. All wrong labels
-        are equally likely. If both are None, abilities are drawn evenly from 0.6 to 0.95.
+        Instead of `transition`: probability of a right label, in [0, 1]. All wrong labels are
+        equally likely. If both are None, abilities are drawn uniformly from [0.6, 0.95].
     concentration : float, default=None
-        If not None, annotators differ: each row of a matrix is drawn from the Dirichlet
-        distribution that has that row for its mean and this number for the sum of its parameters.
-        The smaller it is, the less alike they are.
+        If not None, each row of each matrix is drawn from the Dirichlet distribution with that
+        row for its mean and this sum of parameters, above 0. The smaller it is, the more
+        annotators differ.
     coverage : float or array-like of shape (n_annotators,), default=1.0
-        Share of rows that an annotator labels, in (0, 1]. With `labels_per_row`, how often one is
-        asked in comparison to the others.
+        Share of rows that an annotator labels, in (0, 1]. With `labels_per_row`, the relative
+        frequency of each annotator.
     labels_per_row : int, default=None
-        Number of annotators who label each row. None is all of them, as far as they cover it; by
-        chance, nobody may.
+        Number of annotators who label each row. None: each annotator labels each row with
+        probability `coverage`, so that a row may have no label.
     correlation : float, default=0.0
-        Correlation between the errors of two annotators who are equally often wrong, in [0, 1]:
-        they are misled by the same rows, and for the same wrong label. Rates stay what they are.
-    classes : array-like of shape (n_classes,), default=None
-        The labels that rows and columns of `transition` stand for. None is the sorted distinct
-        labels of `y`; or, if `y` holds whole numbers from 0 to ``n_classes - 1`` only, these.
+        Correlation between the errors of two annotators with equal error rates, in [0, 1]: the
+        same rows mislead both, to the same wrong label. Error rates stay the same.
+    %(classes)s
     exact : bool, default=False
         Whether the numbers of rows that each annotator labels, and of labels of each class that
         become each other label, are the expected ones, rounded, instead of drawn.
-    random_state : int, RandomState instance or None, default=None
-        Seed. None draws fresh entropy.
+    %(seed)s
 
     Returns
     -------
     annotations : :class:`~sklearn.utils.Bunch`
-        One entry for each label that was given, by row and then annotator:
+        One entry for each label, by row and then annotator:
 
         row : ndarray of shape (n_annotations,), dtype intp
-            Which row of `y`.
+            Index of the row in `y`.
         annotator : ndarray of shape (n_annotations,), dtype intp
-            Who gave it.
+            Index of the annotator.
         label : ndarray of shape (n_annotations,)
             The label.
         wrong : ndarray of shape (n_annotations,) of bool
             True where it is not the true one.
 
-        The same as a table:
+        The same by row and annotator:
 
         labels : ndarray of shape (n_samples, n_annotators)
             Labels, with NaN for missing numbers and None for other missing labels.
         flipped : ndarray of shape (n_samples, n_annotators) of bool
             True where a label was given that is wrong.
 
-        And how it was made:
+        Parameters of the annotators:
 
         transitions : ndarray of shape (n_annotators, n_classes, n_classes)
             The matrix of each annotator.
@@ -111,9 +114,9 @@ def simulate_annotators(
     Raises
     ------
     ValueError
-        If a matrix is not one of probabilities whose rows sum to 1, or does not match the classes
-        or the annotators; if `transition` and `ability` are both given; if more annotators are
-        wanted for each row than there are.
+        If a matrix does not have rows of probabilities that sum to 1, or does not match the
+        classes or the annotators; if `transition` and `ability` are both given; if
+        `labels_per_row` exceeds `n_annotators`.
 
     See Also
     --------
@@ -135,7 +138,7 @@ def simulate_annotators(
     >>> crowd.flipped.sum(axis=0)
     array([100, 200, 400])
 
-    Ten annotators, two of whom see each row:
+    Ten annotators, two of whom label each row:
 
     >>> crowd = simulate_annotators(y, 10, labels_per_row=2, random_state=0)
     >>> crowd.row[:6], crowd.label.shape
@@ -161,31 +164,33 @@ def simulate_annotators(
             )
         transitions = _from_abilities(ability, n_annotators, len(classes), rng)
     elif ability is not None:
-        raise ValueError("transition and ability both say who is how often wrong: give one.")
+        raise ValueError(
+            "transition and ability both set the error rates of annotators: pass one of them."
+        )
     else:
         transitions = _check_transitions(transition, n_annotators)
         codes, classes = match_classes(y, transitions.shape[1], classes)
         check_transition(transitions[0], len(classes))
     if concentration is not None:
         transitions = _vary(transitions, concentration, rng)
-    asked = _ask(len(codes), ~missing, coverage, labels_per_row, exact, rng)
-    given = _answer(codes, asked, transitions, correlation, exact, rng)
-    flipped = asked & (given != codes[:, None])
-    row, annotator = np.nonzero(asked)
+    assigned = _assign(~missing, coverage, labels_per_row, exact, rng)
+    given = _annotate(codes, assigned, transitions, correlation, exact, rng)
+    flipped = assigned & (given != codes[:, None])
+    row, annotator = np.nonzero(assigned)
     return Bunch(
         row=row,
         annotator=annotator,
         label=classes[given[row, annotator]],
         wrong=flipped[row, annotator],
-        labels=_as_table(classes, given, asked),
+        labels=_as_matrix(classes, given, assigned),
         flipped=flipped,
         transitions=transitions,
         classes=classes,
     )
 
 
-def _per_annotator(values, n_annotators, name) -> np.ndarray:
-    """Read a share that is one number or one for each annotator."""
+def _per_annotator(values, n_annotators: int, name: str) -> np.ndarray:
+    """Validate a share for all annotators or one for each."""
     try:
         values = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -200,14 +205,18 @@ def _per_annotator(values, n_annotators, name) -> np.ndarray:
     return np.broadcast_to(values, n_annotators)
 
 
-def _from_abilities(ability, n_annotators, n_classes, rng) -> np.ndarray:
+def _from_abilities(
+    ability, n_annotators: int, n_classes: int, rng: np.random.RandomState
+) -> np.ndarray:
+    """Make the symmetric matrix of each annotator."""
     if ability is None:
         ability = rng.uniform(*_ABILITIES, size=n_annotators)
     ability = _per_annotator(ability, n_annotators, "ability")
     return np.stack([symmetric_transition(n_classes, 1 - share) for share in ability])
 
 
-def _check_transitions(transition, n_annotators) -> np.ndarray:
+def _check_transitions(transition, n_annotators: int) -> np.ndarray:
+    """Validate one matrix for all annotators or one for each."""
     if np.ndim(transition) != 3:
         return np.stack([check_transition(transition)] * n_annotators)
     if len(transition) != n_annotators:
@@ -224,66 +233,80 @@ def _check_transitions(transition, n_annotators) -> np.ndarray:
     return np.stack(transitions)
 
 
-def _vary(transitions, concentration, rng) -> np.ndarray:
-    """Draw each row of each matrix anew, with its mean."""
+def _vary(transitions: np.ndarray, concentration: float, rng: np.random.RandomState) -> np.ndarray:
+    """Draw each row of each matrix from a Dirichlet distribution around it."""
     varied = np.zeros(transitions.shape)
     for place in np.ndindex(transitions.shape[:2]):
         possible = transitions[place] > 0
         draw = rng.dirichlet(concentration * transitions[place][possible])
-        # All parameters may be so small that the draw is 0 / 0: then one label takes it all.
+        # Tiny parameters may yield 0 / 0; in the limit, one label has probability 1.
         if not np.isfinite(draw).all():
             draw = rng.multinomial(1, transitions[place][possible])
         varied[place][possible] = draw
     return varied
 
 
-def _ask(n_samples, labelled, coverage, labels_per_row, exact, rng) -> np.ndarray:
-    """Decide who labels which rows, as a table of bools."""
-    shape = n_samples, len(coverage)
+def _assign(
+    labelled: np.ndarray,
+    coverage: np.ndarray,
+    labels_per_row: int | None,
+    exact: bool,
+    rng: np.random.RandomState,
+) -> np.ndarray:
+    """Assign rows to annotators, as a mask of shape (n_samples, n_annotators)."""
+    shape = len(labelled), len(coverage)
     if labels_per_row is not None:
-        # The largest of such sums are a sample without replacement, by weights.
+        # The largest of such sums are a weighted sample without replacement.
         sums = np.log(coverage) + rng.gumbel(size=shape)
         chosen = np.argpartition(-sums, labels_per_row - 1, axis=1)[:, :labels_per_row]
-        asked = np.zeros(shape, dtype=bool)
-        np.put_along_axis(asked, chosen, True, axis=1)
-        return asked & labelled[:, None]
+        assigned = np.zeros(shape, dtype=bool)
+        np.put_along_axis(assigned, chosen, True, axis=1)
+        return assigned & labelled[:, None]
     if not exact:
         return (rng.random_sample(shape) < coverage) & labelled[:, None]
-    asked = np.zeros(shape, dtype=bool)
+    assigned = np.zeros(shape, dtype=bool)
     rows = np.flatnonzero(labelled)
     for a, share in enumerate(coverage):
-        asked[rng.permutation(rows)[: round(share * len(rows))], a] = True
-    return asked
+        assigned[rng.permutation(rows)[: round(share * len(rows))], a] = True
+    return assigned
 
 
-def _answer(codes, asked, transitions, correlation, exact, rng) -> np.ndarray:
-    """Draw labels where they are asked for; -1 elsewhere."""
-    given = np.full(asked.shape, -1, dtype=np.intp)
-    # Whoever does not read a row by themselves, reads what others do.
+def _annotate(
+    codes: np.ndarray,
+    assigned: np.ndarray,
+    transitions: np.ndarray,
+    correlation: float,
+    exact: bool,
+    rng: np.random.RandomState,
+) -> np.ndarray:
+    """Draw the labels of assigned rows; -1 elsewhere."""
+    given = np.full(assigned.shape, -1, dtype=np.intp)
+    # Annotators share these numbers for a random part of their rows.
     common = rng.random_sample((2, len(codes)))
     for a, transition in enumerate(transitions):
-        rows = np.flatnonzero(asked[:, a])
+        rows = np.flatnonzero(assigned[:, a])
         own = codes[rows]
-        luck = rng.random_sample((2, len(rows)))
-        led = rng.random_sample(len(rows)) < np.sqrt(correlation)
-        luck[:, led] = common[:, rows[led]]
+        uniforms = rng.random_sample((2, len(rows)))
+        shared = rng.random_sample(len(rows)) < np.sqrt(correlation)
+        uniforms[:, shared] = common[:, rows[shared]]
         shares = transition / transition.sum(axis=1, keepdims=True)
         if exact:
-            shares = whole_shares(shares, own)
-            luck[0] = spread_evenly(luck[0], own)
-        wrong = np.flatnonzero(luck[0] >= shares.diagonal()[own])
-        what = luck[1, wrong]
+            shares = round_shares(shares, own)
+            uniforms[0] = rank_uniforms(uniforms[0], own)
+        wrong = np.flatnonzero(uniforms[0] >= shares.diagonal()[own])
+        what = uniforms[1, wrong]
         if exact:
-            what = spread_evenly(what, own[wrong])
-        own[wrong] = wrong_labels(what, own[wrong], shares)
+            what = rank_uniforms(what, own[wrong])
+        own[wrong] = choose_wrong_labels(what, own[wrong], shares)
         given[rows, a] = own
     return given
 
 
-def _as_table(classes, given, asked) -> np.ndarray:
+def _as_matrix(classes: np.ndarray, given: np.ndarray, assigned: np.ndarray) -> np.ndarray:
+    """Decode the labels of all rows and annotators."""
     labels = classes[np.maximum(given, 0)]
-    if not asked.all():
+    if not assigned.all():
         number = labels.dtype.kind in "iuf"
         labels = labels.astype(np.float64 if number else object)
-        labels[~asked] = np.nan if number else None
+        labels[~assigned] = np.nan if number else None
     return labels

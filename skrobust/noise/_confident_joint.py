@@ -1,4 +1,4 @@
-"""How labels go wrong, counted from out-of-sample probabilities: the confident joint."""
+"""The confident joint: given labels by confidently predicted class."""
 
 import numpy as np
 
@@ -19,11 +19,11 @@ FEW_CLASSES = 48
 
 @explain_names
 def confident_thresholds(y, pred_proba, *, classes=None, sample_weight=None) -> np.ndarray:
-    """Compute how confident the model is, on average, in each class that was given.
+    """Compute the threshold of each class, the mean self-confidence of the rows labelled with it.
 
     The threshold of class `k` is the mean of ``pred_proba[i, k]`` over the rows labelled `k`. A
     row counts as confidently of class `k` when its probability reaches the threshold of `k`,
-    which makes up for classes that the model is habitually more or less sure of.
+    which corrects for classes of which the model is more or less confident on average.
 
     .. versionadded:: 0.1
 
@@ -65,7 +65,7 @@ def confident_thresholds(y, pred_proba, *, classes=None, sample_weight=None) -> 
 def confident_joint(
     y, pred_proba, *, classes=None, sample_weight=None, calibrate=False, n_jobs=None
 ) -> np.ndarray:
-    """Count the rows of each given label that are confidently of each class.
+    """Count the rows of each given label that are confidently predicted to be of each class.
 
     A row whose probability reaches the threshold of exactly one class (see
     :func:`confident_thresholds`) is counted for that class; of several, for the most probable
@@ -78,7 +78,7 @@ def confident_joint(
     y : array-like of shape (n_samples,)
         Given labels: column numbers, or labels whose sorted distinct values are the columns.
     pred_proba : array-like of shape (n_samples, n_classes)
-        Out-of-sample probabilities, read block by block. Memory maps are welcome.
+        Out-of-sample probabilities, read block by block; may be a memory map.
     classes : array-like of shape (n_classes,), default=None
         The label of each column. None works it out from `y`.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -92,7 +92,7 @@ def confident_joint(
     Returns
     -------
     joint : ndarray of shape (n_classes, n_classes)
-        Rows are **given** labels, columns the classes guessed to be true: the transpose of a
+        Rows are **given** labels, columns the predicted true classes: the transpose of a
         transition matrix of this package, whose rows are true classes. The diagonal is at least
         1. Of an integer type, unless weights are fractional.
 
@@ -105,7 +105,7 @@ def confident_joint(
     See Also
     --------
     confident_thresholds : The thresholds used.
-    skrobust.detection.find_label_errors : Which rows are wrong, by these counts.
+    skrobust.detection.find_label_errors : Flags rows by these counts.
 
     References
     ----------
@@ -135,18 +135,18 @@ def confident_joint(
     return joint
 
 
-def _check(y, pred_proba, classes, sample_weight):
+def _check(y, pred_proba, classes, sample_weight) -> tuple:
+    """Validate labels, probabilities and weights."""
     codes, pred_proba = match_proba(y, pred_proba, classes=classes)
     weight = None if sample_weight is None else check_sample_weight(sample_weight, codes)
     return codes, pred_proba, weight
 
 
-# Below, `codes` may hold -1: rows that take no part. They cost nothing to leave out, where a
-# subset of `pred_proba` would be a copy.
+# Below, `codes` may hold -1: rows that are left out, without a copy of `pred_proba`.
 
 
 def given_proba(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
-    """Take the probability of the given label from each row; rows without one get any."""
+    """Return the probability of each given label; any number where there is none."""
     own = np.empty(len(codes), dtype=pred_proba.dtype)
     n_columns = pred_proba.shape[1]
     flat = np.asarray(pred_proba).reshape(-1) if pred_proba.flags.c_contiguous else None
@@ -174,15 +174,15 @@ def mean_self_confidence(
     weight: np.ndarray | None = None,
     *,
     own: np.ndarray | None = None,
-    masses: np.ndarray | None = None,
+    totals: np.ndarray | None = None,
 ) -> np.ndarray:
     """Average the probability of the given label over the rows of each class.
 
-    `own` and `masses` are what :func:`given_proba` and :func:`class_weights` return, if known.
+    `own` and `totals` are the results of :func:`given_proba` and :func:`class_weights`, if known.
     """
     n_classes = pred_proba.shape[1]
     own = given_proba(codes, pred_proba) if own is None else own
-    masses = class_weights(codes, n_classes, weight) if masses is None else masses
+    totals = class_weights(codes, n_classes, weight) if totals is None else totals
     sums = np.zeros(n_classes)
 
     def add(start: int, stop: int) -> None:
@@ -196,7 +196,7 @@ def mean_self_confidence(
 
     for_each_block(add, len(codes), 32, block_bytes=1 << 20)
     thresholds = np.full(n_classes, _ABSENT_THRESHOLD)
-    np.divide(sums, masses, out=thresholds, where=masses > 0)
+    np.divide(sums, totals, out=thresholds, where=totals > 0)
     return np.maximum(thresholds, _MIN_THRESHOLD)
 
 
@@ -209,46 +209,24 @@ def confident_guesses(
     own: np.ndarray | None = None,
     n_jobs: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Guess the true class of each row where the model is confident, and check the matrix.
+    """Predict the true class of each row where the model is confident (-1: elsewhere).
 
-    One pass over the probabilities, a block at a time, serves everything that is asked of whole
-    rows, so that each entry comes from memory once.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples,)
-        Given labels; rows with -1 are checked but guess nothing.
-    pred_proba : ndarray of shape (n_samples, n_classes)
-        Probabilities.
-    thresholds : ndarray of shape (n_classes,)
-        As of :func:`confident_thresholds`.
-    disagreements : bool
-        Also find the rows whose most probable class is not the given one, by more than a hair.
-    own : ndarray of shape (n_samples,), default=None
-        Probabilities of the given labels, if known.
-    n_jobs : int, default=None
-        Number of threads.
-
-    Returns
-    -------
-    guesses : ndarray of shape (n_samples,), dtype int32
-        The guessed class, or -1.
-    disagrees : ndarray of shape (n_samples,) of bool, or None
-        Where the most probable class differs from the given one.
+    One pass over blocks also validates the probabilities and, with `disagreements`, finds the rows
+    whose most probable class is not the given one, so that each entry is read from memory once.
     """
     n_samples, n_classes = pred_proba.shape
-    cuts = (thresholds.astype(pred_proba.dtype) - SLACK).astype(pred_proba.dtype)
+    lowest = (thresholds.astype(pred_proba.dtype) - SLACK).astype(pred_proba.dtype)
     guesses = np.empty(n_samples, dtype=np.int32)
     disagrees = np.zeros(n_samples, dtype=bool) if disagreements else None
     if disagreements and own is None:
         own = given_proba(codes, pred_proba)
     few = n_classes <= FEW_CLASSES
-    look = _look_at_columns if few else _look_at_rows
+    scan_block = _scan_columns if few else _scan_rows
 
     def scan(start: int, stop: int) -> None:
         block = np.ascontiguousarray(pred_proba[start:stop])
         labels = codes[start:stop]
-        guess, row_sums, smallest, top = look(block, cuts, disagreements)
+        guess, row_sums, smallest, top = scan_block(block, lowest, disagreements)
         check_block(block, row_sums, smallest, start)
         if disagreements:
             disagrees[start:stop] = _disagrees(block, labels, own[start:stop], top)
@@ -266,7 +244,9 @@ def confident_guesses(
     return guesses, disagrees
 
 
-def _look_at_columns(block: np.ndarray, cuts: np.ndarray, want_top: bool):
+def _scan_columns(
+    block: np.ndarray, lowest: np.ndarray, want_top: bool
+) -> tuple[np.ndarray, np.ndarray, float, np.ndarray | None]:
     """Guess the classes of a block with few columns, column by column."""
     columns = np.ascontiguousarray(block.T)
     row_sums = columns.sum(axis=0)
@@ -275,7 +255,7 @@ def _look_at_columns(block: np.ndarray, cuts: np.ndarray, want_top: bool):
     reached = np.empty(len(block), dtype=bool)
     confident = reached.view(np.uint8)
     for k, column in enumerate(columns):
-        np.greater_equal(column, cuts[k], out=reached)
+        np.greater_equal(column, lowest[k], out=reached)
         n_confident += confident
         # The sum of the confident classes is the class itself where there is just one.
         confident *= np.uint8(k)
@@ -289,19 +269,21 @@ def _look_at_columns(block: np.ndarray, cuts: np.ndarray, want_top: bool):
     return guess, row_sums, columns.min(), top
 
 
-def _look_at_rows(block: np.ndarray, cuts: np.ndarray, want_top: bool):
+def _scan_rows(
+    block: np.ndarray, lowest: np.ndarray, want_top: bool
+) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
     """Guess the classes of a block with many columns, row by row."""
     row_sums = np.einsum("ij->i", block)
     best, top, smallest = best_columns(block)
     # Where the most probable class is confident it is the guess, alone or not.
-    sure = top >= cuts[best]
-    guess = np.where(sure, best, MISSING)
+    confident = top >= lowest[best]
+    guess = np.where(confident, best, MISSING)
     # The other classes share what it leaves; the margin is for sums in single precision.
     with np.errstate(invalid="ignore"):
-        room = np.minimum(top, row_sums - top + 1e-4)
-    rows = np.flatnonzero(~sure & (room >= cuts.min()))
+        most = np.minimum(top, row_sums - top + 1e-4)
+    rows = np.flatnonzero(~confident & (most >= lowest.min()))
     if len(rows):
-        places, columns = np.divmod(_confident_entries(block[rows], cuts), len(cuts))
+        places, columns = np.divmod(_confident_entries(block[rows], lowest), len(lowest))
         guess[rows[places]] = columns
         # Entries come row by row, so that a row with several stands in neighbouring places.
         several = rows[places[1:][places[1:] == places[:-1]]]
@@ -323,18 +305,20 @@ def best_columns(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     return best, block[rows, best], block.min()
 
 
-def _confident_entries(block: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+def _confident_entries(block: np.ndarray, lowest: np.ndarray) -> np.ndarray:
     """Flat positions of the entries that reach the threshold of their column."""
-    # Comparing with one number is the faster loop, and few entries reach even the lowest cut
-    # unless some class is hardly ever predicted.
-    entries = np.flatnonzero(block.ravel() >= cuts.min())
+    # Comparing with one number is the faster loop, and few entries reach even the lowest
+    # threshold unless some class is hardly ever predicted.
+    entries = np.flatnonzero(block.ravel() >= lowest.min())
     if len(entries) > 8 * len(block):
-        return np.flatnonzero((block >= cuts).ravel())
-    return entries[block.ravel()[entries] >= cuts[entries % len(cuts)]]
+        return np.flatnonzero((block >= lowest).ravel())
+    return entries[block.ravel()[entries] >= lowest[entries % len(lowest)]]
 
 
-def _disagrees(block, labels, own, top) -> np.ndarray:
-    """Whether the most probable class is not the given one, which has a head start of SLACK."""
+def _disagrees(
+    block: np.ndarray, labels: np.ndarray, own: np.ndarray, top: np.ndarray
+) -> np.ndarray:
+    """Whether the most probable class is not the given one, by more than SLACK."""
     own = own + block.dtype.type(SLACK)
     disagrees = top > own
     # A tie goes to the first of the two, as argmax would have it.
@@ -357,7 +341,9 @@ def count_joint(
     return joint
 
 
-def _bincount(codes, guesses, n_classes, weight) -> np.ndarray:
+def _bincount(
+    codes: np.ndarray, guesses: np.ndarray | None, n_classes: int, weight: np.ndarray | None
+) -> np.ndarray:
     """Count codes, or pairs of code and guess, where neither is missing, in bounded memory."""
     integral = weight is None or is_integral(weight)
     n_bins = n_classes if guesses is None else n_classes * n_classes
@@ -375,9 +361,9 @@ def _bincount(codes, guesses, n_classes, weight) -> np.ndarray:
             keys *= n_classes
             keys += guess
         keys = keys if used is None else keys[used]
-        mass = None if weight is None else weight[start:stop]
-        mass = mass if mass is None or used is None else mass[used]
-        added = np.bincount(keys, weights=mass, minlength=n_bins)
+        own = None if weight is None else weight[start:stop]
+        own = own if own is None or used is None else own[used]
+        added = np.bincount(keys, weights=own, minlength=n_bins)
         if integral and weight is not None:
             added = np.rint(added).astype(np.int64)
         counts = added if counts is None else np.add(counts, added, out=counts)
@@ -392,32 +378,20 @@ def is_integral(weight: np.ndarray) -> bool:
     return bool(np.array_equal(weight, np.rint(weight)))
 
 
-def calibrate_joint(joint: np.ndarray, masses: np.ndarray, *, order=None) -> np.ndarray:
-    """Scale the rows of a confident joint to the mass of each given class.
+def calibrate_joint(joint: np.ndarray, totals: np.ndarray, *, order=None) -> np.ndarray:
+    """Scale the rows of a confident joint to the total weight of each given class.
 
-    Parameters
-    ----------
-    joint : ndarray of shape (n_classes, n_classes)
-        Confident counts, rows are given labels.
-    masses : ndarray of shape (n_classes,)
-        Mass of each given class. If integers, the result is rounded to integers.
-    order : ndarray of shape (n_classes,), default=None
-        Order of the classes in which ties of the rounding are resolved.
-
-    Returns
-    -------
-    calibrated : ndarray of shape (n_classes, n_classes)
-        Counts whose rows sum to `masses`.
+    Integer totals are rounded to integers, with ties resolved in the `order` of the classes.
     """
     n_classes = len(joint)
     rows, columns = np.divmod(np.flatnonzero(joint), n_classes)
     # The order of operations, that of the sum included, is that of the reference implementation:
     # a half is rounded by its last bit.
-    entries = joint[rows, columns] / np.maximum(joint.sum(axis=1), 1e-100)[rows] * masses[rows]
+    entries = joint[rows, columns] / np.maximum(joint.sum(axis=1), 1e-100)[rows] * totals[rows]
     scaled = np.zeros((n_classes, n_classes))
     scaled[columns, rows] = entries
-    entries = entries / max(float(scaled.sum()), 1e-100) * masses.sum()
-    if masses.dtype.kind != "i":
+    entries = entries / max(float(scaled.sum()), 1e-100) * totals.sum()
+    if totals.dtype.kind != "i":
         scaled[columns, rows] = entries
         return np.ascontiguousarray(scaled.T)
     del scaled
@@ -430,39 +404,15 @@ def calibrate_joint(joint: np.ndarray, masses: np.ndarray, *, order=None) -> np.
 
 
 def round_keeping_row_totals(counts: np.ndarray) -> np.ndarray:
-    """Round to integers such that every row keeps its total, moving the closest calls.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_rows, n_columns)
-        Counts to round.
-
-    Returns
-    -------
-    rounded : ndarray of shape (n_rows, n_columns), dtype int64
-        Whole numbers.
-    """
+    """Round to integers such that every row keeps its total, moving the closest calls."""
     rows, columns = np.nonzero(counts)
     return _round_entries(rows, columns, counts[rows, columns], counts.shape)
 
 
-def _round_entries(rows, columns, entries, shape) -> np.ndarray:
-    """Round the entries of a sparse matrix; see :func:`round_keeping_row_totals`.
-
-    Parameters
-    ----------
-    rows, columns : ndarray of shape (n_entries,)
-        Where the entries stand, row by row; elsewhere are zeros.
-    entries : ndarray of shape (n_entries,)
-        Numbers to round.
-    shape : tuple of int
-        Shape of the matrix.
-
-    Returns
-    -------
-    rounded : ndarray of that shape, dtype int64
-        Whole numbers.
-    """
+def _round_entries(
+    rows: np.ndarray, columns: np.ndarray, entries: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Round the entries of a sparse matrix, given row by row; zeros elsewhere."""
     n_rows, n_columns = shape
     rounded = np.zeros(shape, dtype=np.int64)
     whole = entries.round()
@@ -476,8 +426,8 @@ def _round_entries(rows, columns, entries, shape) -> np.ndarray:
         some = uneven[start : start + length]
         excess = np.zeros((len(some), n_columns))
         for place, row in enumerate(some):
-            mine = slice(ends[row], ends[row + 1])
-            excess[place, columns[mine]] = entries[mine] - whole[mine]
+            own = slice(ends[row], ends[row + 1])
+            excess[place, columns[own]] = entries[own] - whole[own]
         # The reference sorts whole rows, zeros included, and its ties fall as the sort leaves
         # them: nothing less than the same sort gives the same numbers.
         nearest = excess.argsort(axis=1)

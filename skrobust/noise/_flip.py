@@ -1,41 +1,57 @@
-"""Label noise made on purpose."""
+"""Synthetic label noise that depends on the true class only, and parts shared by other kinds."""
 
 import numpy as np
 
-from skrobust.base._labels import encode_labels, encode_labels_like, missing_labels
 from skrobust.noise._confident_joint import round_keeping_row_totals
 from skrobust.noise._transitions import check_transition
+from skrobust.utils._docstring import fill_docstring
+from skrobust.base._labels import encode_labels, encode_labels_like, missing_labels
 from skrobust.utils._random import private_random_state
 
+DOCUMENTATION = {
+    "y_true": """
+y : array-like of shape (n_samples,)
+    True labels. Missing ones stay missing.""",
+    "transition": """
+transition : array-like of shape (n_classes, n_classes)
+    Probability of each given label (columns) for each true class (rows).""",
+    "classes": """
+classes : array-like of shape (n_classes,), default=None
+    Labels of the rows and columns of `transition`. None: the sorted distinct labels of `y`; or, if
+    `y` holds whole numbers from 0 to ``n_classes - 1`` only, these.""",
+    "seed": """
+random_state : int, RandomState instance or None, default=None
+    Seed. None draws fresh entropy.""",
+    "returns_noisy": """
+y_noisy : ndarray of shape (n_samples,)
+    Labels, some of them wrong.
+flipped : ndarray of shape (n_samples,) of bool
+    True where the label changed.""",
+}
+"""Docstring entries that the generators of label noise share."""
 
+
+@fill_docstring(**DOCUMENTATION)
 def flip_labels(
     y, transition, *, classes=None, exact=False, random_state=None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make labels wrong by a transition matrix.
+    """Draw wrong labels by a transition matrix, each row independently.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,)
-        True labels. Missing ones stay missing.
-    transition : array-like of shape (n_classes, n_classes)
-        Probability of each given label (columns) for each true class (rows).
-    classes : array-like of shape (n_classes,), default=None
-        The labels that rows and columns of `transition` stand for. None is the sorted distinct
-        labels of `y`; or, if `y` holds whole numbers from 0 to ``n_classes - 1`` only, these.
+    %(y_true)s
+    %(transition)s
+    %(classes)s
     exact : bool, default=False
         Whether the number of labels of each class that become each other label is the expected
         one, rounded, instead of drawn.
-    random_state : int, RandomState instance or None, default=None
-        Seed. None draws fresh entropy.
+    %(seed)s
 
     Returns
     -------
-    y_noisy : ndarray of shape (n_samples,)
-        Labels, some of them wrong.
-    flipped : ndarray of shape (n_samples,) of bool
-        True where the label changed.
+    %(returns_noisy)s
 
     Raises
     ------
@@ -51,7 +67,7 @@ def flip_labels(
     NoiseSimulator : Noise like that of a given data set.
     symmetric_transition : Every wrong label is equally likely.
     pair_transition : Each class is mistaken for the next.
-    random_transition : A pattern at random.
+    random_transition : Random rates and confusions.
 
     Examples
     --------
@@ -69,25 +85,10 @@ def flip_labels(
     return replace_labels(values, missing, classes, codes, noisy)
 
 
-def draw_labels(codes, transition, *, exact, rng) -> np.ndarray:
-    """Draw given labels for true ones.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples,), dtype intp
-        True classes; -1 where missing.
-    transition : ndarray of shape (n_classes, n_classes)
-        Rows sum to 1 but for rounding.
-    exact : bool
-        Whether counts are the expected ones, rounded.
-    rng : RandomState
-        Where they are drawn from.
-
-    Returns
-    -------
-    noisy : ndarray of shape (n_samples,), dtype intp
-        Given labels; -1 where missing.
-    """
+def draw_labels(
+    codes: np.ndarray, transition: np.ndarray, *, exact: bool, rng: np.random.RandomState
+) -> np.ndarray:
+    """Draw given labels for true ones, -1 where these are -1."""
     noisy = codes.copy()
     for k, row in enumerate(transition):
         rows = np.flatnonzero(codes == k)
@@ -99,30 +100,13 @@ def draw_labels(codes, transition, *, exact, rng) -> np.ndarray:
     return noisy
 
 
-def match_labels(y, transition, classes=None):
-    """Match labels with the rows of a transition matrix.
+def match_labels(
+    y, transition, classes=None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Match labels with a transition matrix.
 
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Labels, some perhaps missing.
-    transition : array-like of shape (n_classes, n_classes)
-        As the user gave it.
-    classes : array-like of shape (n_classes,), default=None
-        As of :func:`flip_labels`.
-
-    Returns
-    -------
-    values : ndarray of shape (n_samples,)
-        Labels; entries under `missing` mean nothing.
-    missing : ndarray of shape (n_samples,) of bool
-        True where there is no label.
-    codes : ndarray of shape (n_samples,), dtype intp
-        Row of each label in `transition`; -1 where it is missing.
-    classes : ndarray of shape (n_classes,)
-        The label of each row of `transition`.
-    transition : ndarray of shape (n_classes, n_classes)
-        Validated; rows sum to 1 but for rounding.
+    Returns the labels, the mask of missing ones, the row of each label in the matrix (-1: missing),
+    the label of each row, and the validated matrix.
     """
     values, missing = missing_labels(y)
     transition = check_transition(transition)
@@ -132,24 +116,7 @@ def match_labels(y, transition, classes=None):
 
 
 def match_classes(y, n_classes: int, classes=None) -> tuple[np.ndarray, np.ndarray]:
-    """Encode labels of which it is known how many classes there are.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Labels, some perhaps missing.
-    n_classes : int
-        Number of classes.
-    classes : array-like of shape (n_classes,), default=None
-        As of :func:`flip_labels`.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,), dtype intp
-        Position of each label in `classes`; -1 where it is missing.
-    classes : ndarray
-        Labels: not `n_classes` of them where `y` has others.
-    """
+    """Encode labels of a known number of classes; `y` may have others."""
     if classes is not None:
         classes = np.asarray(classes)
         if classes.ndim != 1 or len(np.unique(classes)) != len(classes):
@@ -164,34 +131,19 @@ def match_classes(y, n_classes: int, classes=None) -> tuple[np.ndarray, np.ndarr
     return codes, classes
 
 
-def replace_labels(values, missing, classes, codes, noisy) -> tuple[np.ndarray, np.ndarray]:
-    """Write new labels where their codes changed, in a type that holds old and new ones.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_samples,)
-        Labels; entries under `missing` mean nothing.
-    missing : ndarray of shape (n_samples,) of bool
-        True where there is no label.
-    classes : ndarray of shape (n_classes,)
-        The labels that codes stand for.
-    codes : ndarray of shape (n_samples,)
-        Codes of `values`.
-    noisy : ndarray of shape (n_samples,)
-        Codes of the new labels.
-
-    Returns
-    -------
-    y_noisy : ndarray of shape (n_samples,)
-        New labels, missing where they were.
-    flipped : ndarray of shape (n_samples,) of bool
-        True where the label changed.
-    """
+def replace_labels(
+    values: np.ndarray,
+    missing: np.ndarray,
+    classes: np.ndarray,
+    codes: np.ndarray,
+    noisy: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Write the new label where the code changed, in a type that holds old and new ones."""
     flipped = noisy != codes
     # Wide enough for labels that did not occur before; text and bools mix with nothing.
-    alike = {values.dtype.kind, classes.dtype.kind}
-    number = alike <= set("iuf")
-    dtype = np.result_type(values, classes) if number or len(alike) == 1 else np.dtype(object)
+    kinds = {values.dtype.kind, classes.dtype.kind}
+    number = kinds <= set("iuf")
+    dtype = np.result_type(values, classes) if number or len(kinds) == 1 else np.dtype(object)
     if missing.any() and dtype.kind in "iub":
         # Integers and bools have no value for what is missing.
         dtype = np.dtype(object if dtype.kind == "b" else np.float64)
@@ -200,3 +152,49 @@ def replace_labels(values, missing, classes, codes, noisy) -> tuple[np.ndarray, 
         y_noisy[missing] = np.nan if y_noisy.dtype.kind == "f" else None
     y_noisy[flipped] = classes[noisy[flipped]]
     return y_noisy, flipped
+
+
+# Correlated noise: rows that share a uniform number are wrong together, with any probability; and
+# ranks instead of numbers yield exact counts.
+
+
+def round_shares(shares: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Round the shares of labels in each true class to whole numbers of rows."""
+    n_rows = np.bincount(true, minlength=len(shares))[:, None]
+    return round_keeping_row_totals(shares * n_rows) / np.maximum(n_rows, 1)
+
+
+def rank_uniforms(
+    uniforms: np.ndarray,
+    true: np.ndarray,
+    stretch: np.ndarray | None = None,
+    *,
+    whole: bool = False,
+) -> np.ndarray:
+    """Replace uniform numbers by their ranks within each class, in (0, 1).
+
+    Rows of one stretch have one number; with `whole`, its rows of one class share a rank too.
+    """
+    stretch = np.arange(len(true)) if stretch is None else stretch
+    order = np.lexsort((stretch, uniforms, true))
+    totals = np.bincount(true)
+    before = np.cumsum(totals) - totals
+    place = np.empty(len(true))
+    place[order] = np.arange(len(true)) + 0.5
+    place = (place - before[true]) / totals[true]
+    if whole and len(true):
+        _, together = np.unique(stretch * len(totals) + true, return_inverse=True)
+        place = (np.bincount(together, place) / np.bincount(together))[together]
+    return place
+
+
+def choose_wrong_labels(uniforms: np.ndarray, true: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Choose a wrong label for each row, in proportion to the shares, by uniform numbers."""
+    others = shares.copy()
+    np.fill_diagonal(others, 0)
+    labels = np.empty(len(true), dtype=np.intp)
+    for k in np.unique(true):
+        ends = np.cumsum(others[k])
+        rows = true == k
+        labels[rows] = np.searchsorted(ends / ends[-1], uniforms[rows], side="right")
+    return labels

@@ -1,12 +1,19 @@
-"""Label noise that rows share: one wrong reading for a group, or errors that come in runs."""
+"""Synthetic label noise that is correlated within groups, or along sequences."""
 
 from numbers import Real
 
 import numpy as np
 
+from skrobust.noise._flip import (
+    DOCUMENTATION,
+    choose_wrong_labels,
+    match_labels,
+    rank_uniforms,
+    replace_labels,
+    round_shares,
+)
 from skrobust.base._labelled_data import check_groups
-from skrobust.noise._flip import match_labels, replace_labels
-from skrobust.noise._readings import spread_evenly, whole_shares, wrong_labels
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
 
@@ -19,47 +26,39 @@ from skrobust.utils._sklearn import Interval, validate_params
     },
     prefer_skip_nested_validation=True,
 )
+@fill_docstring(**DOCUMENTATION)
 def flip_labels_grouped(
     y, groups, transition, *, run_length=None, classes=None, exact=False, random_state=None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make labels wrong by a transition matrix, several rows at once.
+    """Draw wrong labels by a transition matrix, correlated within groups of rows.
 
-    Each row has the label that `transition` says, with the probability that it says; but rows of
-    a group do not have it independently of one another. That is how labels go wrong that are
-    given to a patient, a document or a batch and not to each of its rows, or by an instrument
-    that is out of order for some time. Noise of this kind is harder than that of
-    :func:`flip_labels` for whatever compares a row with its likes.
+    Each row has each label with the probability of `transition`, but rows of a group are not
+    independent: as where labels are given to a patient, a document or a batch and not to each of
+    its rows, or by an instrument that is out of order for some time. Such noise is harder than
+    that of :func:`flip_labels` for methods that compare similar rows.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,)
-        True labels. Missing ones stay missing.
+    %(y_true)s
     groups : array-like of shape (n_samples,) or None
-        Rows with equal entries are a group. With `run_length` a group is a sequence, in the order
-        of its rows, and None is one sequence of all rows.
-    transition : array-like of shape (n_classes, n_classes)
-        Probability of each given label (columns) for each true class (rows).
+        Group of each row. With `run_length` a group is a sequence, in the order of its rows, and
+        None is one sequence of all rows.
+    %(transition)s
     run_length : float, default=None
-        Mean number of wrong labels in a row, where the true class stays the same. None is as long
-        as the group: there is one reading for all of it, right or wrong.
-    classes : array-like of shape (n_classes,), default=None
-        The labels that rows and columns of `transition` stand for. None is the sorted distinct
-        labels of `y`; or, if `y` holds whole numbers from 0 to ``n_classes - 1`` only, these.
+        Mean number of successive wrong labels, where the true class stays the same, at least 1.
+        None: a group is wrong or right as a whole.
+    %(classes)s
     exact : bool, default=False
         Whether the number of labels of each class that become each other label is the expected
         one, rounded, instead of drawn. Without `run_length` it is as near to that as whole groups
         can be; with it, runs are cut short where the number is reached.
-    random_state : int, RandomState instance or None, default=None
-        Seed. None draws fresh entropy.
+    %(seed)s
 
     Returns
     -------
-    y_noisy : ndarray of shape (n_samples,)
-        Labels, some of them wrong.
-    flipped : ndarray of shape (n_samples,) of bool
-        True where the label changed.
+    %(returns_noisy)s
 
     Raises
     ------
@@ -70,20 +69,18 @@ def flip_labels_grouped(
 
     See Also
     --------
-    flip_labels : Each row by itself.
+    flip_labels : Each row independently.
     flip_labels_instance : Noise that depends on the row.
 
     Notes
     -----
     Rows of different classes in one group are wrong together as far as their rates allow: with
-    equal rates, all of them or none. Which label a wrong one becomes is common to the group, or to
-    the run, too.
+    equal rates, all of them or none. A group, or a run, also has one wrong label in common.
 
-    A run is wrong or right by a Markov chain. Wherever it starts, the probability of being wrong is
-    that of `transition`, and errors of rate ``e`` stop with probability ``1 / run_length``. By
-    chance alone they would stop with probability ``1 - e``, so that no run can be shorter than
-    ``1 / (1 - e)`` on average. Where the true class changes, its rate decides anew, and runs may
-    end there.
+    Runs are those of a Markov chain. Its stationary distribution is that of `transition`, and
+    errors of rate ``e`` stop with probability ``1 / run_length``. Independent errors stop with
+    probability ``1 - e``, so that no run can be shorter than ``1 / (1 - e)`` on average. Where the
+    true class changes, its rate decides anew, and runs may end there.
 
     Examples
     --------
@@ -98,7 +95,7 @@ def flip_labels_grouped(
     >>> np.unique(per_patient, return_counts=True)
     (array([0, 8]), array([80, 20]))
 
-    A sensor that is read wrong for ten readings in a row, on average:
+    A sensor with runs of ten wrong readings, on average:
 
     >>> y_noisy, flipped = flip_labels_grouped(
     ...     np.zeros(20_000, dtype=int),
@@ -126,26 +123,27 @@ def flip_labels_grouped(
         probability = _restart_probability(shares, run_length, np.unique(own), classes)
         restart = begins | (rng.random_sample(len(rows)) < probability[own])
     if exact:
-        shares = whole_shares(shares, own)
+        shares = round_shares(shares, own)
 
-    def draw(starts, some):
-        """Draw a number in [0, 1) for each stretch, and return those of some rows."""
+    def draw(starts: np.ndarray, some) -> np.ndarray:
+        """Draw a uniform number for each stretch, and return those of some rows."""
         stretch = np.cumsum(starts) - 1
-        luck = rng.random_sample(starts.sum())[stretch][some]
+        uniforms = rng.random_sample(starts.sum())[stretch][some]
         if exact:
-            luck = spread_evenly(luck, own[some], stretch[some], whole=run_length is None)
-        return luck
+            uniforms = rank_uniforms(uniforms, own[some], stretch[some], whole=run_length is None)
+        return uniforms
 
     wrong = np.flatnonzero(draw(restart, slice(None)) >= shares.diagonal()[own])
     if run_length is not None:
         # What a wrong label is changes from run to run, and only then.
         begins[wrong] |= np.append(True, np.diff(wrong) > 1)[: len(wrong)]
     noisy = codes.copy()
-    noisy[rows[wrong]] = wrong_labels(draw(begins, wrong), own[wrong], shares)
+    noisy[rows[wrong]] = choose_wrong_labels(draw(begins, wrong), own[wrong], shares)
     return replace_labels(values, missing, classes, codes, noisy)
 
 
-def _number_groups(groups, n_samples, run_length) -> np.ndarray:
+def _number_groups(groups, n_samples: int, run_length: float | None) -> np.ndarray:
+    """Number the groups; None is one sequence."""
     if groups is not None:
         return check_groups(groups, n_samples)
     if run_length is None:
@@ -156,12 +154,10 @@ def _number_groups(groups, n_samples, run_length) -> np.ndarray:
     return np.zeros(n_samples, dtype=np.intp)
 
 
-def _restart_probability(shares, run_length, present, classes) -> np.ndarray:
-    """Compute how likely a row does not follow the one before it, by true class.
-
-    A row that follows is right or wrong as the one before; one that does not is right or wrong
-    by its rate, so that an error ends with the probability of that and of being right.
-    """
+def _restart_probability(
+    shares: np.ndarray, run_length: float, present: np.ndarray, classes: np.ndarray
+) -> np.ndarray:
+    """Return the probability, by true class, that a row is drawn anew instead of following."""
     right = shares.diagonal()
     for k in present:
         if 0 < run_length * right[k] < 1 - 1e-9:

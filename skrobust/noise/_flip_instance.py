@@ -1,4 +1,4 @@
-"""Label noise that depends on the row: who is mistaken, and for what, lies in the features."""
+"""Synthetic label noise that depends on the features of the row."""
 
 from numbers import Real
 
@@ -11,9 +11,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_consistent_length
 
-from skrobust.base._labels import encode_labels, missing_labels
 from skrobust.evidence import out_of_fold_proba
-from skrobust.noise._flip import replace_labels
+from skrobust.noise._flip import DOCUMENTATION, replace_labels
+from skrobust.utils._docstring import fill_docstring
+from skrobust.base._labels import encode_labels, missing_labels
 from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, validate_params
@@ -31,32 +32,30 @@ _SPREAD = 0.1  # of the probabilities of single rows, before they are cut to [0,
     },
     prefer_skip_nested_validation=True,
 )
+@fill_docstring(**DOCUMENTATION)
 def flip_labels_instance(
     X, y, rate, *, kind="linear", exact=False, random_state=None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make labels wrong in a way that depends on the row.
+    """Draw wrong labels with a probability that depends on the row.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
-    X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-        Numbers, none missing.
-    y : array-like of shape (n_samples,)
-        True labels. Missing ones stay missing.
+    %(X_matrix)s
+    %(y_true)s
     rate : float
-        Expected share of labels that become wrong, in [0, 1].
+        Expected share of wrong labels, in [0, 1].
     kind : {"linear", "boundary"}, default="linear"
-        How the row decides.
+        Dependence on the features:
 
-        - "linear": each row has a flip probability of its own, drawn from a normal distribution
-          with standard deviation 0.1, truncated to [0, 1], whose mean is `rate`. The wrong label
-          is drawn by the softmax of the standardised features times a matrix of standard normal
-          numbers, one matrix for each true class: rows that point in the same direction are
-          mistaken for the same class.
-        - "boundary": the rows that a logistic regression on the true labels finds hardest, out
-          of fold, get the most probable label that is not the true one. The noise is the kind
-          that a careful annotator makes, and hard to tell from rows that are merely hard.
+        - "linear": each row has its own flip probability, drawn from a normal distribution with
+          standard deviation 0.1, truncated to [0, 1], whose mean is `rate`. The wrong label is
+          drawn by the softmax of the standardised features times a matrix of standard normal
+          numbers, one matrix for each true class: similar rows are mistaken for the same class.
+        - "boundary": the rows with the smallest out-of-fold margin of a logistic regression on
+          the true labels get the most probable wrong label. The noise resembles that of a careful
+          annotator, and is hard to distinguish from overlap.
     exact : bool, default=False
         Whether ``round(rate * n)`` of the n labels become wrong, instead of a number drawn. With
         ``kind="boundary"`` they always are.
@@ -65,10 +64,7 @@ def flip_labels_instance(
 
     Returns
     -------
-    y_noisy : ndarray of shape (n_samples,)
-        Labels, some of them wrong.
-    flipped : ndarray of shape (n_samples,) of bool
-        True where the label changed.
+    %(returns_noisy)s
 
     Raises
     ------
@@ -85,8 +81,8 @@ def flip_labels_instance(
     ----------
     Xia, Liu, Han, Wang, Gong, Liu, Niu, Tao and Sugiyama (2020). Part-dependent label noise:
     towards instance-dependent label noise. Advances in Neural Information Processing Systems 33.
-    The location of the truncated distribution is solved for here; taken to be `rate` itself, it
-    would make 10 % of the labels wrong for a rate of 5 %.
+    The location of the truncated distribution is solved for here; with `rate` for the location,
+    10 % of the labels would be wrong for a rate of 5 %.
 
     Examples
     --------
@@ -123,7 +119,7 @@ def flip_labels_instance(
     return replace_labels(values, missing, classes, codes, noisy)
 
 
-def _draw_probabilities(rate, n_samples, rng) -> np.ndarray:
+def _draw_probabilities(rate: float, n_samples: int, rng: np.random.RandomState) -> np.ndarray:
     """Draw the flip probability of each row; `rate` on average."""
     if rate in (0, 1):
         return np.full(n_samples, float(rate))
@@ -133,7 +129,7 @@ def _draw_probabilities(rate, n_samples, rng) -> np.ndarray:
         # The far tail of a normal distribution: exponential, and too far out for its formulas.
         return np.minimum(rng.exponential(rate, n_samples), 1)
 
-    def distribution(location):
+    def distribution(location: float):
         low, high = -location / _SPREAD, (1 - location) / _SPREAD
         return truncnorm(low, high, loc=location, scale=_SPREAD)
 
@@ -143,7 +139,7 @@ def _draw_probabilities(rate, n_samples, rng) -> np.ndarray:
     return distribution(location).rvs(n_samples, random_state=rng)
 
 
-def _draw_classes(X, codes, n_classes, rng) -> np.ndarray:
+def _draw_classes(X, codes: np.ndarray, n_classes: int, rng: np.random.RandomState) -> np.ndarray:
     """Draw a wrong class for each row, by a random linear model for each true class."""
     scaler = StandardScaler(with_mean=False).fit(X)
     means = np.asarray(X.mean(axis=0)).ravel()
@@ -151,14 +147,16 @@ def _draw_classes(X, codes, n_classes, rng) -> np.ndarray:
     for k in range(n_classes):
         some = np.flatnonzero(codes == k)
         weights = rng.standard_normal((X.shape[1], n_classes)) / scaler.scale_[:, None]
-        # A sparse X stays sparse: what centring takes away is the same for all rows.
+        # A sparse X stays sparse: centring subtracts the same from all rows.
         scores = X[some] @ weights - means @ weights
         scores[:, k] = -np.inf
         wrong[some] = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
     return wrong
 
 
-def _flip_hardest(X, codes, n_flips, rng) -> tuple[np.ndarray, np.ndarray]:
+def _flip_hardest(
+    X, codes: np.ndarray, n_flips: int, rng: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
     """Choose the rows of the lowest margins, and the runner-up class of each."""
     model = make_pipeline(
         StandardScaler(with_mean=not sparse.issparse(X)), LogisticRegression(max_iter=2000)

@@ -1,4 +1,4 @@
-"""Transition matrices: how likely is each given label for each true class?"""
+"""Transition matrices of synthetic label noise, and the validation of given ones."""
 
 from numbers import Integral, Real
 
@@ -16,7 +16,7 @@ _RATE = [Interval(Real, 0, 1, closed="both")]
     prefer_skip_nested_validation=True,
 )
 def symmetric_transition(n_classes, rate, *, include_self=False) -> np.ndarray:
-    """Make the transition matrix of symmetric noise: every wrong label is equally likely.
+    """Return the transition matrix of symmetric noise: all wrong labels are equally likely.
 
     .. versionadded:: 0.1
 
@@ -25,7 +25,7 @@ def symmetric_transition(n_classes, rate, *, include_self=False) -> np.ndarray:
     n_classes : int
         Number of classes, at least 2.
     rate : float
-        Share of labels that are drawn anew, in [0, 1].
+        Share of labels that are replaced, in [0, 1].
     include_self : bool, default=False
         Whether the new label is drawn from all classes, the true one included. The share of
         labels that end up wrong is then ``rate * (1 - 1 / n_classes)``. Papers differ in this.
@@ -37,7 +37,7 @@ def symmetric_transition(n_classes, rate, *, include_self=False) -> np.ndarray:
 
     See Also
     --------
-    flip_labels : Draws labels by such a matrix.
+    flip_labels : Draws labels by a transition matrix.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def symmetric_transition(n_classes, rate, *, include_self=False) -> np.ndarray:
 
 @validate_params({"n_classes": _N_CLASSES, "rate": _RATE}, prefer_skip_nested_validation=True)
 def pair_transition(n_classes, rate) -> np.ndarray:
-    """Make the transition matrix of pair noise: each class is mistaken for the next one only.
+    """Return the transition matrix of pair noise: each class is mistaken for the next one only.
 
     .. versionadded:: 0.1
 
@@ -77,7 +77,7 @@ def pair_transition(n_classes, rate) -> np.ndarray:
 
     See Also
     --------
-    flip_labels : Draws labels by such a matrix.
+    flip_labels : Draws labels by a transition matrix.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def pair_transition(n_classes, rate) -> np.ndarray:
     prefer_skip_nested_validation=True,
 )
 def random_transition(n_classes, noise_rate, *, random_state=None) -> np.ndarray:
-    """Draw a transition matrix with a given share of wrong labels.
+    """Draw a transition matrix with a given noise rate.
 
     Some classes are noisier than others, by up to half of `noise_rate`, and the wrong labels of
     each class are spread unevenly over the other classes (uniformly on the simplex).
@@ -121,7 +121,7 @@ def random_transition(n_classes, noise_rate, *, random_state=None) -> np.ndarray
 
     See Also
     --------
-    flip_labels : Draws labels by such a matrix.
+    flip_labels : Draws labels by a transition matrix.
 
     Examples
     --------
@@ -133,10 +133,10 @@ def random_transition(n_classes, noise_rate, *, random_state=None) -> np.ndarray
     rng = private_random_state(random_state)
     spread = rng.uniform(-1, 1, size=n_classes)
     spread -= spread.mean()
-    # As wide as leaves every class at least half, and at most one and a half times, the mean,
-    # on its side of one half, and within [0, 1].
-    room = min(0.5 * noise_rate, abs(0.5 - noise_rate), 1 - noise_rate)
-    rates = noise_rate + spread * (room / max(np.abs(spread).max(), 1e-12))
+    # Every class has at least half and at most one and a half times the mean rate, is on the same
+    # side of one half, and within [0, 1].
+    width = min(0.5 * noise_rate, abs(0.5 - noise_rate), 1 - noise_rate)
+    rates = noise_rate + spread * (width / max(np.abs(spread).max(), 1e-12))
     others = rng.dirichlet(np.ones(n_classes - 1), size=n_classes)
     transition = np.zeros((n_classes, n_classes))
     transition[~np.eye(n_classes, dtype=bool)] = (others * rates[:, None]).ravel()
@@ -145,26 +145,7 @@ def random_transition(n_classes, noise_rate, *, random_state=None) -> np.ndarray
 
 
 def check_transition(transition, n_classes: int | None = None) -> np.ndarray:
-    """Validate a transition matrix.
-
-    Parameters
-    ----------
-    transition : array-like of shape (n_classes, n_classes)
-        Rows are true classes.
-    n_classes : int, default=None
-        How many classes there must be.
-
-    Returns
-    -------
-    transition : ndarray of shape (n_classes, n_classes), dtype float64
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If it is not square, of another size, or a row is not one of probabilities; the message
-        says which row.
-    """
+    """Validate a transition matrix; the error names the first wrong row."""
     try:
         matrix = np.asarray(transition, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -200,7 +181,7 @@ def check_transition(transition, n_classes: int | None = None) -> np.ndarray:
 
 
 def _odd_row(transition) -> str:
-    """Say which row is the first that is no list of as many numbers as there are rows."""
+    """Describe the first row that is not a list of as many numbers as there are rows."""
     array = isinstance(transition, np.ndarray) and transition.ndim
     rows = transition if array or isinstance(transition, (list, tuple)) else []
     for number, row in enumerate(rows):

@@ -157,7 +157,7 @@ def test_repeatable_and_leaves_the_callers_generator_alone():
         ({"coverage": np.nan}, ValueError, "coverage must be from 0 to 1"),
         ({"ability": "good"}, TypeError, "ability must be a number, or numbers, got 'good'"),
         ({"ability": [0.5, -0.5, 1]}, ValueError, "ability must be from 0 to 1"),
-        ({"ability": 0.7, "transition": np.eye(2)}, ValueError, "give one"),
+        ({"ability": 0.7, "transition": np.eye(2)}, ValueError, "pass one of them"),
         ({"transition": np.eye(3)}, ValueError, "transition has 3 classes, but there are 2"),
         ({"transition": np.stack([np.eye(2)] * 2)}, ValueError, "for 2 annotators"),
         (
