@@ -1,4 +1,4 @@
-"""Reweighters that ask a detector which labels are right."""
+"""Base class of reweighters that use a label-error detector."""
 
 from numbers import Integral
 
@@ -8,14 +8,36 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skrobust.base import Reweighter
-from skrobust.base._labels import decode_labels
 from skrobust.detection import EnsembleDetector
+from skrobust.base._labels import decode_labels
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._sklearn import HasMethods
 
+DOCUMENTATION = {
+    "detector": """
+detector : label-error detector, default=None
+    Detector whose scores are used, cloned. None is :class:`~skrobust.detection.EnsembleDetector`,
+    which needs a numeric feature matrix.""",
+    "detector_params": """
+cv : int, splitter or iterable of (train, test), default=None
+    If not None, set as `cv` of the detector.
+n_jobs : int, default=None
+    If not None, set as `n_jobs` of the detector.
+random_state : int, RandomState instance or None, default=None
+    If not None, set as `random_state` of the detector.""",
+    "sample_weight_": """
+sample_weight_ : ndarray of shape (n_samples,)
+    Weights, with mean 1; 0 where the label is missing. They belong to the verified label where
+    there is one, and to the given label elsewhere.""",
+    "detector_": """
+detector_ : label-error detector
+    The fitted detector.""",
+}
+"""Docstring entries that reweighters share."""
+
 
 class DetectorReweighter(Reweighter):
-    """Base class of reweighters that look at what a detector says.
+    """Base class of reweighters that use a label-error detector.
 
     The constructor of a subclass has the parameters `detector`, `cv`, `n_jobs` and
     `random_state`, and ``_weigh(data)`` begins with ``self._fit_detector(data)``.
@@ -29,7 +51,7 @@ class DetectorReweighter(Reweighter):
     }
 
     def _get_detector(self):
-        """The detector, not fitted."""
+        """Return the detector, not fitted."""
         return EnsembleDetector() if self.detector is None else self.detector
 
     @property
@@ -47,13 +69,8 @@ class DetectorReweighter(Reweighter):
         tags.non_deterministic = inner.non_deterministic
         return tags
 
-    def _fit_detector(self, data):
-        """Fit a clone of the detector to all that is known, and keep it as ``detector_``."""
-        self.detector_ = fit_detector(self._make_detector(), data)
-        return self.detector_
-
     def _make_detector(self):
-        """Make the detector to fit, with the parameters that were given to this reweighter."""
+        """Clone the detector and set the parameters of this reweighter."""
         detector = self._get_detector()
         if not has_fit_parameter(detector, "verified_labels"):
             raise TypeError(
@@ -61,31 +78,18 @@ class DetectorReweighter(Reweighter):
                 " skrobust.detection, such as ConfidentLearning(model) around a classifier."
             )
         return propagate_params(
-            clone(detector),
-            cv=self.cv,
-            n_jobs=self.n_jobs,
-            random_state=self.random_state,
+            clone(detector), cv=self.cv, n_jobs=self.n_jobs, random_state=self.random_state
         )
+
+    def _fit_detector(self, data):
+        """Fit a clone of the detector, and keep it as ``detector_``."""
+        self.detector_ = fit_detector(self._make_detector(), data)
+        return self.detector_
 
 
 def fit_detector(detector, data):
-    """Fit a detector to all that is known of some rows.
-
-    Parameters
-    ----------
-    detector : label-error detector
-        Fitted in place.
-    data : LabelledData
-        Rows.
-
-    Returns
-    -------
-    detector : label-error detector
-        The same.
-    """
-    verified = None
-    if (data.verified >= 0).any():
-        verified = decode_labels(data.verified, data.classes)
+    """Fit a detector to given labels, verified labels, weights and groups."""
+    verified = decode_labels(data.verified, data.classes) if data.checked.any() else None
     return detector.fit(
         data.X,
         decode_labels(data.y, data.classes),
@@ -94,54 +98,27 @@ def fit_detector(detector, data):
     )
 
 
-def settled_quality(data, detector) -> np.ndarray:
-    """Take the quality of labels from a fitted detector, 1 where nothing speaks against a row.
-
-    Parameters
-    ----------
-    data : LabelledData
-        The rows that the detector was fitted to.
-    detector : fitted detector
-        With ``label_quality_``.
-
-    Returns
-    -------
-    quality : ndarray of shape (n_samples,)
-        In [0, 1]. It is 1 where a person has checked the label, since the label that is learned
-        from is right then, and where the detector cannot say.
-    """
+def quality_of_used_labels(data, detector) -> np.ndarray:
+    """Return the quality of verified or given labels: 1 where verified or not scored."""
     quality = np.array(detector.label_quality_, dtype=np.float64)
-    quality[np.isnan(quality) | (data.verified >= 0)] = 1.0
+    quality[np.isnan(quality) | data.checked] = 1.0
     return quality
 
 
-def scale_classes(weight, data, wanted=None) -> np.ndarray:
-    """Scale weights class by class.
+def scale_by_class(weight: np.ndarray, data, class_totals: np.ndarray | None = None) -> np.ndarray:
+    """Scale weights class by class to the given totals, or to mean 1 in each class.
 
-    Parameters
-    ----------
-    weight : ndarray of shape (n_samples,)
-        Weights, none negative.
-    data : LabelledData
-        Rows; classes are those of the labels that are learned from.
-    wanted : ndarray of shape (n_classes,), default=None
-        What each class is to weigh in all. None is what it weighs already, so that the mean
-        weight in each class is 1.
-
-    Returns
-    -------
-    weight : ndarray of shape (n_samples,)
-        Scaled weights; equal ones in a class of which no row has any.
+    In a class where all weights are 0 they become equal.
     """
     n_classes = len(data.classes)
     labels = data.y_train[data.used]
     prior = np.ones(len(labels)) if data.sample_weight is None else data.sample_weight[data.used]
     own = np.bincount(labels, weights=prior, minlength=n_classes)
-    given = weight[data.used]
-    total = np.bincount(labels, weights=given * prior, minlength=n_classes)
-    given = np.where(total[labels] > 0, given, 1.0)
+    used_weight = weight[data.used]
+    total = np.bincount(labels, weights=used_weight * prior, minlength=n_classes)
+    used_weight = np.where(total[labels] > 0, used_weight, 1.0)
     total = np.where(total > 0, total, own)
-    goal = own if wanted is None else wanted
+    wanted = own if class_totals is None else class_totals
     scaled = np.zeros(data.n_samples)
-    scaled[data.used] = given * (goal / np.maximum(total, 1e-300))[labels]
+    scaled[data.used] = used_weight * (wanted / np.maximum(total, 1e-300))[labels]
     return scaled

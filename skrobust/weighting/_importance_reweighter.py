@@ -1,29 +1,32 @@
-"""Weigh rows such that, on average, a loss on noisy labels is one on true labels."""
+"""Reweighter by importance: the ratio of true to given label probabilities."""
 
 import dataclasses
-import warnings
 
 import numpy as np
 from sklearn.utils import get_tags
 
 from skrobust.base import Reweighter, TransitionEstimator
-from skrobust.base._pred_proba import check_all, match_proba
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.evidence._shared import shared_evidence
 from skrobust.noise._noise_model import NoiseModel, fit_exponent
+from skrobust.noise._proba_transition import DOCUMENTATION as ESTIMATOR_DOCUMENTATION
 from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
-from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._docstring import fill_docstring
+from skrobust.base._pred_proba import check_all, match_proba
+from skrobust.utils._warnings import warn_user
+from skrobust.weighting._detector_reweighter import DOCUMENTATION
 
-# Measured on tables with planted errors: with fewer steps the channel is not undone enough for
-# weights, and a model that learns much by heart keeps wrong labels.
+# Measured on data sets with synthetic errors: with fewer steps the weights of wrong labels stay
+# too large, and a model that memorises is trained on them.
 _N_STEPS = 50
 
 
+@fill_docstring(**DOCUMENTATION, estimator=ESTIMATOR_DOCUMENTATION["estimator"])
 class ImportanceReweighter(ProbaSource, Reweighter):
-    """Weigh each row by how much more likely its label is as the true one than as the given one.
+    """Importance reweighting for label noise, by a transition matrix.
 
     The weight is the ratio of the probability that the true class of such a row is the label to
     the probability that it is given this label. Where given labels depend on the true class
@@ -35,59 +38,45 @@ class ImportanceReweighter(ProbaSource, Reweighter):
     ----------
     transition : array-like of shape (n_classes, n_classes), TransitionEstimator or None, \
             default=None
-        How labels go wrong: the probability of each given label (columns) for each true class
-        (rows), with classes in sorted order; or what estimates it, cloned. None is
+        Probability of each given label (columns) for each true class (rows), with classes in
+        sorted order; or an estimator of it, cloned. None is
         :class:`~skrobust.noise.AnchorTransition`.
-    estimator : classifier with ``predict_proba``, default=None
-        Model that says how likely each label is to be given, cloned. It need not be the model
-        that is trained in the end.
-
-        - None: the out-of-bag probabilities of 300 extremely randomised trees with at least
-          five rows per leaf, from a single fit. Needs a table of numbers.
-        - A forest with ``oob_score=True``: its out-of-bag probabilities, from a single fit.
-        - Any other classifier: its out-of-fold probabilities. X is handed on untouched.
+    %(estimator)s
     cv : int, splitter or iterable of (train, test), default=None
         Folds of the out-of-fold probabilities; None is 5, stratified. If not None, it is set as
         `cv` of the transition estimator as well.
     n_jobs : int, default=None
-        Number of folds, or threads of the forest, at a time. If not None, it is set as `n_jobs`
-        of the transition estimator as well.
+        Number of parallel jobs, by :mod:`joblib`. If not None, it is set as `n_jobs` of the
+        transition estimator as well.
     random_state : int, RandomState instance or None, default=None
-        Seed for models, and parts of models, that have none of their own. None draws fresh
-        entropy. If not None, it is set as `random_state` of the transition estimator as well.
+        Seed of models that have no seed of their own. None draws fresh entropy. If not None, it is
+        set as `random_state` of the transition estimator as well.
 
     Attributes
     ----------
-    sample_weight_ : ndarray of shape (n_samples,)
-        Weights, with mean 1; 0 where there is no label. They go with the verified label where
-        there is one, and with the given one elsewhere.
-    transition_matrix_ : ndarray of shape (n_classes, n_classes)
-        The transition.
+    %(sample_weight_)s
+    %(transition_matrix_)s
     transition_estimator_ : TransitionEstimator or None
-        What estimated it, fitted; None if a matrix was given.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+        The fitted transition estimator; None if a matrix was given.
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
-    importance_weights : The weights, for probabilities that you have already.
-    QualityReweighter : Weighs by how likely labels are right, without such a promise.
-    skrobust.wrappers.LossCorrectedClassifier : Trains through a transition in other ways as well.
+    importance_weights : The weights, from given probabilities.
+    QualityReweighter : Weights by label quality, without that property.
+    skrobust.wrappers.LossCorrectedClassifier : Other corrections by a transition matrix.
 
     Notes
     -----
-    The probabilities of true classes are those which the transition turns into about what the
-    classifier says of given labels: none is negative, as they may be if the matrix is inverted.
-    So a weight, before it is scaled to the mean of 1, is at most one over the probability that
-    its class is labelled right. The classifier learns the given labels, verified or not. Rows
-    whose label a person verified, and rows that the classifier cannot judge, weigh 1.
+    The probabilities of true classes are those for which the transition matrix yields about the
+    predicted probabilities of given labels: none is negative, as they may be with the inverse
+    matrix. A weight, before it is scaled to mean 1, is thus at most one over the probability that
+    its class is labelled right. The classifier is trained on the given labels, verified or not.
+    Rows with a verified label, and rows without probabilities, have weight 1.
 
-    A matrix that cannot be undone is refused if it is given. If an estimator finds one, a
-    :class:`LabelNoiseWarning <skrobust.utils.LabelNoiseWarning>` says so.
+    A given matrix that cannot be inverted raises an error. If an estimate cannot be, a
+    :class:`LabelNoiseWarning <skrobust.utils.LabelNoiseWarning>` is issued.
 
     References
     ----------
@@ -137,22 +126,20 @@ class ImportanceReweighter(ProbaSource, Reweighter):
 
     def _weigh(self, data) -> np.ndarray:
         with shared_evidence():
-            matrix = self._find_transition(data)
-            # Verified labels do not go wrong as given ones do.
+            matrix = self._resolve_transition(data)
+            # Verified labels do not have the noise of given ones.
             noisy = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
             proba = self._gather_evidence(noisy).pred_proba
-        judged = noisy.used & (data.verified < 0) & ~np.isnan(proba[:, 0])
         weight = np.ones(data.n_samples)
-        rows = np.flatnonzero(judged)
+        rows = np.flatnonzero(noisy.used & ~data.checked & ~np.isnan(proba[:, 0]))
         if len(rows):
-            mass = None if data.sample_weight is None else data.sample_weight[rows]
-            exponent = fit_exponent(data.y[rows], proba[rows], mass)
-            model = NoiseModel(matrix, exponent)
-            weight[rows] = _ratio(model, data.y[rows], proba[rows], self.n_jobs)
+            own = None if data.sample_weight is None else data.sample_weight[rows]
+            model = NoiseModel(matrix, fit_exponent(data.y[rows], proba[rows], own))
+            weight[rows] = _importance(model, data.y[rows], proba[rows], self.n_jobs)
         return weight
 
-    def _find_transition(self, data) -> np.ndarray:
-        """Take or estimate the transition, and set the attributes that tell of it."""
+    def _resolve_transition(self, data) -> np.ndarray:
+        """Validate or estimate the transition matrix, and set the attributes of it."""
         estimated = isinstance(self.transition, TransitionEstimator) or self.transition is None
         matrix, fitted = resolve_transition(
             self.transition,
@@ -163,15 +150,22 @@ class ImportanceReweighter(ProbaSource, Reweighter):
             random_state=self.random_state,
             n_jobs=self.n_jobs,
         )
-        if estimated:
-            _warn_if_unusable(matrix, data.classes, type(fitted).__name__)
         self.transition_matrix_, self.transition_estimator_ = matrix, fitted
+        if estimated:
+            what = f"transition as {type(fitted).__name__} estimates it"
+            try:
+                check_usable(matrix, data.classes, "invertible", what=what)
+            except ValueError as error:
+                warn_user(
+                    f"{error} Weights by such a transition carry little information on which"
+                    " labels are right."
+                )
         return matrix
 
 
 @explain_names
 def importance_weights(y, pred_proba, transition, *, classes=None, n_jobs=None) -> np.ndarray:
-    """Weigh labels by how much more likely they are as true ones than as given ones.
+    """Weight labels by the ratio of the probabilities of being the true and the given one.
 
     .. versionadded:: 0.1
 
@@ -180,7 +174,7 @@ def importance_weights(y, pred_proba, transition, *, classes=None, n_jobs=None) 
     y : array-like of shape (n_samples,)
         Given labels.
     pred_proba : array-like of shape (n_samples, n_classes)
-        Probabilities of given labels, by a model that has not learned from the row.
+        Out-of-sample probabilities of given labels.
     transition : array-like of shape (n_classes, n_classes)
         Probability of each given label (columns) for each true class (rows).
     classes : array-like of shape (n_classes,), default=None
@@ -192,13 +186,12 @@ def importance_weights(y, pred_proba, transition, *, classes=None, n_jobs=None) 
     Returns
     -------
     weight : ndarray of shape (n_samples,)
-        The ratio of the two probabilities: 1 for all labels if there is no noise, and never more
-        than one over the probability that the class is labelled right. The mean over many rows
-        is about 1.
+        The ratio of the two probabilities: 1 for all labels without noise, and at most one over
+        the probability that the class is labelled right. The mean over many rows is about 1.
 
     See Also
     --------
-    ImportanceReweighter : Gathers the probabilities, and estimates the transition.
+    ImportanceReweighter : Predicts the probabilities, and estimates the transition matrix.
 
     References
     ----------
@@ -221,11 +214,13 @@ def importance_weights(y, pred_proba, transition, *, classes=None, n_jobs=None) 
         matrix, np.arange(len(matrix)) if classes is None else np.asarray(classes), "invertible"
     )
     check_all(pred_proba, n_jobs=n_jobs)
-    return _ratio(NoiseModel(matrix), codes, pred_proba, n_jobs)
+    return _importance(NoiseModel(matrix), codes, pred_proba, n_jobs)
 
 
-def _ratio(model, codes, pred_proba, n_jobs) -> np.ndarray:
-    """Compute the ratio of the probabilities of each label: true to given."""
+def _importance(
+    model: NoiseModel, codes: np.ndarray, pred_proba: np.ndarray, n_jobs: int | None
+) -> np.ndarray:
+    """Return the ratio of the probabilities of each label: true to given."""
     ratio = np.empty(len(codes))
     matrix = model.transition
     bound = 1 / np.maximum(matrix.diagonal(), 1e-12)
@@ -239,14 +234,3 @@ def _ratio(model, codes, pred_proba, n_jobs) -> np.ndarray:
 
     for_each_block(compare, len(codes), 64 * pred_proba.shape[1], n_jobs=n_jobs)
     return ratio
-
-
-def _warn_if_unusable(matrix, classes, name) -> None:
-    try:
-        check_usable(matrix, classes, "invertible", what=f"transition as {name} estimates it")
-    except ValueError as error:
-        warnings.warn(
-            f"{error} Weights by such a transition tell little about which labels are right.",
-            LabelNoiseWarning,
-            stacklevel=6,
-        )

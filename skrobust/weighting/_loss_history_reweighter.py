@@ -1,4 +1,4 @@
-"""Weigh rows by how high their loss was while a model was trained."""
+"""Reweighter by the loss history of a training (dynamic bad pair mining)."""
 
 from numbers import Integral, Real
 
@@ -9,6 +9,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from skrobust.base import Reweighter
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._mixture_1d import fit_mixture
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import (
     HasMethods,
     Interval,
@@ -16,92 +17,84 @@ from skrobust.utils._sklearn import (
     check_sample_weight,
     validate_params,
 )
-from skrobust.weighting._detector_reweighter import fit_detector
+from skrobust.weighting._detector_reweighter import DOCUMENTATION, fit_detector
 
 REFERENCES = ("lower_hump", "all")
-# The loss of a label that is as likely as not.
-_DOUBT = float(np.log(2))
+# The loss of a label of probability one half.
+_EVEN_LOSS = float(np.log(2))
 
 _BETA = [Interval(Real, 0, None, closed="left"), None]
 
 
+@fill_docstring(**DOCUMENTATION)
 class LossHistoryReweighter(Reweighter):
-    """Weigh rows down whose loss stayed high while a model was trained.
+    """Reweighter by the mean loss of each row during training (dynamic bad pair mining).
 
-    Models learn what rows have in common first, and wrong labels late. So the mean loss over the
-    first stages of a training tells rows with wrong labels from most others. What lies far above
-    the mean is weighed down, by the shape of a normal distribution.
+    Models fit common patterns first, and wrong labels late. The mean loss over the first stages
+    of a training thus separates most wrong labels from right ones. Weights fall with the distance
+    above the mean of these losses, as a normal density.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     estimator : classifier, default=None
-        Model whose training is watched, cloned: boosting, bags and forests, learners with
-        ``partial_fit`` and ``predict_proba``, a Pipeline that ends with one, and what is
+        Model that is trained in stages, cloned: boosting, bags and forests, learners with
+        ``partial_fit`` and ``predict_proba``, a Pipeline that ends with one, and classes
         registered with :func:`~skrobust.evidence.staged_proba`. None is histogram gradient
-        boosting of small trees, for tables of numbers.
+        boosting of small trees, for numeric feature matrices.
     beta_high : float or None, default=1.0
-        Losses of more than so many deviations above the mean are weighed down. None weighs down
-        none of them.
+        Number of standard deviations above the mean from which on losses reduce the weight, at
+        least 0. None reduces no weight.
     beta_low : float or None, default=None
-        Losses of more than so many deviations below the mean are weighed down as well. They are
-        no sign of wrong labels but of easy rows, and None leaves them alone; where easy rows
-        are what is wrong, as if labels had been made from the inputs, it is of use.
+        The same below the mean. Low losses indicate easy rows, not wrong labels; None keeps their
+        weight. It is of use where easy rows are wrong, as where labels depend on the features too
+        closely.
     reference : {"lower_hump", "all"}, default="lower_hump"
-        Mean and deviation of what:
+        Source of mean and standard deviation:
 
-        - "lower_hump": of the labels that are right, by a mixture of two normal distributions.
-          The mean is that of the lower one, and the deviation half of the distance to the mean
-          of the higher one. Where labels in the higher one are not less likely than not on
-          average, that is of no wrong labels, and it is "all" instead.
-        - "all": of all losses, as published. With many errors, these lie hardly above the mean:
-          of two losses, the higher one of 40 % of the rows is 1.2 deviations above it.
+        - "lower_hump": the losses of right labels, by a mixture of two normal distributions. The
+          mean is that of the lower component, and the deviation half of the distance to the mean
+          of the higher one. Where labels in the higher component have a mean probability above
+          one half, it is not of wrong labels, and "all" is used instead.
+        - "all": all losses, as published. With many errors, these are hardly above the mean: of
+          two losses, the higher one of 40 % of the rows is 1.2 deviations above it.
     n_stages : int, default=None
-        How many stages are looked at, the first ones; see
+        Number of stages used, the first ones, at least 1; see
         :class:`~skrobust.detection.TrainingDynamics`.
     n_repeats : int, default=1
-        How many trainings with different seeds to take the mean of.
+        Number of trainings with different seeds to average over, at least 1.
     cv : int, splitter, iterable of (train, test) or None, default=None
-        None watches how a model learns the very rows that it judges, in a single training. With
-        folds each row is judged by models that do not train on it.
-    n_jobs : int, default=None
-        Number of folds at a time.
-    random_state : int, RandomState instance or None, default=None
-        Seed for models, and parts of models, that have none of their own. None draws fresh
-        entropy.
+        None uses the losses of training rows, in a single training. With folds, those of rows that
+        are not trained on.
+    %(n_jobs)s
+    %(random_state)s
 
     Attributes
     ----------
-    sample_weight_ : ndarray of shape (n_samples,)
-        Weights, with mean 1; 0 where there is no label. They go with the verified label where
-        there is one, and with the given one elsewhere.
+    %(sample_weight_)s
     mean_loss_ : ndarray of shape (n_samples,)
         Mean loss of the given label over the stages; NaN where the label is missing, or is the
         only one of its class.
     reference_ : {"lower_hump", "all"}
-        What mean and deviation were taken from.
+        Source of mean and standard deviation that was used.
     detector_ : TrainingDynamics
-        What watched the training, with other statistics of it.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+        The fitted detector, with other statistics of the training.
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
-    loss_history_weights : The weights, for losses that you have already.
-    QualityReweighter : Weighs by what any detector says.
+    loss_history_weights : The weights, from given losses.
+    QualityReweighter : Weights by the label quality of any detector.
 
     Notes
     -----
     The published weight is a normal density, which exceeds 1 where the deviation is less than
-    .399, so that outliers would count more than other rows. Here it is divided by its height.
+    .399, so that outliers would count more than other rows. Here it is divided by its maximum.
 
-    Rows whose label a person verified, and rows that were not judged, weigh 1 before weights are
-    scaled to the mean of 1.
+    Rows with a verified label, and rows without a loss, have weight 1 before weights are scaled to
+    mean 1.
 
     References
     ----------
@@ -156,7 +149,7 @@ class LossHistoryReweighter(Reweighter):
         self.random_state = random_state
 
     def _make_detector(self) -> TrainingDynamics:
-        """What watches the training."""
+        """Return the detector that records the losses."""
         return TrainingDynamics(
             self.estimator,
             statistic="mean_loss",
@@ -180,7 +173,7 @@ class LossHistoryReweighter(Reweighter):
         return tags
 
     def get_metadata_routing(self):
-        """Say which metadata this reweighter and its model take.
+        """Return the metadata routing of this reweighter and its model.
 
         Returns
         -------
@@ -196,13 +189,13 @@ class LossHistoryReweighter(Reweighter):
         detector = self._make_detector()
         self.detector_ = fit_detector(detector, data)
         self.mean_loss_ = detector.dynamics_["mean_loss"]
-        rows = np.flatnonzero(data.used & (data.verified < 0) & ~np.isnan(self.mean_loss_))
+        rows = np.flatnonzero(data.used & ~data.checked & ~np.isnan(self.mean_loss_))
         weight = np.ones(data.n_samples)
         if len(rows):
-            mass = None if data.sample_weight is None else data.sample_weight[rows]
+            own = None if data.sample_weight is None else data.sample_weight[rows]
             losses = self.mean_loss_[rows]
-            center, width, self.reference_ = _locate(losses, mass, self.reference)
-            weight[rows] = _fade(losses, center, width, self.beta_high, self.beta_low)
+            center, width, self.reference_ = _locate(losses, own, self.reference)
+            weight[rows] = _outlier_weights(losses, center, width, self.beta_high, self.beta_low)
         return weight
 
 
@@ -219,34 +212,34 @@ class LossHistoryReweighter(Reweighter):
 def loss_history_weights(
     losses, *, beta_high=1.0, beta_low=None, reference="lower_hump", sample_weight=None
 ) -> np.ndarray:
-    """Weigh rows down whose loss stayed high while a model was trained.
+    """Weight rows by their mean loss during training (dynamic bad pair mining).
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     losses : array-like of shape (n_samples,) or (n_samples, n_epochs)
-        Loss of each row, of which the mean over epochs is taken. Leave out the last epochs of a
-        training that learns single rows by heart, and the first ones of one that has to warm up.
+        Loss of each row, averaged over epochs. Leave out the last epochs of a model that memorises,
+        and the first ones of one that has to warm up.
     beta_high : float or None, default=1.0
-        Losses of more than so many deviations above the mean are weighed down.
+        Number of standard deviations above the mean from which on losses reduce the weight.
     beta_low : float or None, default=None
-        Losses of more than so many deviations below the mean are weighed down as well.
+        The same below the mean.
     reference : {"lower_hump", "all"}, default="lower_hump"
-        Mean and deviation of what; see :class:`LossHistoryReweighter`. For the lower hump,
-        losses must be those of cross-entropy.
+        Source of mean and standard deviation; see :class:`LossHistoryReweighter`. For
+        "lower_hump", losses must be cross-entropy.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights.
 
     Returns
     -------
     weight : ndarray of shape (n_samples,)
-        In [0, 1]: 1 for what is no outlier, and ``exp(-z ** 2 / 2)`` for one that is `z`
-        deviations away from the mean.
+        In [0, 1]: ``exp(-z ** 2 / 2)`` for losses `z` standard deviations from the mean that exceed
+        the bounds, and 1 for others.
 
     See Also
     --------
-    LossHistoryReweighter : Watches a training itself.
+    LossHistoryReweighter : Trains a model and records its losses.
 
     References
     ----------
@@ -275,24 +268,33 @@ def loss_history_weights(
         row = int(np.flatnonzero(~np.isfinite(losses))[0])
         raise ValueError(f"losses must be finite, and that of row {row} is {losses[row]}.")
     losses = losses.astype(np.float64)
-    mass = None if sample_weight is None else check_sample_weight(sample_weight, losses)
-    center, width, _ = _locate(losses, mass, reference)
-    return _fade(losses, center, width, beta_high, beta_low)
+    own = None if sample_weight is None else check_sample_weight(sample_weight, losses)
+    center, width, _ = _locate(losses, own, reference)
+    return _outlier_weights(losses, center, width, beta_high, beta_low)
 
 
-def _locate(losses, mass, reference) -> tuple[float, float, str]:
-    """Find the mean and the deviation from which on a loss is an outlier."""
+def _locate(
+    losses: np.ndarray, weight: np.ndarray | None, reference: str
+) -> tuple[float, float, str]:
+    """Return mean and standard deviation of the reference losses, and the reference used."""
     if reference == "lower_hump":
-        mixture = fit_mixture(losses, mass)
-        if mixture is not None and mixture.means[-1] > _DOUBT:
+        mixture = fit_mixture(losses, weight)
+        if mixture is not None and mixture.means[-1] > _EVEN_LOSS:
             low, high = mixture.means
             return float(low), float(high - low) / 2, "lower_hump"
-    center = np.average(losses, weights=mass)
-    return float(center), float(np.sqrt(np.average((losses - center) ** 2, weights=mass))), "all"
+    center = np.average(losses, weights=weight)
+    width = np.sqrt(np.average((losses - center) ** 2, weights=weight))
+    return float(center), float(width), "all"
 
 
-def _fade(losses, center, width, beta_high, beta_low) -> np.ndarray:
-    """Weigh outliers down by the shape of a normal distribution."""
+def _outlier_weights(
+    losses: np.ndarray,
+    center: float,
+    width: float,
+    beta_high: float | None,
+    beta_low: float | None,
+) -> np.ndarray:
+    """Weight losses beyond the bounds by a normal density with maximum 1."""
     weight = np.ones(len(losses))
     if width > 0:
         z = (losses - center) / width

@@ -1,72 +1,59 @@
-"""Weigh rows by how likely their labels are right."""
+"""Reweighter by label quality."""
 
 from numbers import Real
 
 import numpy as np
 
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
 from skrobust.weighting._detector_reweighter import (
+    DOCUMENTATION,
     DetectorReweighter,
-    scale_classes,
-    settled_quality,
+    quality_of_used_labels,
+    scale_by_class,
 )
 
 
+@fill_docstring(**DOCUMENTATION)
 class QualityReweighter(DetectorReweighter):
-    """Weigh rows by the quality of their labels, as any detector sees it.
+    """Reweighter by a power of the label quality of any detector.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
-    detector : label-error detector, default=None
-        What judges the labels, cloned. None is
-        :class:`~skrobust.detection.EnsembleDetector`, which needs a table of numbers.
+    %(detector)s
     power : float, default=4.0
-        The quality is raised to this power. 1 takes it as it is, higher powers leave less weight
-        to doubtful labels, and 0 weighs all rows alike.
+        Exponent of the quality, at least 0. Higher powers reduce the weight of doubtful labels; 0
+        gives all rows weight 1.
     per_class : bool, default=True
-        Scale the weights to mean 1 in each class. Otherwise a class fades if its labels are
-        doubted more than those of others, be they wrong or only hard.
-    cv : int, splitter or iterable of (train, test), default=None
-        If not None, set as `cv` of the detector.
-    n_jobs : int, default=None
-        If not None, set as `n_jobs` of the detector.
-    random_state : int, RandomState instance or None, default=None
-        If not None, set as `random_state` of the detector.
+        Whether weights are scaled to mean 1 in each class. Otherwise, a class of low label
+        quality loses weight, whether its labels are wrong or only hard to predict.
+    %(detector_params)s
 
     Attributes
     ----------
-    sample_weight_ : ndarray of shape (n_samples,)
-        Weights, with mean 1; 0 where there is no label. They go with the verified label where
-        there is one, and with the given one elsewhere.
-    detector_ : label-error detector
-        The fitted detector.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+    %(sample_weight_)s
+    %(detector_)s
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
-    ImportanceReweighter : Weights by which the noise cancels out on average.
-    TrustedReweighter : Weights that verified rows teach.
-    skrobust.wrappers.CleaningClassifier : Leaves out doubtful rows instead.
+    ImportanceReweighter : Weights by which the noise cancels out in expectation.
+    TrustedReweighter : Weights calibrated on verified rows.
+    skrobust.wrappers.CleaningClassifier : Corrects or drops doubtful labels instead.
 
     Notes
     -----
-    Quality is the probability that a label is right, and of two classes a label that is right with
-    probability one half says nothing, yet it would get half of the weight of a sure one. So the
-    weights should fall faster than the quality. On four tables with 30 or 40 % of wrong labels,
+    The quality is the probability that a label is right. Of two classes, a label that is right
+    with probability one half is uninformative, yet its quality is half that of a certain one:
+    weights should fall faster than the quality. On four data sets with 30 or 40 % of wrong labels,
     the fourth power came closer to leaving out exactly these than the first two did, with every
-    quality that was tried; with 10 % or none there was little between them. The eighth power is
-    better still with the default detector, but not with qualities that are no calibrated
-    probabilities.
+    quality that was tried; with 10 % or none there was little difference. The eighth power is
+    better still with the default detector, but not with qualities that are not calibrated.
 
-    Rows whose label a person verified have the quality 1, and so have those that the detector
-    cannot judge.
+    Rows with a verified label, and rows that the detector does not score, have the quality 1.
 
     Examples
     --------
@@ -106,5 +93,5 @@ class QualityReweighter(DetectorReweighter):
 
     def _weigh(self, data) -> np.ndarray:
         detector = self._fit_detector(data)
-        weight = settled_quality(data, detector) ** self.power
-        return scale_classes(weight, data) if self.per_class else weight
+        weight = quality_of_used_labels(data, detector) ** self.power
+        return scale_by_class(weight, data) if self.per_class else weight

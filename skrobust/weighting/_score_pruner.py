@@ -1,27 +1,28 @@
-"""Keep a window of the rows, in the order of any score."""
+"""Reweighter that keeps a window of the rows in the order of any score."""
 
 from numbers import Real
 
 import numpy as np
 from sklearn.utils import indexable
 
-from skrobust.base._labels import decode_labels, encode_labels_like
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._dynamics_statistics import STATISTICS, quality_from
-from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
+from skrobust.utils._docstring import fill_docstring
+from skrobust.base._labels import decode_labels, encode_labels_like
 from skrobust.utils._weighted_quantiles import upper_threshold
-from skrobust.weighting._detector_reweighter import DetectorReweighter
+from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
+from skrobust.weighting._detector_reweighter import DOCUMENTATION, DetectorReweighter
 
 _QUALITY = "label_quality"
 SOURCES = (_QUALITY, *STATISTICS)
 
 
+@fill_docstring(**DOCUMENTATION)
 class ScorePruner(DetectorReweighter):
-    """Keep the rows in a window of a score, and leave out harder and easier ones.
+    """Data pruning by a score: keep a window of the rows, without the hardest and the easiest.
 
-    In the order from the hardest rows to the easiest, the first ones often have wrong labels, and
-    the last ones tell a model little that it does not know already. A window between them makes
-    a smaller set of rows to train on.
+    The hardest rows often have wrong labels, and the easiest ones are redundant for the model. A
+    window between them makes a smaller training set.
 
     .. versionadded:: 0.1
 
@@ -29,61 +30,49 @@ class ScorePruner(DetectorReweighter):
     ----------
     statistic : {"label_quality", "aum", "el2n", "grand", "forgetting", "mean_loss", \
             "oscillation"}, default="label_quality"
-        What makes a row hard: a low quality of its label, by any detector; or one of the
-        statistics that :class:`~skrobust.detection.TrainingDynamics` gathers in a training.
+        Difficulty of a row: one minus the quality of its label, by any detector; or a statistic of
+        :class:`~skrobust.detection.TrainingDynamics`.
     offset : float, default=None
-        Share of the rows, the hardest first, that is left out. None leaves out those that the
-        detector flags as wrong. 0 leaves out none, which is for clean labels only.
+        Share of the rows, the hardest first, that is left out, in [0, 1). None leaves out the rows
+        that the detector flags; 0 none, which is for clean labels only.
     keep : float, default=None
-        Share of all rows that is kept, the hardest first of what is left after `offset`. None
-        keeps all of it.
+        Share of all rows that is kept, the hardest first of those left by `offset`, in (0, 1].
+        None keeps all of them.
     per_class : bool, default=True
-        Count shares in each class, so that a class does not lose more rows than others because
-        it is harder, or because it is easier. A class never loses all of its rows in any case.
+        Whether shares are counted in each class, so that no class loses more rows than others. A
+        class never loses all of its rows in any case.
     detector : label-error detector, default=None
-        What the score is taken from, cloned. None is
+        Detector whose score is used, cloned. None is
         :class:`~skrobust.detection.EnsembleDetector` for "label_quality", and
-        :class:`~skrobust.detection.TrainingDynamics` for the others; both need a table of
-        numbers. The quality may be any that a detector has, as the margin is with
+        :class:`~skrobust.detection.TrainingDynamics` for the others; both need a numeric feature
+        matrix. The quality may be any of a detector, as the margin with
         ``ConfidentLearning(quality_method="normalized_margin")``. For the others, pass a
-        :class:`~skrobust.detection.TrainingDynamics`, whose own `statistic` is set to the
-        same.
-    cv : int, splitter or iterable of (train, test), default=None
-        If not None, set as `cv` of the detector.
-    n_jobs : int, default=None
-        If not None, set as `n_jobs` of the detector.
-    random_state : int, RandomState instance or None, default=None
-        If not None, set as `random_state` of the detector.
+        :class:`~skrobust.detection.TrainingDynamics`, whose `statistic` is set to the same.
+    %(detector_params)s
 
     Attributes
     ----------
     sample_weight_ : ndarray of shape (n_samples,)
-        0 for rows that are left out, and the same for all others, so that the mean is 1.
-    sample_indices_ : ndarray of shape (n_kept,)
-        Rows that are kept.
+        0 for rows that are left out, and equal for all others, with mean 1.
+    %(sample_indices_)s
     difficulty_ : ndarray of shape (n_samples,)
-        The score, the higher the harder; NaN where the label is missing or cannot be judged.
-    detector_ : label-error detector
-        The fitted detector.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+        The score, higher for harder rows; NaN where the label is missing or not scored.
+    %(detector_)s
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
-    QualityReweighter : Weighs rows instead of leaving them out.
-    skrobust.wrappers.CleaningClassifier : Leaves out the rows that are flagged, and trains.
+    QualityReweighter : Weights rows instead of leaving them out.
+    skrobust.wrappers.CleaningClassifier : Leaves out flagged rows, and trains.
 
     Notes
     -----
-    Shares are of the weight, where there is `sample_weight`. Rows of equal score share one fate,
-    so that shares may be missed by as much as one group of them.
+    Shares are of the total `sample_weight`, where there is one. Rows of equal score are kept or
+    left out together, so that shares may be missed by one group of them.
 
-    Rows whose label a person verified are always kept, with that label, and count in no share.
-    Rows that cannot be judged, as the only one of a class, are kept.
+    Rows with a verified label are always kept, with that label, and count in no share. Rows that
+    are not scored, as the only one of a class, are kept.
 
     References
     ----------
@@ -133,25 +122,19 @@ class ScorePruner(DetectorReweighter):
         self.random_state = random_state
 
     def _get_detector(self):
-        if self.statistic == _QUALITY:
-            return super()._get_detector()
-        return (
-            TrainingDynamics(statistic=self.statistic) if self.detector is None else self.detector
-        )
+        if self.detector is None and self.statistic != _QUALITY:
+            return TrainingDynamics(statistic=self.statistic)
+        return super()._get_detector()
 
     def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None):
-        """Choose the rows to keep, and return them.
+        """Select the rows to keep, and return them.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
-        y : array-like of shape (n_samples,)
-            Given labels.
-        verified_labels : array-like of shape (n_samples,), default=None
-            As of ``fit``.
-        sample_weight : array-like of shape (n_samples,), default=None
-            As of ``fit``.
+        %(X)s
+        %(y)s
+        %(verified_labels)s
+        %(sample_weight)s
 
         Returns
         -------
@@ -159,7 +142,7 @@ class ScorePruner(DetectorReweighter):
             Rows that are kept, of the type of `X`.
         y_resampled : array-like of shape (n_kept,)
             Their labels: of the type of `y`, or an array if there are verified labels, which
-            stand in the place of given ones.
+            replace given ones.
         """
         self.fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight)
         X, y = indexable(X, y)
@@ -173,68 +156,63 @@ class ScorePruner(DetectorReweighter):
         return safe_indexing(X, rows), y_kept
 
     def _weigh(self, data) -> np.ndarray:
-        if self.statistic != _QUALITY:
-            detector = self._get_detector()
-            if not isinstance(detector, TrainingDynamics):
-                raise TypeError(
-                    f"statistic={self.statistic!r} is gathered in a training: detector must be a"
-                    f" TrainingDynamics or None, got {type(detector).__name__}. With any other"
-                    f" detector use statistic={_QUALITY!r}."
-                )
         detector = self._fit_detector(data)
-        self.difficulty_ = self._difficulty(detector)
+        if self.statistic == _QUALITY:
+            self.difficulty_ = 1 - detector.label_quality_
+        else:
+            dynamics = detector.dynamics_
+            self.difficulty_ = 1 - quality_from(
+                self.statistic, dynamics[self.statistic], confidence=dynamics["confidence"]
+            )
         kept = self._window(data, detector.label_errors_)
         self.sample_indices_ = np.flatnonzero(kept)
         return kept
 
     def _make_detector(self):
         detector = super()._make_detector()
-        return (
-            detector
-            if self.statistic == _QUALITY
-            else detector.set_params(statistic=self.statistic)
-        )
-
-    def _difficulty(self, detector) -> np.ndarray:
-        """Take the score from the detector, the higher the harder."""
         if self.statistic == _QUALITY:
-            return 1 - detector.label_quality_
-        seen = detector.dynamics_
-        return 1 - quality_from(self.statistic, seen[self.statistic], confidence=seen["confidence"])
+            return detector
+        if not isinstance(detector, TrainingDynamics):
+            raise TypeError(
+                f"statistic={self.statistic!r} is computed during training: detector must be a"
+                f" TrainingDynamics or None, got {type(detector).__name__}. With any other"
+                f" detector use statistic={_QUALITY!r}."
+            )
+        return detector.set_params(statistic=self.statistic)
 
-    def _window(self, data, flagged) -> np.ndarray:
-        """Find the rows in the window, and those that are kept in any case."""
+    def _window(self, data, flagged: np.ndarray) -> np.ndarray:
+        """Return the mask of rows in the window, and of rows that are kept in any case."""
         hard = self.difficulty_
-        judged = data.used & (data.verified < 0) & ~np.isnan(hard)
-        kept = data.used & ~judged
+        scored = data.used & ~data.checked & ~np.isnan(hard)
+        kept = data.used & ~scored
         skipped = np.zeros(data.n_samples, dtype=bool)
-        mass = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        members = _rows_by_class(data.y, judged, len(data.classes))
-        for rows in members if self.per_class else [np.flatnonzero(judged)]:
-            total = mass[rows].sum()
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        members = _rows_by_class(data.y, scored, len(data.classes))
+        for rows in members if self.per_class else [np.flatnonzero(scored)]:
+            total = weight[rows].sum()
             if self.offset is None:
                 out = flagged[rows]
             else:
-                out = hard[rows] >= upper_threshold(hard[rows], self.offset * total, mass[rows])
+                out = hard[rows] >= upper_threshold(hard[rows], self.offset * total, weight[rows])
             skipped[rows[out]] = True
             rows = rows[~out]
             if self.keep is not None:
-                cut = upper_threshold(hard[rows], self.keep * total, mass[rows])
-                rows = rows[hard[rows] >= cut]
+                threshold = upper_threshold(hard[rows], self.keep * total, weight[rows])
+                rows = rows[hard[rows] >= threshold]
             kept[rows] = True
         present = np.bincount(data.y_train[kept], minlength=len(data.classes)) > 0
         for k in np.flatnonzero(~present):
             rows = members[k]
             if len(rows):
-                # The class keeps what is nearest to the window, and of equal rows all.
+                # The class keeps the rows nearest to the window, and all that are tied.
                 rest = rows[~skipped[rows]]
                 nearest = hard[rest].max() if len(rest) else hard[rows].min()
                 kept[rows[hard[rows] == nearest]] = True
         return kept
 
 
-def _rows_by_class(codes, chosen, n_classes) -> list[np.ndarray]:
-    """Split the numbers of the chosen rows by class."""
+def _rows_by_class(codes: np.ndarray, chosen: np.ndarray, n_classes: int) -> list[np.ndarray]:
+    """Split the indices of the chosen rows by class."""
     rows = np.flatnonzero(chosen)
     order = np.argsort(codes[rows], kind="stable")
     ends = np.searchsorted(codes[rows][order], np.arange(1, n_classes))
