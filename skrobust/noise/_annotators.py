@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import Bunch
 
+from skrobust.base._labels import missing_labels
 from skrobust.noise._flip import (
     DOCUMENTATION,
     choose_wrong_labels,
@@ -14,7 +15,6 @@ from skrobust.noise._flip import (
 )
 from skrobust.noise._transitions import check_transition, symmetric_transition
 from skrobust.utils._docstring import fill_docstring
-from skrobust.base._labels import missing_labels
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from skrobust.base._labels import encode_labels, encode_labels_like, missing_labels
 from skrobust.noise._confident_joint import round_keeping_row_totals
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._docstring import fill_docstring
-from skrobust.base._labels import encode_labels, encode_labels_like, missing_labels
 from skrobust.utils._random import private_random_state
 
 DOCUMENTATION = {

@@ -4,6 +4,7 @@ from numbers import Real
 
 import numpy as np
 
+from skrobust.base._labelled_data import check_groups
 from skrobust.noise._flip import (
     DOCUMENTATION,
     choose_wrong_labels,
@@ -12,7 +13,6 @@ from skrobust.noise._flip import (
     replace_labels,
     round_shares,
 )
-from skrobust.base._labelled_data import check_groups
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params

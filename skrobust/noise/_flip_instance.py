@@ -11,10 +11,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_consistent_length
 
+from skrobust.base._labels import encode_labels, missing_labels
 from skrobust.evidence import out_of_fold_proba
 from skrobust.noise._flip import DOCUMENTATION, replace_labels
 from skrobust.utils._docstring import fill_docstring
-from skrobust.base._labels import encode_labels, missing_labels
 from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, validate_params

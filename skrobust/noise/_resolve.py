@@ -4,12 +4,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
-from skrobust.base import TransitionEstimator
+from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.noise._anchor_transition import AnchorTransition
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._cached_fit import cached_fit
-from skrobust.base import LabelledData
-from skrobust.utils._random import draw_seed, is_integer_seed, private_random_state
+from skrobust.utils._propagate import propagate_params
 from skrobust.utils._rows import is_plain_numeric
 
 TRANSITION_CONSTRAINTS = ["array-like", TransitionEstimator, None]
@@ -39,8 +38,9 @@ def resolve_transition(
     """
     if transition is None or isinstance(transition, TransitionEstimator):
         default = transition is None
-        judge = default_transition(data.X, estimator) if default else clone(transition)
-        fitted = _fit(_configure(judge, cv, random_state), data, n_jobs, memory)
+        estimator = default_transition(data.X, estimator) if default else clone(transition)
+        propagate_params(estimator, cv=cv, random_state=random_state)
+        fitted = _fit(estimator, data, n_jobs, memory)
         matrix = fitted.transition_matrix_.copy()
         what = f"transition as {type(fitted).__name__} estimates it"
     elif isinstance(transition, (str, type)) or hasattr(transition, "fit"):
@@ -69,17 +69,6 @@ def default_transition(X=None, estimator=None) -> TransitionEstimator:
     if estimator is None or X is None or is_plain_numeric(X):
         return AnchorTransition()
     return AnchorTransition(clone(estimator))
-
-
-def _configure(estimator: TransitionEstimator, cv, random_state) -> TransitionEstimator:
-    """Set the parameters of the caller that are not None."""
-    known = estimator.get_params(deep=False)
-    given = {"cv": cv, "random_state": random_state}
-    given = {key: value for key, value in given.items() if value is not None and key in known}
-    if "random_state" in given and not is_integer_seed(random_state):
-        # A generator would be cloned with its state, and every refit would draw the same.
-        given["random_state"] = draw_seed(private_random_state(random_state))
-    return estimator.set_params(**given)
 
 
 def _fit(estimator, data, n_jobs, memory) -> TransitionEstimator:

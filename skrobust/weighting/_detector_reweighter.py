@@ -8,8 +8,8 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skrobust.base import Reweighter
-from skrobust.detection import EnsembleDetector
 from skrobust.base._labels import decode_labels
+from skrobust.detection import EnsembleDetector
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._sklearn import HasMethods
 

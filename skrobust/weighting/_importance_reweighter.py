@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import get_tags
 
 from skrobust.base import Reweighter, TransitionEstimator
+from skrobust.base._pred_proba import check_all, match_proba
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.evidence._shared import shared_evidence
 from skrobust.noise._noise_model import NoiseModel, fit_exponent
@@ -15,7 +16,6 @@ from skrobust.noise._transitions import check_transition
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._docstring import fill_docstring
-from skrobust.base._pred_proba import check_all, match_proba
 from skrobust.utils._warnings import warn_user
 from skrobust.weighting._detector_reweighter import DOCUMENTATION
 

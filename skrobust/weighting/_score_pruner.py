@@ -5,12 +5,12 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import indexable
 
+from skrobust.base._labels import decode_labels, encode_labels_like
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._dynamics_statistics import STATISTICS, quality_from
 from skrobust.utils._docstring import fill_docstring
-from skrobust.base._labels import decode_labels, encode_labels_like
-from skrobust.utils._weighted_quantiles import upper_threshold
 from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
+from skrobust.utils._weighted_quantiles import upper_threshold
 from skrobust.weighting._detector_reweighter import DOCUMENTATION, DetectorReweighter
 
 _QUALITY = "label_quality"

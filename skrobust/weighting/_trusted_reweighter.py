@@ -4,11 +4,11 @@ from numbers import Real
 
 import numpy as np
 
+from skrobust.detection._verified_label_model import MIN_VERIFIED
 from skrobust.noise._confident_joint import class_weights
 from skrobust.noise._label_counts import shrink_counts, verified_counts
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
-from skrobust.detection._verified_label_model import MIN_VERIFIED
 from skrobust.utils._warnings import warn_user
 from skrobust.weighting._detector_reweighter import (
     DOCUMENTATION,
