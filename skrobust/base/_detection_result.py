@@ -9,6 +9,8 @@ import numpy as np
 
 from skrobust.base._noise_level import NoiseLevel
 
+_LABELS = ("predictions", "alternatives", "posterior_labels", "corrections")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DetectionResult:
@@ -21,8 +23,9 @@ class DetectionResult:
 
     Parameters
     ----------
-    quality : ndarray of shape (n_samples,)
-        How likely each label is right, in [0, 1]; NaN where the method cannot score it.
+    quality : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        How likely each label is right, in [0, 1]; NaN where the method cannot score it. Of the
+        shape of the labels, and so are all arrays of shape (n_samples,) below.
     errors : ndarray of shape (n_samples,) of bool
         Rows that the method's own rule flags.
     predictions : ndarray of shape (n_samples,), dtype intp, default=None
@@ -61,11 +64,13 @@ class DetectionResult:
     right_proba : ndarray of shape (n_samples,), default=None
         Probability of each given label to be right under the estimated noise, where `quality` is
         no probability.
+    doubtful_below : float, default=0.5
+        Quality below which a label is more likely wrong than right.
 
     Raises
     ------
     TypeError
-        If `errors` is no boolean mask, or classes are no integers.
+        If `quality` is not numeric or `errors` is no boolean mask.
     ValueError
         If an array has another shape, or `quality` is outside of [0, 1].
 
@@ -98,6 +103,7 @@ class DetectionResult:
     level: NoiseLevel | None = None
     given_level: NoiseLevel | None = None
     right_proba: np.ndarray | None = None
+    doubtful_below: float = 0.5
 
     def __post_init__(self):
         quality, errors = np.asarray(self.quality), np.asarray(self.errors)
@@ -116,17 +122,8 @@ class DetectionResult:
                 f"errors has the type {errors.dtype}: it must be a mask of bools, True where the"
                 " label is flagged, not row numbers or counts."
             )
-        n_samples = len(quality)
-        for name in ("posterior_proba", "right_proba", "alternative_proba"):
-            self._check_shape(name, (n_samples,))
-        for name in ("predictions", "alternatives", "posterior_labels", "corrections"):
-            self._check_shape(name, (n_samples,))
-            value = getattr(self, name)
-            if value is not None and np.asarray(value).dtype.kind not in "iu":
-                raise TypeError(
-                    f"{name} has the type {np.asarray(value).dtype}: it must be positions in"
-                    " classes."
-                )
+        for name in (*_LABELS, "posterior_proba", "right_proba", "alternative_proba"):
+            self._check_shape(name, quality.shape)
         if self.predictions is not None and self.alternatives is None:
             raise ValueError("predictions are given without alternatives.")
 
@@ -136,33 +133,35 @@ class DetectionResult:
         if value is not None and np.shape(value) != shape:
             raise ValueError(f"{name} has shape {np.shape(value)}, expected {shape}.")
 
-    def check_fits(self, n_samples: int, n_classes: int | None = None) -> None:
+    def check_fits(self, data) -> None:
         """Refuse a result that does not belong to the data.
 
         Parameters
         ----------
-        n_samples : int
-            Number of rows of the data.
-        n_classes : int, default=None
-            Number of classes, where labels are classes.
+        data : LabelledData
+            The data that were given to the detector.
 
         Raises
         ------
         ValueError
             If shapes or positions of classes do not fit.
         """
-        self._check_shape("quality", (n_samples,))
-        if n_classes is None:
+        self._check_shape("quality", data.y.shape)
+        if data.kind != "classes":
             return
-        self._check_shape("pred_proba", (n_samples, n_classes))
+        n_classes = len(data.classes)
+        self._check_shape("pred_proba", (data.n_samples, n_classes))
         self._check_shape("joint", (n_classes, n_classes))
-        for name in ("predictions", "alternatives", "posterior_labels", "corrections"):
+        for name in _LABELS:
             value = getattr(self, name)
-            if (
-                value is not None
-                and n_samples
-                and not -1 <= np.min(value) <= np.max(value) < n_classes
-            ):
+            if value is None:
+                continue
+            if np.asarray(value).dtype.kind not in "iu":
+                raise TypeError(
+                    f"{name} has the type {np.asarray(value).dtype}: it must be positions in"
+                    " classes."
+                )
+            if not -1 <= np.min(value) <= np.max(value) < n_classes:
                 raise ValueError(
                     f"{name} must be positions in classes, from 0 to {n_classes - 1}, or -1 where"
                     f" there is none, but holds {np.min(value)} to {np.max(value)}."

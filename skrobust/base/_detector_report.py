@@ -1,4 +1,4 @@
-"""What fitted detectors report about rows: a data frame, and how well they rank wrong labels."""
+"""Data frame and score of fitted detectors."""
 
 from __future__ import annotations
 
@@ -7,30 +7,74 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust.base._labels import check_indicators, check_targets, decode_labels, encode_labels_like
 
-def _keeps_models(detector) -> bool:
+
+def scores_new_rows(detector) -> bool:
+    """Whether a detector scores rows that were not in ``fit``."""
+    name = type(detector).__name__
+    if not hasattr(detector, "_detect_new"):
+        raise AttributeError(f"{name} does not score rows that were not in fit.")
     if not getattr(detector, "store_estimators", True):
         raise AttributeError(
-            f"{type(detector).__name__} has no score without the models of fit: set"
+            f"{name} scores rows that were not in fit by the models of fit: set"
             " store_estimators=True."
         )
     return True
 
 
 class DetectorReport:
-    """Mixin of detectors: ``to_frame`` and ``score``.
+    """Mixin of detectors: ``to_frame``, ``score``, and the encoding of labels of new rows."""
 
-    ``fit`` calls ``_remember_rows(y, given)``. For ``score``, the class has ``score_labels(X, y)``,
-    ``_other_labels(y)``, labels that are wrong for sure or nearly so, and ``_is_wrong(y, truth)``.
-    """
-
-    def _remember_rows(self, y, given: np.ndarray) -> None:
-        """Keep what the rows are called and labelled, for the data frame."""
+    def _remember_rows(self, y, data) -> None:
+        """Keep the index and the given labels, for the data frame."""
         index = getattr(y, "index", None)
         self._row_index = index if callable(getattr(index, "equals", None)) else None
         columns = getattr(y, "columns", None)
         self._label_names = None if columns is None else list(columns)
-        self._given_labels = given
+        if data.kind == "classes":
+            self._given_labels = data.decode(data.y)
+        else:
+            self._given_labels = np.where(data.given, data.y, np.nan)
+
+    def _encode_new(self, y, name: str = "y") -> np.ndarray:
+        """Encode labels of new rows like those of ``fit``."""
+        if self.label_kind == "classes":
+            return encode_labels_like(y, self.classes_, name=name)
+        if self.label_kind == "numbers":
+            return check_targets(y, name=name)
+        y, n_labels = check_indicators(y, name=name), self._given_labels.shape[1]
+        if y.shape[1] != n_labels:
+            raise ValueError(f"{name} has {y.shape[1]} labels, but {n_labels} are known from fit.")
+        return y
+
+    def _threshold_classes(self, y) -> np.ndarray:
+        """Class of each encoded label, as thresholds are given it; -1 where it is missing."""
+        return np.where(np.isnan(y), -1, 0) if self.label_kind == "numbers" else y
+
+    def _other_labels(self, y) -> np.ndarray:
+        """Other labels than the given ones, that are wrong for sure or nearly so."""
+        y = self._encode_new(y)
+        if self.label_kind == "classes":  # all other classes in turn
+            n_classes = len(self.classes_)
+            other = (y + 1 + np.arange(len(y)) % (n_classes - 1)) % n_classes
+            return decode_labels(np.where(y >= 0, other, -1), self.classes_)
+        if self.label_kind == "indicators":
+            return np.where(y < 0, np.nan, 1 - y)
+        known = np.flatnonzero(~np.isnan(y))
+        other = y.copy()
+        other[known] = y[np.random.default_rng(0).permutation(known)]
+        return other
+
+    def _is_wrong(self, y, true_labels) -> tuple[np.ndarray, np.ndarray]:
+        """Masks of rows with a wrong label, and of rows of which that is known."""
+        y, truth = self._encode_new(y), self._encode_new(true_labels, "true_labels")
+        if y.shape != truth.shape:
+            raise ValueError(f"true_labels must have the shape {y.shape} of y, got {truth.shape}.")
+        if self.label_kind == "numbers":
+            return ~np.isclose(y, truth), ~np.isnan(y) & ~np.isnan(truth)
+        wrong, both = y != truth, (y >= 0) & (truth >= 0)
+        return (wrong, both) if y.ndim == 1 else ((both & wrong).any(axis=1), both.any(axis=1))
 
     def to_frame(self):
         """Summarise the rows of ``fit`` in a pandas data frame.
@@ -66,7 +110,7 @@ class DetectorReport:
         names = self._label_names or range(labels.shape[1])
         return {f"{name}_{label}": labels[:, j] for j, label in enumerate(names)}
 
-    @available_if(_keeps_models)
+    @available_if(scores_new_rows)
     def score(self, X, y, true_labels=None) -> float:
         """Score how well wrong labels of rows that were not in ``fit`` are ranked.
 

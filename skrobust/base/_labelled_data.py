@@ -229,6 +229,25 @@ class LabelledData:
             self.groups,
         )
 
+    def decode(self, labels: np.ndarray) -> np.ndarray:
+        """Decode labels that are encoded like `y`.
+
+        Parameters
+        ----------
+        labels : ndarray of the shape of `y`
+            Encoded labels, some perhaps missing.
+
+        Returns
+        -------
+        labels : ndarray of the shape of `y`
+            Classes, with None where they are missing; numbers and indicators, with NaN.
+        """
+        if self.kind == "classes":
+            return decode_labels(labels, self.classes)
+        if self.kind == "numbers":
+            return labels
+        return np.where(labels < 0, np.nan, labels) if (labels < 0).any() else labels
+
     def fit_arguments(self) -> tuple[np.ndarray, dict]:
         """Decode the labels for the ``fit`` of an estimator of the user.
 

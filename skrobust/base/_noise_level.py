@@ -41,10 +41,15 @@ class NoiseLevel:
     rate: float
     low: float
     high: float
-    certain: float
-    disagreement: float
-    explained: bool
-    n_rows: float
+    certain: float = float("nan")
+    disagreement: float = float("nan")
+    explained: bool = False
+    n_rows: float = float("nan")
+
+    @property
+    def has_reason(self) -> bool:
+        """Whether the level was estimated from a disagreement, which `reason` states."""
+        return self.disagreement == self.disagreement
 
     @property
     def reliability(self) -> str:

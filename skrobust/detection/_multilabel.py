@@ -166,6 +166,8 @@ class MultilabelDetector(TargetDetector):
     (0, (300, 3))
     """
 
+    label_kind = "indicators"
+
     _parameter_constraints: dict = {
         **TargetDetector._parameter_constraints,
         "strategy": [StrOptions({"auto", "one_vs_rest", "native"})],
@@ -260,7 +262,7 @@ class MultilabelDetector(TargetDetector):
         if self.store_estimators:
             self.estimators_ = evidence.estimators
         self._conclude(data, evidence.pred_proba)
-        self._remember_rows(y, np.where(data.given, data.y, np.nan))
+        self._remember_rows(y, data)
         return self
 
     def _gather(self, data):

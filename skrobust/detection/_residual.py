@@ -181,7 +181,7 @@ class ResidualDetector(TargetDetector):
     True
     """
 
-    _has_classes = False
+    label_kind = "numbers"
 
     _parameter_constraints: dict = {
         **TargetDetector._parameter_constraints,
@@ -262,7 +262,7 @@ class ResidualDetector(TargetDetector):
         evidence, cut = self._detect(data, models)
         features.record(self)
         self._conclude(data, evidence, cut)
-        self._remember_rows(y, data.y)
+        self._remember_rows(y, data)
         return self
 
     def _make_models(self, data):

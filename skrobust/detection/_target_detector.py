@@ -69,13 +69,13 @@ class TargetDetector(DetectorReport, BaseEstimator):
     def _check_cuts(self) -> None:
         if self.threshold is not None and self.flag_fraction is not None:
             raise ValueError(
-                f"threshold={self.threshold!r} and flag_fraction={self.flag_fraction!r} both say"
+                f"threshold={self.threshold!r} and flag_fraction={self.flag_fraction!r} both set"
                 " how many rows to flag: give one of them."
             )
         if not isinstance(self.threshold, LabelQualityThreshold):
             return
         self.threshold.validate()
-        if self.threshold.needs_classes and not self._has_classes:
+        if self.threshold.needs_classes and self.label_kind == "numbers":
             raise TypeError(
                 f"threshold={self.threshold!r} needs labels that are classes, and the targets of"
                 f" {type(self).__name__} are numbers: use MixtureThreshold() with per_class=False,"

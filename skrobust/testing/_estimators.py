@@ -12,8 +12,6 @@ from sklearn.utils import get_tags
 from skrobust.base import LabelErrorDetector, Reweighter, TransitionEstimator
 from skrobust.utils._warnings import LabelNoiseWarning
 
-DETECTOR_METHODS = ("fit_resample", "detect", "score_labels")
-
 
 def has_param(estimator: Any, name: str) -> bool:
     """Whether the constructor has a parameter."""
@@ -27,13 +25,12 @@ def fit_takes(estimator: Any, name: str) -> bool:
 
 def is_detector(estimator: Any) -> bool:
     """Whether an estimator detects wrong class labels."""
-    return isinstance(estimator, LabelErrorDetector)
+    return isinstance(estimator, LabelErrorDetector) and estimator.label_kind == "classes"
 
 
 def is_target_detector(estimator: Any) -> bool:
     """Whether an estimator detects wrong labels that are no classes: numbers, or indicators."""
-    methods = all(hasattr(estimator, name) for name in DETECTOR_METHODS)
-    return methods and not is_detector(estimator)
+    return getattr(estimator, "label_kind", "classes") != "classes"
 
 
 def is_robust_classifier(estimator: Any) -> bool:

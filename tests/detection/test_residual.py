@@ -293,7 +293,7 @@ def test_new_rows_use_the_same_scale(noisy):
     with pytest.raises(ValueError, match="features"):
         detector.detect(X[:, :3], y)
     detector.set_params(store_estimators=False).fit(X, y)
-    with pytest.raises(AttributeError, match="store_estimators=True"):
+    with pytest.raises(AttributeError, match="has no attribute .detect."):
         detector.detect(X, y)
 
 

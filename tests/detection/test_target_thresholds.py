@@ -322,7 +322,7 @@ def test_bad_parameters_are_refused_before_any_fit(cls):
     X, _, y, _ = _indicators(0)
     with pytest.raises(ValueError, match=f"'precision' parameter of {cls.__name__}"):
         MultilabelDetector(NeverBayes(), threshold=threshold).fit(X, y)
-    with pytest.raises(ValueError, match="flag_fraction=0.1 both say"):
+    with pytest.raises(ValueError, match="flag_fraction=0.1 both set"):
         MultilabelDetector(NeverBayes(), threshold=cls(), flag_fraction=0.1).fit(X, y)
     with pytest.raises(ValueError, match="'threshold' parameter of MultilabelDetector"):
         MultilabelDetector(NeverBayes(), threshold=cls).fit(X, y)

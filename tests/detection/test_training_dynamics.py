@@ -163,7 +163,7 @@ def test_new_rows_are_judged_by_the_stages(noisy):
         by_names.score_labels(X[200:], names[y[200:]]), by_numbers.score_labels(X[200:], y[200:])
     )
     assert set(by_names.estimators_[0].predict(X)) <= set(names)
-    with pytest.raises(AttributeError, match="store_estimators=True"):
+    with pytest.raises(AttributeError, match="has no attribute .detect."):
         TrainingDynamics().fit(X, y).detect(X, y)
 
 

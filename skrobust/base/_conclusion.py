@@ -1,0 +1,201 @@
+"""From the result of a detector's method to its fitted attributes."""
+
+import dataclasses
+
+import numpy as np
+from sklearn.base import clone
+
+from skrobust.base._detection_result import DetectionResult
+from skrobust.base._labelled_data import LabelledData
+from skrobust.base._labels import encode_labels_like
+from skrobust.base._noise_level import NARROW_INTERVAL
+from skrobust.base._overwritten import labels_look_overwritten
+from skrobust.base._threshold import LabelQualityThreshold, ThresholdResult
+from skrobust.utils._weighted_quantiles import lower_threshold
+
+# With verified rows of which some are wrong, a label is corrected whose replacement is at least so
+# probable: a few dozen of them show that labels are wrong sooner than what they should be.
+_SURE = 0.7
+_NO_SUGGESTIONS = dict.fromkeys(
+    ("suggested_labels_", "corrected_labels_", "posterior_labels_", "posterior_proba_")
+)
+
+
+def flag_labels(
+    detector, data, result, inputs, quality, calibrated
+) -> tuple[ThresholdResult, dict]:
+    """Flag labels by the threshold of the user, or else by the calibration or the method."""
+    threshold, unverified = detector.threshold, inputs.rows
+    fitted = {"fitted_threshold_": None, "class_thresholds_": None}
+    if isinstance(threshold, LabelQualityThreshold):
+        fitted["fitted_threshold_"] = clone(threshold)
+        flagged = fitted["fitted_threshold_"].select(inputs)
+        return dataclasses.replace(flagged, errors=flagged.errors & unverified), fitted
+    if threshold is None and isinstance(detector.flag_fraction, dict):
+        cuts = _class_thresholds(detector.flag_fraction, data, quality, unverified)
+        fitted["class_thresholds_"] = cuts
+        return ThresholdResult(unverified & (quality < cuts[np.maximum(data.y, 0)])), fitted
+    if threshold is not None:
+        cut = float(threshold)
+    elif detector.flag_fraction is not None:
+        cut = _fraction_threshold(detector.flag_fraction, *_counted(data, quality, unverified))
+    elif calibrated is not None:
+        cut = calibrated.threshold
+    else:
+        return ThresholdResult(result.errors & unverified, result.threshold), fitted
+    return ThresholdResult(unverified & (quality < cut), cut), fitted
+
+
+def _counted(data, quality, mask) -> tuple[np.ndarray, np.ndarray | None]:
+    """Qualities of labels that count, and their weights."""
+    if data.label_weight is None:
+        return quality[mask], None
+    mask = mask & data.used
+    return quality[mask], data.label_weight[mask]
+
+
+def _fraction_threshold(fraction: float, quality, weight) -> float:
+    """Threshold of the quality below which a share of the weight lies."""
+    total = len(quality) if weight is None else weight.sum()
+    highest = lower_threshold(quality, fraction * total, weight)
+    # The highest quality is flagged as well, so that the threshold lies just above it.
+    return 0.0 if highest == -np.inf else float(np.nextafter(highest, np.inf))
+
+
+def _class_thresholds(flag_fraction: dict, data, quality, unverified) -> np.ndarray:
+    """Threshold of each class, 0 where nothing is to be flagged."""
+    fractions = class_fractions(flag_fraction, data.classes)
+    cuts = np.zeros(len(fractions))
+    for k in np.flatnonzero(fractions):
+        counted = _counted(data, quality, unverified & (data.y == k))
+        cuts[k] = _fraction_threshold(fractions[k], *counted)
+    return cuts
+
+
+def class_fractions(flag_fraction: dict, classes: np.ndarray) -> np.ndarray:
+    """Shares to flag of each class, 0 for those that are not named."""
+    fractions = np.zeros(len(classes))
+    if not flag_fraction:
+        raise ValueError("flag_fraction={} names no class: pass None or shares by label.")
+    codes = encode_labels_like(list(flag_fraction), classes, name="flag_fraction")
+    for code, (label, share) in zip(codes, flag_fraction.items(), strict=True):
+        number = isinstance(share, (int, float, np.number)) and not isinstance(share, bool)
+        if not number or not 0 <= share < 1:
+            raise ValueError(f"flag_fraction[{label!r}] must be in [0, 1), got {share!r}.")
+        fractions[code] = share
+    return fractions
+
+
+def keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarray) -> None:
+    """Unflag the best rows of a class that would have none left; numbers are one class."""
+    if data.kind == "indicators":
+        return
+    counted = data.used & data.given
+    group = data.y if data.kind == "classes" else np.zeros(data.n_samples, dtype=np.intp)
+    n_classes = len(data.classes) if data.kind == "classes" else 1
+    n_kept = np.bincount(group[counted & ~errors], minlength=n_classes)
+    for k in np.flatnonzero(n_kept == 0):
+        doubtful = counted & (group == k) & ~data.known_errors
+        if doubtful.any():
+            errors[doubtful & (quality == quality[doubtful].max())] = False
+
+
+def suggested_labels(data, result, quality, errors, calibrated) -> dict:
+    """Suggested, corrected and most probable labels, as far as the method has predictions."""
+    found = dict(_NO_SUGGESTIONS)
+    if result.predictions is None:
+        return found
+    missing = ~data.given
+    found["suggested_labels_"] = np.where(errors, result.alternatives, result.predictions)
+    corrected = result.corrections
+    if corrected is None:  # without an estimate of how certain suggestions are, none is taken
+        corrected = np.where(missing, result.predictions, data.y)
+    if result.posterior_labels is not None:
+        best, proba = result.posterior_labels, result.posterior_proba
+        if calibrated is not None:
+            other = (1 - quality) * calibrated.alternative_proba
+            unknown = np.isnan(other)
+            likely = np.where(other > quality, result.alternatives, data.y)
+            best = np.where(unknown, best, likely)
+            proba = np.where(unknown, proba, np.fmax(other, quality))
+            if calibrated.found_errors:
+                corrected = np.where(unknown | (other > _SURE), best, data.y)
+        found["posterior_labels_"] = best
+        found["posterior_proba_"] = np.where(data.checked, 1.0, proba)
+    # Only flagged and missing labels are corrected.
+    found["corrected_labels_"] = np.where(errors | missing, corrected, data.y)
+    for name, labels in found.items():
+        if name != "posterior_proba_" and labels is not None:
+            found[name] = data.decode(np.where(data.checked, data.verified, labels))
+    return found
+
+
+def look_overwritten(data: LabelledData, result: DetectionResult) -> bool:
+    """Whether labels of verified rows were overwritten, by the flags and quality of the method."""
+    others = data.used & data.given & ~data.checked
+    rate = data.total_weight(others & result.errors) / max(data.total_weight(others), 1e-300)
+    quality = np.asarray(result.quality, dtype=np.float64)
+    return labels_look_overwritten(data, -quality, rate)
+
+
+def noise_estimates(
+    detector, data, result, flagged, errors, unverified, calibrated, overwritten
+) -> dict:
+    """Noise rate with interval and reliability, and the transition matrix."""
+    found = {"transition_matrix_": None, "noise_rate_interval_": None}
+    rate, interval, level = flagged.noise_rate, flagged.noise_rate_interval, result.level
+    left, by_level = data.total_weight(unverified), rate is None and calibrated is None
+    if by_level and level is not None:
+        rate, interval = level.rate, (level.low, level.high)
+        left = level.n_rows if data.kind == "indicators" else left
+    elif rate is None and calibrated is not None:
+        rate, *interval = calibrated.noise_rate
+    checked, wrong = data.given & data.checked, data.total_weight(data.known_errors)
+
+    def overall(rate: float) -> float:
+        total = data.total_weight(checked) + left
+        return float((rate * left + wrong) / max(total, 1e-300))
+
+    if result.joint is not None:
+        found["noise_rate_"], found["transition_matrix_"] = _transition(data, result, overwritten)
+    else:
+        total = max(data.total_weight(data.given), 1e-300)
+        found["noise_rate_"] = data.total_weight(errors) / total
+    if rate is not None:
+        found["noise_rate_"] = overall(rate)
+    if interval is None:
+        found["reliability_"] = "limited"
+        found["reliability_reason_"] = (
+            f"{type(detector).__name__} estimates no interval of the share of wrong labels"
+        )
+        return found
+    low, high = found["noise_rate_interval_"] = tuple(overall(end) for end in interval)
+    if level is not None and level.has_reason and calibrated is None:
+        found["reliability_"], found["reliability_reason_"] = level.reliability, level.reason
+        return found
+    found["reliability_"] = "good" if high - low <= NARROW_INTERVAL else "limited"
+    found["reliability_reason_"] = f"between {low:.1%} and {high:.1%} of the labels are wrong"
+    if data.kind == "classes":
+        found["reliability_reason_"] = (
+            f"of {np.count_nonzero(data.checked)} verified rows, the label is wrong in"
+            f" {np.count_nonzero(data.known_errors)}; {found['reliability_reason_']}"
+        )
+    return found
+
+
+def _transition(data, result, overwritten) -> tuple[float, np.ndarray]:
+    """Noise rate and transition matrix, by the joint of the method and the verified labels."""
+    joint, n_classes = np.array(result.joint, dtype=np.float64), len(data.classes)
+    checked = data.given & data.checked
+    weight = None if data.sample_weight is None else data.sample_weight[checked]
+    pairs = data.y[checked] * n_classes + data.verified[checked]
+    known = np.bincount(pairs, weights=weight, minlength=n_classes**2).reshape(joint.shape)
+    total = joint.sum() + known.sum()
+    right = np.trace(joint) + np.trace(known)
+    noise_rate = float(1 - right / total) if total > 0 else 0.0
+    joint += 0 if overwritten else known
+    true_weight = joint.sum(axis=0)
+    transition = np.eye(n_classes)
+    seen = true_weight > 0
+    transition[seen] = (joint[:, seen] / true_weight[seen]).T
+    return noise_rate, transition
