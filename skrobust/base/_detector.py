@@ -171,8 +171,6 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         quality = np.where(data.given, result.quality, np.nan)
         unverified = ~np.isnan(quality) & ~data.checked
         overwritten = data.kind == "classes" and look_overwritten(data, result)
-        if overwritten:
-            warn_of_overwritten(data)
         calibrated = None if overwritten else self._calibrate_quality(data, result, quality)
         self._quality_model = None if calibrated is None else calibrated.model
         if calibrated is not None:
@@ -184,6 +182,8 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         quality, errors = apply_verified_labels(data, quality.copy(), flagged.errors.copy())
         keep_every_class(data, quality, errors)
         self._warn_of_rates(data, errors)
+        if overwritten:
+            warn_of_overwritten(data)
 
         self.threshold_ = flagged.threshold
         set_fitted(
