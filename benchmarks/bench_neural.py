@@ -19,7 +19,7 @@ from _common import environment, write_results
 from skorch import NeuralNetClassifier
 
 from skrobust.neural import CoTeachingClassifier, NeuralClassifier
-from skrobust.neural._device import resolve_device
+from skrobust.neural._plan import resolve_device
 from skrobust.neural.modules import MLP
 
 SHAPES = ((100_000, 50), (20_000, 20))

@@ -36,7 +36,7 @@ from skrobust.neural import (
     NestedDropoutClassifier,
     NeuralClassifier,
 )
-from skrobust.neural._device import resolve_device
+from skrobust.neural._plan import resolve_device
 from skrobust.neural.modules import (
     Normalize,
     RandomCropFlip,

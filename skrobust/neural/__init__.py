@@ -1,7 +1,6 @@
 """Neural networks for noisy labels: scikit-learn estimators with a torch network inside.
 
-Needs torch and skorch, which ``pip install "skrobust[neural]"`` brings; the rest of the package
-does without them.
+Needs torch and skorch: ``pip install "skrobust[neural]"``. The rest of the package does not.
 """
 
 from skrobust.neural._require import require_torch
@@ -12,8 +11,10 @@ from skrobust.neural import _staging  # noqa: E402, F401 - registers itself
 from skrobust.neural._callbacks import HalfFineTuning  # noqa: E402
 from skrobust.neural._co_teaching_classifier import CoTeachingClassifier  # noqa: E402
 from skrobust.neural._elr_classifier import ELRClassifier  # noqa: E402
-from skrobust.neural._feature_tune_classifier import FeatureTuneClassifier  # noqa: E402
-from skrobust.neural._feature_tune_transformer import FeatureTuneTransformer  # noqa: E402
+from skrobust.neural._feature_tune import (  # noqa: E402
+    FeatureTuneClassifier,
+    FeatureTuneTransformer,
+)
 from skrobust.neural._meta_rescaled_classifier import MetaRescaledClassifier  # noqa: E402
 from skrobust.neural._nested_dropout_classifier import NestedDropoutClassifier  # noqa: E402
 from skrobust.neural._neural_classifier import NeuralClassifier  # noqa: E402

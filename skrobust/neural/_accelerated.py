@@ -3,23 +3,13 @@
 import torch
 from skorch.hf import AccelerateMixin
 
-from skrobust.neural._batches import Batches
-from skrobust.neural._net import Net
+from skrobust.neural._plan import resolve_device
+from skrobust.neural._rows import Batches, Rows
+from skrobust.neural._training import Net
 
 
 def join_processes():
-    """Find the other processes.
-
-    Returns
-    -------
-    accelerator : accelerate.Accelerator
-        What connects them; alone, if nobody launched several.
-
-    Raises
-    ------
-    ImportError
-        If accelerate is not installed.
-    """
+    """Find the other processes, if several were launched, by an accelerator."""
     try:
         from accelerate import Accelerator
     except ImportError as error:
@@ -29,8 +19,14 @@ def join_processes():
     return Accelerator()
 
 
+def device_of(accelerator) -> torch.device:
+    """Find the device of this process; CPUs, which accelerate numbers, are one device."""
+    device = accelerator.device
+    return resolve_device("cpu" if device.type == "cpu" else device)
+
+
 def agree_on(value, accelerator):
-    """Let all processes take the value of the first one."""
+    """Broadcast the value of the first process."""
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([value])[0] if accelerator.num_processes > 1 else value
@@ -39,23 +35,14 @@ def agree_on(value, accelerator):
 class SharedBatches(Batches):
     """Batches of which each process gets its part.
 
-    Parameters
-    ----------
-    rows : Rows
-        Rows, the same in all processes.
-    batch_size : int
-        Rows per batch, of all processes together.
-    shuffle : bool
-        Whether to draw a new order each time: as torch's generator is in the same state in all
-        processes now, but not after steps on parts of different sizes, from a copy of it.
-    accelerator : accelerate.Accelerator
-        Says which process this is.
+    A new order is drawn from a copy of torch's generator: it is in the same state in all processes
+    at the start, but not after steps on parts of different sizes.
     """
 
-    def __init__(self, rows, batch_size: int, *, shuffle: bool, accelerator):
+    def __init__(self, rows: Rows, batch_size: int, *, shuffle: bool, accelerator):
         super().__init__(rows, batch_size, shuffle=shuffle)
         self._rank, self._n_parts = accelerator.process_index, accelerator.num_processes
-        # Alone, it is the order that any network would get.
+        # A single process draws the order that any network would get.
         self._source = None
         if self._n_parts > 1:
             self._source = torch.Generator()
@@ -90,9 +77,15 @@ class SharedBatches(Batches):
 class AcceleratedNet(AccelerateMixin, Net):
     """A net whose module, optimiser and steps go through accelerate.
 
-    `module_` is the module itself; what all processes keep in step is used for forward passes
-    that are learned from. All of them hold the same weights after each step.
+    `module_` is the module itself; `in_step_`, which all processes keep in step, computes forward
+    passes with gradients. All of them hold the same weights after each step.
     """
+
+    in_step_ = None
+
+    def __init__(self, *args, **kwargs):
+        # skorch would store a method of the accelerator, which cannot be pickled.
+        super().__init__(*args, callbacks__print_log__sink=print, **kwargs)
 
     def _validate_params(self):
         # The mixin wants no device beside accelerate's; here it is that one.
@@ -107,18 +100,19 @@ class AcceleratedNet(AccelerateMixin, Net):
             self._criteria = criteria
         wrapped = self.module_
         self.module_ = self.accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
-        self.configure(in_step=wrapped)
+        # A plain tuple, as skorch would take a module for another part of the net.
+        self.in_step_ = (wrapped,)
         return self
 
-    def join(self, accelerator):
-        """Go on with a training."""
+    def join(self, accelerator) -> None:
+        """Continue a training."""
         self.accelerator = accelerator
         self._initialize_accelerator()
 
-    def leave(self):
-        """Forget the other processes, so that the net can be pickled, and used alone."""
+    def leave(self) -> None:
+        """Release the other processes, so that the net can be pickled, and used alone."""
         self.optimizer_ = getattr(self.optimizer_, "optimizer", self.optimizer_)
-        self.configure(in_step=None)
+        self.in_step_ = None
         self.accelerator, self._wrapped_with_accelerator = None, False
 
     @property
@@ -131,35 +125,33 @@ class AcceleratedNet(AccelerateMixin, Net):
 
     def get_iterator(self, dataset, training=False):
         """Make the batches of an epoch, of which this process gets its part."""
-        size = min(self.iterator_size(training), len(dataset))
+        size = self.iterator_size(dataset, training)
         return SharedBatches(dataset, size, shuffle=training, accelerator=self.accelerator)
 
     def infer(self, x, **fit_params):
         """Compute logits of a batch."""
-        module = self.option("in_step") if torch.is_grad_enabled() else self.module_
+        module = self.in_step_[0] if torch.is_grad_enabled() else self.module_
         with self.accelerator.autocast():
             return module(x["X"] if isinstance(x, dict) else x)
 
-    def backward(self, loss, x) -> None:
+    def backward(self, loss: torch.Tensor, x: dict) -> None:
         """Compute gradients, the same in all processes."""
         self.accelerator.backward(loss * x["share"])
 
-    def _clip(self) -> None:
-        largest = self.option("gradient_clip")
-        if largest is not None:
-            self.accelerator.clip_grad_norm_(self.module_.parameters(), largest)
+    def clip(self, largest: float) -> None:
+        """Limit the norm of the gradient."""
+        self.accelerator.clip_grad_norm_(self.module_.parameters(), largest)
 
-    def sum_up(self, totals):
-        """Add up what all processes counted."""
+    def sum_up(self, totals: torch.Tensor) -> torch.Tensor:
+        """Add the totals of all processes."""
         return self.accelerator.reduce(totals, "sum")
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Go through all batches once, and let all processes have the same running means."""
+        """Take a step for each batch, and broadcast running means to all processes."""
         super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         if not training or self.accelerator.num_processes == 1:
             return
-        average = self.option("average")
         for name, buffer in self.module_.named_buffers():
             torch.distributed.broadcast(buffer, 0)
-            if average is not None and name in average.state_:
-                torch.distributed.broadcast(average.state_[name], 0)
+            if self.average_ is not None and name in self.average_.state_:
+                torch.distributed.broadcast(self.average_.state_[name], 0)

@@ -1,14 +1,22 @@
-"""What happens around the steps of training: stopping in time, averaging, progress."""
+"""Callbacks: early stopping, half fine-tuning, progress, training dynamics, decoded scores."""
 
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
 import torch
-from skorch.callbacks import Callback
+from sklearn.metrics import check_scoring
+from skorch.callbacks import Callback, InputShapeSetter, LRScheduler
+from skorch.callbacks.scoring import ScoringBase
+from skorch.utils import to_numpy
 
-# An average that starts at the initial weights would not forget them for long.
-_RAMP = 10
+from skrobust.neural._rows import Rows
 
-
-# An epoch is better if its score is by more than this share, which is rounding.
+# Relative difference of scores that is taken for rounding.
 _ROUNDING = 1e-9
+# Smallest probability whose logarithm is taken.
+_FLOOR = 1e-12
 
 
 class Internal(Callback):
@@ -18,34 +26,28 @@ class Internal(Callback):
 
 
 class BestEpoch(Internal):
-    """Keeps the weights of the best epoch on the validation rows, and stops when it is long past.
+    """Keeps the weights of the best epoch on the validation rows, and stops after `patience`.
 
-    Parameters
-    ----------
-    monitor : {"accuracy", "loss"}
-        What is best. Accuracy on labels that are wrong at random orders models as accuracy on
-        right ones does, while their loss rewards models that believe in wrong labels less.
-    patience : int or None
-        Stop when so many epochs were not better. None never stops.
-    tolerance : float
-        Standard errors of the best accuracy by which an epoch may be worse and still be as good,
-        as it may be by one row.
-        If positive, the last epoch is kept if it is as good as the best one, and `patience`
-        counts epochs in a row that are not.
+    Accuracy on labels that are wrong at random orders models as accuracy on right ones does, while
+    the loss favours models that give wrong labels more probability. With a `tolerance` in standard
+    errors of the best accuracy (at least one row), the last epoch is kept if it is within it, and
+    `patience` counts consecutive epochs that are not.
     """
 
-    def __init__(self, monitor="accuracy", patience=None, tolerance=0.0):
+    def __init__(
+        self, monitor: str = "accuracy", patience: int | None = None, tolerance: float = 0.0
+    ):
         self.monitor = monitor
         self.patience = patience
         self.tolerance = tolerance
 
     def on_train_begin(self, net, **kwargs):
-        """Forget former trainings."""
+        """Reset the state of former trainings."""
         self.best_epoch_, self.best_score_, self._weights = None, -float("inf"), None
         self._n_worse = 0
 
     def on_epoch_end(self, net, dataset_valid=None, **kwargs):
-        """Compare."""
+        """Compare the epoch with the best one."""
         score = net.history[-1, f"valid_{self.monitor}"]
         score = -score if self.monitor == "loss" else score
         margin = 0.0 if self.best_epoch_ is None else _ROUNDING * max(1.0, abs(self.best_score_))
@@ -61,86 +63,24 @@ class BestEpoch(Internal):
             net.stop_ = True
 
     def _slack(self, n_rows: int) -> float:
-        """By how much an accuracy may be lower, at least one row."""
+        """Difference of accuracies that is tolerated, at least one row."""
         if self.monitor == "loss":
             return 0.0
         error = (self.best_score_ * (1 - self.best_score_) / n_rows) ** 0.5
         return max(self.tolerance * error, 1 / n_rows)
 
     def on_train_end(self, net, **kwargs):
-        """Go back to the best epoch, unless the last one is as good."""
+        """Restore the best epoch, unless the last one is within the tolerance."""
         if self._weights is not None and (self._n_worse or not self.tolerance):
             net.module_.load_state_dict(self._weights)
         self._weights = None
 
 
-class WeightAverage(Internal):
-    """Keeps an exponential moving average of the weights, which predicts instead of the last ones.
-
-    Parameters
-    ----------
-    decay : float
-        How much of the average is kept in each step. In the first steps less is: (1 + t) / (10 + t)
-        after t steps.
-    """
-
-    def __init__(self, decay):
-        self.decay = decay
-        self.state_ = None
-        self._n_steps = 0
-        self._swapped = False
-
-    def on_train_begin(self, net, **kwargs):
-        """Go on from the weights that were trained last, not from their average."""
-        if self._swapped:
-            self.swap(net.module_)
-
-    def on_epoch_begin(self, net, **kwargs):
-        """Start from the weights, which may have been loaded by now."""
-        state = net.module_.state_dict()
-        if self.state_ is None:
-            self.state_ = {k: v.detach().clone() for k, v in state.items()}
-        moving = [k for k, v in state.items() if v.is_floating_point()]
-        self._averages, self._values = [self.state_[k] for k in moving], [state[k] for k in moving]
-        self._copied = [(self.state_[k], v) for k, v in state.items() if k not in set(moving)]
-
-    def forget(self):
-        """Start anew with the next epoch."""
-        self.state_, self._n_steps, self._swapped = None, 0, False
-
-    @torch.no_grad()
-    def on_batch_end(self, net, training=False, **kwargs):
-        """Move the average."""
-        if not training:
-            return
-        self._n_steps += 1
-        keep = min(self.decay, (1 + self._n_steps) / (_RAMP + self._n_steps))
-        torch._foreach_lerp_(self._averages, self._values, 1 - keep)
-        for average, value in self._copied:
-            average.copy_(value)
-
-    @torch.no_grad()
-    def swap(self, module) -> None:
-        """Exchange the average and the weights."""
-        if self.state_ is None:
-            return
-        for key, value in module.state_dict().items():
-            kept = value.clone()
-            value.copy_(self.state_[key])
-            self.state_[key] = kept
-        self._swapped = not self._swapped
-
-    def on_train_end(self, net, **kwargs):
-        """Let the average predict."""
-        self.swap(net.module_)
-        self._averages, self._values, self._copied = [], [], []
-
-
 class HalfFineTuning(Internal):
-    """Train half of the tensors of each block of a network in each epoch, and freeze the others.
+    """Half fine-tuning: train half of the tensors of each block per epoch, and freeze the others.
 
-    What a network knew before is kept better, and it learns less by heart. Blocks are the
-    children of the module; which tensors are trained is drawn anew in each epoch.
+    What the network learned before is kept better, and it memorises less. Blocks are the children
+    of the module; which tensors are trained is drawn anew in each epoch.
 
     .. versionadded:: 0.1
 
@@ -149,7 +89,7 @@ class HalfFineTuning(Internal):
     share : float, default=0.5
         Share of the tensors of a block that are trained, in (0, 1].
     reset : bool, default=False
-        Whether frozen tensors go back to the values that they had before the training.
+        Whether frozen tensors are set to the values that they had before the training.
 
     References
     ----------
@@ -166,20 +106,25 @@ class HalfFineTuning(Internal):
     (100,)
     """
 
-    def __init__(self, share=0.5, reset=False):
+    # Names of the tensors that are trainable, and values from before the training.
+    _trainable: frozenset[str] | None = None
+    _start: dict[str, torch.Tensor] | None = None
+
+    def __init__(self, share: float = 0.5, reset: bool = False):
         self.share = share
         self.reset = reset
 
     def on_train_begin(self, net, **kwargs):
-        """Remember where the weights started."""
+        """Record the initial weights."""
         if not 0 < self.share <= 1:
             raise ValueError(f"share must be in (0, 1], got {self.share!r}.")
+        named = list(net.module_.named_parameters())
         if self.reset:
-            self._start = {k: v.detach().clone() for k, v in net.module_.named_parameters()}
-        self._trainable = {k for k, v in net.module_.named_parameters() if v.requires_grad}
+            self._start = {name: value.detach().clone() for name, value in named}
+        self._trainable = frozenset(name for name, value in named if value.requires_grad)
 
     def on_epoch_begin(self, net, **kwargs):
-        """Draw what is trained."""
+        """Draw the tensors to train."""
         blocks: dict = {}
         for name, value in net.module_.named_parameters():
             if name in self._trainable:
@@ -193,41 +138,28 @@ class HalfFineTuning(Internal):
                     value.data.copy_(self._start[name])
 
     def on_train_end(self, net, **kwargs):
-        """Leave all tensors as they were, as far as training goes."""
-        if hasattr(self, "_trainable"):
+        """Make all tensors trainable that were so before."""
+        if self._trainable is not None:
             for name, value in net.module_.named_parameters():
                 value.requires_grad_(name in self._trainable)
-        for name in ("_start", "_trainable"):
-            vars(self).pop(name, None)
+        self._start = self._trainable = None
 
 
 class AfterEpoch(Internal):
-    """Calls a function after each epoch, with its number from 1.
+    """Calls a function after each epoch, with the number of the epoch, counted from 1."""
 
-    Parameters
-    ----------
-    function : callable
-        What to call.
-    """
-
-    def __init__(self, function):
+    def __init__(self, function: Callable[[int], None]):
         self.function = function
 
     def on_epoch_end(self, net, **kwargs):
-        """Call it."""
+        """Call the function."""
         self.function(len(net.history))
 
 
 class Progress(Internal):
-    """Shows a bar of epochs, or prints a line for each.
+    """Shows a bar of epochs (`verbose` 1), or prints a line for each (2)."""
 
-    Parameters
-    ----------
-    verbose : int
-        1 for a bar, 2 for lines.
-    """
-
-    def __init__(self, verbose):
+    def __init__(self, verbose: int):
         self.verbose = verbose
 
     def on_train_begin(self, net, **kwargs):
@@ -236,10 +168,10 @@ class Progress(Internal):
         if self.verbose == 1:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=net.option("n_epochs"), desc="training", unit="epoch")
+            self._bar = tqdm(total=net.plan_.n_epochs, desc="training", unit="epoch")
 
     def on_epoch_end(self, net, **kwargs):
-        """Say how it goes."""
+        """Show losses and accuracy."""
         names = ("train_loss", "valid_loss", "valid_accuracy")
         last = net.history[-1]
         figures = {name: f"{last[name]:.4f}" for name in names if name in last}
@@ -255,3 +187,164 @@ class Progress(Internal):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class DynamicsRecorder(Internal):
+    """Accumulates the training dynamics of each row on the device, from the training steps.
+
+    The statistics are those of :class:`~skrobust.detection.TrainingDynamics`. They cost no
+    prediction, and memory does not grow with the number of epochs.
+    """
+
+    def __init__(self, n_samples: int, n_classes: int):
+        self.n_samples = n_samples
+        self.n_classes = n_classes
+        self._state = None
+
+    def _start(self, device: torch.device) -> None:
+        """Allocate the sums."""
+        n, k = self.n_samples, self.n_classes
+        sums = ("seen", "margin", "logits", "el2n", "loss", "mean", "squares", "moved", "forgotten")
+        self._state = {name: torch.zeros(n, device=device, dtype=torch.float32) for name in sums}
+        for name in ("correct", "ever"):
+            self._state[name] = torch.zeros(n, device=device, dtype=torch.bool)
+        for name in ("proba", "last"):
+            self._state[name] = torch.zeros(n, k, device=device, dtype=torch.float32)
+
+    @torch.no_grad()
+    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
+        """Add a batch."""
+        if not training:
+            return
+        x, y = batch
+        if self._state is None:
+            self._start(y_pred.device)
+        rows, state = x["index"], self._state
+        codes = y if y.ndim == 1 else y.argmax(dim=1)
+        logs = y_pred.float().log_softmax(dim=1)
+        proba = logs.exp()
+        own = proba.gather(1, codes[:, None])[:, 0]
+        other = proba.scatter(1, codes[:, None], -1.0).max(dim=1).values
+        # The distance from the label: 1 - 2p + the sum of squares.
+        distance = (proba.square().sum(dim=1) - 2 * own + 1).clamp_min(0).sqrt()
+        logs = logs.clamp_min(float(np.log(_FLOOR)))
+        seen = state["seen"][rows] + 1
+        moved = (proba * (logs - state["last"][rows])).sum(dim=1)
+        gap = own - state["mean"][rows]
+        mean = state["mean"][rows] + gap / seen
+        was_correct = state["correct"][rows]
+        correct = own >= other
+        state["seen"][rows] = seen
+        state["margin"][rows] += own - other
+        best_log = logs.scatter(1, codes[:, None], -torch.inf).max(dim=1).values
+        state["logits"][rows] += logs.gather(1, codes[:, None])[:, 0] - best_log
+        state["el2n"][rows] += distance
+        state["loss"][rows] -= logs.gather(1, codes[:, None])[:, 0]
+        state["moved"][rows] += torch.where(seen > 1, moved, torch.zeros_like(moved))
+        state["mean"][rows] = mean
+        state["squares"][rows] += gap * (own - mean)
+        state["forgotten"][rows] += (was_correct & ~correct).float()
+        state["correct"][rows] = correct
+        state["ever"][rows] |= correct
+        state["proba"][rows] += proba
+        state["last"][rows] = logs
+
+    def result(self) -> dict[str, np.ndarray]:
+        """Return the statistics of each row by name; NaN for rows that were not trained on."""
+        if self._state is None:
+            return {}
+        state = {name: value.cpu().numpy() for name, value in self._state.items()}
+        seen = np.where(state["seen"] > 0, state["seen"], np.nan).astype(np.float64)
+        ever = state["ever"]
+        forgotten = np.where(np.isnan(seen), np.nan, np.where(ever, state["forgotten"], np.inf))
+        return {
+            "aum": state["margin"] / seen,
+            "aum_logits": state["logits"] / seen,
+            "el2n": state["el2n"] / seen,
+            "forgetting": forgotten,
+            "mean_loss": state["loss"] / seen,
+            "oscillation": np.maximum(state["moved"], 0) / np.maximum(seen - 1, 1),
+            "confidence": np.where(np.isnan(seen), np.nan, state["mean"]),
+            "variability": np.sqrt(np.maximum(state["squares"], 0) / seen),
+            "mean_proba": state["proba"] / seen[:, None],
+        }
+
+
+class DecodedScorer:
+    """A scorer that receives the user's labels or targets instead of the network's."""
+
+    def __init__(self, scoring: str | Callable | None):
+        self.scoring = scoring
+
+    def __call__(self, net, X, y=None):
+        """Score a net on rows, or on one batch."""
+        if y is None and isinstance(X, Rows):
+            y = to_numpy(X.y if X.positions is None else X.y[X.positions])
+        y = None if y is None else net.decode(y)
+        return check_scoring(net, self.scoring)(net, X, y)
+
+
+def decode_scorers(callbacks: Iterable[Callback]) -> None:
+    """Make the scoring callbacks among initialised ones score the user's labels or targets."""
+    for callback in callbacks:
+        # A function of the user's that transforms targets takes precedence.
+        if isinstance(callback, ScoringBase) and callback.target_extractor is to_numpy:
+            callback.scoring_ = DecodedScorer(callback.scoring_)
+
+
+def restore_scorers(callbacks: Iterable[Callback]) -> None:
+    """Undo :func:`decode_scorers`."""
+    for callback in callbacks:
+        if isinstance(getattr(callback, "scoring_", None), DecodedScorer):
+            callback.scoring_ = callback.scoring_.scoring
+
+
+def callback_of(item: Any) -> Any:
+    """Return a callback without its name."""
+    return item[1] if isinstance(item, (tuple, list)) else item
+
+
+def named_callbacks(callbacks: Sequence | None) -> dict[str, int]:
+    """Map the names of callbacks, by skorch's rules, to their positions."""
+    if not isinstance(callbacks, (list, tuple)):
+        return {}
+    names = []
+    for item in callbacks:
+        if isinstance(item, (tuple, list)):
+            names.append(item[0])
+        else:
+            names.append((item if isinstance(item, type) else type(item)).__name__)
+    counts, seen = Counter(names), Counter()
+    positions = {}
+    for i, name in enumerate(names):
+        seen[name] += 1
+        positions[name if counts[name] == 1 else f"{name}_{seen[name]}"] = i
+    return positions
+
+
+def check_callbacks(callbacks: Sequence | None, schedule: str, *, held_out: bool) -> None:
+    """Refuse callbacks that would have no effect."""
+    for callback in map(callback_of, callbacks or ()):
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not hasattr(kind, "on_epoch_end"):
+            raise TypeError(
+                f"callbacks has {callback!r}, which is no callback of skorch: it has no method"
+                " on_epoch_end."
+            )
+        if issubclass(kind, InputShapeSetter):
+            raise ValueError(
+                "callbacks has InputShapeSetter, which is not needed: pass a module that is a"
+                " function (shape, n_outputs) -> torch.nn.Module."
+            )
+        if issubclass(kind, LRScheduler) and schedule != "constant":
+            raise ValueError(
+                f"callbacks has LRScheduler, and learning_rate_schedule={schedule!r} would undo"
+                " what it does: set learning_rate_schedule='constant'."
+            )
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor.startswith("valid_") and not held_out:
+            raise ValueError(
+                f"callbacks has {kind.__name__}, which monitors {monitor!r}, and no rows are held"
+                " out: set early_stopping=True, pass validation_data to fit, or monitor"
+                f" {monitor.replace('valid', 'train', 1)!r}."
+            )

@@ -1,19 +1,25 @@
-"""Two networks that tell each other which rows to learn from."""
+"""Co-teaching: two networks, each trained on the rows of small loss that the other selects."""
 
 import copy
+import dataclasses
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from sklearn.base import clone
 
 from skrobust.base import LabelledData
-from skrobust.neural._base import BaseNeuralClassifier
-from skrobust.neural._compressed import CompressedNetwork
-from skrobust.neural._dataset import DatasetRows
+from skrobust.neural._docs import document_estimator
+from skrobust.neural._estimator import Callbacks, ClassWeight, Criterion, ModuleLike, RandomState
+from skrobust.neural._nested_dropout_classifier import CompressedNetwork
+from skrobust.neural._neural_classifier import BaseNeuralClassifier, NeuralClassifier
 from skrobust.neural._pair import Pair, PairNet
-from skrobust.neural._shared_parameters import shares_parameters
+from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
+from skrobust.neural._rows import DatasetRows
+from skrobust.neural._training import Batch
 from skrobust.neural.layers import NestedDropout, VariationalBottleneck
 from skrobust.neural.losses import RobustLoss
 from skrobust.noise import AnchorTransition
@@ -28,82 +34,86 @@ _MANY_ROWS, _MANY_NUMBERS = 20_000, 2**28
 _NORMS = torch.nn.modules.batchnorm._BatchNorm
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CoTeachingPlan(TrainingPlan):
+    """How two networks are co-taught."""
+
+    forget_rate: float
+    n_gradual: int
+    frozen_norms: bool
+
+
 class CoTeachingNet(PairNet):
-    """In each batch, each network learns from the rows whose loss the other finds small."""
+    """In each batch, each network is trained on the rows of the smallest loss of the other."""
 
-    def compute_loss(self, batch):
-        """The sum of both losses on the rows that are kept."""
-        x, y = batch
-        return self._taught_by_halves(x, y) if self.option("frozen_norms") else self._taught(x, y)
+    plan_: CoTeachingPlan
 
-    def _kept_share(self) -> float:
-        return 1 - self.option("forget_rate") * self.gradual()
+    def compute_loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the sum of both losses on the rows that are kept."""
+        plan = self.plan_
+        share = 1 - plan.forget_rate * self.gradual(plan.n_gradual)
+        compute = self._loss_by_halves if plan.frozen_norms else self._loss_of_both
+        return compute(*batch, share)
 
-    def _taught(self, x, y):
+    def _loss_of_both(
+        self, x: dict, y: torch.Tensor, share: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each network ranks all rows of the batch."""
         logits = self.module_.each(x["X"])
         rows = self._losses_of_both(logits, y)
-        share = self._kept_share()
         kept = keep_smallest(rows.detach(), share, x.get("sample_weight"))
         loss = (rows * kept.flip(0)).sum() / (share * len(y))
         with torch.no_grad():
             return loss, (logits[0] + logits[1]) / 2
 
-    def _losses_of_both(self, logits, y) -> torch.Tensor:
-        """Losses of shape (2, n_rows); by one call where rows do not look at each other."""
+    def _losses_of_both(self, logits: list[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
+        """Losses of shape (2, n_rows); by one call where they do not depend on other rows."""
         criterion = self.criterion_
         if isinstance(criterion, RobustLoss) and not criterion.batch_only:
             return self.row_losses(torch.cat(logits), torch.cat([y, y])).view(2, -1)
         return torch.stack([self.row_losses(scores, y) for scores in logits])
 
-    def _taught_by_halves(self, x, y):
-        """Each network ranks one half of the batch, and the other learns from it."""
-        inputs, weight, share = x["X"], x.get("sample_weight"), self._kept_share()
+    def _loss_by_halves(
+        self, x: dict, y: torch.Tensor, share: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each network ranks one half of the batch, and the other one is trained on it."""
+        inputs, weight = x["X"], x.get("sample_weight")
         middle = (len(inputs) + 1) // 2
         halves = [slice(0, middle), slice(middle if len(inputs) > 1 else 0, None)]
         self.module_.eval()
-        kept, said = [], []
+        kept, ranked = [], []
         with torch.no_grad():
             for net, half in zip(self.module_.nets, halves, strict=True):
                 own = None if weight is None else weight[half]
-                said.append(net(inputs[half]))
-                kept.append(keep_smallest(self.row_losses(said[-1], y[half]), share, own))
+                ranked.append(net(inputs[half]))
+                kept.append(keep_smallest(self.row_losses(ranked[-1], y[half]), share, own))
         self._set_training(True)
         _share_width(self.module_.nets)
         loss = 0.0
-        for net, half, mass in zip(self.module_.nets, halves[::-1], kept[::-1], strict=True):
-            chosen = _rows_kept(mass, None if weight is not None else share)
+        for net, half, amount in zip(self.module_.nets, halves[::-1], kept[::-1], strict=True):
+            chosen = _rows_kept(amount, None if weight is not None else share)
             losses = self.row_losses(net(inputs[half][chosen]), y[half][chosen])
-            loss = loss + (losses * mass[chosen]).sum() / (share * len(mass))
+            loss = loss + (losses * amount[chosen]).sum() / (share * len(amount))
             compressor = getattr(net, "compressor", None)
             if isinstance(compressor, VariationalBottleneck):
                 loss = loss + compressor.penalty() + compressor.dual_loss()
-        return loss, torch.cat(said)[: len(inputs)]
+        return loss, torch.cat(ranked)[: len(inputs)]
 
     def _set_training(self, training=True):
         super()._set_training(training)
-        if training and self.option("frozen_norms"):
+        if training and self.plan_.frozen_norms:
             for part in self.module_.modules():
                 if isinstance(part, _NORMS):
                     part.eval()
 
 
-def keep_smallest(losses, share: float, weight=None) -> torch.Tensor:
-    """Keep the rows of the smallest losses, up to a share of all weights.
+def keep_smallest(
+    losses: torch.Tensor, share: float, weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Keep the rows of the smallest losses, up to a share of the total weight.
 
-    Parameters
-    ----------
-    losses : Tensor of shape (..., n_rows)
-        Losses, without weights.
-    share : float
-        How much is kept, in (0, 1].
-    weight : Tensor of shape (n_rows,), default=None
-        Weights; None is 1 for each row.
-
-    Returns
-    -------
-    kept : Tensor of shape (..., n_rows)
-        The weight that is kept of each row: all of it, none, or at the boundary a part, so that a
-        weight of 2 equals two rows.
+    Returned is the weight that is kept of each row: all of it, none, or at the boundary a part, so
+    that a weight of 2 equals two rows.
     """
     order = losses.argsort(dim=-1, stable=True)
     n_rows = losses.shape[-1]
@@ -112,22 +122,22 @@ def keep_smallest(losses, share: float, weight=None) -> torch.Tensor:
         kept = (share * n_rows - before).clamp(0, 1).expand_as(losses)
     else:
         own = weight[order]
-        passed = own.cumsum(dim=-1)
-        kept = torch.minimum(own, (share * passed[..., -1:] - passed + own).clamp_min(0))
+        cumulated = own.cumsum(dim=-1)
+        kept = torch.minimum(own, (share * cumulated[..., -1:] - cumulated + own).clamp_min(0))
     return torch.empty_like(losses).scatter_(-1, order, kept)
 
 
-def _rows_kept(mass, share: float | None):
-    """Positions of the rows that are kept; how many is known if their share of all rows is."""
+def _rows_kept(amount: torch.Tensor, share: float | None) -> torch.Tensor:
+    """Positions of the rows that are kept; their number is known if their share is."""
     if share is None:
-        return mass.nonzero()[:, 0]
+        return amount.nonzero()[:, 0]
     # Counting the rows would wait for the device.
-    n_kept = max(1, math.ceil(share * len(mass)))
-    return mass.argsort(descending=True, stable=True)[:n_kept]
+    n_kept = max(1, math.ceil(share * len(amount)))
+    return amount.argsort(descending=True, stable=True)[:n_kept]
 
 
-def _share_width(nets) -> None:
-    """Let both networks use one width, drawn anew."""
+def _share_width(nets: torch.nn.ModuleList) -> None:
+    """Set one width for both networks, drawn anew."""
     layers = [net.compressor for net in nets if isinstance(net, CompressedNetwork)]
     layers = [layer for layer in layers if isinstance(layer, NestedDropout)]
     if len(layers) == 2:
@@ -136,12 +146,12 @@ def _share_width(nets) -> None:
             layer.fixed_width = width
 
 
-@shares_parameters
+@document_estimator
 class CoTeachingClassifier(BaseNeuralClassifier):
-    """Two networks that learn from the rows that the other one finds easy.
+    """Co-teaching classifier: two networks, each trained on rows that the other one selects.
 
-    Networks learn what most rows have in common before they learn wrong labels by heart, so that
-    rows of a small loss are mostly right. In each batch, each network chooses the rows of the
+    Networks learn what most rows have in common before they memorise wrong labels, so that labels
+    of rows of small loss are mostly right. In each batch, each network selects the rows of the
     smallest loss for the other: as they started from different weights, they do not confirm each
     other's mistakes. Predictions are by the mean of their scores.
 
@@ -153,14 +163,14 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     base : neural classifier, default=None
         None trains two networks from scratch. A classifier, such as
         :class:`NestedDropoutClassifier`, is cloned and fitted twice, with different seeds, and
-        its networks teach each other afterwards: norms over batches are frozen, each network ranks
-        one half of a batch, as it predicts, and the other learns from it. `learning_rate` should
-        be small then, about a hundredth of the one before.
+        its networks are co-taught afterwards: norms over batches are frozen, each network ranks
+        one half of a batch, in evaluation mode, and the other one is trained on it.
+        `learning_rate` should be small then, about a hundredth of the one before.
     forget_rate : float or "estimate", default="estimate"
-        Share of the rows that is not learned from, in [0, 1): the share of wrong labels. It is
-        estimated by :class:`~skrobust.noise.AnchorTransition`, of a forest where X is a table
-        of numbers, and otherwise of networks that are trained for at most ten epochs; of a data
-        set, by at most 20 000 rows drawn at random.
+        Share of the rows that is not trained on, in [0, 1): the share of wrong labels. It is
+        estimated by :class:`~skrobust.noise.AnchorTransition`, with a forest where X is a numeric
+        feature matrix, and otherwise with networks that are trained for at most ten epochs; for a
+        data set, on at most 20 000 rows drawn at random.
     n_gradual : int, default=10
         Epochs during which the share rises from 0, counted over all calls of ``partial_fit`` and
         with `warm_start`. With `base`, it does not rise.
@@ -170,12 +180,12 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     ----------
     %(attributes)s
     forget_rate_ : float
-        Share of the rows that is not learned from once `n_gradual` epochs have passed.
+        Share of the rows that is not trained on once `n_gradual` epochs have passed.
 
     See Also
     --------
-    NestedDropoutClassifier : Networks that have less room for wrong labels, for `base`.
-    ELRClassifier : Holds the network to what it said early on.
+    NestedDropoutClassifier : Networks that memorise fewer wrong labels, for `base`.
+    ELRClassifier : Keeps a network close to its early predictions.
 
     Notes
     -----
@@ -183,10 +193,11 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     less than two steps of one network. `mixup`, `label_smoothing` and `consistency` are refused.
 
     The estimate is the disagreement of labels and predictions, extrapolated to rows whose class is
-    certain, so that overlap of the classes does not pass for noise. Where rows or epochs are too
+    certain, so that overlap of the classes is not taken for noise. Where rows or epochs are too
     few to learn much, no row is certain, and the estimate is half of the disagreement. Give the
     rate if you know about how many labels are wrong, or search it, like any parameter, by the
-    accuracy on held-out noisy rows. `benchmarks/neural_defaults.py` says what a wrong rate costs.
+    accuracy on held-out noisy rows. `benchmarks/neural_defaults.py` measures the cost of a wrong
+    rate.
 
     References
     ----------
@@ -211,6 +222,8 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     """
 
     _net_class = CoTeachingNet
+    _plan_class = CoTeachingPlan
+    _unused_params = ("mixup", "label_smoothing", "consistency")
 
     _parameter_constraints: dict = {
         **BaseNeuralClassifier._parameter_constraints,
@@ -221,83 +234,108 @@ class CoTeachingClassifier(BaseNeuralClassifier):
 
     def __init__(
         self,
+        module: ModuleLike | None = None,
         *,
-        base=None,
-        forget_rate="estimate",
-        n_gradual=10,
-    ):
-        self.base = base
-        self.forget_rate = forget_rate
-        self.n_gradual = n_gradual
-
-    def _train(self, data, X, proba, seed, *, again, **options):
-        generator = private_random_state(seed)
-        if not again or self.forget_rate != "estimate":
-            self.forget_rate_ = self._find_forget_rate(data, draw_seed(generator))
-        self._first_stage = None
-        if not again and self.base is not None:
-            self._first_stage = self._fit_base(data, proba, generator)
-        try:
-            super()._train(data, X, proba, seed, again=again, **options)
-        finally:
-            self._first_stage = None
-
-    def _find_forget_rate(self, data, seed: int) -> float:
-        if self.forget_rate != "estimate":
-            return float(self.forget_rate)
-        if getattr(data.X, "ndim", 2) == 2:
-            judge = AnchorTransition(random_state=seed)
-        else:
-            model = _quick(self if self.base is None else self.base, seed)
-            judge = AnchorTransition(model, cv=_FEW_FOLDS, random_state=seed)
-        if isinstance(data.X, DatasetRows):
-            data = _sample(data, seed)
-        y, metadata = data.fit_arguments()
-        try:
-            judge.fit(data.X, y, **metadata)
-        except ValueError as error:
-            message = f"forget_rate could not be estimated, give a number: {error}"
-            raise ValueError(message) from error
-        # Verified rows are learned from by the label that a person gave them.
-        unverified = 1 - data.total_weight(data.used & data.checked) / data.total_weight(data.used)
-        return float(min(judge.noise_rate_ * unverified, 0.9))
-
-    def _fit_base(self, data, proba, generator) -> list:
-        """Fit the classifiers of the first stage, and take their networks."""
-        networks = []
-        for _ in range(2):
-            model = clone(self.base).set_params(random_state=draw_seed(generator))
-            model._fit_labelled(data, proba)
-            networks.append(copy.deepcopy(model.module_))
-        return networks
+        base: BaseNeuralClassifier | None = None,
+        forget_rate: float | Literal["estimate"] = "estimate",
+        n_gradual: int = 10,
+        module_params: dict[str, Any] | None = None,
+        hidden_layer_sizes: Sequence[int] = (256, 128),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        criterion: Criterion = "cross_entropy",
+        criterion_params: dict[str, Any] | None = None,
+        class_weight: ClassWeight = None,
+        max_epochs: int = 100,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: float = 1e-3,
+        learning_rate_schedule: Schedule = "constant",
+        optimizer: Optimizer = "adam",
+        optimizer_params: dict[str, Any] | None = None,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        gradient_clip: float | None = None,
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        consistency: float = 0.0,
+        input_noise: float = 0.1,
+        hidden_noise: float = 0.0,
+        ema_decay: float | None = None,
+        mixed_precision: Precision | None = None,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        validation_score: Literal["accuracy", "loss"] = "accuracy",
+        n_iter_no_change: int | None = 10,
+        record_dynamics: bool = False,
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        dtype: DType = "float32",
+        random_state: RandomState = None,
+        verbose: int = 0,
+        callbacks: Callbacks = None,
+    ) -> None:
+        self._store(locals())
 
     @property
-    def _takes_any_shape(self):
+    def _takes_any_shape(self) -> bool:
         return super()._takes_any_shape or (self.base is not None and self.base._takes_any_shape)
 
-    _unused_params = ("mixup", "label_smoothing", "consistency")
-
-    def _build_module(self, shape, n_classes):
-        if self._first_stage is not None:
-            return Pair(*self._first_stage)
-        first = super()._build_module(shape, n_classes)
-        return Pair(first, super()._build_module(shape, n_classes))
-
-    def _add_noise(self, module):
-        if self.base is None:
-            for net in module.nets:
-                super()._add_noise(net)
-
-    def _net_options(self):
+    def _plan_options(self) -> dict[str, Any]:
         return {
-            **super()._net_options(),
             "forget_rate": self.forget_rate_,
             "n_gradual": self.n_gradual if self.base is None else 0,
             "frozen_norms": self.base is not None,
         }
 
+    def _build_module(self, shape: int | tuple[int, ...], n_outputs: int) -> torch.nn.Module:
+        first = super()._build_module(shape, n_outputs)
+        return Pair(first, super()._build_module(shape, n_outputs))
 
-def _sample(data, seed: int):
+    def _add_noise(self, module: torch.nn.Module) -> None:
+        for net in module.nets:
+            super()._add_noise(net)
+
+    def _train(
+        self, data: LabelledData, X, seed: int, *, again: bool, target=None, **options: Any
+    ) -> None:
+        generator = private_random_state(seed)
+        if not again or self.forget_rate != "estimate":
+            self.forget_rate_ = self._find_forget_rate(data, draw_seed(generator))
+        module = None
+        if not again and self.base is not None:
+            module = Pair(*(self._fit_base(data, target, generator) for _ in range(2)))
+        super()._train(data, X, seed, again=again, target=target, module=module, **options)
+
+    def _find_forget_rate(self, data: LabelledData, seed: int) -> float:
+        """Take the share of wrong labels as given, or estimate it."""
+        if self.forget_rate != "estimate":
+            return float(self.forget_rate)
+        if getattr(data.X, "ndim", 2) == 2:
+            estimator = AnchorTransition(random_state=seed)
+        else:
+            model = _quick(self if self.base is None else self.base, seed)
+            estimator = AnchorTransition(model, cv=_FEW_FOLDS, random_state=seed)
+        if isinstance(data.X, DatasetRows):
+            data = _sample(data, seed)
+        y, metadata = data.fit_arguments()
+        try:
+            estimator.fit(data.X, y, **metadata)
+        except ValueError as error:
+            message = f"forget_rate could not be estimated, give a number: {error}"
+            raise ValueError(message) from error
+        # Verified rows are trained on by their verified label.
+        unverified = 1 - data.total_weight(data.used & data.checked) / data.total_weight(data.used)
+        return float(min(estimator.noise_rate_ * unverified, 0.9))
+
+    def _fit_base(
+        self, data: LabelledData, proba: np.ndarray | None, generator: np.random.RandomState
+    ) -> torch.nn.Module:
+        """Fit a classifier of the first stage, and take its network."""
+        model = clone(self.base).set_params(random_state=draw_seed(generator))
+        return copy.deepcopy(model._fit_labelled(data, proba).module_)
+
+
+def _sample(data: LabelledData, seed: int) -> LabelledData:
     """Read some rows of a data set that need not fit into memory."""
     rows = np.flatnonzero(data.used)
     n_read = min(_MANY_ROWS, max(1000, _MANY_NUMBERS // math.prod(data.X.shape[1:])))
@@ -309,10 +347,8 @@ def _sample(data, seed: int):
     )
 
 
-def _quick(classifier, seed: int):
+def _quick(classifier: BaseNeuralClassifier, seed: int) -> NeuralClassifier:
     """A plain network like those of a classifier, trained for a few epochs."""
-    from skrobust.neural._neural_classifier import NeuralClassifier
-
     known = NeuralClassifier().get_params(deep=False)
     params = {k: v for k, v in classifier.get_params(deep=False).items() if k in known}
     params.update(

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from skrobust.neural._dataset import DatasetRows
+from skrobust.neural._rows import DatasetRows
 from skrobust.utils._rows import row_hashes
 
 # X of more numbers is not searched for equal rows.
 _MANY_NUMBERS = 2**26
 # Rows of a data set that are read at a time.
-_PIECE = 512
+_BLOCK = 512
 _ROUNDING = 1e-9
 
 
@@ -16,87 +16,67 @@ def hold_out(X, labels, strata, weight, used, *, fraction: float, seed: int) -> 
     """Choose rows to hold out, such that a weight has the effect of as many equal rows.
 
     Equal rows are held out together, and what is drawn depends neither on the order of rows nor
-    on how often a row is repeated. Of rows that are repeated ``1 / fraction`` times or more,
-    their share of the copies is held out instead, as such a row must be seen in training.
-
-    Parameters
-    ----------
-    X : {ndarray, sparse matrix, DatasetRows} of length n_samples
-        Numbers. Rows of X of more than 67 million numbers are not compared.
-    labels : ndarray of shape (n_samples,)
-        Labels or targets; rows are equal if these are as well.
-    strata : ndarray of shape (n_samples,), dtype int
-        Classes, of each of which about the same share is held out.
-    weight : ndarray of shape (n_samples,) or None
-        Weights.
-    used : ndarray of shape (n_rows,)
-        Rows to choose from.
-    fraction : float
-        Share of the weight to hold out, in (0, 1).
-    seed : int
-        Seed.
-
-    Returns
-    -------
-    held : ndarray of shape (n_rows,) of bool
-        Those of `used` to hold out; of each class not all. None at all where each class has only
-        one distinct row.
+    on how often a row is repeated. Of rows that are repeated ``1 / fraction`` times or more, that
+    share of the repetitions is held out instead, as such a row must be seen in training. The mask
+    is over the rows `used`; of each stratum not all are held out, and none where each stratum has
+    only one distinct row.
     """
-    unit, first = _units(X, labels, used)
-    counts = np.bincount(unit)
-    mass = counts if weight is None else np.bincount(unit, weights=weight[used])
+    unique, first = _unique_rows(X, labels, used)
+    counts = np.bincount(unique)
+    total = counts if weight is None else np.bincount(unique, weights=weight[used])
     many = counts * fraction >= 1
     stratum = strata[used][first]
-    drawn = np.random.RandomState(seed).permutation(len(mass))
+    drawn = np.random.RandomState(seed).permutation(len(total))
     order = np.lexsort((drawn, stratum))
     starts = np.r_[0, np.flatnonzero(np.diff(stratum[order])) + 1]
-    last = np.zeros(len(mass), dtype=bool)
+    last = np.zeros(len(total), dtype=bool)
     last[np.r_[order[starts[1:] - 1], order[-1]]] = True
-    # Units in a drawn order, each at the middle of its part of the weight of its class.
-    place = _places(mass, order, starts)
+    # Unique rows in a drawn order, each at the middle of its part of the weight of its class.
+    place = _places(total, order, starts)
     few = np.flatnonzero(~many & ~last)
     few = few[np.lexsort((drawn[few], np.round(place[few], 12)))]
-    wanted = fraction * mass[~many].sum()
-    reached = np.cumsum(mass[few]) - mass[few] < wanted * (1 - _ROUNDING)
-    held = np.zeros(len(mass), dtype=bool)
+    wanted = fraction * total[~many].sum()
+    reached = np.cumsum(total[few]) - total[few] < wanted * (1 - _ROUNDING)
+    held = np.zeros(len(total), dtype=bool)
     held[few[reached]] = True
-    return held[unit] | (many[unit] & (_copy_numbers(unit) < np.round(fraction * counts)[unit]))
+    repeats = many[unique] & (_repeat_numbers(unique) < np.round(fraction * counts)[unique])
+    return held[unique] | repeats
 
 
-def _units(X, labels, used) -> tuple[np.ndarray, np.ndarray]:
-    """Number equal rows with equal labels in an order of their own, and find the first of each."""
+def _unique_rows(X, labels: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number equal rows with equal labels in sorted order, and find the first of each."""
     if np.prod(X.shape, dtype=float) > _MANY_NUMBERS:
         return np.arange(len(used)), np.arange(len(used))
     keys = np.empty(len(used), dtype=[("row", np.uint64), ("label", np.float64)])
     keys["row"] = _hashes(X)[used]
     keys["label"] = labels[used]
-    _, first, unit = np.unique(keys, return_index=True, return_inverse=True)
-    return unit.ravel(), first
+    _, first, unique = np.unique(keys, return_index=True, return_inverse=True)
+    return unique.ravel(), first
 
 
 def _hashes(X) -> np.ndarray:
-    """Hash rows, those of a data set as they are read."""
+    """Hash rows, those of a data set block by block."""
     if not isinstance(X, DatasetRows):
         return row_hashes(X)
-    pieces = [row_hashes(X[start : start + _PIECE]) for start in range(0, len(X), _PIECE)]
-    return np.concatenate(pieces)
+    blocks = [row_hashes(X[start : start + _BLOCK]) for start in range(0, len(X), _BLOCK)]
+    return np.concatenate(blocks)
 
 
-def _places(mass, order, starts) -> np.ndarray:
-    """Where in its class each unit lies, as a share of the weight of the class."""
+def _places(total: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Midpoint of each unique row in the cumulated weight of its class, as a share of it."""
     sizes = np.diff(np.r_[starts, len(order)])
-    before = np.cumsum(mass[order]) - mass[order]
+    before = np.cumsum(total[order]) - total[order]
     before = before - np.repeat(before[starts], sizes)
-    totals = np.repeat(np.add.reduceat(mass[order], starts), sizes)
-    place = np.empty(len(mass))
-    place[order] = (before + mass[order] / 2) / totals
+    totals = np.repeat(np.add.reduceat(total[order], starts), sizes)
+    place = np.empty(len(total))
+    place[order] = (before + total[order] / 2) / totals
     return place
 
 
-def _copy_numbers(unit) -> np.ndarray:
-    """Number the rows of each unit from 0, in their order."""
-    order = np.argsort(unit, kind="stable")
-    sizes = np.bincount(unit)
-    numbers = np.empty(len(unit), dtype=np.intp)
-    numbers[order] = np.arange(len(unit)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+def _repeat_numbers(unique: np.ndarray) -> np.ndarray:
+    """Number the repetitions of each unique row from 0, in their order."""
+    order = np.argsort(unique, kind="stable")
+    sizes = np.bincount(unique)
+    numbers = np.empty(len(unique), dtype=np.intp)
+    numbers[order] = np.arange(len(unique)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return numbers

@@ -1,18 +1,28 @@
-"""A neural network regressor with robust losses."""
+"""The neural network regressor with robust losses."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from torch.utils.data import Dataset
 
 from skrobust.base import LabelledData
 from skrobust.neural import losses
-from skrobust.neural._checks import split_validation
-from skrobust.neural._dataset import labels_of
-from skrobust.neural._estimator import BaseNeuralEstimator
-from skrobust.neural._net import BaseNet
-from skrobust.neural._scoring import ScoredAsRegressor
-from skrobust.neural._shared_parameters import OF_CLASSES, shares_parameters
+from skrobust.neural._docs import document_estimator
+from skrobust.neural._estimator import (
+    BaseNeuralEstimator,
+    Callbacks,
+    Criterion,
+    ModuleLike,
+    RandomState,
+)
+from skrobust.neural._neural_classifier import split_validation
+from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
+from skrobust.neural._rows import labels_of
+from skrobust.neural._training import BaseNet
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import StrOptions, fit_context
 
@@ -22,18 +32,31 @@ CRITERIA = {
     "log_cosh": losses.LogCosh,
     "trimmed": losses.TrimmedSquaredError,
 }
-"""What `criterion` may be called; the losses have their default parameters."""
+"""Losses by name, with their default parameters."""
 
 # The interquartile range of a normal distribution, in standard deviations.
 _NORMAL_RANGE = 1.349
 
 
-class RegressionNet(ScoredAsRegressor, BaseNet):
-    """The net of a regressor, whose targets are standardised."""
+class RegressionNet(RegressorMixin, BaseNet):
+    """The net of a regressor, which scorers take for one of the user's targets."""
+
+    def __init__(self, *args: Any, target_scaling: tuple[float, float], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.target_scaling_ = target_scaling
 
     def infer(self, x, **fit_params):
         """Compute predictions of a batch."""
         return one_column(super().infer(x, **fit_params))
+
+    def predict(self, X) -> np.ndarray:
+        """Predict targets."""
+        return self.decode(self.outputs(X).numpy())
+
+    def decode(self, target: np.ndarray) -> np.ndarray:
+        """Undo the standardisation of targets."""
+        center, scale = self.target_scaling_
+        return target * scale + center
 
 
 def one_column(output: torch.Tensor) -> torch.Tensor:
@@ -41,14 +64,12 @@ def one_column(output: torch.Tensor) -> torch.Tensor:
     return output[:, 0] if output.ndim == 2 and output.shape[1] == 1 else output
 
 
-@shares_parameters(
-    without=OF_CLASSES, criterion="huber", weight_decay=1e-3, ema_decay=0.99, early_stopping="auto"
-)
+@document_estimator
 class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
-    """A neural network regressor with losses that are robust to wrong targets.
+    """Neural network regressor with losses that are robust to wrong targets.
 
     Targets are standardised by their median and interquartile range, which wrong targets hardly
-    move, so that losses have parameters that suit targets of any scale.
+    affect, so that the parameters of the losses suit targets of any scale.
 
     .. versionadded:: 0.1
 
@@ -63,20 +84,20 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
     target_center_ : float
         Median of the targets, which the network predicts as 0.
     target_scale_ : float
-        Spread of the targets, which the network predicts as 1: the interquartile range of the
+        Scale of the targets, which the network predicts as 1: the interquartile range of the
         targets in units of that of a normal distribution; their standard deviation where that is
         zero.
 
     See Also
     --------
-    skrobust.wrappers.CleaningRegressor : Finds wrong targets first.
+    skrobust.wrappers.CleaningRegressor : Detects wrong targets first.
     skrobust.neural.losses : The losses, with their parameters.
     NeuralClassifier : The same for classes.
 
     Notes
     -----
-    The network sees the features as they are: put a scaler before it in a pipeline. An integer
-    weight counts as so many equal rows exactly where all rows are in one batch.
+    The network receives features unscaled: put a scaler before it in a pipeline. An integer weight
+    counts as that number of equal rows exactly where all rows are in one batch.
 
     References
     ----------
@@ -106,43 +127,75 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
         "criterion": [StrOptions(set(CRITERIA)), torch.nn.Module, callable],
     }
 
-    def __init__(self):
-        # What only classifiers can change.
-        self.validation_score = "loss"
+    def __init__(
+        self,
+        module: ModuleLike | None = None,
+        *,
+        module_params: dict[str, Any] | None = None,
+        hidden_layer_sizes: Sequence[int] = (256, 128),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        criterion: Criterion = "huber",
+        criterion_params: dict[str, Any] | None = None,
+        max_epochs: int = 100,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: float = 1e-3,
+        learning_rate_schedule: Schedule = "constant",
+        optimizer: Optimizer = "adam",
+        optimizer_params: dict[str, Any] | None = None,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-3,
+        gradient_clip: float | None = None,
+        ema_decay: float | None = 0.99,
+        mixed_precision: Precision | None = None,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | None = 10,
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        dtype: DType = "float32",
+        random_state: RandomState = None,
+        verbose: int = 0,
+        callbacks: Callbacks = None,
+    ) -> None:
+        self._store(locals())
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, verified_labels=None, sample_weight=None, validation_data=None):
+    def fit(
+        self,
+        X: ArrayLike | Dataset,
+        y: ArrayLike | None = None,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        validation_data: tuple | None = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, torch.utils.data.Dataset} of shape (n_samples, ...)
-            Numbers: a table, or anything with more axes that `module` takes. On the CPU, an array
-            on disk is read batch by batch, and a data set everywhere.
+            Numbers: a feature matrix, or rows with more axes that `module` takes. On the CPU, an
+            array on disk is read batch by batch, and a data set everywhere.
         y : array-like of shape (n_samples,), default=None
             Given targets. Rows whose target is None or NaN are not trained on. May be left out
             only where X is a data set that has them.
         verified_labels : array-like of shape (n_samples,), default=None
             Verified targets, missing where there is none. They are trained on instead of those in
             `y`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights. Those of a batch multiply its losses.
-        validation_data : tuple of (X, y) or (X, y, sample_weight), default=None
-            Rows to look at after each epoch, in the place of rows held out: for early stopping,
-            unless it is False, for callbacks and for ``history_``. Those without a target are left
-            out.
+        %(batch_weight)s
+        %(validation_data)s
 
         Returns
         -------
-        self : object
-            Fitted regressor.
+        %(returns_self)s
 
         Raises
         ------
         ValueError
             If X has NaN or infinite entries, y has infinite ones or several columns, `batch_size`
             is larger than the rows to train on, `module` gives several outputs, or the loss
-            becomes infinite at once. Where it does later, a warning says so and the weights of
+            becomes infinite at once. Where it does later, a warning is issued and the weights of
             the last epoch that gives a finite one are kept.
         """
         again = self.warm_start and hasattr(self, "net_")
@@ -150,85 +203,81 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
         if validation_data is not None:
             X_valid, y_valid, weight = split_validation(validation_data)
             numbers = self._check_input(X_valid, reset=False)
-            own = _check_targets_of(X_valid, numbers, y_valid, sample_weight=weight)
+            own = _check_targets(X_valid, numbers, y_valid, sample_weight=weight)
             validation_data = own, numbers
         if not again:
-            self.target_center_, self.target_scale_ = spread_of_targets(data)
+            self.target_center_, self.target_scale_ = scale_of_targets(data)
         seed = draw_seed(private_random_state(self.random_state))
-        self._train(data, X, None, seed, again=again, validation=validation_data)
+        self._train(data, X, seed, again=again, validation=validation_data)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, *, sample_weight=None):
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Train for one more epoch on these rows.
 
         The first call decides on how targets are standardised.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, ...)
-            Rows.
+        %(X_table)s
         y : array-like of shape (n_samples,)
             Given targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
+        %(batch_weight)s
 
         Returns
         -------
-        self : object
-            Fitted regressor.
+        %(returns_self)s
         """
         first = not hasattr(self, "net_")
         data, X = self._check_fit(X, y, None, sample_weight, reset=first)
         if first:
-            self.target_center_, self.target_scale_ = spread_of_targets(data)
+            self.target_center_, self.target_scale_ = scale_of_targets(data)
         seed = draw_seed(private_random_state(self.random_state))
-        self._train(data, X, None, seed, again=not first, n_epochs=1, partial=True)
+        self._train(data, X, seed, again=not first, n_epochs=1, partial=True)
         return self
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
         """Predict targets.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, torch.utils.data.Dataset} of shape (n_samples, ...)
-            Rows.
+        %(X_rows)s
 
         Returns
         -------
-        y_pred : ndarray of shape (n_samples,)
-            Targets.
+        %(returns_targets)s
         """
         return self._outputs(X).numpy() * self.target_scale_ + self.target_center_
 
-    def _check_fit(self, X, y, verified_labels, sample_weight, *, reset):
-        """Validate what is to be trained on, before any work."""
-        self._check_device(reset=reset)
-        self._refuse_unused()
+    def _check_fit(self, X, y, verified_labels, sample_weight, *, reset: bool):
+        """Validate targets and rows before any work."""
+        self._check_settings()
         numbers = self._check_input(X, reset=reset)
-        data = _check_targets_of(
+        data = _check_targets(
             X, numbers, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
         return data, numbers
 
-    def _forward(self, module, X):
+    def _forward(self, module: torch.nn.Module, X: torch.Tensor) -> torch.Tensor:
         return one_column(module(X))
 
-    def _n_outputs(self, data) -> int:
+    def _n_outputs(self, data: LabelledData) -> int:
         return 1
 
-    def _targets(self, data) -> np.ndarray:
+    def _learned(self, data: LabelledData) -> tuple[np.ndarray, np.ndarray | None]:
         # Rows without a target are not trained on.
-        return (np.nan_to_num(data.y_train) - self.target_center_) / self.target_scale_
+        target = (np.nan_to_num(data.y_train) - self.target_center_) / self.target_scale_
+        return target, data.sample_weight
 
-    def _keys(self, data):
+    def _strata(self, data: LabelledData) -> tuple[np.ndarray, np.ndarray]:
         return data.y_train, np.zeros(data.n_samples, dtype=np.intp)
 
-    def _record_target_type(self, data) -> None:
-        self.net_.configure(target_scaling=(self.target_center_, self.target_scale_))
+    def _net_arguments(self, data: LabelledData) -> dict[str, Any]:
+        return {"target_scaling": (self.target_center_, self.target_scale_)}
 
-    def _check_outputs(self, module, rows, n_outputs: int) -> None:
-        output, n_rows = self._try(module, rows)
+    def _check_output(self, output: Any, n_rows: int, n_outputs: int) -> None:
         shape = tuple(getattr(output, "shape", ()))
         if shape != (n_rows,):
             raise ValueError(
@@ -237,35 +286,21 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
             )
 
 
-def _check_targets_of(X, numbers, y, **metadata) -> LabelledData:
+def _check_targets(X, numbers, y: ArrayLike | None, **metadata: Any) -> LabelledData:
     """Validate targets, which a data set may have itself."""
     if y is None and isinstance(X, Dataset):
         y = labels_of(X)
     return LabelledData.from_arrays(numbers, y, kind="numbers", **metadata)
 
 
-def spread_of_targets(data: LabelledData) -> tuple[float, float]:
-    """Compute the median and the spread of targets, of which some may be far off.
-
-    Parameters
-    ----------
-    data : LabelledData
-        Rows.
-
-    Returns
-    -------
-    center : float
-        Weighted median.
-    scale : float
-        Weighted interquartile range, in units of that of a normal distribution; or the standard
-        deviation if it is zero; or 1 if all targets are equal.
-    """
+def scale_of_targets(data: LabelledData) -> tuple[float, float]:
+    """Compute the weighted median and the robust scale of targets; 1 if all are equal."""
     values = data.y_train[data.used]
     weight = np.ones(len(values)) if data.sample_weight is None else data.sample_weight[data.used]
     order = np.argsort(values, kind="stable")
-    values, passed = values[order], np.cumsum(weight[order])
-    wanted = np.array([0.25, 0.5, 0.75]) * passed[-1] * (1 - 1e-12)
-    low, center, high = values[np.searchsorted(passed, wanted)]
+    values, cumulated = values[order], np.cumsum(weight[order])
+    wanted = np.array([0.25, 0.5, 0.75]) * cumulated[-1] * (1 - 1e-12)
+    low, center, high = values[np.searchsorted(cumulated, wanted)]
     scale = (high - low) / _NORMAL_RANGE
     if scale <= 0:
         mean = np.average(values, weights=weight[order])

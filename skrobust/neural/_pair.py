@@ -2,27 +2,21 @@
 
 import torch
 
-from skrobust.neural._net import Net
+from skrobust.neural._training import Net
 
 
 class Pair(torch.nn.Module):
-    """Two networks; its scores are the mean of theirs.
+    """Two networks that are trained as one module; its scores are the mean of theirs."""
 
-    Parameters
-    ----------
-    first, second : torch.nn.Module
-        Networks.
-    """
-
-    def __init__(self, first, second):
+    def __init__(self, first: torch.nn.Module, second: torch.nn.Module):
         super().__init__()
         self.nets = torch.nn.ModuleList([first, second])
 
-    def each(self, X) -> list[torch.Tensor]:
+    def each(self, X: torch.Tensor) -> list[torch.Tensor]:
         """Compute the scores of both."""
         return [net(X) for net in self.nets]
 
-    def forward(self, X) -> torch.Tensor:
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Compute the mean of the scores."""
         first, second = self.each(X)
         return (first + second) / 2

@@ -1,4 +1,4 @@
-"""Fitted networks made smaller, and what that costs in accuracy."""
+"""Pruning and quantisation of fitted networks, and their cost in accuracy."""
 
 import copy
 import dataclasses
@@ -9,11 +9,12 @@ from numbers import Real
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.utils import prune as torch_prune
 
-from skrobust.neural._base import BaseNeuralClassifier
-from skrobust.neural._compressed import CompressedNetwork
+from skrobust.neural._nested_dropout_classifier import CompressedNetwork
+from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.utils._sklearn import Interval, validate_params
 
 _PRUNED = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
@@ -30,7 +31,7 @@ class SmallerNetwork:
     classifier : neural classifier
         Predicts as the original does, with the smaller network; on the CPU if quantised.
     accuracy_before, accuracy_after : float or None
-        Accuracy on the rows that were given, before and after. None without rows.
+        Accuracy on the rows passed, before and after. None without rows.
     size_before, size_after : int
         Bytes of the weights; of pruned ones, of those that are not zero.
 
@@ -45,7 +46,7 @@ class SmallerNetwork:
     True
     """
 
-    classifier: object
+    classifier: BaseNeuralClassifier
     accuracy_before: float | None
     accuracy_after: float | None
     size_before: int
@@ -61,7 +62,13 @@ class SmallerNetwork:
     },
     prefer_skip_nested_validation=True,
 )
-def prune_network(classifier, amount=0.5, *, X=None, y=None) -> SmallerNetwork:
+def prune_network(
+    classifier: BaseNeuralClassifier,
+    amount: float = 0.5,
+    *,
+    X: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+) -> SmallerNetwork:
     """Set the smallest weights of a fitted network to zero.
 
     .. versionadded:: 0.1
@@ -80,7 +87,7 @@ def prune_network(classifier, amount=0.5, *, X=None, y=None) -> SmallerNetwork:
     Returns
     -------
     smaller : SmallerNetwork
-        The pruned copy, and what it cost.
+        The pruned copy, with accuracies and sizes.
 
     Raises
     ------
@@ -126,10 +133,15 @@ def prune_network(classifier, amount=0.5, *, X=None, y=None) -> SmallerNetwork:
     {"classifier": [BaseNeuralClassifier], "X": "no_validation", "y": "no_validation"},
     prefer_skip_nested_validation=True,
 )
-def quantize_network(classifier, *, X=None, y=None) -> SmallerNetwork:
+def quantize_network(
+    classifier: BaseNeuralClassifier,
+    *,
+    X: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+) -> SmallerNetwork:
     """Store the weights of the linear layers of a fitted network in eight bits.
 
-    Inputs of these layers are quantised as they come ("dynamically"), so that no data are needed.
+    Inputs of these layers are quantised dynamically, so that no calibration data are needed.
     The copy predicts on the CPU, and cannot be trained further.
 
     .. versionadded:: 0.1
@@ -146,7 +158,7 @@ def quantize_network(classifier, *, X=None, y=None) -> SmallerNetwork:
     Returns
     -------
     smaller : SmallerNetwork
-        The quantised copy, and what it cost.
+        The quantised copy, with accuracies and sizes.
 
     Raises
     ------
@@ -194,14 +206,18 @@ def quantize_network(classifier, *, X=None, y=None) -> SmallerNetwork:
     return SmallerNetwork(copied, before, _accuracy(copied, X, y), size, _size(network))
 
 
-def _accuracy(classifier, X, y) -> float | None:
+def _accuracy(
+    classifier: BaseNeuralClassifier, X: ArrayLike | None, y: ArrayLike | None
+) -> float | None:
+    """Compute the accuracy on some rows, if there are any."""
     check_is_fitted(classifier)
     if (X is None) != (y is None):
         raise ValueError("X and y must be given together, or neither.")
     return None if X is None else float(np.mean(classifier.predict(X) == np.asarray(y)))
 
 
-def _size(network) -> int:
+def _size(network: torch.nn.Module) -> int:
+    """Bytes of the weights of a network."""
     saved = io.BytesIO()
     torch.save(network.state_dict(), saved)
     return saved.getbuffer().nbytes

@@ -1,36 +1,47 @@
-"""A network whose labels have parts of their own that explain what is wrong with them."""
+"""Sparse over-parameterisation: a network with noise parameters of its own for each label."""
 
+import dataclasses
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from skrobust.base._labelled_data import apply_verified_labels
-from skrobust.neural._base import BaseNeuralClassifier
-from skrobust.neural._net import Net, smooth_labels, weighed_mean
-from skrobust.neural._shared_parameters import shares_parameters
+from skrobust.neural._docs import document_estimator
+from skrobust.neural._estimator import (
+    Callbacks,
+    ClassWeight,
+    Criterion,
+    ModuleLike,
+    RandomState,
+    Training,
+)
+from skrobust.neural._neural_classifier import BaseNeuralClassifier
+from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
+from skrobust.neural._regularization import smooth_labels, weighted_mean
+from skrobust.neural._training import Batch, Net
 from skrobust.utils._sklearn import Interval
 
 _FLOOR = 1e-4
-# The rates of the paper are for steps on batches of so many rows; ours do not depend on those.
+# The learning rates of the paper are for batches of this size; ours do not depend on it.
 _BATCH_OF_THE_PAPER = 128
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SOPPlan(TrainingPlan):
+    """How a network is trained with sparse over-parameterisation."""
+
+    learning_rate_u: float
+    learning_rate_v: float
+    balance: float
+
+
 class LabelNoise:
-    """What is wrong with each label, as the network learns it.
+    """Learned noise of each label, ``u**2 * y - v**2 * (1 - y)``, added to the prediction.
 
-    The noise of a row is ``u**2 * y - v**2 * (1 - y)``: what to take from the scores of other
-    classes, and to add to the given one, so that the label is what the network says. Gradient
-    descent from almost zero leaves most of it there.
-
-    Parameters
-    ----------
-    n_samples, n_classes : int
-        Shape.
-    like : Tensor
-        On whose device, and of whose precision.
-    start : float
-        The first value of all parts.
+    Gradient descent from almost zero leaves most of the noise there.
     """
 
     def __init__(self, n_samples: int, n_classes: int, like: torch.Tensor, start: float):
@@ -38,13 +49,19 @@ class LabelNoise:
         self.u = torch.full((n_samples, 1), start, device=like.device, dtype=like.dtype)
         self.v = torch.full((n_samples, n_classes), start, device=like.device, dtype=like.dtype)
 
-    def of(self, target):
-        """Compute what is added for the given class of each row, and taken from the others."""
+    def of(self, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the noise of the given class of each row, and of its other classes."""
         return _given(self.u, target), _others(self.v, target)
 
     @torch.enable_grad()
-    def learn(self, rows, logits, target, rates) -> torch.Tensor:
-        """Take a step for some rows, each by its own loss; return what the network learns from."""
+    def learn(
+        self,
+        rows: torch.Tensor,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        rates: tuple[float, float],
+    ) -> torch.Tensor:
+        """Take a step for some rows, each by its own loss; return the losses of the network."""
         u = self.u[rows].requires_grad_()
         v = self.v[rows].requires_grad_()
         entropy, distance = noisy_losses(logits, target, _given(u, target), _others(v, target))
@@ -54,39 +71,28 @@ class LabelNoise:
         return entropy
 
 
-def _given(u, target):
+def _given(u: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Noise of the given class."""
     return (u.square() * target).clamp(0, 1)
 
 
-def _others(v, target):
+def _others(v: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Noise of the other classes."""
     return (v.square() * (1 - target)).clamp(0, 1)
 
 
-def noisy_losses(logits, target, given, others):
-    """Compute both losses of each row of networks with label noise.
+def noisy_losses(
+    logits: torch.Tensor, target: torch.Tensor, given: torch.Tensor, others: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute cross-entropies, and squared distances, of given labels and noisy predictions.
 
-    Parameters
-    ----------
-    logits : Tensor of shape (n_rows, n_classes)
-        What the network says of the true labels.
-    target : Tensor of shape (n_rows, n_classes)
-        Given labels, as probabilities.
-    given, others : Tensor of shape (n_rows, n_classes)
-        Noise that is added, and taken away.
-
-    Returns
-    -------
-    entropy : Tensor of shape (n_rows,)
-        Cross-entropy of the given labels and the network's probabilities with the noise, which
-        teaches the network, and `given`.
-    distance : Tensor of shape (n_rows,)
-        Squared distance between the given labels and the network's decision with the noise, which
-        teaches the noise only.
+    The cross-entropy, with the network's probabilities, trains the network and `given`; the
+    distance, from the network's decision, trains the noise only.
     """
-    said = logits.softmax(dim=1) + given - others.detach()
-    said = said.clamp_min(_FLOOR)
-    said = (said / said.sum(dim=1, keepdim=True)).clamp_min(_FLOOR)
-    entropy = -(target * said.log()).sum(dim=1)
+    proba = logits.softmax(dim=1) + given - others.detach()
+    proba = proba.clamp_min(_FLOOR)
+    proba = (proba / proba.sum(dim=1, keepdim=True)).clamp_min(_FLOOR)
+    entropy = -(target * proba.log()).sum(dim=1)
     decided = smooth_labels(logits.argmax(dim=1), logits.shape[1], 0.0, logits.dtype)
     distance = (decided + given - others - target).square().sum(dim=1)
     return entropy, distance
@@ -95,30 +101,31 @@ def noisy_losses(logits, target, given, others):
 class SOPNet(Net):
     """Learns the noise of each label beside the network."""
 
-    def compute_loss(self, batch):
-        """The loss of a batch."""
+    plan_: SOPPlan
+    noise_: LabelNoise | None = None
+
+    def compute_loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the loss of a batch."""
         x, y = batch
-        logits = self.infer(x)
+        plan, logits = self.plan_, self.infer(x)
         target = smooth_labels(y, logits.shape[1], 0.0, logits.dtype)
-        entropy = self.option("noise").learn(x["index"], logits, target, self.option("rates"))
-        loss = weighed_mean(entropy, x)
-        weight = self.option("consistency", 0.0)
-        if weight:
-            loss = loss + weight * self._inconsistency(x, logits)
-        if self.option("balance"):
+        rates = (plan.learning_rate_u, plan.learning_rate_v)
+        loss = weighted_mean(self.noise_.learn(x["index"], logits, target, rates), x)
+        if plan.consistency:
+            loss = loss + plan.consistency * self.inconsistency(x, logits)
+        if plan.balance:
             mean = logits.softmax(dim=1).mean(dim=0).clamp_min(_FLOOR)
-            loss = loss - self.option("balance") * (mean * len(mean)).log().mean()
+            loss = loss - plan.balance * (mean * len(mean)).log().mean()
         return loss, logits
 
 
-@shares_parameters
+@document_estimator
 class SOPClassifier(BaseNeuralClassifier):
-    """A network with sparse noise of its own for each label.
+    """Sparse over-parameterisation (SOP) classifier.
 
-    Each row gets as many more parameters as there are classes, and so the model could learn every
-    label twice over. Gradient descent from values near zero prefers to explain by the network
-    what rows have in common, and by the parameters of the row what is wrong with its label. Known
-    as sparse over-parameterisation.
+    Each row has as many noise parameters as there are classes, so the model could fit every label
+    twice. Gradient descent from values near zero fits what rows have in common by the network, and
+    what is wrong with single labels by the parameters of these rows.
 
     .. versionadded:: 0.1
 
@@ -126,14 +133,12 @@ class SOPClassifier(BaseNeuralClassifier):
     ----------
     %(module)s
     learning_rate_u : float, default=1.0
-        How fast the part of the noise is learned that explains the given label, not negative. 0.1
-        was used where labels are mistaken for a certain other one. It is the rate for batches of
-        128 rows whatever `batch_size` is.
+        Learning rate of the noise of the given label, not negative. 0.1 was used with pair noise.
+        It is the rate for batches of 128 rows whatever `batch_size` is.
     learning_rate_v : float, default=10.0
-        How fast the part is learned that explains why it is none of the others; 100 was used
-        where labels are mistaken for a certain other one.
+        Learning rate of the noise of the other labels, not negative; 100 was used with pair noise.
     start : float, default=0.03
-        First value of the parameters whose squares are the noise, positive. They grow by a share
+        Initial value of the parameters whose squares are the noise, positive. They grow by a share
         in each epoch: the fewer epochs, the larger it should be. The paper, with hundreds of
         epochs and a high learning rate, used 1e-8.
     balance : float, default=0.0
@@ -145,18 +150,18 @@ class SOPClassifier(BaseNeuralClassifier):
     ----------
     %(attributes)s
     label_noise_ : ndarray of shape (n_samples, n_classes)
-        What the noise of each row of ``fit`` came to, in [-1, 1]: positive for the label that was
-        learned (a verified one, or shares of `target_proba`, if there is any), negative for the
-        others. Zero where the row was not trained on.
+        Learned noise of each row of ``fit``, in [-1, 1]: positive for the label that was learned
+        (a verified one, or shares of `target_proba`, if there is any), negative for the others.
+        Zero where the row was not trained on.
     label_quality_ : ndarray of shape (n_samples,)
-        One less how much of its given label each row's noise explains; NaN where there is no
-        label, or the row was held out. 1 or 0 where a person verified the label.
+        One minus the share of its given label that each row's noise explains; NaN where there is no
+        label, or the row was held out. 1 or 0 where a reviewer verified the label.
     label_errors_ : ndarray of shape (n_samples,) of bool
         Rows whose noise explains more than half of the label.
 
     See Also
     --------
-    ELRClassifier : A network that is held to what it said before.
+    ELRClassifier : A network kept close to its early predictions.
 
     Notes
     -----
@@ -189,41 +194,72 @@ class SOPClassifier(BaseNeuralClassifier):
         "balance": [Interval(Real, 0, None, closed="left")],
     }
     _net_class = SOPNet
-    # The loss is the method, and it tells labels apart only where each row has its own.
+    _plan_class = SOPPlan
+    # The loss is the method, and needs a label of its own for each row.
     _unused_params = ("criterion", "label_smoothing", "mixup")
 
     def __init__(
         self,
+        module: ModuleLike | None = None,
         *,
-        learning_rate_u=1.0,
-        learning_rate_v=10.0,
-        start=0.03,
-        balance=0.0,
-    ):
-        self.learning_rate_u = learning_rate_u
-        self.learning_rate_v = learning_rate_v
-        self.start = start
-        self.balance = balance
+        learning_rate_u: float = 1.0,
+        learning_rate_v: float = 10.0,
+        start: float = 0.03,
+        balance: float = 0.0,
+        module_params: dict[str, Any] | None = None,
+        hidden_layer_sizes: Sequence[int] = (256, 128),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        criterion: Criterion = "cross_entropy",
+        criterion_params: dict[str, Any] | None = None,
+        class_weight: ClassWeight = None,
+        max_epochs: int = 100,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: float = 1e-3,
+        learning_rate_schedule: Schedule = "constant",
+        optimizer: Optimizer = "adam",
+        optimizer_params: dict[str, Any] | None = None,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        gradient_clip: float | None = None,
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        consistency: float = 0.0,
+        input_noise: float = 0.1,
+        hidden_noise: float = 0.0,
+        ema_decay: float | None = None,
+        mixed_precision: Precision | None = None,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        validation_score: Literal["accuracy", "loss"] = "accuracy",
+        n_iter_no_change: int | None = 10,
+        record_dynamics: bool = False,
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        dtype: DType = "float32",
+        random_state: RandomState = None,
+        verbose: int = 0,
+        callbacks: Callbacks = None,
+    ) -> None:
+        self._store(locals())
 
-    def _net_options(self):
-        rates = (self.learning_rate_u, self.learning_rate_v)
-        return {**super()._net_options(), "rates": rates, "balance": self.balance}
+    def _plan_options(self) -> dict[str, Any]:
+        names = ("learning_rate_u", "learning_rate_v", "balance")
+        return {name: getattr(self, name) for name in names}
 
-    def _prepare(self, parts, n_epochs, data):
-        super()._prepare(parts, n_epochs, data)
-        # Each training starts anew: nobody knows whether its rows are those of the one before.
+    def _begin(self, training: Training) -> None:
+        super()._begin(training)
+        # Each training starts anew: its rows need not be those of the one before.
         like = next(self.net_.module_.parameters())
-        noise = LabelNoise(data.n_samples, len(data.classes), like, self.start)
-        self.net_.configure(noise=noise)
-        self._data, self._trained_on = data, parts[0]
+        shape = training.data.n_samples, len(training.data.classes)
+        self.net_.noise_ = LabelNoise(*shape, like, self.start)
 
-    def _conclude(self):
-        super()._conclude()
-        noise = self.net_.option("noise")
+    def _conclude(self, training: Training) -> None:
+        super()._conclude(training)
+        noise, data, rows = self.net_.noise_, training.data, training.train
         if noise is None:
             return  # the training failed before it began
-        self.net_.configure(noise=None)  # not needed again
-        data, rows = self._data, self._trained_on
+        self.net_.noise_ = None
         used = np.zeros(data.n_samples, dtype=bool)
         used[rows.order(shuffle=False).cpu().numpy()] = True
         learned = rows.y.clamp_min(0) if rows.y.ndim == 1 else rows.y

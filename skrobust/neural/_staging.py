@@ -1,8 +1,8 @@
 """Neural classifiers in the tables of the rooms that look at trainings."""
 
 from skrobust.evidence._staged import watch_training, watched_passes
-from skrobust.neural._base import BaseNeuralClassifier
 from skrobust.neural._callbacks import AfterEpoch
+from skrobust.neural._neural_classifier import BaseNeuralClassifier
 
 
 @watch_training.register(BaseNeuralClassifier)

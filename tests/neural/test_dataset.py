@@ -12,9 +12,9 @@ from skrobust.neural import (
     NestedDropoutClassifier,
     NeuralClassifier,
 )
-from skrobust.neural._checks import spread, widest
-from skrobust.neural._dataset import DatasetRows
-from skrobust.neural._rows import make_rows
+from skrobust.neural._parts import probe
+from skrobust.neural._regularization import input_scale
+from skrobust.neural._rows import DatasetRows, make_rows
 from skrobust.neural.modules import SmallCNN
 
 QUICK = {
@@ -90,10 +90,12 @@ def test_rows_are_read_in_batches(table):
     NeuralClassifier(**QUICK).fit(data, y)
     assert data.most == 32
     rows = rows_of(Many(np.zeros((2000, 4), dtype=np.float32)))
-    spread(rows)
+    input_scale(rows)
     assert rows.X.dataset.most == 512
     # A row is as wide as its input, if no layer is wider.
-    assert widest(torch.nn.Linear(4, 2), rows) == 4
+    linear = torch.nn.Linear(4, 2)
+    output, widest = probe(linear, rows.input_at(slice(0, 2)), lambda module, X: module(X))
+    assert (output.shape, widest) == ((2, 2), 4)
 
 
 def rows_of(dataset):
@@ -102,12 +104,12 @@ def rows_of(dataset):
     return make_rows(DatasetRows(dataset), None, None, dtype=torch.float32, device=device)
 
 
-def test_spread_is_the_standard_deviation(seed):
+def test_input_scale_is_the_standard_deviation(seed):
     rng = np.random.default_rng(seed)
     table = rng.normal(7, [1, 2, 3], size=(1300, 3)).astype(np.float32)
-    assert_allclose(spread(rows_of(Items(table))), table.std(axis=0), rtol=1e-4)
+    assert_allclose(input_scale(rows_of(Items(table))), table.std(axis=0), rtol=1e-4)
     images = rng.normal(5, 2, size=(700, 1, 4, 4)).astype(np.float32)
-    assert_allclose(spread(rows_of(Items(images))), images.std(), rtol=1e-4)
+    assert_allclose(input_scale(rows_of(Items(images))), images.std(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("gone", [None, float("nan"), ""])

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, EpochTimer
 
 from skrobust.neural import ELRClassifier, FeatureTuneClassifier, NeuralClassifier, NeuralRegressor
-from skrobust.neural._nested_params import named_callbacks
+from skrobust.neural._callbacks import named_callbacks
 from skrobust.neural.losses import GeneralizedCrossEntropy
 from skrobust.neural.modules import MLP
 
@@ -189,16 +189,9 @@ def test_unknown_parameters_are_refused_before_a_training(params, message, rows)
     assert not hasattr(model, "net_")
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("module__width", r"'module__width'.*Pass module_params=\{'width'"),
-        ("callbacks__EarlyStopping__patience", "set on these, or by set_params"),
-        ("depth", "'depth'$"),
-    ],
-)
-def test_a_constructor_says_where_parameters_of_parts_belong(name, message):
-    with pytest.raises(TypeError, match=message):
+@pytest.mark.parametrize("name", ["module__width", "callbacks__EarlyStopping__patience", "depth"])
+def test_constructor_refuses_unknown_parameters(name):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
         NeuralClassifier(**{name: 3})
 
 

@@ -19,7 +19,6 @@ from skorch.callbacks import Callback
 
 from skrobust.detection import TrainingDynamics
 from skrobust.neural import ELRClassifier, HalfFineTuning, NeuralClassifier, SOPClassifier
-from skrobust.neural._estimator import _OF_A_TRAINING
 from skrobust.neural.losses import GeneralizedCrossEntropy, VolumeMinimizing
 from skrobust.neural.modules import SmallCNN
 from skrobust.wrappers import CleaningClassifier
@@ -123,7 +122,7 @@ def test_holds_out_rows_by_itself_only_where_there_are_many(rows):
 def test_the_average_predicts_and_training_goes_on_from_the_weights(rows):
     X, y = rows
     model = _network(ema_decay=0.5, warm_start=True, max_epochs=1).fit(X, y)
-    average = model.net_.option("average")
+    average = model.net_.average_
     assert not torch.allclose(
         average.state_["head.weight"], model.module_.state_dict()["head.weight"]
     )
@@ -457,7 +456,7 @@ def test_parameters_may_change_between_trainings(rows):
     model = _network(warm_start=True, max_epochs=2).fit(X, y)
     model.set_params(learning_rate=1e-4, gradient_clip=1.0, weight_decay=0.1).fit(X, y)
     assert model.history_["learning_rate"].tolist() == [0.01, 0.01, 1e-4, 1e-4]
-    assert model.net_.option("gradient_clip") == 1.0
+    assert model.net_.plan_.gradient_clip == 1.0
     assert model.net_.optimizer_.param_groups[0]["weight_decay"] == 0.1
     with pytest.raises(ValueError, match="3 features"):
         model.fit(X[:, :3], y)
@@ -476,11 +475,16 @@ def test_nothing_of_the_data_is_left_behind(rows):
         model.set_params(callbacks=[Fail()])
         with pytest.raises(RuntimeError, match="no"):
             model.fit(X, y)
-        assert not {"net_", *_OF_A_TRAINING} & set(vars(model))
+        assert not hasattr(model, "net_")
+        assert not [name for name in vars(model) if name.startswith("_")]
         tuning = HalfFineTuning(reset=True)
         model.set_params(callbacks=[tuning]).fit(X, y)
-        assert not {"net_", *_OF_A_TRAINING} & set(vars(model)) - {"net_"}
-        assert not {"_start", "_trainable"} & set(vars(tuning))
+        assert not [name for name in vars(model) if name.startswith("_")]
+        kept = [value for value in vars(model.net_).values() if isinstance(value, torch.Tensor)]
+        assert kept == []
+        assert getattr(model.net_, "noise_", None) is None
+        assert tuning._start is None
+        assert tuning._trainable is None
 
 
 def test_decay_leaves_prices_and_odds_alone(rows):

@@ -20,7 +20,7 @@ from torch.utils.data import TensorDataset
 from skrobust.base import LabelledData
 from skrobust.detection import ResidualDetector
 from skrobust.neural import NeuralRegressor
-from skrobust.neural._neural_regressor import CRITERIA, spread_of_targets
+from skrobust.neural._neural_regressor import CRITERIA, scale_of_targets
 from skrobust.neural.losses import Huber, LogCosh, SquaredError, TrimmedSquaredError
 from skrobust.wrappers import CleaningRegressor
 
@@ -141,19 +141,19 @@ def test_predictions_follow_the_scale_of_targets(rows):
     assert_allclose(model.fit(X, np.full(200, 7.0)).predict(X), 7, atol=0.1)
 
 
-def test_spread_of_targets():
-    def spread_of(y, weight=None):
-        return spread_of_targets(
+def test_scale_of_targets():
+    def scale_of(y, weight=None):
+        return scale_of_targets(
             LabelledData.from_arrays(np.zeros((len(y), 1)), y, kind="numbers", sample_weight=weight)
         )
 
     rng = np.random.default_rng(0)
-    center, scale = spread_of(np.r_[rng.normal(5, 2, size=20_000), np.full(500, 1e9)])
+    center, scale = scale_of(np.r_[rng.normal(5, 2, size=20_000), np.full(500, 1e9)])
     assert_allclose([center, scale], [5, 2], rtol=0.06)
-    assert_allclose(spread_of([1.0, 1, 1, 1, 9]), (1, 3.2))
-    assert spread_of([3.0, 3.0]) == (3, 1)
-    assert spread_of([1.0, 5, 9], [1, 0, 3]) == spread_of([1.0, 9, 9, 9])
-    assert spread_of([1.0, np.nan, 9]) == spread_of([1.0, 9])
+    assert_allclose(scale_of([1.0, 1, 1, 1, 9]), (1, 3.2))
+    assert scale_of([3.0, 3.0]) == (3, 1)
+    assert scale_of([1.0, 5, 9], [1, 0, 3]) == scale_of([1.0, 9, 9, 9])
+    assert scale_of([1.0, np.nan, 9]) == scale_of([1.0, 9])
 
 
 def test_missing_and_verified_targets(rows):
@@ -197,7 +197,7 @@ def test_callbacks_equal_those_of_skorch(rows):
     X, y, _ = rows
     y = (y - 100) / 20 + np.random.default_rng(0).normal(size=200)
     X, y = X.astype(np.float32), y.astype(np.float32)
-    center, scale = spread_of_targets(LabelledData.from_arrays(X[:150], y[:150], kind="numbers"))
+    center, scale = scale_of_targets(LabelledData.from_arrays(X[:150], y[:150], kind="numbers"))
 
     def make(name, **kwargs):
         return EpochScoring(name, False, name=name, **kwargs)

@@ -21,9 +21,9 @@ from skrobust.neural import (
     SOPClassifier,
 )
 from skrobust.neural._co_teaching_classifier import keep_smallest
-from skrobust.neural._device import threads_for
 from skrobust.neural._elr_classifier import early_learning_term, update_targets
-from skrobust.neural._rescaler import Rescaler, row_signals, try_step
+from skrobust.neural._meta_rescaled_classifier import Rescaler, row_signals, try_step
+from skrobust.neural._plan import threads_for
 from skrobust.neural._sop_classifier import LabelNoise, noisy_losses
 from skrobust.neural.losses import VolumeMinimizing
 from skrobust.neural.modules import MLP, SmallCNN
@@ -61,7 +61,7 @@ def test_threads_get_their_own_number_of_torch_threads_back(two_threads):
         return found[0]
 
     small = torch.nn.Linear(2, 2)
-    limit = functools.partial(threads_for, small, torch.device("cpu"), torch.zeros(5, 2), 5)
+    limit = functools.partial(threads_for, small, torch.device("cpu"), (2,), 5)
     inside, leave = threading.Event(), threading.Event()
     seen = []
 
@@ -428,10 +428,10 @@ def test_epochs_are_counted_over_all_calls(noisy):
     parts, warm = ELRClassifier(**NESTED), ELRClassifier(**{**NESTED, "max_epochs": 3})
     for done in range(3):
         parts.partial_fit(X, given, classes=[0, 1, 2])
-        assert parts.net_.gradual() == pytest.approx(done / 10)
+        assert parts.net_.gradual(10) == pytest.approx(done / 10)
         warm.set_params(warm_start=True).fit(X, given)
-        assert warm.net_.gradual() == pytest.approx((3 * done + 2) / 10)
-    assert parts.set_params(max_epochs=12).fit(X, given).net_.gradual() == 1.0
+        assert warm.net_.gradual(10) == pytest.approx((3 * done + 2) / 10)
+    assert parts.set_params(max_epochs=12).fit(X, given).net_.gradual(10) == 1.0
 
 
 # Label noise that is learned ---------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Layers that keep a network from memorising wrong labels, by what they let through."""
+"""Layers against memorising wrong labels: nested dropout, bottleneck, noise, fixed simplex."""
 
 from skrobust.neural.layers._bottleneck import VariationalBottleneck
 from skrobust.neural.layers._fixed_simplex import FixedSimplex

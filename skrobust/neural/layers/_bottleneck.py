@@ -1,4 +1,4 @@
-"""A layer through which only so much information passes."""
+"""Variational information bottleneck."""
 
 from numbers import Integral, Real
 
@@ -12,45 +12,45 @@ _LOG_VARIANCE = 15.0
 
 
 class VariationalBottleneck(torch.nn.Module):
-    """Replace features by fewer random ones, at a price for what these tell about the row.
+    """Variational bottleneck: random features with a penalty on their information about the row.
 
-    What passes is measured by the divergence of the random features of a row from standard normal
-    ones, in nats. The price adapts such that about `target_kl` pass: enough for the class, and
-    too little to memorise single rows with wrong labels.
+    The information is the divergence of the random features of a row from standard normal ones,
+    in nats. The price of the penalty adapts such that about `target_kl` nats pass: enough for the
+    class, and too few to memorise single rows with wrong labels.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     n_features : int
-        Number of features that come in, at least 1.
+        Number of input features, at least 1.
     n_latent : int, default=None
-        Number of features that go out, at least 1. None is `n_features`.
+        Number of output features, at least 1. None is `n_features`.
     target_kl : float, default=3.0
-        How many nats may pass for each row on average, not negative. To tell K classes takes up
-        to ``log(K)``.
+        Nats of information per row on average, not negative. Distinguishing K classes takes up to
+        ``log(K)``.
     log_beta : float, default=-2.0
-        Logarithm of the price at the start. Adam moves it by about its learning rate in a step, so
-        that a start far from the right price takes long to mend.
+        Initial logarithm of the price. Adam moves it by about its learning rate in a step, so that
+        it takes long to adapt from a distant start.
 
     Attributes
     ----------
     kl : Tensor of shape (n_samples,) or None
-        What passed for each row of the last batch. None before the first, and in copies.
+        Information of each row of the last batch. None before the first, and in copies.
     log_beta : Parameter of shape ()
         Logarithm of the price.
 
     See Also
     --------
-    NestedDropout : Compresses features by leaving out the last ones.
+    NestedDropout : Compresses features by dropping the last ones.
 
     Notes
     -----
-    The training loss is ``cross_entropy + layer.penalty() + layer.dual_loss()``: by the penalty
-    the network learns to let less pass, at a price that is a constant there; by the dual loss the
-    price learns to rise while too much passes, and to fall otherwise. Both belong to the same
+    The training loss is ``cross_entropy + layer.penalty() + layer.dual_loss()``: the penalty
+    trains the network, at a constant price; the dual loss trains the price, which rises while too
+    much information passes, and falls otherwise. Both belong to the same
     optimizer, whose decay of weights should leave out `log_beta`, or the price to an optimizer of
-    its own. Both are about the batch that was last passed through.
+    its own. Both are of the last batch.
 
     In training mode features are drawn from torch's default generator of the device; in
     evaluation mode they are the means.
@@ -81,7 +81,14 @@ class VariationalBottleneck(torch.nn.Module):
             "log_beta": [Interval(Real, None, None, closed="neither")],
         }
     )
-    def __init__(self, n_features, *, n_latent=None, target_kl=3.0, log_beta=-2.0):
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        n_latent: int | None = None,
+        target_kl: float = 3.0,
+        log_beta: float = -2.0,
+    ) -> None:
         super().__init__()
         self.n_features = n_features
         self.n_latent = n_features if n_latent is None else n_latent
@@ -90,7 +97,7 @@ class VariationalBottleneck(torch.nn.Module):
         self.encoder = torch.nn.Linear(n_features, 2 * self.n_latent)
         self.kl = None
 
-    def forward(self, features) -> torch.Tensor:
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Draw random features, or in evaluation mode take their means.
 
         Parameters
@@ -112,12 +119,12 @@ class VariationalBottleneck(torch.nn.Module):
         return mean + variance.sqrt() * torch.randn_like(mean)
 
     def penalty(self) -> torch.Tensor:
-        """Compute the price of what passed in the last batch beyond the target.
+        """Compute the penalty on the information of the last batch beyond the target.
 
         Returns
         -------
         penalty : Tensor of shape ()
-            Negative if less passed. The price has no gradient.
+            Negative below the target. The price has no gradient.
 
         Raises
         ------
@@ -127,12 +134,12 @@ class VariationalBottleneck(torch.nn.Module):
         return self.log_beta.detach().exp() * self._excess()
 
     def dual_loss(self) -> torch.Tensor:
-        """Compute the loss from which the price learns.
+        """Compute the loss of the price.
 
         Returns
         -------
         loss : Tensor of shape ()
-            What passed has no gradient.
+            The information has no gradient.
 
         Raises
         ------
@@ -142,16 +149,11 @@ class VariationalBottleneck(torch.nn.Module):
         return -self.log_beta * self._excess().detach()
 
     def extra_repr(self) -> str:
-        """Write the parameters for the representation.
-
-        Returns
-        -------
-        text : str
-            Names and values.
-        """
+        """Text between the parentheses of the representation."""
         return f"n_features={self.n_features}, n_latent={self.n_latent}, target_kl={self.target_kl}"
 
     def _excess(self) -> torch.Tensor:
+        """Compute the information beyond the target."""
         if self.kl is None:
             raise RuntimeError("VariationalBottleneck has no penalty before a batch has passed.")
         return self.kl.mean() - self.target_kl

@@ -1,4 +1,4 @@
-"""An output layer that is not learned: the classes point away from each other."""
+"""Fixed classifier: directions of the classes at the corners of a regular simplex."""
 
 import math
 from numbers import Integral, Real
@@ -13,24 +13,24 @@ _HIGHEST_PROBA = 0.99
 
 
 class FixedSimplex(torch.nn.Module):
-    """Score classes by the cosine of the features with directions that are fixed beforehand.
+    """Fixed simplex classifier: scores are cosines of the features and fixed directions.
 
     The directions are the corners of a regular simplex: each two classes are equally far apart,
-    as far as is possible. There is nothing to learn, and no class can draw the others aside by
-    wrong labels or by being frequent. The same directions are right for a later network.
+    as far as is possible. The layer has no parameters, so that neither wrong labels nor frequent
+    classes can move the directions. They also serve a later network.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     n_features : int
-        Number of features, at least ``n_classes - 1``. Those beyond that do not count, except for
-        the length.
+        Number of features, at least ``n_classes - 1``. Further ones only
+        contribute to the length.
     n_classes : int
         Number of classes, at least 2. More than there are at present leaves room for later ones.
     scale : float, default=None
-        What cosines are multiplied by, positive. None is as much as gives a class the probability
-        0.99 for a row that points exactly its way. 1 returns cosines.
+        Factor of the cosines, positive. None is the factor with which a row exactly in the
+        direction of a class has the probability 0.99. 1 returns cosines.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class FixedSimplex(torch.nn.Module):
             "scale": [Interval(Real, 0, None, closed="neither"), None],
         }
     )
-    def __init__(self, n_features, n_classes, *, scale=None):
+    def __init__(self, n_features: int, n_classes: int, *, scale: float | None = None) -> None:
         super().__init__()
         if n_features < n_classes - 1:
             raise ValueError(
@@ -93,7 +93,7 @@ class FixedSimplex(torch.nn.Module):
         weight[:, : n_classes - 1] = _simplex(n_classes)
         self.register_buffer("weight", weight.to(torch.get_default_dtype()))
 
-    def forward(self, features) -> torch.Tensor:
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Compute scaled cosines of rows with the directions of the classes.
 
         Parameters
@@ -120,13 +120,7 @@ class FixedSimplex(torch.nn.Module):
         )
 
     def extra_repr(self) -> str:
-        """Write the parameters for the representation.
-
-        Returns
-        -------
-        text : str
-            Names and values.
-        """
+        """Text between the parentheses of the representation."""
         return f"n_features={self.n_features}, n_classes={self.n_classes}, scale={self.scale}"
 
 

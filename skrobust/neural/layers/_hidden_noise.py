@@ -1,4 +1,4 @@
-"""Noise on hidden features, against memorising single rows."""
+"""Adaptive noise on hidden features."""
 
 import math
 from numbers import Real
@@ -12,7 +12,7 @@ _HIGHEST_FACTOR = 5.0
 
 
 class HiddenNoise(torch.nn.Module):
-    """Add normal noise to hidden features in training, fitted to how they are spread in each row.
+    """Add normal noise to hidden features in training, scaled by their dispersion in each row.
 
     Typical features get more noise than those far from the median, and rows whose features vary
     much get more than others.
@@ -55,11 +55,11 @@ class HiddenNoise(torch.nn.Module):
     """
 
     @check_parameters({"std": [Interval(Real, 0, None, closed="left")]})
-    def __init__(self, std=0.1):
+    def __init__(self, std: float = 0.1) -> None:
         super().__init__()
         self.std = std
 
-    def forward(self, features) -> torch.Tensor:
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Add noise in training mode.
 
         Parameters
@@ -77,7 +77,7 @@ class HiddenNoise(torch.nn.Module):
         return features + self.noise_std(features) * torch.randn_like(features)
 
     @torch.no_grad()
-    def noise_std(self, features) -> torch.Tensor:
+    def noise_std(self, features: torch.Tensor) -> torch.Tensor:
         """Compute the standard deviation of the noise of each feature.
 
         Parameters
@@ -103,11 +103,5 @@ class HiddenNoise(torch.nn.Module):
         return noise.reshape(features.shape)
 
     def extra_repr(self) -> str:
-        """Write the parameters for the representation.
-
-        Returns
-        -------
-        text : str
-            Names and values.
-        """
+        """Text between the parentheses of the representation."""
         return f"std={self.std}"

@@ -1,6 +1,7 @@
-"""Dropout that orders features: early ones matter more than late ones."""
+"""Nested dropout."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +11,11 @@ from skrobust.utils._sklearn import Interval
 
 
 class NestedDropout(torch.nn.Module):
-    """Keep the first k features, with one random k for the whole batch, and zero the others.
+    """Nested dropout: keep the first k features, with one random k per batch, and zero the others.
 
     The earlier a feature, the more batches it is in: the first ones learn what most rows have in
-    common, and what only helps to memorise single rows, as wrong labels do, is left to the last.
-    A width that is chosen on held-out rows then leaves those out.
+    common, and the last ones what only helps to memorise single rows, as wrong labels do. A width
+    that is chosen on held-out rows then drops these.
 
     .. versionadded:: 0.1
 
@@ -23,21 +24,21 @@ class NestedDropout(torch.nn.Module):
     n_features : int
         Number of features, at least 1.
     sigma : float, default=None
-        How wide random widths are, positive. None is half of `n_features`.
+        Scale of the random widths, positive. None is half of `n_features`.
     axis : int, default=-1
-        Which axis of the input holds the features: -1 in a table, 1 for the channels of images.
+        Axis of the features: -1 in a feature matrix, 1 for the channels of images.
 
     Attributes
     ----------
     proba : ndarray of shape (n_features,)
         Probability of each width, 1 to `n_features`.
     width : int or None
-        How many features are kept in evaluation mode; to be set. None keeps all.
+        Number of features kept in evaluation mode; to be set. None keeps all.
     fixed_width : int or None
-        How many features are kept in training mode; to be set. None draws a width for each batch.
-        So two networks can share the width that one of them has drawn.
+        Number of features kept in training mode; to be set, for instance to the width that another
+        network has drawn. None draws a width for each batch.
     last_width : int or None
-        How many features were kept at the last call.
+        Number of features kept at the last call.
 
     Raises
     ------
@@ -87,7 +88,7 @@ class NestedDropout(torch.nn.Module):
             "axis": [Integral],
         }
     )
-    def __init__(self, n_features, *, sigma=None, axis=-1):
+    def __init__(self, n_features: int, *, sigma: float | None = None, axis: int = -1) -> None:
         super().__init__()
         self.n_features = n_features
         self.sigma = sigma
@@ -100,20 +101,20 @@ class NestedDropout(torch.nn.Module):
 
     @property
     def width(self) -> int | None:
-        """How many features are kept in evaluation mode; None is all."""
+        """Number of features kept in evaluation mode; None is all."""
         return self._width
 
     @width.setter
-    def width(self, value) -> None:
+    def width(self, value: int | None) -> None:
         self._width = self._check_width("width", value)
 
     @property
     def fixed_width(self) -> int | None:
-        """How many features are kept in training mode; None draws a width for each batch."""
+        """Number of features kept in training mode; None draws a width for each batch."""
         return self._fixed_width
 
     @fixed_width.setter
-    def fixed_width(self, value) -> None:
+    def fixed_width(self, value: int | None) -> None:
         self._fixed_width = self._check_width("fixed_width", value)
 
     def draw_width(self) -> int:
@@ -124,11 +125,11 @@ class NestedDropout(torch.nn.Module):
         width : int
             From 1 to `n_features`.
         """
-        position = torch.rand((), dtype=torch.float64).item()
-        passed = np.searchsorted(np.cumsum(self.proba), position, side="right")
-        return min(int(passed) + 1, self.n_features)
+        drawn = torch.rand((), dtype=torch.float64).item()
+        position = np.searchsorted(np.cumsum(self.proba), drawn, side="right")
+        return min(int(position) + 1, self.n_features)
 
-    def forward(self, features) -> torch.Tensor:
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Zero all features but the first ones.
 
         Parameters
@@ -159,16 +160,11 @@ class NestedDropout(torch.nn.Module):
         return features.masked_fill(late.reshape(-1, *[1] * after), 0)
 
     def extra_repr(self) -> str:
-        """Write the parameters for the representation.
-
-        Returns
-        -------
-        text : str
-            Names and values.
-        """
+        """Text between the parentheses of the representation."""
         return f"n_features={self.n_features}, sigma={self.sigma}, axis={self.axis}"
 
-    def _check_width(self, name: str, value) -> int | None:
+    def _check_width(self, name: str, value: Any) -> int | None:
+        """Refuse a width that the features do not have."""
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, Integral):

@@ -4,29 +4,28 @@ All are torch modules, called with logits, targets (codes or soft labels) and, i
 weights; those of regression with predictions and numbers.
 """
 
-from skrobust.neural.losses._base import RobustLoss
+from skrobust.neural.losses._base import CrossEntropy, RobustLoss
+from skrobust.neural.losses._batch import PeerLoss, SoftDice
 from skrobust.neural.losses._corrected import (
     BackwardCorrected,
     ForwardCorrected,
     VolumeMinimizing,
 )
-from skrobust.neural.losses._cross_entropy import CrossEntropy, GeneralizedCrossEntropy
-from skrobust.neural.losses._dice import SoftDice
-from skrobust.neural.losses._peer import CORES, PeerLoss
 from skrobust.neural.losses._regression import (
     Huber,
     LogCosh,
     SquaredError,
     TrimmedSquaredError,
 )
-from skrobust.neural.losses._smoothing import Bootstrapping, LabelSmoothing
-from skrobust.neural.losses._symmetric import (
+from skrobust.neural.losses._regularized import CORES, Bootstrapping, LabelSmoothing
+from skrobust.neural.losses._robust import (
     ActivePassiveLoss,
+    GeneralizedCrossEntropy,
     MeanAbsoluteError,
     NormalizedCrossEntropy,
     SymmetricCrossEntropy,
+    TripletAlignment,
 )
-from skrobust.neural.losses._triplet import TripletAlignment
 
 __all__ = [
     "CORES",

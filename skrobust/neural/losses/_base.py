@@ -1,14 +1,18 @@
-"""What all losses have in common: targets, weights, reduction, checks of a batch."""
+"""The base class of losses, with targets, weights and reduction; and cross-entropy."""
 
 import inspect
 import math
+from collections.abc import Callable
+from typing import Literal, Self, get_args
 
 import torch
+from torch.nn.functional import cross_entropy
 
-from skrobust.neural._parameters import check_parameters
-from skrobust.utils._sklearn import StrOptions
+from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._sklearn import StrOptions, validate_parameters
 
-_REDUCTION = [StrOptions({"mean", "sum", "none"})]
+Reduction = Literal["mean", "sum", "none"]
+_REDUCTIONS = {"reduction": [StrOptions(set(get_args(Reduction)))]}
 
 
 class RobustLoss(torch.nn.Module):
@@ -60,12 +64,15 @@ class RobustLoss(torch.nn.Module):
 
     batch_only = False
 
-    @check_parameters({"reduction": _REDUCTION})
-    def __init__(self, *, reduction="mean"):
+    def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
+        name = type(self).__name__
+        validate_parameters(_REDUCTIONS, {"reduction": reduction}, caller_name=name)
         self.reduction = reduction
 
-    def forward(self, logits, target, sample_weight=None) -> torch.Tensor:
+    def forward(
+        self, logits: torch.Tensor, target: torch.Tensor, sample_weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Compute the loss of a batch.
 
         Parameters
@@ -104,7 +111,9 @@ class RobustLoss(torch.nn.Module):
         total = sample_weight.sum()
         return rows.sum() / torch.where(total == 0, torch.ones_like(total), total)
 
-    def unchecked_rows(self, logits, target, sample_weight=None) -> torch.Tensor:
+    def unchecked_rows(
+        self, logits: torch.Tensor, target: torch.Tensor, sample_weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Compute what ``reduction="none"`` gives, for a caller who has checked the batch.
 
         Parameters
@@ -121,10 +130,10 @@ class RobustLoss(torch.nn.Module):
         rows : Tensor of shape (n_samples,)
             Losses times weights.
         """
-        rows = self._rows(logits, target, sample_weight)
+        rows = self.per_batch(logits, target, sample_weight)
         return rows if sample_weight is None else rows * sample_weight
 
-    def per_row(self, logits, target) -> torch.Tensor:
+    def per_row(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Compute the loss of each row, without weights.
 
         Parameters
@@ -141,7 +150,28 @@ class RobustLoss(torch.nn.Module):
         """
         raise TypeError(f"{type(self).__name__} has no per_row(logits, target): it must have one.")
 
-    def on_epoch(self, epoch) -> None:
+    def per_batch(
+        self, logits: torch.Tensor, target: torch.Tensor, sample_weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Compute the loss of each row where it depends on the other rows and their weights.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n_samples, n_classes)
+            Scores of the classes.
+        target : Tensor of shape (n_samples,) or (n_samples, n_classes)
+            Codes, or soft labels.
+        sample_weight : Tensor of shape (n_samples,), default=None
+            Weights, of the dtype of the scores.
+
+        Returns
+        -------
+        rows : Tensor of shape (n_samples,)
+            Losses, which the weights have yet to multiply. By default those of :meth:`per_row`.
+        """
+        return self.per_row(logits, target)
+
+    def on_epoch(self, epoch: int) -> None:
         """Take notice that an epoch starts; losses with a schedule change here.
 
         Parameters
@@ -151,7 +181,7 @@ class RobustLoss(torch.nn.Module):
         """
 
     @staticmethod
-    def log_proba(logits) -> torch.Tensor:
+    def log_proba(logits: torch.Tensor) -> torch.Tensor:
         """Compute log-probabilities of the classes.
 
         Parameters
@@ -167,7 +197,7 @@ class RobustLoss(torch.nn.Module):
         return torch.log_softmax(logits, dim=1)
 
     @staticmethod
-    def soft_targets(target, n_classes, dtype) -> torch.Tensor:
+    def soft_targets(target: torch.Tensor, n_classes: int, dtype: torch.dtype) -> torch.Tensor:
         """Turn targets of either kind into soft labels.
 
         Parameters
@@ -189,7 +219,9 @@ class RobustLoss(torch.nn.Module):
         return torch.nn.functional.one_hot(target.long(), n_classes).to(dtype)
 
     @staticmethod
-    def _check(logits, target, sample_weight) -> None:
+    def _check(
+        logits: torch.Tensor, target: torch.Tensor, sample_weight: torch.Tensor | None
+    ) -> None:
         """Refuse tensors that are not those of a batch."""
         _check_batch(logits, target, sample_weight)
 
@@ -210,14 +242,8 @@ class RobustLoss(torch.nn.Module):
                 shown.append(f"{name}={value!r}")
         return ", ".join(shown)
 
-    def _rows(self, logits, target, sample_weight) -> torch.Tensor:
-        """Compute the loss of each row, which the weights have yet to multiply.
-
-        What a loss overrides whose rows depend on the weights of other rows.
-        """
-        return self.per_row(logits, target)
-
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Callable, recurse: bool = True) -> Self:
+        """Convert buffers, also on devices without float64."""
         try:
             return super()._apply(fn, recurse)
         except TypeError:
@@ -228,48 +254,57 @@ class RobustLoss(torch.nn.Module):
             return super()._apply(fn, recurse)
 
 
-def pick(values, target) -> torch.Tensor:
-    """Choose the value of the given class in each row, or the mean under a soft label.
+@fill_docstring
+class CrossEntropy(RobustLoss):
+    """Cross-entropy: minus the log-probability of the given label.
+
+    The most efficient loss for right labels, and the least robust one: a row whose label is
+    wrong pulls the harder the surer the network is of another class.
+
+    .. versionadded:: 0.1
 
     Parameters
     ----------
-    values : Tensor of shape (n_samples, n_classes)
-        What the row would cost with each label.
-    target : Tensor of shape (n_samples,) or (n_samples, n_classes)
-        Codes, or soft labels.
+    %(reduction)s
 
-    Returns
-    -------
-    picked : Tensor of shape (n_samples,)
-        For each row.
+    See Also
+    --------
+    GeneralizedCrossEntropy : Between this and the mean absolute error.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrobust.neural.losses import CrossEntropy
+    >>> logits = torch.tensor([[0.9, 0.1]]).log()
+    >>> CrossEntropy()(logits, torch.tensor([0]))
+    tensor(0.1054)
     """
+
+    def per_row(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if target.is_floating_point():
+            return -pick(self.log_proba(logits), target)
+        return cross_entropy(logits, target.long(), reduction="none")
+
+
+def pick(values: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Choose the value of the given class in each row, or the mean under a soft label."""
     if target.is_floating_point():
         return (values * target.to(values.dtype)).sum(dim=1)
     return values.gather(1, target.long().unsqueeze(1)).squeeze(1)
 
 
-def floored_log_proba(logits, floor: float) -> torch.Tensor:
-    """Compute ``log(p + floor)``, which a loss may reward without limit.
-
-    Parameters
-    ----------
-    logits : Tensor of shape (n_samples, n_classes)
-        Scores of the classes.
-    floor : float
-        What to add to each probability, at least 0.
-
-    Returns
-    -------
-    log_proba : Tensor of shape (n_samples, n_classes)
-        For each class.
-    """
+def floored_log_proba(logits: torch.Tensor, floor: float) -> torch.Tensor:
+    """Compute ``log(p + floor)`` of each class, which a loss may reward without limit."""
     log_proba = torch.log_softmax(logits, dim=1)
     if not floor:
         return log_proba
     return torch.logaddexp(log_proba, torch.full_like(log_proba, math.log(floor)))
 
 
-def _check_batch(logits, target, sample_weight) -> None:
+def _check_batch(
+    logits: torch.Tensor, target: torch.Tensor, sample_weight: torch.Tensor | None
+) -> None:
+    """Refuse tensors that are not those of a batch."""
     for name, value in {"logits": logits, "target": target, "sample_weight": sample_weight}.items():
         if not isinstance(value, torch.Tensor) and (name != "sample_weight" or value is not None):
             raise TypeError(f"{name} must be a tensor, got {type(value).__name__}.")

@@ -4,14 +4,17 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from skrobust.neural._parameters import check_parameters
-from skrobust.neural.losses._base import RobustLoss, pick
+from skrobust.neural.losses._base import Reduction, RobustLoss, pick
 from skrobust.noise._resolve import check_usable
 from skrobust.noise._transitions import check_transition
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
 
 
+@fill_docstring
 class ForwardCorrected(RobustLoss):
     """Cross-entropy of given labels, with the network predicting true classes behind the noise.
 
@@ -24,8 +27,7 @@ class ForwardCorrected(RobustLoss):
     ----------
     transition : array-like of shape (n_classes, n_classes)
         Probability of each given label (columns) for each true class (rows); rows sum to 1.
-    reduction : {"mean", "sum", "none"}, default="mean"
-        What comes back; see :class:`RobustLoss`.
+    %(reduction)s
 
     Raises
     ------
@@ -54,7 +56,7 @@ class ForwardCorrected(RobustLoss):
     tensor(5.)
     """
 
-    def __init__(self, transition, *, reduction="mean"):
+    def __init__(self, transition: ArrayLike, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         matrix = _check_matrix(transition)
         self.register_buffer("transition", torch.from_numpy(matrix))
@@ -63,11 +65,12 @@ class ForwardCorrected(RobustLoss):
         # No column is -inf throughout: such a matrix is singular.
         self.register_buffer("_log_transition", torch.from_numpy(log_matrix))
 
-    def per_row(self, logits, target) -> torch.Tensor:
+    def per_row(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         _check_n_classes(logits, self.transition)
         return forward_rows(self.log_proba(logits), target, self._log_transition.to(logits))
 
 
+@fill_docstring
 class BackwardCorrected(RobustLoss):
     """Cross-entropies of all labels, mixed such that the mean over the noise is the clean loss.
 
@@ -80,8 +83,7 @@ class BackwardCorrected(RobustLoss):
     ----------
     transition : array-like of shape (n_classes, n_classes)
         Probability of each given label (columns) for each true class (rows); rows sum to 1.
-    reduction : {"mean", "sum", "none"}, default="mean"
-        What comes back; see :class:`RobustLoss`.
+    %(reduction)s
 
     Raises
     ------
@@ -119,13 +121,13 @@ class BackwardCorrected(RobustLoss):
     True
     """
 
-    def __init__(self, transition, *, reduction="mean"):
+    def __init__(self, transition: ArrayLike, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         matrix = _check_matrix(transition)
         self.register_buffer("transition", torch.from_numpy(matrix))
         self.register_buffer("_inverse", torch.from_numpy(np.linalg.inv(matrix)))
 
-    def per_row(self, logits, target) -> torch.Tensor:
+    def per_row(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         _check_n_classes(logits, self.transition)
         inverse = self._inverse.to(logits)
         if target.is_floating_point():
@@ -135,6 +137,7 @@ class BackwardCorrected(RobustLoss):
         return -(weights * self.log_proba(logits)).sum(dim=1)
 
 
+@fill_docstring
 class VolumeMinimizing(RobustLoss):
     """Forward correction by a transition matrix that is learned together with the network.
 
@@ -153,8 +156,7 @@ class VolumeMinimizing(RobustLoss):
     start : float, default=-2.0
         Log-odds of the entries off the diagonal at the start, before rows are normalised; the
         diagonal is 1. The lower, the less noise at the start.
-    reduction : {"mean", "sum", "none"}, default="mean"
-        What comes back; see :class:`RobustLoss`.
+    %(reduction)s
 
     Attributes
     ----------
@@ -194,7 +196,14 @@ class VolumeMinimizing(RobustLoss):
             "start": [Interval(Real, None, None, closed="neither")],
         }
     )
-    def __init__(self, n_classes, *, penalty=1e-4, start=-2.0, reduction="mean"):
+    def __init__(
+        self,
+        n_classes: int,
+        *,
+        penalty: float = 1e-4,
+        start: float = -2.0,
+        reduction: Reduction = "mean",
+    ) -> None:
         super().__init__(reduction=reduction)
         self.n_classes = n_classes
         self.penalty = penalty
@@ -207,7 +216,7 @@ class VolumeMinimizing(RobustLoss):
         with torch.no_grad():
             return self._transition().cpu().numpy()
 
-    def per_row(self, logits, target) -> torch.Tensor:
+    def per_row(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         transition = self._transition()
         _check_n_classes(logits, transition)
         rows = forward_rows(self.log_proba(logits), target, transition.log().to(logits.dtype))
@@ -216,6 +225,7 @@ class VolumeMinimizing(RobustLoss):
         return rows + self.penalty * torch.linalg.slogdet(transition).logabsdet.to(logits.dtype)
 
     def _transition(self) -> torch.Tensor:
+        """Compute the matrix from its free parameters."""
         # Bounds that no training should reach keep logarithm and determinant finite.
         odds = torch.sigmoid(self.log_odds).clamp(min=1e-30, max=1 - 1e-3)
         identity = torch.eye(self.n_classes, dtype=odds.dtype, device=odds.device)
@@ -223,23 +233,10 @@ class VolumeMinimizing(RobustLoss):
         return entries / entries.sum(dim=1, keepdim=True)
 
 
-def forward_rows(log_proba, target, log_transition) -> torch.Tensor:
-    """Compute cross-entropies of given labels from log-probabilities of true classes.
-
-    Parameters
-    ----------
-    log_proba : Tensor of shape (n_samples, n_classes)
-        Log-probabilities of true classes.
-    target : Tensor of shape (n_samples,) or (n_samples, n_classes)
-        Codes of given labels, or soft labels.
-    log_transition : Tensor of shape (n_classes, n_classes)
-        Logarithm of the transition matrix; no column is -inf throughout.
-
-    Returns
-    -------
-    rows : Tensor of shape (n_samples,)
-        Losses.
-    """
+def forward_rows(
+    log_proba: torch.Tensor, target: torch.Tensor, log_transition: torch.Tensor
+) -> torch.Tensor:
+    """Compute cross-entropies of given labels from log-probabilities of true classes."""
     if target.is_floating_point():
         joint = log_proba.unsqueeze(2) + log_transition
         return -pick(torch.logsumexp(joint, dim=1), target)
@@ -249,7 +246,8 @@ def forward_rows(log_proba, target, log_transition) -> torch.Tensor:
     return -torch.logsumexp(log_proba + columns, dim=1)
 
 
-def _check_matrix(transition) -> np.ndarray:
+def _check_matrix(transition: ArrayLike) -> np.ndarray:
+    """Validate a transition matrix that identifies the true classes."""
     if isinstance(transition, torch.Tensor):
         transition = transition.detach().cpu().numpy()
     matrix = np.array(check_transition(transition))
@@ -259,7 +257,8 @@ def _check_matrix(transition) -> np.ndarray:
     return matrix
 
 
-def _check_n_classes(logits, transition) -> None:
+def _check_n_classes(logits: torch.Tensor, transition: torch.Tensor) -> None:
+    """Refuse logits of another number of classes than the transition matrix."""
     if logits.shape[1] != len(transition):
         raise ValueError(
             f"logits have {logits.shape[1]} columns, but the transition of the loss is of"

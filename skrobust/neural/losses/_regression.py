@@ -6,10 +6,12 @@ from numbers import Real
 import torch
 
 from skrobust.neural._parameters import check_parameters
-from skrobust.neural.losses._base import RobustLoss
+from skrobust.neural.losses._base import Reduction, RobustLoss
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
 
 
+@fill_docstring
 class SquaredError(RobustLoss):
     """Half the squared error.
 
@@ -20,8 +22,7 @@ class SquaredError(RobustLoss):
 
     Parameters
     ----------
-    reduction : {"mean", "sum", "none"}, default="mean"
-        What comes back; see :class:`RobustLoss`.
+    %(reduction)s
 
     See Also
     --------
@@ -35,7 +36,12 @@ class SquaredError(RobustLoss):
     tensor(1.)
     """
 
-    def forward(self, prediction, target, sample_weight=None) -> torch.Tensor:
+    def forward(
+        self,
+        prediction: torch.Tensor,
+        target: torch.Tensor,
+        sample_weight: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Compute the loss of a batch.
 
         Parameters
@@ -54,7 +60,7 @@ class SquaredError(RobustLoss):
         """
         return super().forward(prediction, target, sample_weight)
 
-    def per_row(self, prediction, target) -> torch.Tensor:
+    def per_row(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Compute the loss of each row, without weights.
 
         Parameters
@@ -72,7 +78,10 @@ class SquaredError(RobustLoss):
         return (prediction - target).square() / 2
 
     @staticmethod
-    def _check(prediction, target, sample_weight) -> None:
+    def _check(
+        prediction: torch.Tensor, target: torch.Tensor, sample_weight: torch.Tensor | None
+    ) -> None:
+        """Refuse tensors that are not those of a batch."""
         given = {"prediction": prediction, "target": target, "sample_weight": sample_weight}
         for name, value in given.items():
             if value is None and name == "sample_weight":
@@ -86,6 +95,7 @@ class SquaredError(RobustLoss):
                 )
 
 
+@fill_docstring
 class Huber(SquaredError):
     """Huber loss: quadratic for small errors, linear for those above `delta`.
 
@@ -96,8 +106,7 @@ class Huber(SquaredError):
     delta : float, default=0.5
         Error from which on the loss is linear, positive. :class:`~skrobust.neural.NeuralRegressor`
         standardises targets, so that it is in units of their spread there.
-    reduction : {"mean", "sum", "none"}, default="mean"
-        What comes back; see :class:`RobustLoss`.
+    %(reduction)s
 
     See Also
     --------
@@ -116,30 +125,17 @@ class Huber(SquaredError):
     """
 
     @check_parameters({"delta": [Interval(Real, 0, None, closed="neither")]})
-    def __init__(self, delta=0.5, *, reduction="mean"):
+    def __init__(self, delta: float = 0.5, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         self.delta = delta
 
-    def per_row(self, prediction, target) -> torch.Tensor:
-        """Compute the loss of each row, without weights.
-
-        Parameters
-        ----------
-        prediction : Tensor of shape (n_samples,)
-            Predictions.
-        target : Tensor of shape (n_samples,)
-            Given targets.
-
-        Returns
-        -------
-        rows : Tensor of shape (n_samples,)
-            Losses.
-        """
+    def per_row(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.huber_loss(
             prediction, target, reduction="none", delta=float(self.delta)
         )
 
 
+@fill_docstring
 class LogCosh(SquaredError):
     """Logarithm of the hyperbolic cosine of the error: quadratic near 0 and linear far from it.
 
@@ -150,8 +146,7 @@ class LogCosh(SquaredError):
     scale : float, default=0.5
         Error at which the loss turns from quadratic to linear, positive, in the units of the
         targets; see :class:`Huber`. The loss is ``scale ** 2 * log(cosh(error / scale))``.
-    reduction : {"mean", "sum", "none"}, default="mean"
-        What comes back; see :class:`RobustLoss`.
+    %(reduction)s
 
     See Also
     --------
@@ -166,25 +161,11 @@ class LogCosh(SquaredError):
     """
 
     @check_parameters({"scale": [Interval(Real, 0, None, closed="neither")]})
-    def __init__(self, scale=0.5, *, reduction="mean"):
+    def __init__(self, scale: float = 0.5, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         self.scale = scale
 
-    def per_row(self, prediction, target) -> torch.Tensor:
-        """Compute the loss of each row, without weights.
-
-        Parameters
-        ----------
-        prediction : Tensor of shape (n_samples,)
-            Predictions.
-        target : Tensor of shape (n_samples,)
-            Given targets.
-
-        Returns
-        -------
-        rows : Tensor of shape (n_samples,)
-            Losses.
-        """
+    def per_row(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         size = (prediction - target).abs() / self.scale
         # The hyperbolic cosine itself would overflow.
         logs = size + torch.nn.functional.softplus(-2 * size) - math.log(2)
@@ -226,38 +207,29 @@ class TrimmedSquaredError(SquaredError):
     batch_only = True
 
     @check_parameters({"trim": [Interval(Real, 0, 1, closed="left")]})
-    def __init__(self, trim=0.1, *, reduction="mean"):
+    def __init__(self, trim: float = 0.1, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         self.trim = trim
 
-    def per_row(self, prediction, target) -> torch.Tensor:
-        """Compute the loss of each row, without weights.
+    def per_row(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return self.per_batch(prediction, target, None)
 
-        Parameters
-        ----------
-        prediction : Tensor of shape (n_samples,)
-            Predictions.
-        target : Tensor of shape (n_samples,)
-            Given targets.
-
-        Returns
-        -------
-        rows : Tensor of shape (n_samples,)
-            Losses.
-        """
-        return self._rows(prediction, target, None)
-
-    def _rows(self, prediction, target, sample_weight) -> torch.Tensor:
+    def per_batch(
+        self,
+        prediction: torch.Tensor,
+        target: torch.Tensor,
+        sample_weight: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         rows = super().per_row(prediction, target)
         share = 1 - self.trim
         with torch.no_grad():
             order = rows.argsort(stable=True)
             weight = torch.ones_like(rows) if sample_weight is None else sample_weight.to(rows)
             own = weight[order]
-            passed = own.cumsum(dim=0)
-            wanted = share * (passed[-1] if len(passed) else 0.0)
+            cumulated = own.cumsum(dim=0)
+            wanted = share * (cumulated[-1] if len(cumulated) else 0.0)
             # At the boundary a part of the weight is kept, so that a weight of 2 equals two rows.
-            kept = torch.minimum(own, (wanted - passed + own).clamp_min(0))
+            kept = torch.minimum(own, (wanted - cumulated + own).clamp_min(0))
             kept = torch.where(own > 0, kept / own.clamp_min(torch.finfo(own.dtype).tiny), 0.0)
             factor = torch.empty_like(rows).scatter_(0, order, kept / share)
         return rows * factor

@@ -1,20 +1,13 @@
-"""A multi-layer perceptron: the network for tables."""
+"""Multi-layer perceptron, the base class of networks, and checks of their parameters."""
 
 import math
+from collections.abc import Collection, Sequence
+from numbers import Integral, Real
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
-
-from skrobust.neural.modules._base import (
-    FeaturesAndHead,
-    any_shape,
-    check_floating,
-    flag,
-    one_of,
-    share,
-    whole_number,
-    whole_numbers,
-)
 
 # The layer of each name, and the gain by which the variance of weights in front of it is chosen.
 ACTIVATIONS = {
@@ -27,8 +20,33 @@ ACTIVATIONS = {
 }
 
 
+class FeaturesAndHead(nn.Module):
+    """Base of networks that compute features and read classes off them by one linear layer.
+
+    A subclass sets `head` and `n_features_out`, and has a method `features`.
+    """
+
+    n_features_out: int
+    head: nn.Linear
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Compute the logits: the head of the features.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, ...)
+            The rows.
+
+        Returns
+        -------
+        logits : Tensor of shape (n_samples, n_classes)
+            Unnormalised log-probabilities of the classes.
+        """
+        return self.head(self.features(X))
+
+
 class MLP(FeaturesAndHead):
-    """Multi-layer perceptron whose last hidden layer is what the linear head reads.
+    """Multi-layer perceptron, split into hidden layers and a linear head.
 
     Each hidden layer is linear, then batch normalisation if wanted, the activation, and dropout.
 
@@ -43,10 +61,10 @@ class MLP(FeaturesAndHead):
     hidden_layer_sizes : sequence of int, default=(256, 128)
         Number of units of each hidden layer, at least 1. Empty is a linear model.
     activation : {"relu", "gelu", "silu", "tanh", "elu", "leaky_relu"}, default="relu"
-        What follows each hidden layer.
+        Activation of each hidden layer.
     dropout : float, default=0.0
-        Share of hidden units that are set to 0 in training, in [0, 1). It does not act on what
-        comes in, hence not at all in a linear model.
+        Share of hidden units that are set to 0 in training, in [0, 1). It does not act on the
+        input, hence not at all in a linear model.
     batch_norm : bool, default=False
         Whether hidden layers are normalised over the mini-batch. Torch refuses to train such a
         network on a mini-batch of a single row.
@@ -97,15 +115,15 @@ class MLP(FeaturesAndHead):
 
     def __init__(
         self,
-        input_shape,
-        n_classes,
+        input_shape: int | Sequence[int],
+        n_classes: int,
         *,
-        hidden_layer_sizes=(256, 128),
-        activation="relu",
-        dropout=0.0,
-        batch_norm=False,
-        head_bias=True,
-    ):
+        hidden_layer_sizes: Sequence[int] = (256, 128),
+        activation: Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu"] = "relu",
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        head_bias: bool = True,
+    ) -> None:
         super().__init__()
         self.input_shape = any_shape(input_shape)
         self.n_classes = whole_number("n_classes", n_classes)
@@ -133,7 +151,7 @@ class MLP(FeaturesAndHead):
         self.head = nn.Linear(width, self.n_classes, bias=head_bias)
 
     def features(self, X: torch.Tensor) -> torch.Tensor:
-        """Compute what the head reads: the last hidden layer.
+        """Compute the input of the head: the last hidden layer.
 
         Parameters
         ----------
@@ -151,3 +169,61 @@ class MLP(FeaturesAndHead):
             raise ValueError(f"X must have shape (n_samples, {expected}), got {tuple(X.shape)}.")
         check_floating(X)
         return self.body(X.flatten(1))
+
+
+def whole_number(name: str, value: Any, minimum: int = 1) -> int:
+    """Return `value` as an int, or raise an error that names the parameter."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number of at least {minimum}, got {value!r}.")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value!r}.")
+    return int(value)
+
+
+def share(name: str, value: Any) -> float:
+    """Return `value` as a float in [0, 1), or raise an error that names the parameter."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number in [0, 1), got {value!r}.")
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}.")
+    return float(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return `value` as a bool, or raise an error that names the parameter."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def one_of(name: str, value: Any, options: Collection[str]) -> str:
+    """Return `value` if it is one of `options`, or raise an error that names the parameter."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} must be one of {sorted(options)}, got {value!r}.")
+    return value
+
+
+def whole_numbers(name: str, value: Any) -> tuple[int, ...]:
+    """Return `value` as a tuple of ints of at least 1, or raise an error naming the parameter."""
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        raise TypeError(f"{name} must be a sequence of whole numbers, got {value!r}.")
+    return tuple(whole_number(f"{name}[{i}]", entry) for i, entry in enumerate(value))
+
+
+def check_floating(X: torch.Tensor) -> None:
+    """Refuse integers, for which torch only reports that types differ."""
+    if not X.is_floating_point():
+        raise TypeError(
+            f"X must be floating point, got {X.dtype}: Normalize, put in front of the network,"
+            " takes images of uint8."
+        )
+
+
+def any_shape(input_shape: Any) -> tuple[int, ...]:
+    """Return the shape of one row as a tuple, of a number of features or a sequence."""
+    if isinstance(input_shape, Real):
+        return (whole_number("input_shape", input_shape),)
+    shape = whole_numbers("input_shape", input_shape)
+    if not shape:
+        raise ValueError(f"input_shape must have at least one axis, got {input_shape!r}.")
+    return shape

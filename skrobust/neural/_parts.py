@@ -1,23 +1,24 @@
-"""Parameters of the parts of a neural estimator: of module, criterion, optimiser and callbacks."""
+"""Module, loss, optimiser and callbacks of a neural estimator, and parameters of these parts."""
 
 import inspect
-from collections import Counter
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 
-from skrobust.neural._optimizers import optimizer_class
+from skrobust.neural._callbacks import callback_of, named_callbacks
+from skrobust.neural._plan import optimizer_class
 from skrobust.neural.modules import MLP
 
 PARTS = ("module", "criterion", "optimizer")
-_SEVERAL = inspect.Parameter.VAR_KEYWORD
 
-# What a part calls a parameter of the estimator.
+# Parameters of the estimator by the names that parts have for them.
 _OF_THE_ESTIMATOR = {
     "optimizer": {"lr": "learning_rate", "weight_decay": "weight_decay", "momentum": "momentum"},
     "module": {name: name for name in ("hidden_layer_sizes", "activation", "dropout")},
     "criterion": {},
 }
-# What the estimator passes itself.
+# Arguments that the estimator passes itself.
 _PASSED = {
     "optimizer": {"params"},
     "module": {"input_shape", "n_classes"},
@@ -25,14 +26,14 @@ _PASSED = {
 }
 
 
-class NestedParams:
+class ComposedParams:
     """Parameters of parts, as ``part__name``, in ``get_params`` and ``set_params``.
 
     Those of module, criterion and optimiser are entries of the dictionaries `module_params`,
-    `criterion_params` and `optimizer_params`, those of callbacks belong to the callbacks.
+    `criterion_params` and `optimizer_params`; those of callbacks belong to the callbacks.
     """
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters.
 
         Parameters
@@ -54,14 +55,14 @@ class NestedParams:
             if isinstance(values, dict):
                 params.update({f"{part}__{name}": value for name, value in values.items()})
         for name, i in named_callbacks(self.callbacks).items():
-            callback = _callback_of(self.callbacks[i])
+            callback = callback_of(self.callbacks[i])
             params[f"callbacks__{name}"] = callback
             if hasattr(callback, "get_params") and not isinstance(callback, type):
                 own = callback.get_params(deep=False)
                 params.update({f"callbacks__{name}__{key}": value for key, value in own.items()})
         return params
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, also of parts.
 
         Parameters
@@ -69,7 +70,7 @@ class NestedParams:
         **params : dict
             Values by name: ``optimizer__betas`` becomes an entry of `optimizer_params`, and
             ``callbacks__EarlyStopping__patience`` is set on that callback, whose name is that of
-            its class, or the one given with it. None takes a callback away.
+            its class, or the one given with it. None removes a callback.
 
         Returns
         -------
@@ -87,36 +88,29 @@ class NestedParams:
             part, _, name = key.partition("__")
             if part == "callbacks":
                 self.callbacks = _with_callback_param(self.callbacks, name, value)
+            elif (own_name := self._name_in_estimator(part, name)) is not None:
+                setattr(self, own_name, value)
             else:
-                self._set_part_param(part, name, value)
+                self._check_part_param(part, name)
+                values = getattr(self, f"{part}_params") or {}
+                setattr(self, f"{part}_params", {**values, name: value})
         return self
 
-    def _set_part_param(self, part: str, name: str, value) -> None:
-        """Set one parameter of a part, which must know it."""
-        alias = self._alias(part, name)
-        if alias is not None:
-            setattr(self, alias, value)
-            return
-        self._check_part_param(part, name)
-        values = getattr(self, f"{part}_params") or {}
-        setattr(self, f"{part}_params", {**values, name: value})
-
-    def _alias(self, part: str, name: str) -> str | None:
-        """Find the parameter of the estimator that a parameter of a part is, if it is one."""
+    def _name_in_estimator(self, part: str, name: str) -> str | None:
+        """Find the parameter of the estimator that a parameter of a part equals, if there is."""
         if part == "module" and self.module is not None:
             return None
-        alias = _OF_THE_ESTIMATOR[part].get(name)
-        return alias if alias in super().get_params(deep=False) else None
+        own_name = _OF_THE_ESTIMATOR[part].get(name)
+        return own_name if own_name in super().get_params(deep=False) else None
 
     def _check_parts(self) -> None:
         """Refuse parameters of parts that these do not have."""
-        own = super().get_params(deep=False)
         for part in PARTS:
-            for name in own.get(f"{part}_params") or {}:
-                alias = self._alias(part, name)
-                if alias is not None:
+            for name in getattr(self, f"{part}_params", None) or {}:
+                own_name = self._name_in_estimator(part, name)
+                if own_name is not None:
                     raise ValueError(
-                        f"{part}_params has {name!r}, which is the parameter {alias} of"
+                        f"{part}_params has {name!r}, which is the parameter {own_name} of"
                         f" {type(self).__name__}: set that."
                     )
                 self._check_part_param(part, name)
@@ -139,8 +133,8 @@ class NestedParams:
                 f" {name!r}. Its parameters are: {shown}."
             )
 
-    def _maker(self, part: str):
-        """Find what makes a part, if the parameter is valid."""
+    def _maker(self, part: str) -> Callable | None:
+        """Find the callable that makes a part, if the parameter is valid."""
         value = getattr(self, part)
         if part == "module":
             return MLP if value is None else value
@@ -152,57 +146,18 @@ class NestedParams:
             return None
 
 
-def _names_of(maker) -> list[str] | None:
+def _names_of(maker: Callable | None) -> list[str] | None:
     """Names of the parameters of a callable, or None if they are not known."""
     try:
         parameters = list(inspect.signature(maker).parameters.values())
     except (TypeError, ValueError):
         return None
-    if any(p.kind is _SEVERAL for p in parameters):
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         return None
     return [p.name for p in parameters]
 
 
-def _callback_of(item):
-    """Return a callback without its name."""
-    return item[1] if isinstance(item, (tuple, list)) else item
-
-
-def callbacks_of(callbacks) -> list:
-    """Return callbacks without their names."""
-    return [_callback_of(item) for item in callbacks or ()]
-
-
-def named_callbacks(callbacks) -> dict[str, int]:
-    """Name callbacks as skorch does, by their class unless a name is given.
-
-    Parameters
-    ----------
-    callbacks : list or None
-        Callbacks, their classes, or pairs of a name and one of these.
-
-    Returns
-    -------
-    positions : dict of str to int
-        Where each name is in the list.
-    """
-    if not isinstance(callbacks, (list, tuple)):
-        return {}
-    names = []
-    for item in callbacks:
-        if isinstance(item, (tuple, list)):
-            names.append(item[0])
-        else:
-            names.append((item if isinstance(item, type) else type(item)).__name__)
-    counts, seen = Counter(names), Counter()
-    positions = {}
-    for i, name in enumerate(names):
-        seen[name] += 1
-        positions[name if counts[name] == 1 else f"{name}_{seen[name]}"] = i
-    return positions
-
-
-def _with_callback_param(callbacks, path: str, value) -> list:
+def _with_callback_param(callbacks: list | tuple | None, path: str, value: Any) -> list:
     """Set a parameter of a callback, or the callback itself, in a copy of a list."""
     name, separator, key = path.partition("__")
     positions = named_callbacks(callbacks)
@@ -216,7 +171,7 @@ def _with_callback_param(callbacks, path: str, value) -> list:
     if not separator:
         callbacks[i : i + 1] = [] if value is None else [(name, value)]
         return callbacks
-    callback = _callback_of(callbacks[i])
+    callback = callback_of(callbacks[i])
     if isinstance(callback, type):
         callback = callback(**{key: value})
         callbacks[i] = (name, callback) if isinstance(callbacks[i], (tuple, list)) else callback
@@ -231,25 +186,13 @@ def _with_callback_param(callbacks, path: str, value) -> list:
     return callbacks
 
 
-def make_module(module, shape, n_outputs: int, params: dict) -> torch.nn.Module:
-    """Call what makes a network.
+def make_module(
+    module: Callable, shape: int | tuple[int, ...], n_outputs: int, params: dict[str, Any]
+) -> torch.nn.Module:
+    """Make a network by ``module(shape, n_outputs, **params)``, or by `params` alone.
 
-    Parameters
-    ----------
-    module : callable
-        Called with `shape` and `n_outputs`, and with `params`. A class of modules whose
-        constructor needs neither, and has no argument called `n_classes`, gets `params` only.
-    shape : int or tuple of int
-        Number of features, or shape of a row.
-    n_outputs : int
-        Number of outputs.
-    params : dict
-        Keywords.
-
-    Returns
-    -------
-    network : torch.nn.Module
-        The network.
+    Only `params` go to a class of modules whose constructor needs no others, and has no argument
+    called `n_classes`.
     """
     try:
         signature = inspect.signature(module)
@@ -270,8 +213,8 @@ def make_module(module, shape, n_outputs: int, params: dict) -> torch.nn.Module:
     )
 
 
-def takes_shape(module) -> bool:
-    """Whether a callable is to be given the shape of a row and the number of outputs."""
+def takes_shape(module: Callable) -> bool:
+    """Whether a callable needs the shape of a row and the number of outputs."""
     try:
         signature = inspect.signature(module)
     except (TypeError, ValueError):
@@ -281,9 +224,42 @@ def takes_shape(module) -> bool:
     return _binds(signature, 1, 1) or not _binds(signature)
 
 
-def _binds(signature: inspect.Signature, *args, **kwargs) -> bool:
+def _binds(signature: inspect.Signature, *args: Any, **kwargs: Any) -> bool:
+    """Whether a callable of a signature takes these arguments."""
     try:
         signature.bind(*args, **kwargs)
     except TypeError:
         return False
     return True
+
+
+def with_head(module: torch.nn.Module) -> torch.nn.Module:
+    """Refuse a network without features that something can be put behind, before its scores."""
+    head = getattr(module, "head", None)
+    if not (hasattr(module, "features") and isinstance(head, torch.nn.Linear)):
+        raise ValueError(
+            f"module makes a {type(module).__name__}, which has no method `features` and no linear"
+            " layer `head` that reads its scores off them, as those of skrobust.neural.modules do."
+        )
+    return module
+
+
+def probe(
+    module: torch.nn.Module, first: torch.Tensor, forward: Callable
+) -> tuple[torch.Tensor, int]:
+    """Compute the output of a few rows, and the numbers per row where the network is widest."""
+    widest = [first.numel() // len(first)]
+
+    def measure(_, __, output):
+        if isinstance(output, torch.Tensor) and len(output):
+            widest.append(output.numel() // len(output))
+
+    module.eval()
+    hooks = [part.register_forward_hook(measure) for part in module.modules()]
+    try:
+        with torch.no_grad():
+            output = forward(module, first)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return output, max(widest)
