@@ -195,7 +195,8 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         -------
         %(returns_labels)s
         """
-        return self.classes_[self._outputs(X).argmax(dim=1).numpy()]
+        logits = self._outputs(X)
+        return self.classes_[logits.argmax(dim=1).numpy()]
 
     def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
         """Predict probabilities.
