@@ -208,6 +208,7 @@ def check_missing_labels(estimator: Any) -> None:
         if hasattr(part, "label_errors_"):
             assert not part.label_errors_[gone].any(), f"A missing label ({kind}) is flagged."
             assert np.isnan(part.label_quality_[gone]).all(), f"It has a quality ({kind})."
+        if hasattr(part, "keep_weight_"):
             assert not part.keep_weight_[gone].any(), f"It is kept ({kind})."
         if hasattr(part, "sample_weight_"):
             assert not part.sample_weight_[gone].any(), f"Missing labels have a weight ({kind})."
