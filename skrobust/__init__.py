@@ -9,6 +9,7 @@ Subpackages are imported on first use, so that ``import skrobust`` costs next to
 """
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _DEFINED_IN:

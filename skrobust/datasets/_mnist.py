@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils import Bunch
 
 from skrobust.datasets._common import check_bool, import_pandas, read_npz, read_text
 
 
-def load_mnist_errors(*, return_X_y: bool = False, as_frame: bool = False):
+def load_mnist_errors(
+    *, return_X_y: bool = False, as_frame: bool = False
+) -> Bunch | tuple[Any, Any]:
     """Load 5000 test digits of MNIST, 15 of them with a label that people found to be wrong.
 
     The rows are the 100 images of the MNIST test set that five workers each looked at, and 4900

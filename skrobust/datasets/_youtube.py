@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -21,7 +22,9 @@ SUBSETS = ("train", "valid", "test", "all")
 TARGET_NAMES = ("ham", "spam")
 
 
-def load_youtube_spam(*, subset: str = "train", return_X_y: bool = False, as_frame: bool = False):
+def load_youtube_spam(
+    *, subset: str = "train", return_X_y: bool = False, as_frame: bool = False
+) -> Bunch | tuple[Any, Any]:
     """Load comments on YouTube videos whose labels come from rules, 14 % of them wrong.
 
     Ten labelling functions (keywords, patterns, length, sentiment) vote spam, ham, or abstain;

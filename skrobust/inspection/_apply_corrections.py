@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from skrobust.base._labels import decode_labels
@@ -17,7 +19,9 @@ ON_CONFLICT = ("raise", "last", "majority")
 _MAX_NAMED = 5
 
 
-def apply_corrections(y, corrections, *, row_ids=None, on_conflict="raise") -> Bunch:
+def apply_corrections(
+    y: ArrayLike, corrections: Any, *, row_ids: ArrayLike | None = None, on_conflict: str = "raise"
+) -> Bunch:
     """Apply the decisions of reviewers to labels.
 
     The decisions are those of :class:`LabelReport`'s review page. They are refused if they belong

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length
 
 from skrobust.base._labels import encode_labels
 from skrobust.inspection._plot import COLORS, Display, check_fitted_with, get_axes
+from skrobust.utils._docstring import fill_docstring
 
 
+@fill_docstring
 class DataMapDisplay(Display):
     """Data map: confidence against variability of the given labels while a model trains.
 
@@ -60,23 +66,32 @@ class DataMapDisplay(Display):
     ('Variability', 'Confidence')
     """
 
-    def __init__(self, confidence, variability, *, label_errors=None):
+    scatter_: Any
+    errors_: Any
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self,
+        confidence: ArrayLike,
+        variability: ArrayLike,
+        *,
+        label_errors: ArrayLike | None = None,
+    ):
         self.confidence = confidence
         self.variability = variability
         self.label_errors = label_errors
 
     @classmethod
-    def from_estimator(cls, detector, *, ax=None, **plot_params):
+    def from_estimator(cls, detector: Any, *, ax: Any = None, **plot_params: Any) -> Self:
         """Draw the data map of a fitted detector.
 
         Parameters
         ----------
         detector : TrainingDynamics
             Fitted.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
-        **plot_params : dict
-            Parameters of :meth:`plot`.
+        %(ax)s
+        %(plot_params)s
 
         Returns
         -------
@@ -90,7 +105,15 @@ class DataMapDisplay(Display):
         return display.plot(ax=ax, **plot_params)
 
     @classmethod
-    def from_predictions(cls, y, staged_proba, *, label_errors=None, ax=None, **plot_params):
+    def from_predictions(
+        cls,
+        y: ArrayLike,
+        staged_proba: Iterable[np.ndarray],
+        *,
+        label_errors: ArrayLike | None = None,
+        ax: Any = None,
+        **plot_params: Any,
+    ) -> Self:
         """Draw the data map of the probabilities after each stage of a training.
 
         Parameters
@@ -101,10 +124,8 @@ class DataMapDisplay(Display):
             Probabilities after each stage.
         label_errors : array-like of shape (n_samples,) of bool, default=None
             Rows to mark.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
-        **plot_params : dict
-            Parameters of :meth:`plot`.
+        %(ax)s
+        %(plot_params)s
 
         Returns
         -------
@@ -128,13 +149,12 @@ class DataMapDisplay(Display):
         display = cls(np.mean(own, axis=0), np.std(own, axis=0), label_errors=label_errors)
         return display.plot(ax=ax, **plot_params)
 
-    def plot(self, ax=None, *, max_rows=20_000):
+    def plot(self, ax: Any = None, *, max_rows: int = 20_000) -> Self:
         """Draw the map.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure that pyplot does not know.
+        %(ax_no_pyplot)s
         max_rows : int, default=20000
             Number of unmarked rows to draw, evenly spaced; all marked ones are drawn.
 

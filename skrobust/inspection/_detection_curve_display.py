@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length
 
 from skrobust.base._labels import encode_labels, encode_labels_like
 from skrobust.inspection._flag_precision import error_proba
 from skrobust.inspection._plot import COLORS, Display, check_fitted_with, get_axes
+from skrobust.utils._docstring import fill_docstring
 
 
+@fill_docstring
 class DetectionCurveDisplay(Display):
     """Precision and recall of the rows of lowest quality, against their number.
 
@@ -65,14 +70,34 @@ class DetectionCurveDisplay(Display):
     ['precision', 'recall']
     """
 
-    def __init__(self, label_quality, *, is_error=None, error_proba=None, n_flagged=None):
+    lines_: dict[str, Any]
+    flagged_: Any
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self,
+        label_quality: ArrayLike,
+        *,
+        is_error: ArrayLike | None = None,
+        error_proba: ArrayLike | None = None,
+        n_flagged: int | None = None,
+    ):
         self.label_quality = label_quality
         self.is_error = is_error
         self.error_proba = error_proba
         self.n_flagged = n_flagged
 
     @classmethod
-    def from_estimator(cls, detector, y=None, true_labels=None, *, ax=None, **plot_params):
+    def from_estimator(
+        cls,
+        detector: Any,
+        y: ArrayLike | None = None,
+        true_labels: ArrayLike | None = None,
+        *,
+        ax: Any = None,
+        **plot_params: Any,
+    ) -> Self:
         """Draw the curves of a fitted detector.
 
         Parameters
@@ -83,10 +108,8 @@ class DetectionCurveDisplay(Display):
             Given labels, as in ``fit``; needed with `true_labels`.
         true_labels : array-like of shape (n_samples,), default=None
             True labels, missing where they are not known.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
-        **plot_params : dict
-            Parameters of :meth:`plot`.
+        %(ax)s
+        %(plot_params)s
 
         Returns
         -------
@@ -108,7 +131,9 @@ class DetectionCurveDisplay(Display):
         return display.plot(ax=ax, **plot_params)
 
     @classmethod
-    def from_predictions(cls, is_error, label_quality, *, ax=None, **plot_params):
+    def from_predictions(
+        cls, is_error: ArrayLike, label_quality: ArrayLike, *, ax: Any = None, **plot_params: Any
+    ) -> Self:
         """Draw the curves of any quality against known errors.
 
         Parameters
@@ -117,10 +142,8 @@ class DetectionCurveDisplay(Display):
             1 where the label is wrong, 0 where it is right, NaN where that is not known.
         label_quality : array-like of shape (n_samples,)
             Quality of the labels.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
-        **plot_params : dict
-            Parameters of :meth:`plot`.
+        %(ax)s
+        %(plot_params)s
 
         Returns
         -------
@@ -129,13 +152,12 @@ class DetectionCurveDisplay(Display):
         """
         return cls(label_quality, is_error=is_error).plot(ax=ax, **plot_params)
 
-    def plot(self, ax=None, *, max_flagged=None):
+    def plot(self, ax: Any = None, *, max_flagged: int | None = None) -> Self:
         """Draw the curves.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure that pyplot does not know.
+        %(ax_no_pyplot)s
         max_flagged : int, default=None
             Largest number of flagged rows to draw. None draws four times the number of flagged
             rows, and all rows where that is not known.

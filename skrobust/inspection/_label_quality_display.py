@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length
 
 from skrobust.base._labels import decode_labels, encode_labels
@@ -15,11 +18,13 @@ from skrobust.inspection._plot import (
     get_axes,
     short_name,
 )
+from skrobust.utils._docstring import fill_docstring
 
 # So many other labels of each row are decoys at most.
 _MAX_DECOYS = 50
 
 
+@fill_docstring
 class LabelQualityDisplay(Display):
     """Histogram of the quality of labels, per class, with the threshold.
 
@@ -68,14 +73,35 @@ class LabelQualityDisplay(Display):
     'Label quality'
     """
 
-    def __init__(self, label_quality, *, y=None, threshold=None, decoy_quality=None):
+    bars_: dict[Any, Any]
+    decoys_: Any
+    threshold_: Any
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self,
+        label_quality: ArrayLike,
+        *,
+        y: ArrayLike | None = None,
+        threshold: float | None = None,
+        decoy_quality: ArrayLike | None = None,
+    ):
         self.label_quality = label_quality
         self.y = y
         self.threshold = threshold
         self.decoy_quality = decoy_quality
 
     @classmethod
-    def from_estimator(cls, detector, y=None, *, decoy_quality=None, ax=None, **plot_params):
+    def from_estimator(
+        cls,
+        detector: Any,
+        y: ArrayLike | None = None,
+        *,
+        decoy_quality: ArrayLike | None = None,
+        ax: Any = None,
+        **plot_params: Any,
+    ) -> Self:
         """Draw the quality by a fitted detector.
 
         Parameters
@@ -86,10 +112,8 @@ class LabelQualityDisplay(Display):
             Given labels, as in ``fit``. None draws all classes as one.
         decoy_quality : array-like, default=None
             Quality of labels that are wrong for sure.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
-        **plot_params : dict
-            Parameters of :meth:`plot`.
+        %(ax)s
+        %(plot_params)s
 
         Returns
         -------
@@ -107,8 +131,15 @@ class LabelQualityDisplay(Display):
 
     @classmethod
     def from_predictions(
-        cls, y, pred_proba, *, method="self_confidence", threshold=None, ax=None, **plot_params
-    ):
+        cls,
+        y: ArrayLike,
+        pred_proba: ArrayLike,
+        *,
+        method: str = "self_confidence",
+        threshold: float | None = None,
+        ax: Any = None,
+        **plot_params: Any,
+    ) -> Self:
         """Draw the quality by out-of-sample probabilities, with other labels as decoys.
 
         With more than 51 classes, 50 other labels of each row are the decoys.
@@ -123,10 +154,8 @@ class LabelQualityDisplay(Display):
             As of :func:`skrobust.detection.label_quality_scores`.
         threshold : float, default=None
             Quality below which labels are flagged.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
-        **plot_params : dict
-            Parameters of :meth:`plot`.
+        %(ax)s
+        %(plot_params)s
 
         Returns
         -------
@@ -147,13 +176,12 @@ class LabelQualityDisplay(Display):
         display = cls(quality, y=y, threshold=threshold, decoy_quality=np.concatenate(others))
         return display.plot(ax=ax, **plot_params)
 
-    def plot(self, ax=None, *, bins=20, max_classes=6):
+    def plot(self, ax: Any = None, *, bins: int = 20, max_classes: int = 6) -> Self:
         """Draw the histograms.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure that pyplot does not know.
+        %(ax_no_pyplot)s
         bins : int, default=20
             Number of bins between 0 and 1.
         max_classes : int, default=6

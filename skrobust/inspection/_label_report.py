@@ -8,6 +8,10 @@ import tempfile
 import webbrowser
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.inspection._render import render_markdown, render_page, write_file
 from skrobust.inspection._report_data import build_report
@@ -87,7 +91,7 @@ class LabelReport:
     '<!doctype html>'
     """
 
-    def __init__(self, data, images=None):
+    def __init__(self, data: dict[Any, Any], images: dict[Any, Any] | None = None):
         self._data = data
         self._images = images
 
@@ -99,20 +103,20 @@ class LabelReport:
     @classmethod
     def from_detector(
         cls,
-        detector,
-        X,
-        y,
+        detector: Any,
+        X: Any,
+        y: ArrayLike,
         *,
-        raw=None,
-        row_ids=None,
-        max_rows=10_000,
-        title=None,
-        annotations=None,
-        verified_labels=None,
-        audit_fraction=0.05,
-        n_large=200,
-        random_state=0,
-    ):
+        raw: ArrayLike | None = None,
+        row_ids: ArrayLike | None = None,
+        max_rows: int = 10_000,
+        title: str | None = None,
+        annotations: ArrayLike | None = None,
+        verified_labels: ArrayLike | None = None,
+        audit_fraction: float = 0.05,
+        n_large: int = 200,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> Self:
         """Make the report of a fitted detector.
 
         Parameters
@@ -177,7 +181,7 @@ class LabelReport:
         )  # fmt: skip
         return cls(data, images)
 
-    def to_html(self, path=None):
+    def to_html(self, path: str | Path | None = None) -> str | Path:
         """Write the page.
 
         Parameters

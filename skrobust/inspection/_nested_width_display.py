@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.inspection._plot import COLORS, Display, check_fitted_with, get_axes
+from skrobust.utils._docstring import fill_docstring
 
 
+@fill_docstring
 class NestedWidthDisplay(Display):
     """Accuracy against the number of features that predict, under nested dropout.
 
@@ -51,22 +55,25 @@ class NestedWidthDisplay(Display):
     'Number of features'
     """
 
-    def __init__(self, width_scores, *, width=None):
+    line_: Any
+    chosen_: Any
+    ax_: Any
+    figure_: Any
+
+    def __init__(self, width_scores: ArrayLike, *, width: int | None = None):
         self.width_scores = width_scores
         self.width = width
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **plot_params):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, **plot_params: Any) -> Self:
         """Draw the accuracy of each width of a fitted network.
 
         Parameters
         ----------
         estimator : NestedDropoutClassifier
             Fitted with rows held out, so that it has `width_scores_`.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
-        **plot_params : dict
-            Parameters of :meth:`plot`.
+        %(ax)s
+        %(plot_params)s
 
         Returns
         -------
@@ -81,13 +88,12 @@ class NestedWidthDisplay(Display):
         )
         return cls(scores, width=estimator.width_).plot(ax=ax, **plot_params)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the curve.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure that pyplot does not know.
+        %(ax_no_pyplot)s
 
         Returns
         -------

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import Bunch
 
 from skrobust.inspection._plot import COLORS, LINES, MARKERS, Display, get_axes
+from skrobust.utils._docstring import fill_docstring
 
 
+@fill_docstring
 class RobustnessCurveDisplay(Display):
     """Score of an estimator against the rate of label noise added to its training labels.
 
@@ -48,27 +54,41 @@ class RobustnessCurveDisplay(Display):
     'Rate of added label noise'
     """
 
-    def __init__(self, rates, scores, *, score_name="Score"):
+    lines_: dict[str, Any]
+    bands_: dict[str, Any]
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self, rates: ArrayLike, scores: dict[str, ArrayLike], *, score_name: str = "Score"
+    ):
         self.rates = rates
         self.scores = scores
         self.score_name = score_name
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, score_name=None, ax=None, **params):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
+        *,
+        score_name: str | None = None,
+        ax: Any = None,
+        **params: Any,
+    ) -> Self:
         """Compute the curve of an estimator and draw it.
 
         Parameters
         ----------
         estimator : estimator
             Estimator to fit to noisy labels.
-        X : array-like of length n_samples
-            Input.
+        %(X)s
         y : array-like of shape (n_samples,)
             Labels to which noise is added.
         score_name : str, default=None
             Label of the vertical axis. None uses the name of `scoring` where that is a string.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
+        %(ax)s
         **params : dict
             Parameters of :func:`skrobust.model_selection.noise_robustness_curve`.
 
@@ -86,7 +106,9 @@ class RobustnessCurveDisplay(Display):
         return cls.from_cv_results(curve, score_name=score_name, ax=ax)
 
     @classmethod
-    def from_cv_results(cls, curve, *, score_name=None, ax=None):
+    def from_cv_results(
+        cls, curve: Bunch, *, score_name: str | None = None, ax: Any = None
+    ) -> Self:
         """Draw a curve that was computed before.
 
         Parameters
@@ -96,8 +118,7 @@ class RobustnessCurveDisplay(Display):
             `scores`.
         score_name : str, default=None
             Label of the vertical axis. None is "Score".
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
+        %(ax)s
 
         Returns
         -------
@@ -107,13 +128,12 @@ class RobustnessCurveDisplay(Display):
         scores = {kind: curve["scores"][kind] for kind in curve["kinds"]}
         return cls(curve["rates"], scores, score_name=score_name or "Score").plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the curves.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure that pyplot does not know.
+        %(ax_no_pyplot)s
 
         Returns
         -------

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length
 
 from skrobust.base._labels import encode_labels, encode_labels_like
 from skrobust.inspection._plot import Display, check_fitted_with, class_names, get_axes
+from skrobust.utils._docstring import fill_docstring
 
 # With more classes, numbers in the cells would be too small to read.
 _MOST_NUMBERS = 12
 _DARK = 0.55
 
 
+@fill_docstring
 class TransitionMatrixDisplay(Display):
     """Heat map of how true classes turn into given (observed) labels.
 
@@ -62,13 +66,26 @@ class TransitionMatrixDisplay(Display):
     ('Given label', 'True class')
     """
 
-    def __init__(self, transition_matrix, *, classes=None, interval=None):
+    order_: np.ndarray
+    n_left_out_: int
+    im_: Any
+    text_: np.ndarray | None
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self,
+        transition_matrix: ArrayLike,
+        *,
+        classes: ArrayLike | None = None,
+        interval: ArrayLike | None = None,
+    ):
         self.transition_matrix = transition_matrix
         self.classes = classes
         self.interval = interval
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **plot_params):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, **plot_params: Any) -> Self:
         """Draw the transition matrix of a fitted estimator or detector.
 
         Parameters
@@ -76,10 +93,8 @@ class TransitionMatrixDisplay(Display):
         estimator : object
             Fitted, with `transition_matrix_` and `classes_`; its `transition_interval_` is drawn
             where it has one.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
-        **plot_params : dict
-            Parameters of :meth:`plot`.
+        %(ax)s
+        %(plot_params)s
 
         Returns
         -------
@@ -99,21 +114,26 @@ class TransitionMatrixDisplay(Display):
         return display.plot(ax=ax, **plot_params)
 
     @classmethod
-    def from_predictions(cls, y, true_labels, *, normalize=True, ax=None, **plot_params):
+    def from_predictions(
+        cls,
+        y: ArrayLike,
+        true_labels: ArrayLike,
+        *,
+        normalize: bool = True,
+        ax: Any = None,
+        **plot_params: Any,
+    ) -> Self:
         """Draw how often which label was given to rows of known class.
 
         Parameters
         ----------
-        y : array-like of shape (n_samples,)
-            Given labels, some perhaps missing.
+        %(y)s
         true_labels : array-like of shape (n_samples,)
             True, verified or predicted labels; missing ones are not counted.
         normalize : bool, default=True
             Draw the share of each true class. False draws counts.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure.
-        **plot_params : dict
-            Parameters of :meth:`plot`.
+        %(ax)s
+        %(plot_params)s
 
         Returns
         -------
@@ -135,13 +155,20 @@ class TransitionMatrixDisplay(Display):
             matrix = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         return cls(matrix, classes=classes).plot(ax=ax, **plot_params)
 
-    def plot(self, ax=None, *, sort=True, max_classes=20, cmap="Blues", include_values=None):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        sort: bool = True,
+        max_classes: int = 20,
+        cmap: Any = "Blues",
+        include_values: bool | None = None,
+    ) -> Self:
         """Draw the heat map.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a figure that pyplot does not know.
+        %(ax_no_pyplot)s
         sort : bool, default=True
             Whether the classes with the largest share of errors come first.
         max_classes : int, default=20

@@ -1,11 +1,15 @@
 """Confusion matrices against true labels, from given labels and a transition matrix."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import nnls
 
 from skrobust.metrics._confusion import count_pairs, encode_pairs
 from skrobust.noise._resolve import check_usable
 from skrobust.noise._transitions import check_transition
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import check_sample_weight
 
 # Up to so many classes, columns are solved exactly, one by one; beyond, all at once, step by step.
@@ -16,8 +20,15 @@ _NEWTON_STEPS = 3
 _SUM_WEIGHT = 1e4
 
 
+@fill_docstring
 def noise_corrected_confusion_matrix(
-    y_true, y_pred, transition, *, labels=None, sample_weight=None, transition_covariance=None
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    transition: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    transition_covariance: Any = None,
 ) -> np.ndarray:
     """Confusion matrix against the true labels, estimated from given (noisy) labels.
 
@@ -38,8 +49,7 @@ def noise_corrected_confusion_matrix(
     labels : array-like of shape (n_classes,), default=None
         The labels that rows and columns of `transition`, and of the result, stand for. None: all
         labels that occur, sorted.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights.
+    %(sample_weight)s
     transition_covariance : array-like of shape (n_classes, n_classes) or \
             (n_classes**2, n_classes**2), default=None
         Variances of the entries of an estimated `transition`, or the covariances of all entries,

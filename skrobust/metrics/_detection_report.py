@@ -1,8 +1,11 @@
 """Scores of detectors of label errors, where it is known which labels are wrong."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.utils import column_or_1d
 
@@ -11,7 +14,7 @@ from skrobust.base._labels import encode_labels
 _BUDGETS = (0.01, 0.05, 0.1)
 
 
-def precision_at_budget(y_wrong, label_quality, budget) -> float:
+def precision_at_budget(y_wrong: ArrayLike, label_quality: ArrayLike, budget: int | float) -> float:
     """Share of wrong labels among the rows of lowest quality, as many as can be reviewed.
 
     .. versionadded:: 0.1
@@ -53,7 +56,12 @@ def precision_at_budget(y_wrong, label_quality, budget) -> float:
 
 
 def detection_report(
-    y_wrong, label_quality, label_errors=None, *, y=None, budgets=_BUDGETS
+    y_wrong: ArrayLike,
+    label_quality: ArrayLike,
+    label_errors: ArrayLike | None = None,
+    *,
+    y: ArrayLike | None = None,
+    budgets: Sequence[int] | float = _BUDGETS,
 ) -> "DetectionReport":
     """Scores of a detector of label errors: its ranking, its flags, and both for each class.
 
@@ -134,10 +142,10 @@ def detection_report(
     return report
 
 
-class DetectionReport(dict):
+class DetectionReport(dict[str, Any]):
     """Scores of a detector by name, as :func:`detection_report` returns them."""
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """Turn the report into a pandas data frame, a row for all rows and each class."""
         try:
             import pandas as pd

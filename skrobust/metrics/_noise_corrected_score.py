@@ -1,9 +1,12 @@
 """Scores of a model where the labels to compare with are wrong too."""
 
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import column_or_1d
 
 from skrobust.base._labels import encode_verified, missing_labels
@@ -20,11 +23,13 @@ from skrobust.metrics._transition_estimate import (
     confusion_by_transition,
 )
 from skrobust.metrics._verified_estimate import AuditedRows, confusion_by_audit, ranking_by_audit
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight, validate_params
 from skrobust.utils._warnings import LabelNoiseWarning
 
 
+@fill_docstring
 @validate_params(
     {
         "metric": [StrOptions(set(METRIC_NAMES)), callable, "array-like"],
@@ -36,20 +41,20 @@ from skrobust.utils._warnings import LabelNoiseWarning
     prefer_skip_nested_validation=True,
 )
 def noise_corrected_score(
-    y_true,
-    y_pred,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     *,
-    metric="accuracy",
-    transition=None,
-    verified_labels=None,
-    verified_weight=None,
-    label_quality=None,
-    labels=None,
-    sample_weight=None,
-    method="auto",
-    confidence_level=0.95,
-    n_bootstrap=200,
-    random_state=None,
+    metric: str | Callable[..., Any] | ArrayLike = "accuracy",
+    transition: Any = None,
+    verified_labels: ArrayLike | None = None,
+    verified_weight: ArrayLike | None = None,
+    label_quality: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    method: str = "auto",
+    confidence_level: float = 0.95,
+    n_bootstrap: int = 200,
+    random_state: int | np.random.RandomState | None = None,
 ) -> ScoreEstimate:
     """Score of predictions against the true labels, where the given labels are partly wrong.
 
@@ -93,8 +98,7 @@ def noise_corrected_score(
     labels : array-like of shape (n_classes,), default=None
         The classes, in the order of `transition`. None: the classes of the fitted estimator, or
         all labels that occur, sorted.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights.
+    %(sample_weight)s
     method : {"auto", "transition", "verified"}, default="auto"
         "auto" is "verified" where there are verified rows. The result names the one used.
     confidence_level : float, default=0.95
@@ -102,8 +106,7 @@ def noise_corrected_score(
     n_bootstrap : int, default=200
         Samples for the standard error of "average_precision", and of "roc_auc" with verified
         rows, at least 2. All other standard errors are by the delta method.
-    random_state : int, RandomState instance or None, default=None
-        Seed of these samples. None draws fresh entropy.
+    %(random_state)s
 
     Returns
     -------

@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 from sklearn.utils import Bunch
 
 from skrobust.metrics._confusion import encode_pairs, resolve_metric
 from skrobust.metrics._noise_corrected_score import audited_rows, check_any_verified
 from skrobust.metrics._verified_estimate import best_weights, confusion_by_audit
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
 
 
-def rank_flip_prevalence(acc_clean_A, acc_wrong_A, acc_clean_B, acc_wrong_B) -> float:
+def rank_flip_prevalence(
+    acc_clean_A: float, acc_wrong_A: float, acc_clean_B: float, acc_wrong_B: float
+) -> float:
     """Share of wrong labels at which two models change places.
 
     The accuracy of a model on a test set is that on its rightly labelled rows and that, against
@@ -76,6 +80,7 @@ def _crossings(gaps: np.ndarray) -> np.ndarray:
     return np.where((share >= 0) & (share <= 1), share, np.nan)
 
 
+@fill_docstring
 @validate_params(
     {
         "confidence_level": [Interval(Real, 0, 1, closed="neither")],
@@ -85,14 +90,14 @@ def _crossings(gaps: np.ndarray) -> np.ndarray:
     prefer_skip_nested_validation=True,
 )
 def rank_models(
-    y_true,
-    predictions,
+    y_true: ArrayLike,
+    predictions: dict[str, ArrayLike] | ArrayLike,
     *,
-    verified_labels,
-    verified_weight=None,
-    confidence_level=0.95,
-    n_bootstrap=1000,
-    random_state=None,
+    verified_labels: ArrayLike,
+    verified_weight: ArrayLike | None = None,
+    confidence_level: float = 0.95,
+    n_bootstrap: int = 1000,
+    random_state: int | np.random.RandomState | None = None,
 ) -> Bunch:
     """Rank models by accuracy on given and on verified labels, and compare them in pairs.
 
@@ -114,8 +119,7 @@ def rank_models(
         Level of all intervals, in (0, 1).
     n_bootstrap : int, default=1000
         Samples of the verified rows for the intervals of `flip_prevalence`, at least 2.
-    random_state : int, RandomState instance or None, default=None
-        Seed of these samples. None draws fresh entropy.
+    %(random_state)s
 
     Returns
     -------

@@ -1,13 +1,25 @@
 """Scores for classes of unequal size."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import f1_score
 
 from skrobust.metrics._confusion import count_pairs, encode_pairs, resolve_metric
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import check_sample_weight
 
 
-def geometric_mean_score(y_true, y_pred, *, labels=None, sample_weight=None) -> float:
+@fill_docstring
+def geometric_mean_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Geometric mean of the recalls of all classes.
 
     It is 0 as soon as one class is never predicted, however rare, so that a model cannot buy it by
@@ -23,8 +35,7 @@ def geometric_mean_score(y_true, y_pred, *, labels=None, sample_weight=None) -> 
         Predictions.
     labels : array-like of shape (n_classes,), default=None
         All classes; those of which no row is take no part. None: those that occur.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights.
+    %(sample_weight)s
 
     Returns
     -------
@@ -58,7 +69,10 @@ def geometric_mean_score(y_true, y_pred, *, labels=None, sample_weight=None) -> 
     return resolve_metric("geometric_mean", len(classes))(counts)
 
 
-def f1_gmean_score(y_true, y_pred, *, sample_weight=None) -> tuple[float, float]:
+@fill_docstring
+def f1_gmean_score(
+    y_true: ArrayLike, y_pred: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, float]:
     """F1 score and geometric mean of the recalls, for choices by the first and then the second.
 
     .. versionadded:: 0.1
@@ -69,8 +83,7 @@ def f1_gmean_score(y_true, y_pred, *, sample_weight=None) -> tuple[float, float]
         Labels.
     y_pred : array-like of shape (n_samples,)
         Predictions.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights.
+    %(sample_weight)s
 
     Returns
     -------
@@ -114,7 +127,15 @@ def _binary_counts(tpr: float, tnr: float, prevalence: float) -> np.ndarray:
     )
 
 
-def expected_noisy_score(metric, *, tpr, tnr, prevalence, fpr_labels, fnr_labels) -> float:
+def expected_noisy_score(
+    metric: str | Callable[..., Any] | ArrayLike,
+    *,
+    tpr: float,
+    tnr: float,
+    prevalence: float,
+    fpr_labels: float,
+    fnr_labels: float,
+) -> float:
     """Value that a metric shows when the labels it is computed from are partly wrong.
 
     In closed form, for two classes and a large number of rows: a way to see how much of a score

@@ -3,9 +3,11 @@
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from skrobust.base._labels import encode_labels, encode_labels_like, refuse_mask
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 
 # Beforehand, as if so many rows of a cell had been verified, with these shares of wrong labels.
@@ -13,6 +15,7 @@ _PRIOR_ROWS = 2.0
 _PRIOR_AGREE, _PRIOR_DISAGREE = 0.1, 0.5
 
 
+@fill_docstring
 class FlipRateAuditor:
     """Audit of the rates at which labels go wrong, in both directions, with intervals.
 
@@ -32,13 +35,11 @@ class FlipRateAuditor:
     decay : float, default=1.0
         Factor in (0, 1] by which the weight of all earlier answers is multiplied in each call of
         ``partial_fit``, for streams in which the rates may drift.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the draws. None draws fresh entropy.
+    %(random_state)s
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
+    %(classes_)s
     flip_rates_ : ndarray of shape (n_classes, n_classes)
         Probability of each given label (columns) for each true class (rows). NaN for a class of
         which no verified row is.
@@ -91,7 +92,20 @@ class FlipRateAuditor:
     True
     """
 
-    def __init__(self, *, strata="predicted", confidence_level=0.95, decay=1.0, random_state=None):
+    flip_rates_: np.ndarray
+    error_rates_: np.ndarray
+    noise_rate_: float
+    noise_rate_interval_: tuple[float, ...]
+    verified_weight_: np.ndarray
+
+    def __init__(
+        self,
+        *,
+        strata: str | None = "predicted",
+        confidence_level: float = 0.95,
+        decay: float = 1.0,
+        random_state: int | np.random.RandomState | None = None,
+    ):
         self.strata = strata
         self.confidence_level = confidence_level
         self.decay = decay
@@ -100,7 +114,7 @@ class FlipRateAuditor:
     def __repr__(self) -> str:
         return f"FlipRateAuditor(strata={self.strata!r})"
 
-    def fit(self, y, y_pred=None) -> "FlipRateAuditor":
+    def fit(self, y: ArrayLike, y_pred: ArrayLike | None = None) -> "FlipRateAuditor":
         """Begin an audit.
 
         Parameters
@@ -144,7 +158,7 @@ class FlipRateAuditor:
         self._rng = private_random_state(self.random_state)
         return self
 
-    def draw(self, n_rows) -> np.ndarray:
+    def draw(self, n_rows: int) -> np.ndarray:
         """Draw rows to verify next.
 
         Parameters
@@ -171,7 +185,7 @@ class FlipRateAuditor:
         self._drawn[rows] = True
         return rows
 
-    def partial_fit(self, rows, verified_labels) -> "FlipRateAuditor":
+    def partial_fit(self, rows: ArrayLike, verified_labels: ArrayLike) -> "FlipRateAuditor":
         """Learn what the true labels of drawn rows are.
 
         Parameters
@@ -223,7 +237,7 @@ class FlipRateAuditor:
         self._update()
         return self
 
-    def rows_needed_for(self, width) -> int:
+    def rows_needed_for(self, width: float) -> int:
         """Number of further rows after which the interval of `noise_rate_` has this width.
 
         Parameters

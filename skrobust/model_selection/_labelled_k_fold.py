@@ -1,16 +1,21 @@
 """Cross-validation of labels of which some are missing."""
 
+from collections.abc import Iterator
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils.multiclass import type_of_target
 
 from skrobust.base._labelled_data import check_groups
 from skrobust.base._labels import encode_labels
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import safe_indexing
 
 
+@fill_docstring
 class LabelledKFold(BaseCrossValidator):
     """Stratified k-fold cross-validation for labels of which some are missing.
 
@@ -26,8 +31,7 @@ class LabelledKFold(BaseCrossValidator):
         Number of folds, at least 2.
     shuffle : bool, default=False
         Whether to shuffle the rows of each class first.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the shuffling.
+    %(random_state)s
 
     See Also
     --------
@@ -57,12 +61,18 @@ class LabelledKFold(BaseCrossValidator):
     True
     """
 
-    def __init__(self, n_splits=5, *, shuffle=False, random_state=None):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ):
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.random_state = random_state
 
-    def get_n_splits(self, X=None, y=None, groups=None) -> int:
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of folds.
 
         Parameters
@@ -81,7 +91,9 @@ class LabelledKFold(BaseCrossValidator):
         """
         return self.n_splits
 
-    def split(self, X, y, groups=None):
+    def split(
+        self, X: Any, y: ArrayLike, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the row numbers of training and test sets.
 
         Parameters

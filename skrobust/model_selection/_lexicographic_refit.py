@@ -2,13 +2,16 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
 
-def lexicographic_refit(scores, *, tolerance="1se", key=None) -> "LexicographicRefit":
+def lexicographic_refit(
+    scores: Sequence[str], *, tolerance: str | float = "1se", key: Callable[..., Any] | None = None
+) -> "LexicographicRefit":
     """Choose by the first score, and among what it cannot tell apart by the next one.
 
     For the parameter `refit` of a search with several scores.
@@ -119,7 +122,7 @@ class LexicographicRefit:
     in_errors: bool
     key: Callable | None = None
 
-    def __call__(self, cv_results) -> int:
+    def __call__(self, cv_results: Any) -> int:
         """Choose a candidate from `cv_results_`."""
         tables = [_fold_scores(cv_results, name) for name in self.scores]
         left = np.flatnonzero(np.isfinite(np.hstack(tables)).all(axis=1))

@@ -1,8 +1,11 @@
 """Scorers for searches where the labels to score with are wrong too."""
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from skrobust.base._labels import encode_labels, missing_labels
@@ -20,8 +23,12 @@ _NEED_NO_CLASS = ("accuracy", "matthews_corrcoef", "cohen_kappa")
 
 
 def make_noise_corrected_scorer(
-    metric="accuracy", *, transition="estimator", labels=None, greater_is_better=None
-):
+    metric: str | Callable[..., Any] | ArrayLike = "accuracy",
+    *,
+    transition: Any = "estimator",
+    labels: ArrayLike | None = None,
+    greater_is_better: bool | None = None,
+) -> Callable[..., Any]:
     """Make a scorer that estimates the score against the true labels.
 
     Use it as `scoring` of a search, of :func:`~sklearn.model_selection.cross_validate` or of

@@ -1,9 +1,12 @@
 """How the score of a model falls as labels go wrong."""
 
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
@@ -17,6 +20,7 @@ from skrobust.noise import (
     pair_transition,
     symmetric_transition,
 )
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import Interval, safe_indexing, validate_params
@@ -26,6 +30,7 @@ KINDS = ("symmetric", "pair", "instance", "grouped", "features")
 _RUN_LENGTH = 10
 
 
+@fill_docstring
 @validate_params(
     {
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
@@ -36,19 +41,19 @@ _RUN_LENGTH = 10
     prefer_skip_nested_validation=True,
 )
 def noise_robustness_curve(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
     *,
-    rates=(0.0, 0.1, 0.2, 0.3, 0.4),
-    kind="symmetric",
-    groups=None,
-    scoring=None,
-    n_repeats=3,
-    test_size=0.3,
-    return_models=False,
-    n_jobs=None,
-    random_state=None,
+    rates: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.4),
+    kind: str | Sequence[str] = "symmetric",
+    groups: ArrayLike | None = None,
+    scoring: str | Callable[..., Any] | None = None,
+    n_repeats: int = 3,
+    test_size: float = 0.3,
+    return_models: bool = False,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
 ) -> Bunch:
     """Score a classifier on clean rows after training it on more and more label noise.
 
@@ -84,10 +89,8 @@ def noise_robustness_curve(
         Share of the rows, drawn by class, that is tested on, in (0, 1).
     return_models : bool, default=False
         Whether to return the fitted models.
-    n_jobs : int, default=None
-        Number of fits at a time.
-    random_state : int, RandomState instance or None, default=None
-        Seed of splits, noise, and models that have none of their own. None draws fresh entropy.
+    %(n_jobs)s
+    %(random_state)s
 
     Returns
     -------

@@ -1,8 +1,10 @@
 """Which rows a reviewer should look at, to find errors or to measure a score."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.special import ndtri
 from sklearn.cluster import MiniBatchKMeans
@@ -12,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, column_or_1d
 
 from skrobust.base._labels import encode_labels, encode_labels_like, encode_verified
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 
 # Beforehand, the quality counts as much as so many verified rows.
@@ -27,6 +30,7 @@ _MOST_PSEUDO_ROWS = 1000
 _TRUST = 0.5
 
 
+@fill_docstring
 class ReviewBudgetAllocator:
     """Allocation of a review budget to the rows where a verified label is worth most.
 
@@ -45,8 +49,7 @@ class ReviewBudgetAllocator:
           `verified_weight_` undoes the inequality.
     n_clusters : int, default=None
         Number of clusters of X, at least 1. None: one for fifty rows, at most 20.
-    random_state : int, RandomState instance or None, default=None
-        Seed of clusters and draws. None draws fresh entropy.
+    %(random_state)s
 
     Attributes
     ----------
@@ -84,7 +87,16 @@ class ReviewBudgetAllocator:
     True
     """
 
-    def __init__(self, *, purpose="find", n_clusters=None, random_state=None):
+    error_proba_: np.ndarray
+    verified_weight_: np.ndarray
+
+    def __init__(
+        self,
+        *,
+        purpose: str = "find",
+        n_clusters: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
         self.purpose = purpose
         self.n_clusters = n_clusters
         self.random_state = random_state
@@ -93,7 +105,14 @@ class ReviewBudgetAllocator:
         return f"ReviewBudgetAllocator(purpose={self.purpose!r})"
 
     def allocate(
-        self, n_rows, y, label_quality, *, X=None, y_pred=None, verified_labels=None
+        self,
+        n_rows: int,
+        y: ArrayLike,
+        label_quality: ArrayLike,
+        *,
+        X: Any = None,
+        y_pred: ArrayLike | None = None,
+        verified_labels: ArrayLike | None = None,
     ) -> np.ndarray:
         """Choose the rows to verify next.
 

@@ -134,5 +134,5 @@ def test_no_placeholder_is_left(name):
             continue
         members = list(vars(found).values()) if inspect.isclass(found) else []
         for member in [found, *members]:
-            member = getattr(member, "fn", member)
+            member = getattr(member, "__func__", None) or getattr(member, "fn", None) or member
             assert not re.search(r"^ *%\(\w+\)s$", member.__doc__ or "", re.MULTILINE), member
