@@ -35,7 +35,7 @@ help:
 	@echo "make test-common         the checks that every estimator passes, of slow defaults as well"
 	@echo "make test-oldest         the test suite on the oldest supported stack, in $(OLDEST_VENV)"
 	@echo "make test-oldest-common  these checks of one instance of each estimator, on that stack"
-	@echo "make lint | format       ruff: check | mend"
+	@echo "make lint | format       ruff and types: check | ruff: mend"
 	@echo "make docs                the documentation site, into docs/_build/html (docs-quick: no gallery)"
 	@echo "make wheel               build the wheel into dist/"
 	@echo "make clean               remove what these targets made"
@@ -119,6 +119,7 @@ test-oldest-common: $(OLDEST_VENV)/.stamp-test
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/check_types.py
 
 format: $(VENV)/.stamp-test
 	$(BIN)/ruff check --fix .
