@@ -256,10 +256,12 @@ class LabelledData:
         y : ndarray of shape (n_samples,)
             Given labels; None where they are missing.
         metadata : dict
-            Keywords `verified_labels` and `sample_weight`.
+            Keywords `verified_labels` and `sample_weight`, and `groups` if there are any.
         """
         verified = decode_labels(self.verified, self.classes) if self.checked.any() else None
         metadata = {"verified_labels": verified, "sample_weight": self.sample_weight}
+        if self.groups is not None:
+            metadata["groups"] = self.groups
         return decode_labels(self.y, self.classes), metadata
 
 

@@ -4,9 +4,11 @@ import numpy as np
 
 from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Features, fit_context
 
 
+@fill_docstring
 class Reweighter(LabelEstimator):
     """Base class of all reweighters, which estimate how much each row should count.
 
@@ -33,30 +35,29 @@ class Reweighter(LabelEstimator):
     _parameter_constraints: dict = {}
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None):
-        """Weigh the rows of a data set.
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+        """Weight the rows of a data set.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
-        y : array-like of shape (n_samples,)
-            Given labels, some perhaps missing.
+        %(X)s
+        %(y)s
         verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them. A row that has one is weighed with that label: train on it, and
-            not on the one in `y`.
+            Labels as verified by a reviewer, missing where a row was not reviewed. `y` holds the
+            given labels, not overwritten by these. The weight of a verified row belongs to its
+            verified label: train on that, not on the one in `y`.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights that the rows had before.
+            Prior weights >= 0. None weights all rows by 1.
+        %(groups)s
 
         Returns
         -------
         self : object
             With ``sample_weight_`` of shape (n_samples,), none negative: mean 1 over the rows
-            that have a label, weighed by `sample_weight`, and 0 elsewhere.
+            that have a label, weighted by `sample_weight`, and 0 elsewhere.
         """
         data = LabelledData.from_arrays(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
         weight = np.where(data.used, np.asarray(self._weigh(data), dtype=np.float64), 0.0)
         if not np.isfinite(weight).all() or weight.min() < 0 or not weight.any():

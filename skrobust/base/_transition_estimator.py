@@ -1,13 +1,17 @@
 """Base class of transition estimators."""
 
+from typing import Self
+
 import numpy as np
 
 from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData
 from skrobust.base._labels import label_fingerprint
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Features, fit_context
 
 
+@fill_docstring
 class TransitionEstimator(LabelEstimator):
     """Base class of all estimators of the transition from true to given labels.
 
@@ -39,20 +43,16 @@ class TransitionEstimator(LabelEstimator):
     _parameter_constraints: dict = {}
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None):
+    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
         """Estimate the transition from true to given labels.
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
-        y : array-like of shape (n_samples,)
-            Given labels, some perhaps missing.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
+        %(X)s
+        %(y)s
+        %(verified_labels)s
+        %(sample_weight)s
+        %(groups)s
 
         Returns
         -------
@@ -61,14 +61,18 @@ class TransitionEstimator(LabelEstimator):
             sum to 1, ``class_prior_`` of the true classes, ``noise_rate_`` and ``classes_``.
         """
         data = LabelledData.from_arrays(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
-        joint = np.asarray(self._estimate(data), dtype=np.float64)
+        return self._fit_joint(data, self._estimate(data))
+
+    def _fit_joint(self, data: LabelledData, joint: np.ndarray) -> Self:
+        """Set the fitted attributes from the joint weight of true and given classes."""
+        joint = np.asarray(joint, dtype=np.float64)
         if not np.isfinite(joint).all() or joint.min() < 0 or not (joint.sum(axis=1) > 0).all():
             raise ValueError(
-                f"{type(self).__name__} found no transition matrix: a class has no mass."
+                f"{type(self).__name__} found no transition matrix: a class has no weight."
             )
-        joint /= joint.sum()
+        joint = joint / joint.sum()
         self.class_prior_ = joint.sum(axis=1)
         self.transition_matrix_ = joint / self.class_prior_[:, None]
         self.noise_rate_ = float(1 - np.trace(joint))

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust.base import TransitionEstimator
+from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.base._labels import encode_labels_like, missing_labels
 from skrobust.base._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.evidence._neighbor_index import ALGORITHMS
@@ -253,14 +253,12 @@ class NoiseSimulator(TransitionEstimator):
         -------
         %(returns_self)s
         """
-        # The base class knows of one label for each row.
-        self._repeated_labels = repeated_labels
-        try:
-            return super().fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight)
-        finally:
-            del self._repeated_labels
+        data = LabelledData.from_arrays(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+        )
+        return self._fit_joint(data, self._estimate(data, repeated_labels))
 
-    def _estimate(self, data) -> np.ndarray:
+    def _estimate(self, data: LabelledData, repeated_labels=None) -> np.ndarray:
         """Estimate the joint weight of true and given classes, and the matrix of each region."""
         reset(self)
         n_classes = len(data.classes)
@@ -271,8 +269,8 @@ class NoiseSimulator(TransitionEstimator):
             )
         rng = private_random_state(self.random_state)
         labels = data.y[:, None]
-        if self._repeated_labels is not None:
-            more = encode_repeated_labels(self._repeated_labels, data.classes, data.n_samples)
+        if repeated_labels is not None:
+            more = encode_repeated_labels(repeated_labels, data.classes, data.n_samples)
             labels = np.hstack([labels, more])
             # Missing labels last.
             labels = np.take_along_axis(

@@ -253,9 +253,9 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         """Return the interval of each entry over bootstrap samples of the rows."""
         random_state = private_random_state(self.random_state)
         some = np.flatnonzero((rows.given >= 0) | (rows.verified >= 0))
-        # Replicated rows are not independent: they are drawn together.
+        # Replicated rows, and rows of one group, are drawn together: they are not independent.
         labels = np.where(data.used, data.y_train, -1)
-        units = row_units(data.X, labels, None, data.sample_weight)[some]
+        units = row_units(data.X, labels, data.groups, data.sample_weight)[some]
         units = np.unique(units, return_inverse=True)[1]
         n_units = int(units.max()) + 1
         weight = np.zeros(data.n_samples)

@@ -7,8 +7,7 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
-from skrobust.base import Reweighter
-from skrobust.base._labels import decode_labels
+from skrobust.base import LabelledData, Reweighter
 from skrobust.detection import EnsembleDetector
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._sklearn import HasMethods
@@ -87,15 +86,10 @@ class DetectorReweighter(Reweighter):
         return self.detector_
 
 
-def fit_detector(detector, data):
+def fit_detector(detector, data: LabelledData):
     """Fit a detector to given labels, verified labels, weights and groups."""
-    verified = decode_labels(data.verified, data.classes) if data.checked.any() else None
-    return detector.fit(
-        data.X,
-        decode_labels(data.y, data.classes),
-        verified_labels=verified,
-        sample_weight=data.sample_weight,
-    )
+    y, metadata = data.fit_arguments()
+    return detector.fit(data.X, y, **metadata)
 
 
 def quality_of_used_labels(data, detector) -> np.ndarray:

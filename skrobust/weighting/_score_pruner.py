@@ -126,7 +126,7 @@ class ScorePruner(DetectorReweighter):
             return TrainingDynamics(statistic=self.statistic)
         return super()._get_detector()
 
-    def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None):
+    def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
         """Select the rows to keep, and return them.
 
         Parameters
@@ -135,6 +135,7 @@ class ScorePruner(DetectorReweighter):
         %(y)s
         %(verified_labels)s
         %(sample_weight)s
+        %(groups)s
 
         Returns
         -------
@@ -144,7 +145,7 @@ class ScorePruner(DetectorReweighter):
             Their labels: of the type of `y`, or an array if there are verified labels, which
             replace given ones.
         """
-        self.fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight)
+        self.fit(X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups)
         X, y = indexable(X, y)
         rows = self.sample_indices_
         y_kept = safe_indexing(y, rows)

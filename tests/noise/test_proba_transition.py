@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from skrobust.noise import (
@@ -202,3 +203,30 @@ def test_inside_a_search(seed):
     search = GridSearchCV(AnchorTransition(GaussianNB()), grid, scoring=known, cv=2)
     search.fit(X, y)
     assert search.best_score_ > -0.15
+
+
+def _grouped_rows(seed):
+    """Rows of a group are nearly equal and share a label that is random."""
+    rng = np.random.default_rng(seed)
+    groups = rng.permutation(np.repeat(np.arange(100), 6))
+    X = 10 * rng.normal(size=(100, 2))[groups] + 0.01 * rng.normal(size=(600, 2))
+    return X, rng.integers(2, size=100)[groups], groups
+
+
+@pytest.mark.parametrize("cls", UNAIDED)
+def test_groups_share_a_fold(cls, seed):
+    X, y, groups = _grouped_rows(seed)
+    estimator = cls(KNeighborsClassifier(3), noise_rate="counted", random_state=0)
+    assert estimator.fit(X, y).noise_rate_ < 0.05
+    assert estimator.fit(X, y, groups=[f"patient {g}" for g in groups]).noise_rate_ > 0.2
+
+
+def test_groups_are_drawn_together_in_bootstrap_samples(seed):
+    X, y, truth = noisy_rows(600, seed)
+    groups = np.argsort(np.argsort(3 * y + truth, kind="stable")) // 20
+    estimator = AnchorTransition(forest(), cv=5, n_bootstrap=50, random_state=0)
+    widths = [
+        np.ptp(estimator.fit(X, y, groups=groups).transition_interval_, axis=0).mean()
+        for groups in (np.arange(600), groups)
+    ]
+    assert widths[1] > 1.5 * widths[0]

@@ -115,7 +115,7 @@ def test_a_class_without_rows_is_named(data):
     X, y = data.X[rows], NAMES[data.y[rows]]
     verified = np.full(len(rows), None)
     fewer = LabelledData.from_arrays(X, y, verified_labels=verified)
-    more = type(fewer)(X, np.where(fewer.codes == 1, 2, 0), NAMES, fewer.verified)
+    more = type(fewer)(X, np.where(fewer.y == 1, 2, 0), NAMES, fewer.verified)
     with pytest.raises(ValueError, match="The class 'bee' is given to no row"):
         resolve_transition(NeighborTransition(), more)
 

@@ -181,6 +181,16 @@ def test_default_models_are_fitted_once(noisy, seed, monkeypatch):
     np.testing.assert_array_equal(reweighter.sample_weight_, expected)
 
 
+def test_groups_reach_the_transition_estimator(noisy):
+    X, _, y, _ = noisy
+    groups = np.arange(len(y)) // 8
+    reweighter = ImportanceReweighter(AnchorTransition(GaussianNB()), GaussianNB())
+    grouped = reweighter.fit(X, y, groups=groups).transition_matrix_
+    expected = AnchorTransition(GaussianNB()).fit(X, y, groups=groups).transition_matrix_
+    np.testing.assert_array_equal(grouped, expected)
+    assert not np.array_equal(grouped, reweighter.fit(X, y).transition_matrix_)
+
+
 def test_texts(seed):
     rng = np.random.default_rng(seed)
     truth = np.arange(200) % 2

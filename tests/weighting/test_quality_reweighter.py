@@ -148,3 +148,13 @@ def test_weights_of_before_reach_the_detector_that_asks_for_them(noisy):
 def test_bad_parameters(params, kind, words):
     with pytest.raises(kind, match=words):
         QualityReweighter(**params).fit(QUALITY[:5], LABELS[:5])
+
+
+def test_groups_reach_the_detector(noisy):
+    X, _, y, _ = noisy
+    groups = np.arange(240) // 8
+    reweighter = QualityReweighter(ConfidentLearning(GaussianNB()))
+    grouped = reweighter.fit(X, y, groups=groups).detector_.label_quality_
+    expected = ConfidentLearning(GaussianNB()).fit(X, y, groups=groups).label_quality_
+    np.testing.assert_array_equal(grouped, expected)
+    assert not np.array_equal(grouped, reweighter.fit(X, y).detector_.label_quality_)
