@@ -165,6 +165,16 @@ def test_code_of_page_runs(page, namespace):
     assert RESULTS.get(page, lambda space: True)(namespace)
 
 
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CHANGES/README.md"]
+)
+def test_links_lead_to_files(page):
+    path = ROOT / page
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+    assert links or page == "CHANGES/README.md"
+
+
 def test_pages_with_code_are_found():
     assert "README.md" in PAGES
     assert set(RESULTS) <= set(PAGES)

@@ -24,6 +24,7 @@ def _as_column(y, name: str) -> tuple[np.ndarray, np.ndarray]:
     if values.ndim == 2 and values.shape[1] > 1:
         raise ValueError(
             f"{name} should be a 1d array of labels, got an array of shape {values.shape} instead."
+            f" For one-hot rows or probabilities, pass classes[numpy.argmax({name}, axis=1)]."
         )
     values, missing = column_or_1d(values, warn=True), missing.ravel()
     if values.dtype.kind in "OU":
@@ -254,13 +255,19 @@ def check_indicators(y, *, name: str = "y") -> np.ndarray:
     """Validate an indicator matrix."""
     if y is None:
         raise ValueError(f"requires {name} to be passed, but the target {name} is None")
-    values = np.asarray(y.toarray() if sparse.issparse(y) else number_matrix(y, name))
+    try:
+        values = np.asarray(y.toarray() if sparse.issparse(y) else number_matrix(y, name))
+        found = f"shape {values.shape}"
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        values, found = np.empty(0), "lists of different lengths"
     if values.dtype.kind == "c":
         raise ValueError(f"Complex data not supported\n{name} holds complex numbers.")
     if values.ndim != 2 or values.shape[1] == 0:
         raise ValueError(
-            f"{name} must be an indicator matrix of shape (n_samples, n_labels), such as"
-            f" MultiLabelBinarizer makes, got shape {values.shape}."
+            f"{name} must be an indicator matrix of shape (n_samples, n_labels), got {found}. For"
+            f" the labels of each row, pass MultiLabelBinarizer().fit_transform({name})."
         )
     values = as_floats(values, name)
     missing = np.isnan(values)

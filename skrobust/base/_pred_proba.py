@@ -36,9 +36,10 @@ def as_proba(pred_proba, n_samples: int | None = None) -> np.ndarray:
             raise ValueError(f"pred_proba must be numbers, got an array of {array.dtype}.")
         array = array.astype(np.float64 if array.dtype.kind != "f" else np.float32)
     if array.ndim != 2:
+        advice = " For p of the second of two classes, pass numpy.column_stack([1 - p, p])."
         raise ValueError(
             "pred_proba must have shape (n_samples, n_classes), got an array of shape"
-            f" {array.shape}."
+            f" {array.shape}.{advice if array.ndim == 1 else ''}"
         )
     if array.shape[1] < 2:
         raise ValueError(
@@ -73,6 +74,11 @@ def match_proba(y, pred_proba, *, classes=None) -> tuple[np.ndarray, np.ndarray]
     pred_proba : ndarray of shape (n_samples, n_classes)
         Probabilities, the columns in the order of `classes`, or sorted by their names.
     """
+    if getattr(y, "ndim", 1) == 2 and getattr(pred_proba, "ndim", 2) == 1:
+        raise ValueError(
+            f"y has shape {y.shape} and pred_proba has shape {pred_proba.shape}: labels come first,"
+            " then probabilities."
+        )
     check_index(y, pred_proba, "pred_proba")
     names = column_names(pred_proba)
     proba = as_proba(pred_proba)

@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.utils import column_or_1d
 
 from skrobust.base._labels import encode_labels
+from skrobust.utils._columns import float_column
 
 _BUDGETS = (0.01, 0.05, 0.1)
 
@@ -233,7 +234,7 @@ def _as_bool(values, name: str) -> np.ndarray:
 def _check(y_wrong, label_quality) -> tuple[np.ndarray, np.ndarray]:
     """Rows that have a quality."""
     wrong = _as_bool(y_wrong, "y_wrong")
-    quality = column_or_1d(np.asarray(label_quality, dtype=np.float64))
+    quality = float_column(label_quality, "label_quality")
     _check_length(quality, len(wrong), "label_quality")
     known = ~np.isnan(quality)
     if not known.any():

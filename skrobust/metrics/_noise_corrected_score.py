@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import column_or_1d
 
 from skrobust.base._labels import encode_verified, missing_labels
 from skrobust.metrics._confusion import METRIC_NAMES, RANKING, encode_pairs, resolve_metric
@@ -23,6 +22,7 @@ from skrobust.metrics._transition_estimate import (
     confusion_by_transition,
 )
 from skrobust.metrics._verified_estimate import AuditedRows, confusion_by_audit, ranking_by_audit
+from skrobust.utils._columns import float_column
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight, validate_params
@@ -276,7 +276,12 @@ def check_any_verified(verified_labels):
 
 
 def _check_scores(y_pred) -> np.ndarray:
-    scores = column_or_1d(y_pred, warn=True).astype(np.float64)
+    if np.ndim(y_pred) == 2 and np.shape(y_pred)[1] == 2:
+        raise ValueError(
+            "y_pred must hold the scores of the second class, got an array of shape"
+            f" {np.shape(y_pred)}: pass y_pred[:, 1]."
+        )
+    scores = float_column(y_pred, "y_pred")
     if not np.isfinite(scores).all():
         raise ValueError("y_pred holds NaN or infinite scores.")
     return scores
@@ -327,7 +332,7 @@ def audited_rows(
     weight = np.ones(n_samples) if weight is None else weight
     audit_weight = np.where(verified >= 0, weight, 0.0)
     if verified_weight is not None:
-        drawn = column_or_1d(np.asarray(verified_weight, dtype=np.float64))
+        drawn = float_column(verified_weight, "verified_weight")
         if len(drawn) != n_samples:
             raise ValueError(
                 f"verified_weight has {len(drawn)} entries, but there are {n_samples} rows."
@@ -351,7 +356,7 @@ def audited_rows(
         )
     quality = None
     if label_quality is not None:
-        quality = column_or_1d(np.asarray(label_quality, dtype=np.float64)).copy()
+        quality = float_column(label_quality, "label_quality").copy()
         if len(quality) != n_samples:
             raise ValueError(
                 f"label_quality has {len(quality)} entries, but there are {n_samples} rows."

@@ -11,9 +11,10 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array
 
 from skrobust.base._labels import encode_labels, encode_labels_like, encode_verified
+from skrobust.utils._columns import float_column
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 
@@ -149,7 +150,7 @@ class ReviewBudgetAllocator:
         """
         self._check_parameters(n_rows)
         codes, classes = encode_labels(y)
-        quality = column_or_1d(np.asarray(label_quality, dtype=np.float64))
+        quality = float_column(label_quality, "label_quality")
         if len(quality) != len(codes):
             raise ValueError(f"label_quality has {len(quality)} entries, but y has {len(codes)}.")
         known = ~np.isnan(quality)

@@ -82,6 +82,18 @@ def complete_column(column, name: str):
     return values
 
 
+def float_column(values, name: str) -> np.ndarray:
+    """One number for each row, as float64."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ValueError(
+            f"{name} must hold one number for each row, got an array of shape {values.shape}."
+        )
+    return values
+
+
 def number_matrix(container, name: str):
     """A data frame or masked array of numbers as floats, NaN where missing; others as they are."""
     if isinstance(container, np.ma.MaskedArray):

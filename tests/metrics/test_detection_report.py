@@ -71,6 +71,8 @@ def test_bad_budgets(budget):
 def test_bad_input():
     with pytest.raises(ValueError, match="y_wrong must hold True and False"):
         detection_report([0, 2], [0.1, 0.2])
+    with pytest.raises(ValueError, match=r"label_quality must hold one number .* \(3, 2\)"):
+        precision_at_budget([True, False, True], np.zeros((3, 2)), 1)
     with pytest.raises(ValueError, match="label_quality has 2 entries"):
         detection_report(WRONG, [0.1, 0.2])
     with pytest.raises(ValueError, match="label_errors has 2 entries"):

@@ -396,3 +396,17 @@ def test_ranking_of_a_class_that_is_not_there(name):
         found = noise_corrected_score(given, scores, transition=estimated, **options)
     assert found.score == pytest.approx(found.noisy_score)
     assert found.interval == (0, 1)
+
+
+def test_probabilities_in_place_of_predictions_are_refused_with_advice():
+    y = np.arange(40) % 2
+    proba = np.column_stack([1 - y, y]) * 0.8 + 0.1
+    with pytest.raises(ValueError, match=r"pass classes\[numpy.argmax\(y_pred, axis=1\)\]"):
+        noise_corrected_score(y, proba, transition=np.eye(2))
+    for scores in (proba, np.log(proba)):
+        with pytest.raises(ValueError, match=r"scores of the second class.*pass y_pred\[:, 1\]"):
+            noise_corrected_score(y, scores, transition=np.eye(2), metric="roc_auc")
+        found = noise_corrected_score(y, scores[:, 1], transition=np.eye(2), metric="roc_auc")
+        assert found.score == 1
+    with pytest.raises(ValueError, match="label_quality must hold one number for each row"):
+        noise_corrected_score(y, y, verified_labels=y, label_quality=proba)

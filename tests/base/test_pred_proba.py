@@ -74,3 +74,23 @@ def test_scores_before_softmax_are_refused_with_advice(function):
         function(y, np.log(proba) - 2)  # no entry is positive, but these are no logarithms
     with pytest.raises(ValueError, match="row 0 sums to 0"):
         function(y, 0 * proba)
+
+
+@pytest.mark.parametrize("function", [confident_joint, find_label_errors, label_quality_scores])
+def test_shapes_are_refused_with_advice(function):
+    y, proba = _rows()
+    with pytest.raises(ValueError, match=r"labels come first, then probabilities"):
+        function(proba, y)
+    with pytest.raises(ValueError, match=r"pass numpy.column_stack\(\[1 - p, p\]\)"):
+        function(y % 2, proba[:, 0])
+    with pytest.raises(ValueError, match=r"one-hot .*pass classes\[numpy.argmax\(y, axis=1\)\]"):
+        function(np.eye(3)[y], proba)
+
+
+@pytest.mark.parametrize("function", [find_multilabel_errors, multilabel_quality_scores])
+@pytest.mark.parametrize("ragged", [True, False])
+def test_lists_of_labels_are_refused_with_advice(function, ragged):
+    proba = _rows(2, 40)[1]
+    labels = [[0], [1], [0, 1]] if ragged else [0, 1, 1]
+    with pytest.raises(ValueError, match=r"pass MultiLabelBinarizer\(\).fit_transform\(y\)"):
+        function(labels, proba[:3])
