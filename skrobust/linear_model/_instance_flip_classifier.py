@@ -1,60 +1,63 @@
-"""Logistic regression of two classes of which one is mistaken for the other, more in some rows."""
+"""Logistic regression of two classes with flips of one class that depend on the row."""
 
 from numbers import Real
+from typing import Self
 
 import numpy as np
-from scipy.special import expit, logit
+from numpy.typing import ArrayLike
+from scipy import sparse
+from scipy.special import expit, log_expit, logit
 
 from skrobust.base._labels import encode_labels_like
-from skrobust.linear_model._channel_loss import linear_scores
-from skrobust.linear_model._flip_loss import FlipLoss
-from skrobust.linear_model._linear_base import NoisyLinearClassifier
+from skrobust.linear_model._linear_base import (
+    DOCUMENTATION,
+    NoisyLinearClassifier,
+    linear_scores,
+    weighted_sums,
+)
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, fit_context
 
-# The problem is not convex: the solver starts from each of these flip rates.
+# Flip rates of the starts: the problem is not convex.
 _START_RATES = (0.05, 0.2, 0.5)
-# Share of flipped labels among the rows that the class is thought to have been seen with.
+# Flip rate of the prior.
 _PRIOR_FLIP_RATE = 0.2
-# A lower flip rate to go on from would hardly move.
+# A lower flip rate to start from would hardly change.
 _LEAST_START = 1e-4
 
 
+@fill_docstring(**DOCUMENTATION)
 class InstanceFlipClassifier(NoisyLinearClassifier):
-    """Logistic regression of two classes, of which one is sometimes labelled as the other.
+    """Logistic regression of two classes, the labels of one of which flip depending on the row.
 
-    Two scores are linear in the row: the log-odds that it belongs to the class whose labels flip,
-    and the log-odds that, if so, its label does. Given labels of that class are always right.
-    Predictions are about true classes.
+    Two scores are linear in the features: the log-odds that a row belongs to the class whose
+    labels flip, and the log-odds that, if so, its label does. Given labels of that class are
+    always right. Predictions are of true classes.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     flipped_class : label, default=None
-        The true class whose labels flip to the other one. None is ``classes_[1]``: positives that
-        were missed, as in positive and unlabelled data.
+        True class whose labels flip to the other one. None is ``classes_[1]``: missed positives,
+        as in positive and unlabelled data.
     fixed_flip_rate : float, default=None
-        The share of its labels that flip, if it is known and the same for all rows, in [0, 1).
-        None: it is learned, and may differ between rows. 0 makes this
+        Share of the labels of that class that flip, if it is known and the same for all rows, in
+        [0, 1). None: it is learned, and may differ between rows. 0 makes this
         :class:`~sklearn.linear_model.LogisticRegression`.
     C : float, default=1.0
-        Inverse of the strength of the L2 penalty on coefficients of the true class, as of
+        Inverse of the strength of the L2 penalty on coefficients of the true class, above 0, as of
         :class:`~sklearn.linear_model.LogisticRegression`; ``np.inf`` is none. Intercepts are not
         penalised.
     flip_C : float, default=0.003
         The same for coefficients of the flip rate. It must be small, see Notes; the smaller, the
-        more alike are the flip rates of all rows.
+        more similar are the flip rates of all rows.
     prior_strength : float, default=30.0
-        How many rows of the class that are zero in all features the flip rate is thought to have
-        been seen with beforehand, of which one in five was given the other label. 0 is none.
-    fit_intercept : bool, default=True
-        Whether the score of the true class has an intercept. That of flips always has.
-    tol : float, default=1e-4
-        The solver stops where no derivative of the mean loss is larger.
-    max_iter : int, default=1000
-        Largest number of iterations of the solver, for each start.
+        Weight of the prior of the flip rate, in rows of the class that are zero in all features,
+        one in five of which was given the other label, at least 0.
+    %(solver)s
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the coefficients of the last fit, and from nowhere else.
+        Whether ``fit`` starts from the coefficients of the last fit only.
 
     Attributes
     ----------
@@ -67,41 +70,36 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
     flip_intercept_ : ndarray of shape (1,)
         Intercept of the same; -inf for no flips at all.
     flipped_class_ : label
-        The class whose labels flip.
+        Class whose labels flip.
     flip_rate_ : float
-        Share of the rows of that class that were given the other label, by this model.
+        Share of the rows of that class that were given the other label, according to the model.
     noise_rate_ : float
-        Share of the given labels that are wrong, by this model.
+        Share of the given labels that are wrong, according to the model.
     n_iter_ : int
-        Number of iterations of the solver, from the start that led to the best end.
+        Number of iterations of the solver, from the start with the lowest loss.
     classes_ : ndarray of shape (2,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+        Class labels, sorted.
+    %(features_in)s
 
     See Also
     --------
-    NoisyLogisticRegression : For errors that depend on the classes only, of any number.
+    NoisyLogisticRegression : For noise that depends on the classes only, of any number.
 
     Notes
     -----
     With the sigmoid :math:`\\sigma`, a row of scores :math:`r` and :math:`\\gamma` is given the
     label of the class with probability :math:`\\sigma(r)(1 - \\sigma(\\gamma))`. This is the model
-    of Yu and Qin, with scores that are linear in features. Rows that are labelled at random from
-    positives, and others that are not labelled at all, are the limiting case of positive and
-    unlabelled data: give the unlabelled rows the label of the other class.
+    of Yu and Qin, with scores that are linear in the features. Positive and unlabelled data are
+    the limiting case: give the unlabelled rows the label of the other class.
 
-    **What can be told apart.** Labels only show the product of two probabilities. A row that is
+    **Identifiability.** Labels only determine the product of two probabilities. A row that is
     never given the label of the class may not be of it, or be of it and always flip: without a
-    penalty, flips could explain every row of the other label. What tells the two apart is that
-    each is a logistic function, that flip rates change little from row to row (`flip_C`), and
-    what the flip rate is thought to be (`prior_strength`). Where classes are no logistic function
-    of the features, what the model lacks is taken for flips. So the flip rate should be taken
-    with caution, unless it is given by `fixed_flip_rate`, or some rows are verified: these tell
-    directly how often labels flip, and should not have been chosen because their labels look
-    wrong. Penalties and prior have to do with the scales of features, and with where zero is:
+    penalty, flips could explain every row of the other label. The two are separated by the
+    logistic form of each, by flip rates that vary little between rows (`flip_C`), and by the prior
+    (`prior_strength`). Where the true class is not a logistic function of the features, the
+    misfit is taken for flips. The flip rate is thus uncertain, unless it is given by
+    `fixed_flip_rate`, or some rows are verified, which should not have been chosen because their
+    labels look wrong. Penalties and prior depend on the scales of features, and on their origin:
     standardise them.
 
     References
@@ -139,16 +137,16 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
     def __init__(
         self,
         *,
-        flipped_class=None,
-        fixed_flip_rate=None,
-        C=1.0,
-        flip_C=0.003,
-        prior_strength=30.0,
-        fit_intercept=True,
-        tol=1e-4,
-        max_iter=1000,
-        warm_start=False,
-    ):
+        flipped_class: object = None,
+        fixed_flip_rate: float | None = None,
+        C: float = 1.0,
+        flip_C: float = 0.003,
+        prior_strength: float = 30.0,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_iter: int = 1000,
+        warm_start: bool = False,
+    ) -> None:
         self.flipped_class = flipped_class
         self.fixed_flip_rate = fixed_flip_rate
         self.C = C
@@ -165,25 +163,26 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
         return tags
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None):
-        """Fit the coefficients of both scores to given labels.
+    def fit(
+        self,
+        X: ArrayLike | sparse.spmatrix,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the coefficients of both scores to given labels of two classes.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-        y : array-like of shape (n_samples,)
-            Given labels of two classes. Rows whose label is None, NaN or blank are left out.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights. An integer weight counts as so many equal rows.
+        %(X_matrix)s
+        %(y_used)s
+        %(verified_labels)s
+        %(sample_weight)s
 
         Returns
         -------
-        self : object
-            Fitted classifier.
+        %(returns_self)s
         """
         X, data = self._check_data(X, y, verified_labels, sample_weight)
         if len(data.classes) > 2:
@@ -192,8 +191,8 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
                 f" y has {len(data.classes)} classes."
             )
         flipping = self._flipping(data.classes)
-        goes_on = self._check_warm_start(X, data)
-        X, given, verified, weight = self._rows(X, data)
+        continued = self._check_warm_start(X, data)
+        X, given, verified, weight = self._used_rows(X, data)
         log_odds = None if self.fixed_flip_rate is None else float(logit(self.fixed_flip_rate))
         kept = self.prior_strength * (1 - _PRIOR_FLIP_RATE)
         loss = FlipLoss(
@@ -207,9 +206,9 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
             log_odds=log_odds,
             prior=(kept, self.prior_strength - kept),
         )
-        # The loss is about the class whose labels flip, coef_ about the second one.
+        # The loss has the scores of the class whose labels flip, coef_ those of the second one.
         sign = 1.0 if flipping == 1 else -1.0
-        starts = self._starts(X.shape[1], sign, goes_on, learned=log_odds is None)
+        starts = self._starts(X.shape[1], sign, continued, learned=log_odds is None)
         results = [self._minimize(loss, loss.join(*start)) for start in starts]
         result = min(results, key=lambda result: result.fun)
         coef, intercept = loss.split(result.x)
@@ -227,8 +226,8 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
         self._conclude(result)
         return self
 
-    def _flipping(self, classes) -> int:
-        """Position of the class whose labels flip."""
+    def _flipping(self, classes: np.ndarray) -> int:
+        """Return the position of the class whose labels flip."""
         if self.flipped_class is None:
             return 1
         code = int(encode_labels_like([self.flipped_class], classes, name="flipped_class")[0])
@@ -239,9 +238,11 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
             )
         return code
 
-    def _starts(self, n_features, sign, goes_on, *, learned) -> list:
-        """Coefficients and intercepts that the solver starts from."""
-        if goes_on:
+    def _starts(
+        self, n_features: int, sign: float, continued: bool, *, learned: bool
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the coefficients and intercepts that the solver starts from."""
+        if continued:
             coef = np.vstack([sign * self.coef_, self.flip_coef_])
             intercept = np.concatenate([sign * self.intercept_, self.flip_intercept_])
             if learned:
@@ -252,13 +253,12 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
             starts = [(origin, np.array([0.0, logit(rate)])) for rate in _START_RATES]
         return starts if learned else [(coef[:1], intercept[:1]) for coef, intercept in starts[:1]]
 
-    def flip_proba(self, X):
+    def flip_proba(self, X: ArrayLike | sparse.spmatrix) -> np.ndarray:
         """Predict probabilities that labels flip.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+        %(X_matrix)s
 
         Returns
         -------
@@ -269,19 +269,17 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
         X = self._check_new(X)
         return expit(linear_scores(X, self.flip_coef_, self.flip_intercept_)[0])
 
-    def predict_given_proba(self, X):
-        """Predict probabilities of the labels that rows would be given.
+    def predict_given_proba(self, X: ArrayLike | sparse.spmatrix) -> np.ndarray:
+        """Predict probabilities of given labels, to score new rows with the same noise.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+        %(X_matrix)s
 
         Returns
         -------
         proba : ndarray of shape (n_samples, 2)
-            Probabilities, in the order of ``classes_``. With them, new rows can be scored whose
-            labels are as noisy.
+            Probabilities, columns in the order of ``classes_``.
         """
         proba, flips = self.predict_proba(X), self.flip_proba(X)
         flipping = int(np.flatnonzero(self.classes_ == self.flipped_class_)[0])
@@ -291,6 +289,127 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
         return proba
 
 
-def _indicate(codes, flipping) -> np.ndarray:
-    """1 for the class whose labels flip, 0 for the other one, -1 for none."""
+def _indicate(codes: np.ndarray, flipping: int) -> np.ndarray:
+    """Return 1 for the class whose labels flip, 0 for the other one, -1 for missing labels."""
     return np.where(codes < 0, -1, (codes == flipping).astype(np.intp))
+
+
+class FlipLoss:
+    """Penalised mean negative log likelihood of given labels of two classes.
+
+    Whether a row is of the class whose labels flip, and if so, whether its label does, are two
+    logistic regressions. Called with a vector of parameters, it returns the loss and the gradient.
+
+    `given` and `verified` are 1 for the class whose labels flip, 0 for the other one, -1 where
+    missing. Halves of `penalty` and `flip_penalty`, divided by the sum of weights, multiply the
+    sums of squared coefficients of the two scores. `log_odds` is the second score where it is
+    known and constant; it may be -inf. Otherwise `prior` are the weights of rows of the class in
+    the origin whose label was kept, and flipped.
+    """
+
+    def __init__(
+        self,
+        X,
+        given: np.ndarray,
+        verified: np.ndarray,
+        weight: np.ndarray | None,
+        *,
+        penalty: float,
+        flip_penalty: float,
+        fit_intercept: bool,
+        log_odds: float | None = None,
+        prior: tuple[float, float] = (0.0, 0.0),
+    ):
+        self.X = X
+        self.X_transposed = X.T
+        self.fit_intercept = fit_intercept
+        self.log_odds = log_odds
+        total = len(given) if weight is None else weight.sum()
+        self.scale = 1 / total
+        self.weight = np.full(len(given), self.scale) if weight is None else weight * self.scale
+        self.penalty = penalty * self.scale
+        self.flip_penalty = flip_penalty * self.scale
+        self.prior = self.scale * np.asarray(prior)
+        # The unit of the coefficients of flips bounds the curvature of a strong penalty by that of
+        # a logistic regression; otherwise, L-BFGS would converge slowly.
+        self.flip_unit = 1 / np.sqrt(1 + 4 * self.flip_penalty)
+        # No label flips to this class: rows that are given it belong to it.
+        known = np.where(verified >= 0, verified, np.where(given == 1, 1, -1))
+        self.unknown = np.flatnonzero(known < 0)
+        self.posterior = np.maximum(known, 0).astype(np.float64)
+        self.member_weight = self.weight * (known == 1)
+        self.kept_weight = self.member_weight * (given == 1)
+        self.flipped_weight = self.member_weight * (given == 0)
+
+    @property
+    def learns_flips(self) -> bool:
+        """Whether the second score is learned."""
+        return self.log_odds is None
+
+    def split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Split a vector of parameters into coefficients and intercepts of one score, or two."""
+        n_scores, n_features = 1 + self.learns_flips, self.X.shape[1]
+        coef = parameters[: n_scores * n_features].reshape(n_scores, n_features)
+        coef = coef * self._units(n_scores)
+        intercept = parameters[n_scores * n_features :]
+        return coef, intercept if self.fit_intercept else np.concatenate([[0.0], intercept])
+
+    def join(self, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+        """Join coefficients and intercepts to a vector of parameters."""
+        return self._vector(coef / self._units(len(coef)), intercept)
+
+    def _vector(self, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+        """Concatenate coefficients and the intercepts that are fitted."""
+        return np.concatenate([coef.ravel(), intercept if self.fit_intercept else intercept[1:]])
+
+    def _units(self, n_scores: int) -> np.ndarray:
+        """Return the unit of the coefficients of each score."""
+        return np.array([[1.0], [self.flip_unit]])[:n_scores]
+
+    def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Compute the loss and its gradient."""
+        coef, intercept = self.split(parameters)
+        scores = linear_scores(self.X, coef, intercept)
+        unknown, weight = self.unknown, self.weight
+        member, _, log_other = _sigmoid(scores[0])
+        if self.learns_flips:
+            flip, log_flip, log_keep = _sigmoid(scores[1])
+            log_odds = scores[0, unknown] + log_flip[unknown]
+        else:
+            log_odds = scores[0, unknown] + log_expit(self.log_odds)
+        # Posterior probability that a row with the other label belongs to the class.
+        flipped_proba, _, log_kept = _sigmoid(log_odds)
+        posterior = self.posterior
+        posterior[unknown] = flipped_proba
+        loss = weight[unknown] @ log_kept - weight @ log_other
+        loss -= self.member_weight @ scores[0]
+        loss += self.penalty / 2 * coef[0] @ coef[0]
+        slopes = np.empty_like(scores)
+        np.multiply(member - posterior, weight, out=slopes[0])
+        if self.learns_flips:
+            kept, flipped = self.prior
+            loss -= self.kept_weight @ log_keep + self.flipped_weight @ log_flip
+            loss -= kept * log_expit(-intercept[1]) + flipped * log_expit(intercept[1])
+            loss += self.flip_penalty / 2 * coef[1] @ coef[1]
+            flipped_weight = self.flipped_weight.copy()
+            flipped_weight[unknown] = flipped_proba * weight[unknown]
+            np.multiply(self.kept_weight + flipped_weight, flip, out=slopes[1])
+            slopes[1] -= flipped_weight
+        gradient = weighted_sums(self.X_transposed, slopes)
+        gradient += np.array([self.penalty, self.flip_penalty])[: len(coef), None] * coef
+        totals = slopes.sum(axis=1)
+        if self.learns_flips:
+            totals[1] += (kept + flipped) * expit(intercept[1]) - flipped
+        return float(loss), self._vector(gradient * self._units(len(coef)), totals)
+
+
+def _sigmoid(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the sigmoid of scores, its logarithm, and that of one minus it, by one exponential.
+
+    SciPy's functions for these are several times slower than NumPy's exponential.
+    """
+    small = np.exp(-np.abs(scores))
+    log_total = np.log1p(small)
+    value = np.where(scores >= 0, 1.0, small)
+    value /= 1 + small
+    return value, np.minimum(scores, 0) - log_total, -np.maximum(scores, 0) - log_total

@@ -1,31 +1,45 @@
-"""Logistic regression that knows, or learns, how the labels went wrong."""
+"""Logistic regression with a transition matrix inside the likelihood (forward correction)."""
 
-import warnings
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
-from scipy.special import softmax
+from numpy.typing import ArrayLike
+from scipy import sparse
+from scipy.special import softmax, xlogy
 
-from skrobust.linear_model._channel_loss import ChannelLoss
-from skrobust.linear_model._linear_base import NoisyLinearClassifier
+from skrobust.base import LabelledData, TransitionEstimator
+from skrobust.linear_model._linear_base import (
+    DOCUMENTATION,
+    NoisyLinearClassifier,
+    linear_scores,
+    weighted_sums,
+    with_first_class,
+)
+from skrobust.noise._label_counts import count_labels, symmetric_matrix
 from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
-from skrobust.noise._transitions import symmetric_transition
+from skrobust.utils._blocks import for_each_block
+from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._fitted import set_fitted
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context
-from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._warnings import warn_user
 
-# What a transition that is learned is thought to be beforehand. With less noise than this the
-# solver is drawn to the matrix that changes nothing, and stays there; measured on a dozen tables.
+# Noise rate of the prior, and of the start, of a learned matrix. With less noise the solver
+# converges to the identity; measured on a dozen data sets.
 _PRIOR_NOISE_RATE = 0.2
-# Below this an entry of a transition to go on from would hardly move.
+# Smaller entries of a matrix to start from would hardly change.
 _LEAST_START = 1e-4
+# Likelihoods below this are computed from logarithms.
+_SMALLEST_LIKELIHOOD = 1e-200
 
 
+@fill_docstring(**DOCUMENTATION)
 class NoisyLogisticRegression(NoisyLinearClassifier):
-    """Logistic regression of true classes, fitted to labels of which some are wrong.
+    """Logistic regression of true classes, fitted to given labels by forward correction.
 
-    True classes follow a multinomial logistic regression. A row of one class is given the label
-    of another with the probability in the transition matrix, and what is maximised is the
-    likelihood of the given labels. Predictions are about true classes.
+    True classes follow a multinomial logistic regression, and given labels the row of the
+    transition matrix that belongs to the true class. The likelihood of the given labels is
+    maximised; predictions are of true classes.
 
     .. versionadded:: 0.1
 
@@ -39,33 +53,24 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
         - An array: known, and invertible. The identity makes this
           :class:`~sklearn.linear_model.LogisticRegression`.
         - A transition estimator, such as :class:`skrobust.noise.NeighborTransition`: it is cloned
-          and estimates the matrix from the same rows. A
-          :class:`~skrobust.utils.LabelNoiseWarning` says where that is of no use.
-        - None: :class:`skrobust.noise.AnchorTransition`, whose evidence is a forest.
-        - "learn": the matrix is learned together with the coefficients, from the same likelihood.
-          That needs no other model, but leans on true classes being a logistic regression:
-          where they are not, what it lacks may look like noise.
+          and fitted to the same rows. A :class:`~skrobust.utils.LabelNoiseWarning` is issued if
+          its estimate cannot be inverted.
+        - None: :class:`skrobust.noise.AnchorTransition` with out-of-bag probabilities of a forest.
+        - "learn": fitted by maximum likelihood, together with the coefficients.
     C : float, default=1.0
-        Inverse of the strength of the L2 penalty on coefficients, as of
+        Inverse of the strength of the L2 penalty on coefficients, above 0, as of
         :class:`~sklearn.linear_model.LogisticRegression`; ``np.inf`` is none. Intercepts are not
         penalised.
     prior_strength : float, default=30.0
-        Only for ``transition="learn"``: how many rows of each true class the matrix is thought to
-        have been seen with beforehand, of which four in five were given the right label and the
-        others were spread evenly over the wrong ones (a Dirichlet prior). The solver starts there
-        too. 0 is maximum likelihood.
+        Weight of the Dirichlet prior of a learned matrix, in rows of each true class, at least 0.
+        Four in five of these have the right label, and the others are spread evenly over the wrong
+        ones. The solver starts there too. 0 is maximum likelihood.
     require_dominance : bool, default=True
-        Only for ``transition="learn"``: whether to refuse a learned matrix by which a true class
-        is given some other label as often as its own. Which true class is which is uncertain
-        then.
-    fit_intercept : bool, default=True
-        Whether scores have an intercept.
-    tol : float, default=1e-4
-        The solver stops where no derivative of the mean loss is larger.
-    max_iter : int, default=1000
-        Largest number of iterations of the solver.
+        Whether a learned matrix raises an error if a true class is given some other label as often
+        as its own, as the names of true classes are then uncertain.
+    %(solver)s
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the coefficients, and the learned matrix, of the last fit.
+        Whether ``fit`` starts from the coefficients, and the learned matrix, of the last fit.
     n_jobs : int, default=None
         If not None, set as `n_jobs` of the transition estimator.
     random_state : int, RandomState instance or None, default=None
@@ -78,44 +83,39 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
-        The matrix that was used, or learned.
+        The transition matrix, given, estimated or learned.
     transition_estimator_ : transition estimator
         The fitted estimator, if there was one.
     noise_rate_ : float
-        Share of the given labels that are wrong by this model.
+        Share of the given labels that are wrong according to the model, in [0, 1].
     n_iter_ : int
         Number of iterations of the solver.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+    %(classes_)s
+    %(features_in)s
 
     See Also
     --------
-    InstanceFlipClassifier : Lets labels of one class flip more often in some rows.
-    skrobust.noise.AnchorTransition : Estimates a transition by rows that surely are of a class.
-    skrobust.wrappers.LossCorrectedClassifier : Uses a transition for any classifier.
+    InstanceFlipClassifier : Flip rates of one class that depend on the row.
+    skrobust.noise.AnchorTransition : Estimates a transition matrix.
+    skrobust.wrappers.LossCorrectedClassifier : Uses a transition matrix for any classifier.
 
     Notes
     -----
     With the softmax :math:`p_k(x)` of the scores and the matrix :math:`T`, the likelihood of the
     label :math:`j` is :math:`\\sum_k p_k(x) T_{kj}`: the forward correction of Patrini et al. The
-    problem is not convex, unless :math:`T` is the identity; L-BFGS starts where all classes are
-    equally likely everywhere.
+    problem is not convex, unless :math:`T` is the identity; L-BFGS starts with equal probabilities
+    of all classes.
 
-    Verified rows enter with their true class, as if their labels had gone through no channel. If
-    the matrix is learned, what labels they were given counts there too: for that, they should not
-    have been chosen because their labels look wrong.
+    Verified rows have the likelihood of their true class. A learned matrix also uses the counts of
+    their given labels by true class. They should therefore not be chosen because their labels look
+    wrong.
 
-    There are no class weights. A weight by given label changes how often each label is wrong
-    among the rows that count, so that the matrix would no longer be that of the data; weights of
-    rows that do not depend on labels are what `sample_weight` is for.
+    There are no class weights. Weights by given label would change the share of wrong labels among
+    the rows that count, so that the matrix would no longer be that of the data; `sample_weight`
+    should not depend on labels.
 
-    The penalty works on scores of true classes, which are steeper than those of given labels.
-    Features should be on like scales, as :class:`~sklearn.preprocessing.StandardScaler` makes
-    them.
+    The penalty is on scores of true classes, which are steeper than those of given labels.
+    Features should have similar scales, as by :class:`~sklearn.preprocessing.StandardScaler`.
 
     References
     ----------
@@ -154,18 +154,18 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
 
     def __init__(
         self,
-        transition=None,
+        transition: ArrayLike | TransitionEstimator | str | None = None,
         *,
-        C=1.0,
-        prior_strength=30.0,
-        require_dominance=True,
-        fit_intercept=True,
-        tol=1e-4,
-        max_iter=1000,
-        warm_start=False,
-        n_jobs=None,
-        random_state=None,
-    ):
+        C: float = 1.0,
+        prior_strength: float = 30.0,
+        require_dominance: bool = True,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_iter: int = 1000,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.transition = transition
         self.C = C
         self.prior_strength = prior_strength
@@ -178,42 +178,50 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None):
+    def fit(
+        self,
+        X: ArrayLike | sparse.spmatrix,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Fit coefficients, and perhaps the transition matrix, to given labels.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-        y : array-like of shape (n_samples,)
-            Given labels. Rows whose label is None, NaN or blank are left out.
-        verified_labels : array-like of shape (n_samples,), default=None
-            Labels as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights. An integer weight counts as so many equal rows.
+        %(X_matrix)s
+        %(y_used)s
+        %(verified_labels)s
+        %(sample_weight)s
 
         Returns
         -------
-        self : object
-            Fitted classifier.
+        %(returns_self)s
         """
         X, data = self._check_data(X, y, verified_labels, sample_weight)
-        goes_on = self._check_warm_start(X, data)
+        continued = self._check_warm_start(X, data)
         n_classes = len(data.classes)
-        transition = self._resolve(data)
-        rows = self._rows(X, data)
-        loss = ChannelLoss(
-            *rows,
+        transition = self._resolve_transition(data)
+        X, given, verified, weight = self._used_rows(X, data)
+        prior = None
+        if transition is None:
+            prior = self.prior_strength * symmetric_matrix(n_classes, _PRIOR_NOISE_RATE)
+            prior += count_labels(verified, given, n_classes, weight)
+        loss = ForwardLoss(
+            X,
+            given,
+            verified,
+            weight,
             n_classes,
             penalty=1 / self.C,
             fit_intercept=self.fit_intercept,
             transition=transition,
-            prior=self._prior(*rows[1:], n_classes) if transition is None else None,
+            prior=prior,
         )
         coef, intercept = np.zeros((loss.n_scores, X.shape[1])), np.zeros(loss.n_scores)
-        start = symmetric_transition(n_classes, _PRIOR_NOISE_RATE)
-        if goes_on:
+        start = symmetric_matrix(n_classes, _PRIOR_NOISE_RATE)
+        if continued:
             coef, intercept = self.coef_, self.intercept_
             start = np.maximum(self.transition_matrix_, _LEAST_START)
         result = self._minimize(loss, loss.join(coef, intercept, start))
@@ -230,9 +238,9 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
         self._conclude(result)
         return self
 
-    def _resolve(self, data) -> np.ndarray | None:
-        """Look up or estimate the transition; None if it is to be learned."""
-        vars(self).pop("transition_estimator_", None)
+    def _resolve_transition(self, data: LabelledData) -> np.ndarray | None:
+        """Validate or estimate the transition matrix; None if it is to be learned."""
+        set_fitted(self, transition_estimator_=None)
         if isinstance(self.transition, str):
             return None
         transition, estimator = resolve_transition(
@@ -246,44 +254,28 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
         try:
             check_usable(transition, data.classes, "invertible", what="estimated transition")
         except ValueError as error:
-            # The likelihood is still one, but says little: for the labels to blame, not the user.
-            warnings.warn(
-                f"{error} Predictions are hardly better than chance then.",
-                LabelNoiseWarning,
-                stacklevel=4,
-            )
+            warn_user(f"{error} Predictions are then hardly better than chance.")
         return transition
 
-    def _prior(self, given, verified, weight, n_classes) -> np.ndarray:
-        """Mass of rows by true class and given label that is assumed, or known from verdicts."""
-        both = np.flatnonzero((verified >= 0) & (given >= 0))
-        pairs = verified[both] * n_classes + given[both]
-        counts = np.bincount(
-            pairs, weights=None if weight is None else weight[both], minlength=n_classes**2
-        )
-        assumed = self.prior_strength * symmetric_transition(n_classes, _PRIOR_NOISE_RATE)
-        return assumed + counts.reshape(assumed.shape)
-
-    def predict_given_proba(self, X):
-        """Predict probabilities of the labels that rows would be given.
+    def predict_given_proba(self, X: ArrayLike | sparse.spmatrix) -> np.ndarray:
+        """Predict probabilities of given labels, to score new rows with the same noise.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+        %(X_matrix)s
 
         Returns
         -------
         proba : ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``: those of true classes, times the
-            transition matrix. With them, new rows can be scored whose labels are as noisy.
+            Probabilities of true classes times the transition matrix, columns in the order of
+            ``classes_``.
         """
         return self.predict_proba(X) @ self.transition_matrix_
 
 
-def _check_possible(transition, data) -> None:
-    """Refuse an estimate by which some given label has never been given."""
-    given = np.unique(data.y[data.used & (data.verified < 0)])
+def _check_possible(transition: np.ndarray, data: LabelledData) -> None:
+    """Raise an error if an estimate excludes a label that rows have."""
+    given = np.unique(data.y[data.used & ~data.checked])
     given = given[given >= 0]
     never = given[transition[:, given].max(axis=0) <= 0]
     if len(never):
@@ -294,8 +286,152 @@ def _check_possible(transition, data) -> None:
         )
 
 
-def _check_dominance(transition, classes) -> None:
-    """Refuse what was learned if some class seems to be given another label more than its own."""
+class ForwardLoss:
+    """Penalised mean negative log likelihood of given labels (forward correction).
+
+    True classes follow a softmax of linear scores, and given labels follow the row of the
+    transition matrix that belongs to the true class. With two classes only the second has a
+    score; that of the first is zero. Called with a vector of parameters, it returns the loss and
+    the gradient, in two passes over X and the memory of one matrix of shape
+    (n_classes, n_samples).
+
+    `verified` are true classes, -1 where unknown; `penalty` / 2, divided by the sum of weights,
+    multiplies the sum of squared coefficients. Without a `transition` matrix, its rows are the
+    softmax of further parameters, and `prior` is the weight of rows by true class and given label
+    that are added to the data.
+    """
+
+    def __init__(
+        self,
+        X,
+        given: np.ndarray,
+        verified: np.ndarray,
+        weight: np.ndarray | None,
+        n_classes: int,
+        *,
+        penalty: float,
+        fit_intercept: bool,
+        transition: np.ndarray | None = None,
+        prior: np.ndarray | None = None,
+    ):
+        self.X = X
+        self.X_transposed = X.T
+        self.n_classes = n_classes
+        self.fit_intercept = fit_intercept
+        self.transition = transition
+        self.prior = prior
+        if prior is not None:
+            # Subtracted, so that a strong prior does not dominate the loss in the solver.
+            mean = prior / np.maximum(prior.sum(axis=1, keepdims=True), 1e-300)
+            self.prior_loss = -xlogy(prior, mean).sum()
+        # The transition matrix of verified labels is the identity.
+        self.column = np.where(verified >= 0, n_classes + verified, given)
+        total = len(given) if weight is None else weight.sum()
+        self.scale = 1 / total
+        self.weight = np.full(len(given), self.scale) if weight is None else weight * self.scale
+        self.penalty = penalty * self.scale
+        self.scores = np.zeros((n_classes, X.shape[0]))
+
+    @property
+    def n_scores(self) -> int:
+        """Number of linear scores."""
+        return 1 if self.n_classes == 2 else self.n_classes
+
+    def split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Split a vector of parameters into coefficients, intercepts and logits of the matrix."""
+        n_scores, n_features = self.n_scores, self.X.shape[1]
+        end = n_scores * n_features
+        coef = parameters[:end].reshape(n_scores, n_features)
+        intercept = np.zeros(n_scores)
+        if self.fit_intercept:
+            intercept = parameters[end : end + n_scores]
+            end += n_scores
+        if self.transition is not None:
+            return coef, intercept, None
+        return coef, intercept, parameters[end:].reshape(self.n_classes, self.n_classes)
+
+    def join(
+        self, coef: np.ndarray, intercept: np.ndarray, transition: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Join coefficients, intercepts and a positive matrix to a vector of parameters."""
+        parts = [np.ravel(coef)]
+        if self.fit_intercept:
+            parts.append(np.ravel(intercept))
+        if self.transition is None:
+            parts.append(np.log(transition).ravel())
+        return np.concatenate(parts)
+
+    def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Compute the loss and its gradient."""
+        coef, intercept, logits = self.split(parameters)
+        transition = self.transition if logits is None else softmax(logits, axis=1)
+        linear_scores(self.X, coef, intercept, out=self.scores[-self.n_scores :])
+        if self.n_classes == 2:
+            self.scores[0] = 0.0
+        label_proba = np.hstack([transition, np.eye(self.n_classes)])
+        counts = None if logits is None else np.zeros((self.n_classes, 2 * self.n_classes))
+        loss = self._pass(label_proba, counts) + self.penalty / 2 * np.vdot(coef, coef)
+        slopes = self.scores[-self.n_scores :]  # derivatives, by _pass
+        parts = [(weighted_sums(self.X_transposed, slopes) + self.penalty * coef).ravel()]
+        if self.fit_intercept:
+            parts.append(slopes.sum(axis=1))
+        if logits is not None:
+            joint = counts[:, : self.n_classes] + self.scale * self.prior
+            loss -= self.scale * (xlogy(self.prior, transition).sum() + self.prior_loss)
+            parts.append((transition * joint.sum(axis=1, keepdims=True) - joint).ravel())
+        return loss, np.concatenate(parts)
+
+    def _pass(self, label_proba: np.ndarray, counts: np.ndarray | None) -> float:
+        """Sum the losses, and replace scores by the derivatives with respect to them.
+
+        `label_proba` is the probability of each label, given or verified (columns), by true class;
+        `counts` is increased by the expected weight of rows by true class and label.
+        """
+        losses = np.empty(len(self.column))
+        with np.errstate(divide="ignore"):
+            log_proba = np.log(label_proba)
+
+        def step(start: int, stop: int) -> None:
+            scores = self.scores[:, start:stop]
+            own, weight = self.column[start:stop], self.weight[start:stop]
+            scores -= scores.max(axis=0)
+            proba = np.exp(scores)
+            total = proba.sum(axis=0)
+            joint = label_proba[:, own]
+            joint *= proba
+            likelihood = joint.sum(axis=0)
+            # Where underflow is possible, the sum is computed from logarithms.
+            rare = np.flatnonzero(likelihood < _SMALLEST_LIKELIHOOD)
+            top = np.zeros(stop - start)
+            if len(rare):
+                logs = scores[:, rare] + log_proba[:, own[rare]]
+                top[rare] = logs.max(axis=0)
+                joint[:, rare] = np.exp(logs - top[rare])
+                likelihood[rare] = joint[:, rare].sum(axis=0)
+            losses[start:stop] = np.log(total) - np.log(likelihood) - top
+            proba /= total
+            joint /= likelihood
+            if counts is not None:
+                for k, row in enumerate(joint):
+                    counts[k] += np.bincount(own, row * weight, minlength=label_proba.shape[1])
+            np.subtract(proba, joint, out=scores)
+            scores *= weight
+
+        for_each_block(step, len(losses), 32 * self.n_classes)
+        return float(self.weight @ losses)
+
+    def true_proba(self, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+        """Return the probabilities of true classes of the rows."""
+        scores = linear_scores(self.X, coef, intercept)
+        return softmax(with_first_class(scores), axis=0).T
+
+    def mean(self, values: np.ndarray) -> float:
+        """Average values of rows by their weights."""
+        return float(self.weight @ values)
+
+
+def _check_dominance(transition: np.ndarray, classes: np.ndarray) -> None:
+    """Raise an error if a learned matrix gives a class another label as often as its own."""
     wrong = np.where(np.eye(len(classes), dtype=bool), -1.0, transition)
     k = int(np.argmax(wrong.max(axis=1) - transition.diagonal()))
     other = int(wrong[k].argmax())

@@ -25,8 +25,9 @@ from skrobust.noise._label_counts import check_counted, verified_counts
 from skrobust.noise._label_triples import LabelTriples, label_triples
 from skrobust.noise._proba_transition import CONFIDENCE, DOCUMENTATION
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import Interval, StrOptions, reset
+from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._warnings import warn_user
 
 N_TRIED = 30
@@ -164,7 +165,6 @@ class NeighborTransition(TransitionEstimator):
 
     def _estimate(self, data) -> np.ndarray:
         """Estimate the joint weight of true and given classes."""
-        reset(self)
         n_classes = len(data.classes)
         if n_classes > MAX_CLASSES:
             raise ValueError(
@@ -196,10 +196,10 @@ class NeighborTransition(TransitionEstimator):
             known /= data.total_weight(given.used)
             prior, transition = refine_consensus(consensus, prior, transition, known)
         warn_of_ambiguity(transition, data.classes)
+        interval = None
         if self.n_bootstrap:
-            self.transition_interval_ = self._bootstrap(
-                triples, prior, transition, known, random_state
-            )
+            interval = self._bootstrap(triples, prior, transition, known, random_state)
+        set_fitted(self, transition_interval_=interval)
         return np.maximum(prior, 1e-12)[:, None] * transition
 
     def _bootstrap(

@@ -50,6 +50,7 @@ from skrobust.noise._region_transitions import (
     transition_residuals,
 )
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import (
     Interval,
@@ -57,7 +58,6 @@ from skrobust.utils._sklearn import (
     check_features,
     fit_context,
     num_samples,
-    reset,
 )
 
 _REGION_COUNTS = (2, 4, 8)
@@ -260,7 +260,6 @@ class NoiseSimulator(TransitionEstimator):
 
     def _estimate(self, data: LabelledData, repeated_labels=None) -> np.ndarray:
         """Estimate the joint weight of true and given classes, and the matrix of each region."""
-        reset(self)
         n_classes = len(data.classes)
         if n_classes > MAX_CLASSES:
             raise ValueError(
@@ -299,7 +298,8 @@ class NoiseSimulator(TransitionEstimator):
         overall = _fit(rows, one_region, start, np.inf, known(one_region, 1))
 
         seed = draw_seed(rng)
-        n_regions, shrinkage = self._select(source, overall, seed)
+        n_regions, shrinkage, gain = self._select(source, overall, seed)
+        set_fitted(self, gain_=gain)
         found = self._find_regions(rows, overall, n_regions, seed)
         region = found.find(rows.X)
         if found.n_regions == 1:
@@ -341,12 +341,12 @@ class NoiseSimulator(TransitionEstimator):
 
     def _select(
         self, source: "_TripleSource", overall: RegionTransitions, seed: int
-    ) -> tuple[int, float]:
-        """Select number of regions and shrinkage by held-out likelihood."""
+    ) -> tuple[int, float, float | None]:
+        """Select number of regions and shrinkage by held-out likelihood; return its gain too."""
         n_tried = _REGION_COUNTS if self.n_regions == "auto" else (self.n_regions,)
         shrinkages = (np.inf, self.shrinkage) if self.shrinkage != "auto" else _SHRINKAGES
         if self.n_regions == 1 or "auto" not in (self.n_regions, self.shrinkage):
-            return self.n_regions, shrinkages[1]
+            return self.n_regions, shrinkages[1], None
         halves = source.halves()
         gains = np.zeros((len(n_tried), len(shrinkages)))
         for train, test in (halves, halves[::-1]) if halves else ():
@@ -365,10 +365,10 @@ class NoiseSimulator(TransitionEstimator):
                     gains[i, j] += likelihood / held_out.sum() / 2
         gains -= gains[:, :1]
         i, j = np.unravel_index(gains.argmax(), gains.shape)
-        self.gain_ = float(gains[i, j])
+        gain = float(gains[i, j])
         if j == 0:
-            return (1 if self.n_regions == "auto" else self.n_regions), np.inf
-        return n_tried[i], shrinkages[j]
+            return (1 if self.n_regions == "auto" else self.n_regions), np.inf, gain
+        return n_tried[i], shrinkages[j], gain
 
     def apply(self, X) -> np.ndarray:
         """Return the region of each row.
@@ -446,6 +446,7 @@ class _TripleSource:
         weight = given.used * (1.0 if given.sample_weight is None else given.sample_weight)
         n_labels = (labels >= 0).sum(axis=1)
         if n_labels[weight > 0].min() >= 3:
+            set_fitted(simulator, n_neighbors_=None, metric_=None, scale_=None)
             self.units, self.neighborhood = make_units(given), None
         else:
             self.units, self.neighborhood = find_neighborhood(

@@ -19,8 +19,9 @@ from skrobust.noise._label_counts import (
 )
 from skrobust.noise._noise_model import scale_noise
 from skrobust.noise._noise_rate import estimate_noise_rate
+from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import Interval, StrOptions, reset
+from skrobust.utils._sklearn import Interval, StrOptions
 
 RATES = {"noise_rate": [StrOptions({"extrapolated", "counted"})]}
 """Constraint of the parameter that selects the estimator of the noise rate."""
@@ -174,7 +175,6 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
 
     def _estimate(self, data) -> np.ndarray:
         """Estimate the joint weight of true and given classes."""
-        reset(self)
         n_classes = len(data.classes)
         used_codes = np.where(data.used, data.y, -1)
         check_counted(class_weights(used_codes, n_classes, None) > 0, data.classes, "counts")
@@ -187,19 +187,17 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
             if labels_look_overwritten(data, rows.surprise(), noise_rate):
                 warn_of_overwritten(data)
                 rows = dataclasses.replace(rows, verified_given=np.full(data.n_samples, -1))
-        for name, value in unverified.attributes.items():
-            setattr(self, name, value)
+        set_fitted(self, **unverified.attributes)
         counts = rows.verified_counts()
         transition = self._add_verified(rows, counts, unverified.transition)
         if weights.any():
             weights = weights.sum() * self._class_prior(unverified, transition, weights)
         weights = weights + rows.verified_weights()
-        if self.n_bootstrap:
-            self.transition_interval_ = self._bootstrap(data, rows)
+        interval = self._bootstrap(data, rows) if self.n_bootstrap else None
+        set_fitted(self, transition_interval_=interval)
         # A class without weight has a row of the transition matrix all the same.
         joint = np.maximum(weights, 1e-12 * weights.sum())[:, None] * transition
-        if unverified.level is not None:
-            self._set_reliability(unverified.level, data, rows, joint)
+        self._set_reliability(unverified.level, data, rows, joint)
         return joint
 
     def _predict_rows(self, data) -> PredictedRows:
@@ -274,9 +272,13 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         return np.quantile(samples, [tail, 1 - tail], axis=0)
 
     def _set_reliability(
-        self, level: NoiseLevel, data, rows: PredictedRows, joint: np.ndarray
+        self, level: NoiseLevel | None, data, rows: PredictedRows, joint: np.ndarray
     ) -> None:
-        """Set the interval of the noise rate and its reliability."""
+        """Set the interval of the noise rate and its reliability, unless it was counted."""
+        names = ("noise_rate_interval_", "reliability_", "reliability_reason_")
+        if level is None:
+            set_fitted(self, **dict.fromkeys(names))
+            return
         unverified = data.total_weight(rows.given >= 0)
         counts = rows.verified_counts()
         wrong = counts.sum() - np.trace(counts)
@@ -285,5 +287,6 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
             for end in (level.low, level.high)
         )
         rate = float(1 - np.trace(joint) / joint.sum())
-        self.noise_rate_interval_ = min(float(low), rate), max(float(high), rate)
-        self.reliability_, self.reliability_reason_ = level.reliability, level.reason
+        interval = min(float(low), rate), max(float(high), rate)
+        values = (interval, level.reliability, level.reason)
+        set_fitted(self, **dict(zip(names, values, strict=True)))

@@ -37,7 +37,6 @@ __all__ = [
     "fit_context",
     "num_samples",
     "raise_for_params",
-    "reset",
     "routing_enabled",
     "safe_indexing",
     "validate_parameters",
@@ -61,13 +60,6 @@ def check_sample_weight(sample_weight, X) -> np.ndarray:
     if not np.any(weight > 0):
         raise ValueError("sample_weight has no positive entry: at least one row must count.")
     return weight
-
-
-def reset(estimator) -> None:
-    """Delete the fitted attributes of an earlier fit, of which this one may have fewer."""
-    for name in list(vars(estimator)):
-        if name.endswith("_") and not name.endswith("__"):
-            delattr(estimator, name)
 
 
 class Features:

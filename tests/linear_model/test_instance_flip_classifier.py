@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from skrobust.linear_model import InstanceFlipClassifier, NoisyLogisticRegression
-from skrobust.linear_model._flip_loss import FlipLoss
+from skrobust.linear_model._instance_flip_classifier import FlipLoss
 from skrobust.testing._inputs import check_bad_parameters
 
 TIGHT = {"tol": 1e-9, "max_iter": 5000}

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from skrobust.linear_model import NoisyLogisticRegression
-from skrobust.linear_model._channel_loss import ChannelLoss
+from skrobust.linear_model._noisy_logistic_regression import ForwardLoss
 from skrobust.noise import (
     AnchorTransition,
     NeighborTransition,
@@ -47,7 +47,7 @@ def _draw(n_samples, n_classes, seed, *, n_features=4, scale=1.5):
 def _loss(X, given, verified=None, weight=None, n_classes=3, *, fit_intercept=True, **kwargs):
     verified = np.full(len(given), -1) if verified is None else verified
     options = {"penalty": 0.3, "fit_intercept": fit_intercept, **kwargs}
-    return ChannelLoss(X, given, verified, weight, n_classes, **options)
+    return ForwardLoss(X, given, verified, weight, n_classes, **options)
 
 
 def _parameters(loss, rng, scale=1.0):
