@@ -42,57 +42,62 @@ def _public_modules():
 MODULES = sorted(_public_modules())
 
 
-def _public_objects():
-    """``(module.name, object)`` for what `__all__` of a public module lists, each object once."""
-    seen = set()
-    for module_name in MODULES:
-        try:
-            module = importlib.import_module(module_name)
-        except ImportError:
-            continue
-        for name in sorted(getattr(module, "__all__", ())):
-            found = getattr(module, name, None)
-            if callable(found) and id(found) not in seen:
-                seen.add(id(found))
-                yield pytest.param(f"{module_name}.{name}", found, id=f"{module_name}.{name}")
-
-
-OBJECTS = list(_public_objects())
-CLASSES = [parameter for parameter in OBJECTS if inspect.isclass(parameter.values[1])]
+def _public_objects(module_name: str):
+    """``(module.name, object)`` for what `__all__` of a module lists and no module before it."""
+    listed = {}
+    for name in MODULES:
+        with contextlib.suppress(ImportError):
+            module = importlib.import_module(name)
+            for public in sorted(getattr(module, "__all__", ())):
+                found = getattr(module, public, None)
+                if callable(found):
+                    listed.setdefault(id(found), (name, public, found))
+    for name, public, found in listed.values():
+        if name == module_name:
+            yield f"{name}.{public}", found
 
 
 def _errors(name: str, codes: set[str]) -> list[str]:
     return [f"{code}: {text}" for code, text in validate(name)["errors"] if code in codes]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_module_can_be_imported(name):
+def _import(name: str):
+    """The module; the test is skipped where an optional extra is missing for it."""
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except ImportError as error:
         if (error.name or "").partition(".")[0] in OPTIONAL:
             pytest.skip(f"{error.name} is not installed")
         raise
+
+
+every_module = pytest.mark.parametrize("module_name", MODULES)
+
+
+@every_module
+def test_module_can_be_imported(module_name):
+    module = _import(module_name)
     assert module.__doc__, "a module says in its docstring what it is for"
     for public in getattr(module, "__all__", ()):
         assert hasattr(module, public), f"__all__ lists {public}, which is not there"
 
 
-@pytest.mark.parametrize(("name", "found"), OBJECTS)
-def test_docstring(name, found):
-    assert not _errors(name, CODES)
-    text = inspect.getdoc(found)
-    assert ".. versionadded::" in text
+def _problems(name: str, found) -> list[str]:
+    """What the docstring of a public object lacks."""
+    problems = _errors(name, CODES)
+    text = inspect.getdoc(found) or ""
+    if ".. versionadded::" not in text:
+        problems.append("no versionadded")
     sections = {line for line in text.splitlines() if line and line == line.strip()}
     if inspect.isfunction(found):
         annotation = inspect.signature(found).return_annotation
-        if annotation not in (None, "None"):
-            assert sections & {"Returns", "Yields"}, "no Returns section"
+        if annotation not in (None, "None") and not sections & {"Returns", "Yields"}:
+            problems.append("no Returns section")
+    return problems
 
 
-@pytest.mark.parametrize(("name", "found"), CLASSES)
-def test_methods_have_docstrings(name, found):
-    problems = {}
+def _problems_of_methods(name: str, found: type):
+    """What the docstrings of the methods of a public class lack, with their names."""
     for method_name, member in inspect.getmembers(found):
         # Inherited from scikit-learn, or private: not for this project to document.
         if method_name.startswith("_") or not callable(member):
@@ -101,7 +106,28 @@ def test_methods_have_docstrings(name, found):
         if module.partition(".")[0] != "skrobust" or inspect.isclass(member):
             continue
         if not inspect.getdoc(member):
-            problems[method_name] = ["no docstring"]
+            yield method_name, ["no docstring"]
         elif errors := _errors(f"{name}.{method_name}", METHOD_CODES):
-            problems[method_name] = errors
+            yield method_name, errors
+
+
+@every_module
+def test_public_names_are_documented(module_name):
+    _import(module_name)
+    problems = {}
+    for name, found in _public_objects(module_name):
+        if lacking := _problems(name, found):
+            problems[name] = lacking
+        if inspect.isclass(found):
+            for method, lacking in _problems_of_methods(name, found):
+                problems[f"{name}.{method}"] = lacking
     assert not problems
+
+
+def test_a_bad_docstring_is_found():
+    def undocumented() -> int:
+        """does something"""
+
+    assert "no versionadded" in _problems("tests.test_docstrings._import", undocumented)
+    assert "no Returns section" in _problems("tests.test_docstrings._import", undocumented)
+    assert _errors("tests.test_docstrings._errors", CODES)

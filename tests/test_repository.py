@@ -1,17 +1,16 @@
-"""House rules that a reader would have to check by hand: size, doors, directions, randomness."""
+"""Rules for the source: length of files, private names, direction of imports, randomness."""
 
 import ast
 import doctest
+import functools
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "skrobust"
 FILES = sorted(PACKAGE.rglob("*.py"))
-SKLEARN_DOOR = PACKAGE / "utils" / "_sklearn.py"
+SKLEARN_NAMES = PACKAGE / "utils" / "_sklearn.py"
 
-# Data flows from left to right; nothing imports from a room with a larger number than its own.
+# Data flows from left to right; nothing imports from a package with a larger number than its own.
 ORDER = [
     {"utils"},
     {"base"},
@@ -29,7 +28,7 @@ ORDER = [
 ]
 # A module under the name that scikit-learn has for such checks, of names from the right.
 EXCEPTIONS = {("utils/estimator_checks.py", "testing")}
-RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+RANK = {package: rank for rank, packages in enumerate(ORDER) for package in packages}
 
 # The names of numpy.random that hold no global state.
 STATELESS = {
@@ -37,11 +36,8 @@ STATELESS = {
     "SeedSequence", "default_rng",
 }  # fmt: skip
 
-every_file = pytest.mark.parametrize(
-    "path", FILES, ids=[path.relative_to(ROOT).as_posix() for path in FILES]
-)
 
-
+@functools.cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -73,27 +69,34 @@ def _is_private(part: str) -> bool:
     return part.startswith("_") and not part.endswith("__")
 
 
-@every_file
-def test_file_is_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 600
+def _found(rule) -> dict[str, list]:
+    """What a rule finds in each file, without the files where that is nothing."""
+    found = {path.relative_to(ROOT).as_posix(): list(rule(path)) for path in FILES}
+    return {path: offences for path, offences in found.items() if offences}
 
 
-@every_file
-def test_private_sklearn_names_come_through_one_door(path):
-    if path == SKLEARN_DOOR:
-        return
+def test_files_are_short():
+    def lines(path):
+        return path.read_text(encoding="utf-8").splitlines()[600:]
+
+    assert list(_found(lines)) == [], "at most 600 lines"
+
+
+def _private_sklearn_names(path: Path):
     names = list(_imports(path))
     names += [
         (node.lineno, _dotted(node))
         for node in ast.walk(_tree(path))
         if isinstance(node, ast.Attribute)
     ]
-    private = [
-        f"line {line}: {name}"
-        for line, name in names
-        if name.startswith("sklearn.") and any(map(_is_private, name.split(".")))
-    ]
-    assert not private, "import them in skrobust/utils/_sklearn.py"
+    for line, name in names:
+        if name.startswith("sklearn.") and any(map(_is_private, name.split("."))):
+            yield f"line {line}: {name}"
+
+
+def test_private_sklearn_names_are_imported_in_one_module():
+    found = _found(_private_sklearn_names)
+    assert set(found) <= {SKLEARN_NAMES.relative_to(ROOT).as_posix()}, "only utils/_sklearn.py may"
 
 
 def _global_randomness(tree: ast.AST):
@@ -114,29 +117,35 @@ def _global_randomness(tree: ast.AST):
             yield node.lineno, "check_random_state(None)"
 
 
-@every_file
-def test_global_random_state_is_not_used(path):
-    assert not list(_global_randomness(_tree(path)))
-    examples = doctest.DocTestParser().get_examples(path.read_text(encoding="utf-8"))
-    for example in examples:
-        assert not list(_global_randomness(ast.parse(example.source))), example.source
+def _random_calls(path: Path):
+    yield from _global_randomness(_tree(path))
+    for example in doctest.DocTestParser().get_examples(path.read_text(encoding="utf-8")):
+        for _, name in _global_randomness(ast.parse(example.source)):
+            yield f"{name} in the example {example.source!r}"
 
 
-@every_file
-def test_rooms_import_only_to_their_left(path):
-    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if room in {"__init__", "__main__"}:
+def test_global_random_state_is_not_used():
+    assert not _found(_random_calls)
+
+
+def _imports_to_the_right(path: Path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own in {"__init__", "__main__"}:
         return
-    assert room in RANK, f"the room {room!r} has no place in the order"
-    wrong = []
+    if own not in RANK:
+        yield f"{own!r} has no place in the order"
+        return
     for line, name in _imports(path):
         package, _, rest = name.partition(".")
         target = rest.partition(".")[0]
         if (path.relative_to(PACKAGE).as_posix(), target) in EXCEPTIONS:
             continue
-        if package == "skrobust" and target in RANK and RANK[target] > RANK[room]:
-            wrong.append(f"line {line}: {name}")
-    assert not wrong, f"{room} imports from a room to its right"
+        if package == "skrobust" and target in RANK and RANK[target] > RANK[own]:
+            yield f"line {line}: {name}"
+
+
+def test_packages_import_only_to_their_left():
+    assert not _found(_imports_to_the_right)
 
 
 def test_these_tests_would_notice(tmp_path):
