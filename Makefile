@@ -21,15 +21,20 @@ TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 POLARS_MA
 # -W: a warning is an error; -n: so is a reference without a target. The build needs no network.
 SPHINX := $(BIN)/python -m sphinx -b html -W --keep-going -n
 PYTEST := python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+# Each test has its place in one of these runs: FAST, SLOW, and those of the data and the browser.
+FAST := not (slow or peers or data or browser)
+SLOW := (slow or peers) and not (data or browser)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-browser check-data test-data test-common test-oldest test-oldest-common lint format docs docs-quick wheel clean
+.PHONY: help demo test test-slow test-all test-browser check-data test-data test-common test-oldest test-oldest-common lint format docs docs-quick wheel clean
 
 help:
 	@echo "make demo                the command-line demonstration, in $(VENV); it writes $(DEMO_REPORT)"
-	@echo "make test                lint, then the test suite"
+	@echo "make test                lint, then the tests that take little time"
+	@echo "make test-slow           those that take long, and comparisons with cleanlab"
+	@echo "make test-all            lint, then all tests"
 	@echo "make test-browser        the review page in Chromium (apt-get install chromium)"
 	@echo "make test-data           the tests on real data (SKROBUST_DATA=$(SKROBUST_DATA))"
 	@echo "make test-common         the checks that every estimator passes, of slow defaults as well"
@@ -79,6 +84,11 @@ $(OLDEST_VENV)/.stamp-test: pyproject.toml constraints-oldest.txt $(OLDEST_VENV)
 	@$(OLDEST_BIN)/$(PIP) -c constraints-oldest.txt -e ".[test]"
 	@touch "$@"
 
+$(VENV)/.stamp-peers: $(VENV)/.stamp-test
+	@echo "installing skrobust[peers] into $(VENV)"
+	@$(BIN)/$(PIP) -c constraints.txt -e ".[peers]"
+	@touch "$@"
+
 $(VENV)/.stamp-browser: $(VENV)/.stamp-test
 	@echo "installing skrobust[browser] into $(VENV)"
 	@$(BIN)/$(PIP) -c constraints.txt -e ".[browser]"
@@ -93,7 +103,14 @@ demo: $(VENV)/.stamp-report
 	$(BIN)/skrobust demo --report $(DEMO_REPORT)
 
 test: lint
-	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" $(BIN)/$(PYTEST) -m "not browser"
+	$(TEST_ENV) $(BIN)/$(PYTEST) -m "$(FAST)"
+
+test-slow: $(VENV)/.stamp-peers
+	$(TEST_ENV) SKROBUST_REQUIRE_PEERS=1 $(BIN)/$(PYTEST) -m "$(SLOW)"
+
+# Without a data folder or a browser, the tests that need them are skipped.
+test-all: lint $(VENV)/.stamp-peers
+	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" $(BIN)/$(PYTEST)
 
 # One process: the tests share a browser.
 test-browser: $(VENV)/.stamp-browser
@@ -104,7 +121,7 @@ check-data:
 		echo "error: no data folder at '$(SKROBUST_DATA)'; set SKROBUST_DATA to its path" >&2; \
 		exit 1; }
 
-test-data: check-data $(VENV)/.stamp-test
+test-data: check-data $(VENV)/.stamp-peers
 	$(TEST_ENV) SKROBUST_DATA="$(SKROBUST_DATA)" SKROBUST_REQUIRE_DATA=1 $(BIN)/$(PYTEST) -m data
 
 test-oldest: $(OLDEST_VENV)/.stamp-test

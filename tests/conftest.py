@@ -4,6 +4,7 @@ Environment variables:
 
 - ``SKROBUST_DATA`` is the folder with the development data, and ``SKROBUST_REQUIRE_DATA=1`` makes
   its absence a failure instead of a skip;
+- ``SKROBUST_REQUIRE_PEERS=1`` makes the absence of cleanlab a failure instead of a skip;
 - ``SKROBUST_TESTS_SEED`` is an integer, or "any" for a seed drawn anew in each run, which the
   header of the run prints;
 - ``SKROBUST_TESTS_INSTANCES`` is "first" to let the common checks look at one instance of each
@@ -11,9 +12,15 @@ Environment variables:
 - ``SKROBUST_REQUIRE_BROWSER=1`` makes the absence of Chromium or playwright a failure instead of a
   skip, and ``SKROBUST_CHROMIUM`` is the path of the browser where it is not found by itself;
 - ``HYPOTHESIS_PROFILE`` is one of the names below.
+
+Tests that ``durations.json`` lists with `SLOW_SECONDS` or more are marked slow, besides those that
+are in their files. ``pytest --record-durations`` measures the tests that it runs and keeps those that are
+slow.
 """
 
+import importlib
 import importlib.util
+import json
 import os
 import random
 import shutil
@@ -24,6 +31,10 @@ from hypothesis import HealthCheck, settings
 from joblib.externals.loky import reusable_executor
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# CPU seconds, children that have ended included.
+DURATIONS = ROOT / "tests" / "durations.json"
+SLOW_SECONDS = 0.5
 
 # No deadline: the machine is shared by all test processes. Derandomized, so that a failure on CI
 # belongs to the change that CI runs on.
@@ -37,7 +48,38 @@ settings.load_profile(
 )
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--record-durations",
+        action="store_true",
+        help="write the CPU seconds of the tests that run into tests/durations.json",
+    )
+
+
+class DurationRecorder:
+    """Measures the CPU seconds of each test, and writes them when the run ends."""
+
+    def __init__(self):
+        self.seconds = {}
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item):
+        start = sum(os.times()[:4])
+        result = yield
+        self.seconds[item.nodeid] = round(sum(os.times()[:4]) - start, 1)
+        return result
+
+    def pytest_sessionfinish(self):
+        kept = {**json.loads(DURATIONS.read_text(encoding="utf-8")), **self.seconds}
+        kept = {k: seconds for k, seconds in sorted(kept.items()) if seconds >= SLOW_SECONDS}
+        DURATIONS.write_text(json.dumps(kept, indent=0, ensure_ascii=False) + "\n", "utf-8")
+
+
 def pytest_configure(config):
+    if config.getoption("record_durations"):
+        if getattr(config.option, "numprocesses", None):
+            raise pytest.UsageError("--record-durations measures in one process: leave out -n.")
+        config.pluginmanager.register(DurationRecorder())
     # The environment hands the drawn seed on to the workers of pytest-xdist.
     if os.environ.get("SKROBUST_TESTS_SEED") == "any":
         os.environ["SKROBUST_TESTS_SEED"] = str(random.SystemRandom().randrange(100))
@@ -49,9 +91,12 @@ def pytest_report_header(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark whatever asks for the data or a browser, so that ``-m data`` selects exactly those."""
+    """Mark whatever is slow, or asks for the data or a browser."""
+    seconds = json.loads(DURATIONS.read_text(encoding="utf-8"))
     for item in items:
-        for fixture, marker in (("data_dir", "data"), ("browser", "browser")):
+        if seconds.get(item.nodeid, 0) >= SLOW_SECONDS:
+            item.add_marker("slow")
+        for fixture, marker in (("data_dir", "data"), ("browser", "browser"), ("cleanlab", "peers")):
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
 
@@ -92,6 +137,17 @@ def data_dir() -> Path:
         return folder
     reason = "the development data is not there: set SKROBUST_DATA to its folder"
     if os.environ.get("SKROBUST_REQUIRE_DATA") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cleanlab():
+    """The package that some results are compared with; the test is skipped where it is absent."""
+    if importlib.util.find_spec("cleanlab"):
+        return importlib.import_module("cleanlab")
+    reason = 'cleanlab is not installed: pip install "skrobust[peers]"'
+    if os.environ.get("SKROBUST_REQUIRE_PEERS") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
 

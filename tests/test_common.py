@@ -11,6 +11,7 @@ from unittest import SkipTest
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -42,23 +43,49 @@ from skrobust.wrappers._training_set import given
 from tests import _instances
 
 INSTANCES = _instances.all_instances()
+# scikit-learn's checks concern the class; other parameters seldom matter to them.
+FIRST = INSTANCES if _instances.asked_for() == "all" else _instances.first_of_each(INSTANCES)
+OTHERS = [instance for instance in INSTANCES if not any(instance is first for first in FIRST)]
 
 # Some of scikit-learn's checks fit pure noise, of which a detector flags whole classes.
 pytestmark = pytest.mark.filterwarnings("ignore::skrobust.utils.LabelNoiseWarning")
+EXPECTED = {"expected_failed_checks": _instances.expected_failed_checks}
 
 
 # An expected failure that passes is an error, by xfail_strict of the configuration.
-@parametrize_with_checks(INSTANCES, expected_failed_checks=_instances.expected_failed_checks)
+@parametrize_with_checks(FIRST, **EXPECTED)
 def test_checks_of_sklearn(estimator, check, monkeypatch):
     # scikit-learn skips its array-API checks without this.
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
     check(estimator)
 
 
-@parametrize_with_robust_checks(
-    filter(is_known_kind, INSTANCES), expected_failed_checks=_instances.expected_failed_checks
-)
+# Starting processes takes longer than what they do: threads serve, but for one test below.
+@parametrize_with_robust_checks(filter(is_known_kind, FIRST), **EXPECTED)
 def test_checks_of_this_package(estimator, check):
+    with parallel_config(backend="threading"):
+        check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_robust_checks(filter(is_known_kind, OTHERS), **EXPECTED)
+def test_checks_of_other_instances(estimator, check):
+    with parallel_config(backend="threading"):
+        check(estimator)
+
+
+def _searches():
+    """The checks that search in parallel, of which one is quick enough to run always."""
+    for estimator in filter(is_known_kind, FIRST):
+        for check in yield_checks(estimator):
+            if check.__name__.endswith("grid_search"):
+                name = type(estimator).__name__
+                marks = () if name == "CleaningClassifier" else pytest.mark.slow
+                yield pytest.param(estimator, check, id=name, marks=marks)
+
+
+@pytest.mark.parametrize(("estimator", "check"), list(_searches()))
+def test_searches_in_processes(estimator, check):
     check(estimator)
 
 
@@ -98,12 +125,15 @@ def test_classifiers_of_two_classes_are_checked_on_two():
     assert _fails(binary) == {"check_renamed_classes"}
 
 
-def _fails(estimator) -> set[str]:
-    """The names of the checks that an estimator fails."""
+def _fails(estimator, among=()) -> set[str]:
+    """The names of the checks that an estimator fails, of all or of some."""
     failed = set()
     for check in yield_checks(estimator):
+        if among and check.__name__ not in among:
+            continue
         try:
-            check(estimator)
+            with parallel_config(backend="threading"):
+                check(estimator)
         except SkipTest:
             continue
         except Exception:
@@ -384,11 +414,12 @@ def test_a_sound_transition_estimator_passes():
 
 
 def test_a_sound_classifier_passes():
-    check_robust_classifier(PlainWrapper())
+    with parallel_config(backend="threading"):
+        check_robust_classifier(PlainWrapper())
 
 
 def test_random_scores_fail():
-    assert _fails(RandomScores()) >= {
+    failed = {
         "check_clean_data",
         "check_replicated_errors",
         "check_finds_planted_errors",
@@ -397,15 +428,15 @@ def test_random_scores_fail():
         "check_ties",
         "check_weights_equal_repeats",
     }
+    assert _fails(RandomScores(), among=failed) == failed
     with pytest.raises(AssertionError) as error:
         check_label_error_detector(RandomScores())
     assert any("RandomScores" in note for note in error.value.__notes__)
 
 
 def test_random_scores_fail_even_if_they_say_that_they_are_random():
-    failed = _fails(RandomScoresThatSaySo())
-    assert "check_permuted_rows" not in failed
-    assert {"check_clean_data", "check_finds_planted_errors", "check_groups"} <= failed
+    failed = {"check_clean_data", "check_finds_planted_errors", "check_groups"}
+    assert _fails(RandomScoresThatSaySo(), among={*failed, "check_permuted_rows"}) == failed
 
 
 def test_scores_in_sample_fail_only_where_they_are_looked_for():
@@ -433,7 +464,7 @@ def test_scores_in_sample_fail_only_where_they_are_looked_for():
     ],
 )
 def test_a_broken_estimator_fails(cls, failed):
-    assert failed <= _fails(cls())
+    assert _fails(cls(), among=failed) == failed
 
 
 def test_entry_points_refuse_what_they_are_not_for():

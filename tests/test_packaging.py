@@ -87,7 +87,7 @@ def test_core_requirements(requirements):
 
 
 def test_extras(metadata, requirements):
-    assert set(metadata.get_all("Provides-Extra")) == {*EXTRAS, "all", "test", "browser", "docs"}
+    assert set(metadata.get_all("Provides-Extra")) == {*EXTRAS, "all", "test", "peers", "browser", "docs"}
     for extra, names in EXTRAS.items():
         assert set(requirements[extra]) == names
     assert requirements["all"]["skrobust"] == "skrobust[accelerate,ann,dask,neural,report,tune]"

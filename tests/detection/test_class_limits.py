@@ -23,8 +23,9 @@ def _random(seed, n_samples=300, n_classes=4):
 @pytest.mark.filterwarnings("ignore:May not flag all label issues")
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("n_classes", [2, 5])
-def test_options_agree_with_cleanlab(seed, n_classes):
-    reference = pytest.importorskip("cleanlab.filter").find_label_issues
+def test_options_agree_with_cleanlab(cleanlab, seed, n_classes):
+    from cleanlab.filter import find_label_issues as reference
+
     y, proba = _random(seed, n_classes=n_classes)
     _, other_proba = _random(seed + 100, n_classes=n_classes)
     rng = np.random.default_rng(seed)
@@ -56,10 +57,11 @@ def test_options_agree_with_cleanlab(seed, n_classes):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_n_per_class_by_noise_rate_counts_given_classes(seed):
+def test_n_per_class_by_noise_rate_counts_given_classes(cleanlab, seed):
+    from cleanlab.filter import find_label_issues as reference
+
     # cleanlab documents its array as numbers of given classes, but scales the counts of true
     # classes to it with rule "prune_by_noise_rate": which rows may be flagged is the same.
-    reference = pytest.importorskip("cleanlab.filter").find_label_issues
     y, proba = _random(seed)
     n_per_class = np.array([12, 0, 3, 7])
     ours = find_label_errors(y, proba, n_per_class=n_per_class)

@@ -39,8 +39,9 @@ def _proba(X, y, model=None):
 
 
 @pytest.mark.parametrize("rule", ["prune_by_noise_rate", "confident_learning", "prune_by_class"])
-def test_flags_and_scores_are_those_of_cleanlab(rule, noisy):
-    multilabel = pytest.importorskip("cleanlab.multilabel_classification")
+def test_flags_and_scores_are_those_of_cleanlab(cleanlab, rule, noisy):
+    from cleanlab import multilabel_classification as multilabel
+
     X, _, y, _ = noisy
     proba = _proba(X, y)
     detector = MultilabelDetector(GaussianNB(), rule=rule, max_flag_rate=None).fit(X, y)

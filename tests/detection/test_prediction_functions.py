@@ -97,12 +97,13 @@ def test_frames_of_entries_are_matched_by_name(tags):
         find_multilabel_errors(frame, proba.iloc[::-1])
 
 
-def test_cleanlab_scores_rows_of_labels_alike(tags):
-    cleanlab = pytest.importorskip("cleanlab.multilabel_classification")
+def test_cleanlab_scores_rows_of_labels_alike(cleanlab, tags):
+    from cleanlab.multilabel_classification import get_label_quality_scores
+
     _, y, _ = tags
     proba = np.random.default_rng(1).uniform(size=y.shape)
     labels = [np.flatnonzero(row).tolist() for row in y]
-    theirs = cleanlab.get_label_quality_scores(labels, proba)
+    theirs = get_label_quality_scores(labels, proba)
     np.testing.assert_allclose(multilabel_quality_scores(y, proba), theirs)
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from cleanlab.rank import get_label_quality_scores
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -40,8 +39,11 @@ def test_values():
     assert_allclose(score("confidence_weighted_entropy")[:2], np.log(1 + ratio) / ratio)
 
 
+@pytest.mark.usefixtures("cleanlab")
 @given(noisy)
 def test_against_cleanlab(case):
+    from cleanlab.rank import get_label_quality_scores
+
     y, proba = case
     tolerance = 1e-5 if proba.dtype == np.float32 else 1e-12
     for method in QUALITY_METHODS:

@@ -90,8 +90,9 @@ def test_default_finds_planted_errors_and_suggests_better(noisy):
 
 
 @pytest.mark.parametrize("name", ["diabetes", "friedman"])
-def test_at_least_as_good_as_cleanlab(name):
-    regression = pytest.importorskip("cleanlab.regression.learn")
+def test_at_least_as_good_as_cleanlab(cleanlab, name):
+    from cleanlab.regression.learn import CleanLearning
+
     if name == "diabetes":
         X, y = load_diabetes(return_X_y=True)
     else:
@@ -100,7 +101,7 @@ def test_at_least_as_good_as_cleanlab(name):
     for seed in range(2):
         y_noisy, wrong = _corrupt(y, 0.1, seed)
         detector = ResidualDetector(LinearRegression(), random_state=0).fit(X, y_noisy)
-        other = regression.CleanLearning(LinearRegression(), seed=0).find_label_issues(X, y_noisy)
+        other = CleanLearning(LinearRegression(), seed=0).find_label_issues(X, y_noisy)
         for scores, quality, errors in (
             (ours, detector.label_quality_, detector.label_errors_),
             (theirs, other["label_quality"], other["is_label_issue"]),

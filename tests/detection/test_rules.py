@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-from cleanlab.filter import find_label_issues
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -28,6 +27,8 @@ def make_tied(seed, n_samples):
 
 
 def flag_by_cleanlab(y, proba, rule):
+    from cleanlab.filter import find_label_issues
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="May not flag all label issues")
         return find_label_issues(y, proba, filter_by=rule, n_jobs=1)
@@ -75,7 +76,7 @@ class TestValues:
     @pytest.mark.parametrize("name", ["mnist", "20news"])
     @each_rule
     @pytest.mark.data
-    def test_published_as_cleanlab(self, data_dir, name, rule):
+    def test_published_as_cleanlab(self, data_dir, cleanlab, name, rule):
         data = np.load(data_dir / "label_errors" / f"{name}.npz")
         y, proba = data["labels"], data["pred_probs"]
         differ = find_label_errors(y, proba, rule=rule) != flag_by_cleanlab(y, proba, rule)
@@ -88,6 +89,7 @@ class TestValues:
             assert not differ.any()
 
 
+@pytest.mark.usefixtures("cleanlab")
 class TestAgainstCleanlab:
     @given(noisy)
     def test_random(self, case):

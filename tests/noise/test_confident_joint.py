@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from cleanlab.count import compute_confident_joint, get_confident_thresholds
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -64,18 +63,22 @@ class TestValues:
 
     @pytest.mark.parametrize("name, off_argmax", [("mnist", 87), ("20news", 577)])
     @pytest.mark.data
-    def test_published(self, data_dir, name, off_argmax):
+    def test_published(self, data_dir, cleanlab, name, off_argmax):
         data = np.load(data_dir / "label_errors" / f"{name}.npz")
         y, proba = data["labels"], data["pred_probs"]
         assert np.count_nonzero(proba.argmax(axis=1) != y) == off_argmax
-        assert_array_equal(
-            confident_joint(y, proba), compute_confident_joint(y, proba, calibrate=False)
-        )
-        assert_array_equal(
-            confident_joint(y, proba, calibrate=True), compute_confident_joint(y, proba)
-        )
+        check_joints_of_cleanlab(y, proba)
 
 
+def check_joints_of_cleanlab(y, proba):
+    from cleanlab.count import compute_confident_joint
+
+    raw = compute_confident_joint(y, proba, calibrate=False)
+    assert_array_equal(confident_joint(y, proba), raw)
+    assert_array_equal(confident_joint(y, proba, calibrate=True), compute_confident_joint(y, proba))
+
+
+@pytest.mark.usefixtures("cleanlab")
 class TestAgainstCleanlab:
     @given(noisy)
     def test_random(self, case):
@@ -93,14 +96,12 @@ class TestAgainstCleanlab:
         self.check(*make_noisy(n_classes, 3 * n_classes + 500, n_classes, margin=3, dtype=dtype))
 
     def check(self, y, proba):
+        from cleanlab.count import get_confident_thresholds
+
         present = np.isin(np.arange(proba.shape[1]), y)
         thresholds = confident_thresholds(y, proba)
         assert_allclose(thresholds[present], get_confident_thresholds(y, proba)[present], rtol=1e-5)
-        raw = compute_confident_joint(y, proba, calibrate=False)
-        assert_array_equal(confident_joint(y, proba), raw)
-        assert_array_equal(
-            confident_joint(y, proba, calibrate=True), compute_confident_joint(y, proba)
-        )
+        check_joints_of_cleanlab(y, proba)
 
 
 class TestInvariance:
