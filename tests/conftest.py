@@ -13,9 +13,9 @@ Environment variables:
   skip, and ``SKROBUST_CHROMIUM`` is the path of the browser where it is not found by itself;
 - ``HYPOTHESIS_PROFILE`` is one of the names below.
 
-Tests that ``durations.json`` lists with `SLOW_SECONDS` or more are marked slow, besides those that
-are in their files. ``pytest --record-durations`` measures the tests that it runs and keeps those that are
-slow.
+Tests that ``durations.json`` lists are marked slow, unless they are marked quick; so are those that
+say so in their files. ``pytest --record-durations`` measures the tests that it runs, in one
+process, and lists those that take at least `SLOW_SECONDS`.
 """
 
 import importlib
@@ -32,7 +32,9 @@ from joblib.externals.loky import reusable_executor
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# CPU seconds, children that have ended included.
+# By the fixture that a test asks for.
+MARKERS = {"data_dir": "data", "browser": "browser", "cleanlab": "peers"}
+# CPU seconds of slow tests, children that have ended included.
 DURATIONS = ROOT / "tests" / "durations.json"
 SLOW_SECONDS = 0.5
 
@@ -70,9 +72,17 @@ class DurationRecorder:
         return result
 
     def pytest_sessionfinish(self):
-        kept = {**json.loads(DURATIONS.read_text(encoding="utf-8")), **self.seconds}
-        kept = {k: seconds for k, seconds in sorted(kept.items()) if seconds >= SLOW_SECONDS}
-        DURATIONS.write_text(json.dumps(kept, indent=0, ensure_ascii=False) + "\n", "utf-8")
+        listed = json.loads(DURATIONS.read_text(encoding="utf-8"))
+        measured = {_function(nodeid) for nodeid in self.seconds}
+        kept = {nodeid: s for nodeid, s in listed.items() if _function(nodeid) not in measured}
+        kept |= {nodeid: s for nodeid, s in self.seconds.items() if s >= SLOW_SECONDS}
+        text = json.dumps(dict(sorted(kept.items())), indent=0, ensure_ascii=False)
+        DURATIONS.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _function(nodeid: str) -> str:
+    """The test function of an item, whatever its parameters."""
+    return nodeid.partition("[")[0]
 
 
 def pytest_configure(config):
@@ -94,9 +104,10 @@ def pytest_collection_modifyitems(items):
     """Mark whatever is slow, or asks for the data or a browser."""
     seconds = json.loads(DURATIONS.read_text(encoding="utf-8"))
     for item in items:
-        if seconds.get(item.nodeid, 0) >= SLOW_SECONDS:
+        listed = item.nodeid in seconds or _function(item.nodeid) in seconds
+        if listed and item.get_closest_marker("quick") is None:
             item.add_marker("slow")
-        for fixture, marker in (("data_dir", "data"), ("browser", "browser"), ("cleanlab", "peers")):
+        for fixture, marker in MARKERS.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
 

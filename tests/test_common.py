@@ -80,7 +80,7 @@ def _searches():
         for check in yield_checks(estimator):
             if check.__name__.endswith("grid_search"):
                 name = type(estimator).__name__
-                marks = () if name == "CleaningClassifier" else pytest.mark.slow
+                marks = pytest.mark.quick if name == "CleaningClassifier" else pytest.mark.slow
                 yield pytest.param(estimator, check, id=name, marks=marks)
 
 
@@ -117,6 +117,7 @@ def test_a_new_public_estimator_is_found(monkeypatch):
     assert [type(instance) for instance in _instances.instances_of(Centroids)] == [Centroids]
 
 
+@pytest.mark.quick
 def test_classifiers_of_two_classes_are_checked_on_two():
     binary = InstanceFlipClassifier(fixed_flip_rate=0.1)
     assert np.unique(make_problem(binary).y).tolist() == [0, 1]
@@ -400,24 +401,29 @@ class PrefersTheFirst(PlainWrapper):
         return training.take(np.concatenate([np.arange(len(training.rows)), first]))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("cls", [Centroids, Noisy])
 def test_a_sound_detector_passes(cls):
     check_label_error_detector(cls())
 
 
+@pytest.mark.quick
 def test_a_sound_reweighter_passes():
     check_reweighter(NearCentres())
 
 
+@pytest.mark.quick
 def test_a_sound_transition_estimator_passes():
     check_transition_estimator(CountsGuesses())
 
 
+@pytest.mark.quick
 def test_a_sound_classifier_passes():
     with parallel_config(backend="threading"):
         check_robust_classifier(PlainWrapper())
 
 
+@pytest.mark.quick
 def test_random_scores_fail():
     failed = {
         "check_clean_data",
@@ -434,15 +440,18 @@ def test_random_scores_fail():
     assert any("RandomScores" in note for note in error.value.__notes__)
 
 
+@pytest.mark.quick
 def test_random_scores_fail_even_if_they_say_that_they_are_random():
     failed = {"check_clean_data", "check_finds_planted_errors", "check_groups"}
     assert _fails(RandomScoresThatSaySo(), among={*failed, "check_permuted_rows"}) == failed
 
 
+@pytest.mark.quick
 def test_scores_in_sample_fail_only_where_they_are_looked_for():
     assert _fails(InSample()) == {"check_scores_out_of_sample"}
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("cls", "failed"),
     [

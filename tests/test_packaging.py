@@ -87,7 +87,8 @@ def test_core_requirements(requirements):
 
 
 def test_extras(metadata, requirements):
-    assert set(metadata.get_all("Provides-Extra")) == {*EXTRAS, "all", "test", "peers", "browser", "docs"}
+    tools = {"all", "test", "peers", "browser", "docs"}
+    assert set(metadata.get_all("Provides-Extra")) == {*EXTRAS, *tools}
     for extra, names in EXTRAS.items():
         assert set(requirements[extra]) == names
     assert requirements["all"]["skrobust"] == "skrobust[accelerate,ann,dask,neural,report,tune]"
