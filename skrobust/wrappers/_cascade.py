@@ -161,6 +161,7 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
         *,
         verified_labels: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         **params: Any,
     ) -> Self:
         """Train both classifiers and choose the threshold between them.
@@ -172,6 +173,7 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
         %(verified_labels)s
             They are trained on instead of those in `y`.
         %(sample_weight)s
+        %(groups)s
         %(fit_params)s
 
         Returns
@@ -179,7 +181,7 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
         %(returns_self)s
         """
         data = LabelledData.from_arrays(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
         fast, accurate = self._route(data, params).values()
         check_predicts_proba(fast.estimator)

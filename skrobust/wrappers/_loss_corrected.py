@@ -237,6 +237,7 @@ default=None
         *,
         verified_labels: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         **params: Any,
     ) -> Self:
         """Estimate the transition, and train the classifier with the correction.
@@ -248,6 +249,7 @@ default=None
         %(verified_labels)s
             They are taken as true.
         %(sample_weight)s
+        %(groups)s
         %(fit_params)s
 
         Returns
@@ -266,7 +268,7 @@ default=None
             passed and the estimate is not repeatable.
         """
         data = LabelledData.from_arrays(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
         if self.method == "backward":
             check_takes_negative_weights(self._get_estimator())

@@ -128,6 +128,7 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         *,
         verified_labels: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         **params: Any,
     ) -> Self:
         """Weight the rows and train the classifier.
@@ -139,6 +140,7 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         %(verified_labels)s
             They are trained on instead of those in `y`.
         %(sample_weight)s
+        %(groups)s
         %(fit_params)s
 
         Returns
@@ -154,7 +156,7 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         """
         _check_reweighter(self.reweighter)
         data = LabelledData.from_arrays(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
         selects = hasattr(self.reweighter, "fit_resample")
         final = self._prepare(data, params, own_weight="never" if selects else "always")

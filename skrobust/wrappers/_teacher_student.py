@@ -170,6 +170,7 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
         *,
         verified_labels: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         **params: Any,
     ) -> Self:
         """Compute pseudo-labels by the teachers and train the student.
@@ -182,6 +183,7 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
             their pseudo-label.
         %(verified_labels)s
         %(sample_weight)s
+        %(groups)s
         %(fit_params)s
 
         Returns
@@ -189,7 +191,7 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
         %(returns_self)s
         """
         data = LabelledData.from_arrays(
-            X, y, verified_labels=verified_labels, sample_weight=sample_weight
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
         final = self._prepare(data, params)
         if self.n_rounds > 1:

@@ -350,3 +350,23 @@ def test_bad_input_is_refused_before_any_fit(params, change, message, moons):
     model = CascadeClassifier(Never(), Never()).set_params(**params)
     with pytest.raises((ValueError, TypeError), match=message):
         model.fit(X, **{"y": y, **change})
+
+
+def test_groups_share_a_fold(moons):
+    X, y, *_ = moons
+    groups = np.arange(600) // 6
+
+    class Recorder(GaussianNB):
+        def fit(self, X, y, sample_weight=None):
+            fitted.append({tuple(row) for row in X})
+            return super().fit(X, y, sample_weight)
+
+    fitted = []
+    CascadeClassifier(Recorder(), GaussianNB(), cv=3).fit(X, y, groups=groups)
+    *folds, whole = fitted
+    assert len(folds) == 3
+    assert len(whole) == 600
+    for rows in folds:
+        seen = np.array([tuple(row) in rows for row in X])
+        assert 0 < seen.sum() < 600
+        assert all(len(np.unique(seen[groups == group])) == 1 for group in range(100))

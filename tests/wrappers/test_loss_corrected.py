@@ -538,3 +538,14 @@ def test_memory_estimates_once_per_fold_and_once_for_the_refit(method, noisy, tm
     assert_array_equal(search.predict(X), alone.predict(X))
     with pytest.raises(ValueError, match="set random_state to an integer"):
         model.set_params(random_state=None).fit(X, y)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_groups_reach_the_transition_estimator(method, noisy):
+    X, _, y = noisy
+    groups = np.arange(len(y)) // 8
+    transition = AnchorTransition(GaussianNB())
+    robust = LossCorrectedClassifier(transition=transition, method=method, evidence=GaussianNB())
+    matrix = robust.fit(X, y, groups=groups).transition_matrix_
+    assert_array_equal(matrix, transition.fit(X, y, groups=groups).transition_matrix_)
+    assert not np.array_equal(matrix, robust.fit(X, y).transition_matrix_)

@@ -240,3 +240,12 @@ def test_wrappers_nest(noisy):
     grid = {"cleaningclassifier__estimator__reweighter__power": [1, 4]}
     search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
     assert search.score(X, true) > 0.6
+
+
+def test_groups_reach_the_detector_inside_the_reweighter(noisy):
+    X, _, y, _ = noisy
+    groups = np.arange(400) // 8
+    model = ReweightedClassifier(GaussianNB(), CHEAP)
+    weight = model.fit(X, y, groups=groups).reweighter_.sample_weight_
+    assert_array_equal(weight, CHEAP.fit(X, y, groups=groups).sample_weight_)
+    assert not np.array_equal(weight, model.fit(X, y).reweighter_.sample_weight_)

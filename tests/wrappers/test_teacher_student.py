@@ -234,3 +234,12 @@ def test_weights_that_the_student_cannot_take(noisy):
     assert student.fit(X, given).score(X, given) > 0.5
     with pytest.raises(TypeError, match="KNeighborsClassifier, but it takes none"):
         student.fit(X, given, sample_weight=np.ones(len(X)))
+
+
+@pytest.mark.parametrize("n_rounds", [1, 2])
+def test_groups_reach_the_teachers(n_rounds, noisy):
+    X, _, given, _ = noisy
+    groups = np.arange(len(given)) // 10
+    student = TeacherStudentClassifier(GaussianNB(), GaussianNB(), n_rounds=n_rounds, cv=3)
+    proba = student.fit(X, given, groups=groups).pseudo_label_proba_
+    assert not np.array_equal(proba, student.fit(X, given).pseudo_label_proba_)
