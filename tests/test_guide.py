@@ -148,7 +148,13 @@ RESULTS = {
     "docs/scoring_models.md": lambda space: space["score"].score > space["score"].noisy_score,
     "docs/large_data.md": lambda space: space["errors"].sum() > 0,
     "docs/look_decide_correct.md": lambda space: (space["result"].labels != space["y"]).any(),
-    "docs/neural_networks.md": lambda space: len(space["model"].history_["f1_macro"]) > 0,
+    "docs/neural_networks.md": lambda space: (
+        len(space["model"].history_["f1_macro"]) > 0
+        and space["residual"].get_params()["module__width"] == 64
+        and space["focal"].net_.criterion_.gamma == 1.0
+        and space["selecting"].score(space["X"], space["y"]) > 0.7
+        and space["stopped"].history_["train_loss"][-1] < 0.3
+    ),
 }
 
 

@@ -83,9 +83,14 @@ class AcceleratedNet(AccelerateMixin, Net):
 
     in_step_ = None
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, module: torch.nn.Module, criterion: torch.nn.Module, *args, **kwargs):
+        if any(p.requires_grad for p in criterion.parameters()):
+            raise ValueError(
+                f"criterion is a {type(criterion).__name__}, which learns: processes would not"
+                " learn the same. Set accelerate=False."
+            )
         # skorch would store a method of the accelerator, which cannot be pickled.
-        super().__init__(*args, callbacks__print_log__sink=print, **kwargs)
+        super().__init__(module, criterion, *args, callbacks__print_log__sink=print, **kwargs)
 
     def _validate_params(self):
         # The mixin wants no device beside accelerate's; here it is that one.
@@ -121,7 +126,7 @@ class AcceleratedNet(AccelerateMixin, Net):
         return self.accelerator.is_main_process
 
     def on_train_end(self, net, X=None, y=None, **kwargs):
-        """Do without what the mixin does: nothing is wrapped, and who fails must not wait."""
+        """Skip the synchronisation of the mixin, which would block where a process has failed."""
 
     def get_iterator(self, dataset, training=False):
         """Make the batches of an epoch, of which this process gets its part."""

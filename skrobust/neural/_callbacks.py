@@ -293,7 +293,7 @@ def decode_scorers(callbacks: Iterable[Callback]) -> None:
 
 
 def restore_scorers(callbacks: Iterable[Callback]) -> None:
-    """Undo :func:`decode_scorers`."""
+    """Restore scorers after :func:`decode_scorers`."""
     for callback in callbacks:
         if isinstance(getattr(callback, "scoring_", None), DecodedScorer):
             callback.scoring_ = callback.scoring_.scoring
@@ -338,8 +338,8 @@ def check_callbacks(callbacks: Sequence | None, schedule: str, *, held_out: bool
             )
         if issubclass(kind, LRScheduler) and schedule != "constant":
             raise ValueError(
-                f"callbacks has LRScheduler, and learning_rate_schedule={schedule!r} would undo"
-                " what it does: set learning_rate_schedule='constant'."
+                f"callbacks has LRScheduler, and learning_rate_schedule={schedule!r} would override"
+                " it: set learning_rate_schedule='constant'."
             )
         monitor = getattr(callback, "monitor", None)
         if isinstance(monitor, str) and monitor.startswith("valid_") and not held_out:

@@ -41,7 +41,7 @@ dict, default={default}
     :class:`~skrobust.neural.losses.TrimmedSquaredError`; also ``criterion__name``.""",
 }
 
-# In the order of the constructors. Type and default of each, and what it does.
+# Type, default and effect of each parameter, in the order of the constructors.
 _PARAMETERS = {
     "module_params": """\
 dict, default={default}
@@ -93,8 +93,8 @@ float, default={default}
     Maximum norm of the gradient. None does not clip.""",
     "label_smoothing": """\
 float, default={default}
-    Share of the labels that is spread over all classes, below 1. A negative share is taken from
-    the other classes, which sharpens the labels.""",
+    Share of the labels that is distributed over all classes, below 1. A negative share is taken
+    from the other classes, which sharpens the labels.""",
     "mixup": """\
 float, default={default}
     If positive, rows are mixed in pairs, in shares drawn from a beta distribution with this
@@ -145,7 +145,7 @@ str or torch.device, default={default}
     "random_state": """\
 int, RandomState instance or None, default={default}
     Seed of the initial weights, of the order of rows, and of everything else that is drawn. An
-    integer makes fits on the CPU equal bit for bit. None draws fresh entropy; the global
+    integer makes fits on the CPU equal bit for bit. None draws new entropy; the global
     generators of NumPy and torch are neither read nor advanced.""",
     "verbose": """\
 int, default={default}

@@ -19,7 +19,7 @@ from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 
 from skrobust.neural._accelerated import AcceleratedNet, device_of
-from skrobust.neural._callbacks import BestEpoch, Progress, check_callbacks
+from skrobust.neural._callbacks import BestEpoch, DynamicsRecorder, Progress, check_callbacks
 from skrobust.neural._hold_out import hold_out
 from skrobust.neural._parts import ComposedParams, make_module, probe, with_head
 from skrobust.neural._plan import (
@@ -73,7 +73,7 @@ use_safetensors : bool, default=False
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What one training works on."""
+    """Rows and callbacks of one training."""
 
     data: Any
     train: Rows
@@ -181,7 +181,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
 
-    # What a subclass may override ------------------------------------------------------------
+    # Overridden by subclasses ---------------------------------------------------------------
 
     def _plan_options(self) -> dict[str, Any]:
         """Fields of the plan that the method adds or changes."""
@@ -225,10 +225,6 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
             criterion.reduction = "none"
         return criterion
 
-    def _n_outputs(self, data) -> int:
-        """Number of outputs that the network must have."""
-        raise NotImplementedError
-
     def _learned(self, data) -> tuple[np.ndarray, np.ndarray | None]:
         """Targets that the network learns, and weights of the rows."""
         raise NotImplementedError
@@ -240,14 +236,6 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
     def _check_output(self, output: Any, n_rows: int, n_outputs: int) -> None:
         """Refuse a network by its output for a few rows."""
         raise NotImplementedError
-
-    def _forward(self, module: torch.nn.Module, X: torch.Tensor) -> torch.Tensor:
-        """Compute the outputs of rows."""
-        return module(X)
-
-    def _own_callbacks(self, data) -> list[Callback]:
-        """Make the callbacks of the method."""
-        return []
 
     def _begin(self, training: Training) -> None:
         """Initialise what is learned besides the network."""
@@ -262,16 +250,16 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
     def _conclude(self, training: Training) -> None:
         """Set fitted attributes after a training, complete or interrupted."""
         self._set_history()
+        for callback in training.callbacks:
+            if isinstance(callback, DynamicsRecorder):
+                self.training_dynamics_ = callback.result()
 
     # Validation ------------------------------------------------------------------------------
 
-    def _check_settings(self) -> None:
-        """Refuse a parameter that would be ignored, or that a part does not have."""
-        self._check_parts()
-        if not self._unused_params:
-            return
+    def _refuse_unused(self, names: tuple[str, ...]) -> None:
+        """Refuse parameters that would be ignored, unless they have their defaults."""
         defaults = signature(type(self)).parameters
-        for name in self._unused_params:
+        for name in names:
             value, default = getattr(self, name), defaults[name].default
             if value != default:
                 raise ValueError(
@@ -283,6 +271,13 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
     def _takes_any_shape(self) -> bool:
         """Whether rows may have more than one axis."""
         return self.module is not None
+
+    def _check_training_input(self, X, *, reset: bool):
+        """Validate settings that depend on one another, and rows to train on."""
+        self._check_parts()
+        if self._unused_params:
+            self._refuse_unused(self._unused_params)
+        return self._check_input(X, reset=reset)
 
     def _check_input(self, X, *, reset: bool):
         """Validate rows as numbers."""
@@ -374,6 +369,8 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
             else:
                 # From here on there is something to keep, whatever interrupts the training.
                 self.net_ = self._make_net(plan, data, X, train, module, accelerator)
+                if data.classes is not None:
+                    self.classes_ = data.classes
             self._run(Training(data, train, valid, self._make_callbacks(data, valid)))
 
     def _check_net(self, device: torch.device) -> None:
@@ -410,14 +407,14 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         self, plan: TrainingPlan, data, X, train: Rows, module: torch.nn.Module | None, accelerator
     ) -> BaseNet:
         """Make network, loss and optimiser."""
-        n_outputs = self._n_outputs(data)
+        n_outputs = 1 if data.classes is None else len(data.classes)
         if module is None:
             module = self._build_module(X.shape[1] if X.ndim == 2 else X.shape[1:], n_outputs)
             if self.hidden_noise:
                 self._add_noise(module)
         module = module.to(plan.device, plan.dtype)
-        first = train.input_at(train.order(shuffle=False)[:2])
-        output, widest = probe(module, first, self._forward)
+        first = train.take_first(2)[0]["X"]
+        output, widest = probe(module, first)
         self._check_output(output, len(first), n_outputs)
         criterion = self._build_criterion(n_outputs).to(plan.device, plan.dtype)
         arguments = self._net_arguments(data)
@@ -432,7 +429,8 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         """Make the callbacks of this training besides those of the user."""
         net, plan = self.net_, self.net_.plan_
         callbacks = [] if net.average_ is None else [net.average_]
-        callbacks += self._own_callbacks(data)
+        if self.record_dynamics:
+            callbacks.append(DynamicsRecorder(data.n_samples, len(data.classes)))
         if valid is not None and plan.monitor is not None:
             callbacks.append(BestEpoch(plan.monitor, plan.patience, plan.tolerance))
         net.verbose = int(self.verbose) if net.leads else 0
@@ -494,7 +492,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         """Outputs of the network, shape (n_samples, n_outputs), float64, on the CPU."""
         rows = self._rows_to_predict(X)
         with explain_out_of_memory("The memory of the device ran out while predicting."):
-            return self.net_.predict_logits(rows, lambda x: self._forward(self.net_.module_, x))
+            return self.net_.predict_outputs(rows)
 
     def save_params(
         self,

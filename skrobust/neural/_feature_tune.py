@@ -22,7 +22,7 @@ from skrobust.utils._sklearn import Features, Interval, fit_context
 _N_SINGULAR = 5
 _LEAST = 1e-12
 # Parameters of a network of the user's, which there is none of here. Norms over a batch, which
-# ignore the weights of rows, undo much of the effect of class weights.
+# ignore the weights of rows, cancel much of the effect of class weights.
 _WITHOUT = (
     "module", "module_params", "hidden_layer_sizes", "activation", "dropout", "class_weight",
 )  # fmt: skip
@@ -222,7 +222,7 @@ class FeatureTuneClassifier(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # what the network computes in
+        tags.transformer_tags.preserves_dtype = []  # the type of the network
         return tags
 
     def _build_module(self, shape: int, n_outputs: int) -> torch.nn.Module:
@@ -249,7 +249,7 @@ class FeatureTuneClassifier(
             Features.
         """
         rows = self._rows_to_predict(X)
-        tuned = self.net_.predict_logits(rows, lambda x: self.module_.features(x))
+        tuned = self.net_.predict_outputs(rows, lambda x: self.module_.features(x))
         return tuned.numpy().astype(np.dtype(self.dtype), copy=False)
 
 

@@ -103,7 +103,7 @@ class _NormPerClass(torch.nn.Module):
 
 
 def _of_class(table: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-    """Look up rows of a table; not by an index, whose gradient threads add up in any order."""
+    """Take rows of a table; an index would add up gradients in any order of the threads."""
     return embedding(codes, table)
 
 

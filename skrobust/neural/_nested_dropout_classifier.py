@@ -227,7 +227,7 @@ class NestedDropoutClassifier(
     Rows are held out by default, unlike in :class:`NeuralClassifier`: without them
     (``early_stopping=False``) all features predict. The published method chooses the width on
     clean rows; here it is chosen on noisy ones. Wrong labels that do not depend on the width
-    lower the accuracy of all widths alike.
+    lower the accuracy of all widths equally.
 
     A small `sigma` needs many epochs, as batches that hold more than a few features are then
     rare: Chen et al. take a fiftieth to a fifth of the features, and train for 350 epochs on
@@ -315,7 +315,7 @@ class NestedDropoutClassifier(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # what the network computes in
+        tags.transformer_tags.preserves_dtype = []  # the type of the network
         return tags
 
     def _build_module(self, shape: int | tuple[int, ...], n_outputs: int) -> torch.nn.Module:
@@ -377,7 +377,7 @@ class NestedDropoutClassifier(
         """
         width = self._check_width(width)
         rows = self._rows_to_predict(X)
-        logits = self.net_.predict_logits(rows, lambda x: self.module_(x, width))
+        logits = self.net_.predict_outputs(rows, lambda x: self.module_(x, width))
         return self.classes_[logits.argmax(dim=1).numpy()]
 
     def transform(self, X: ArrayLike | Dataset, *, width: int | None = None) -> np.ndarray:
@@ -396,7 +396,7 @@ class NestedDropoutClassifier(
         """
         width = self._check_width(width)
         rows = self._rows_to_predict(X)
-        features = self.net_.predict_logits(rows, lambda x: self.module_.features(x)[:, :width])
+        features = self.net_.predict_outputs(rows, lambda x: self.module_.features(x)[:, :width])
         return features.numpy().astype(np.dtype(self.dtype), copy=False)
 
     def truncated_module(self, width: int | None = None) -> torch.nn.Module:

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length
-from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 
 from skrobust.base import LabelledData
@@ -18,7 +17,7 @@ from skrobust.base._pred_proba import as_proba, check_block
 from skrobust.base._scoring import LabelledScore
 from skrobust.neural import losses
 from skrobust.neural._accelerated import AcceleratedNet, agree_on, join_processes
-from skrobust.neural._callbacks import DynamicsRecorder, HalfFineTuning, callback_of
+from skrobust.neural._callbacks import HalfFineTuning, callback_of
 from skrobust.neural._docs import document_estimator, document_methods
 from skrobust.neural._estimator import (
     BaseNeuralEstimator,
@@ -27,7 +26,6 @@ from skrobust.neural._estimator import (
     Criterion,
     ModuleLike,
     RandomState,
-    Training,
 )
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
 from skrobust.neural._rows import labels_of
@@ -138,8 +136,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
     def _fit_labelled(self, data: LabelledData, target_proba: np.ndarray | None = None) -> Self:
         """Train on validated rows, of whose classes some may have no row."""
         validate_params_of(self)
-        self._check_settings()
-        X = self._check_input(data.X, reset=True)
+        X = self._check_training_input(data.X, reset=True)
         seed = draw_seed(private_random_state(self.random_state))
         self._train(data, X, seed, again=False, target=target_proba)
         return self
@@ -227,8 +224,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
 
     def _check_fit(self, X, y, verified_labels, sample_weight, *, reset: bool, classes=None):
         """Validate labels and rows before any work."""
-        self._check_settings()
-        numbers = self._check_input(X, reset=reset)
+        numbers = self._check_training_input(X, reset=reset)
         if y is None and isinstance(X, Dataset):
             y = labels_of(X)
         if classes is not None:
@@ -251,11 +247,8 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         if not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"This classifier was trained on the classes {self.classes_.tolist()}, and cannot"
-                f" go on with {classes.tolist()}: clone it to start anew."
+                f" be trained further on {classes.tolist()}: clone it to start anew."
             )
-
-    def _n_outputs(self, data: LabelledData) -> int:
-        return len(data.classes)
 
     def _learned(self, data: LabelledData) -> tuple[np.ndarray, np.ndarray | None]:
         return data.y_train, class_weights(self.class_weight, data)
@@ -280,21 +273,6 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
                 "module gives probabilities: its outputs are not negative and sum to 1 in each row."
                 " Leave out the last softmax, as losses take scores before it."
             )
-
-    def _own_callbacks(self, data: LabelledData) -> list[Callback]:
-        if not self.record_dynamics:
-            return []
-        return [DynamicsRecorder(data.n_samples, len(data.classes))]
-
-    def _begin(self, training: Training) -> None:
-        super()._begin(training)
-        self.classes_ = training.data.classes
-
-    def _conclude(self, training: Training) -> None:
-        super()._conclude(training)
-        for callback in training.callbacks:
-            if isinstance(callback, DynamicsRecorder):
-                self.training_dynamics_ = callback.result()
 
 
 def encode_rows(
@@ -474,19 +452,6 @@ class NeuralClassifier(BaseNeuralClassifier):
     ) -> None:
         self._store(locals())
 
-    @property
-    def _unused_params(self) -> tuple[str, ...]:
-        return ("device", "record_dynamics") if self.accelerate else ()
-
-    def _build_criterion(self, n_outputs: int) -> torch.nn.Module:
-        criterion = super()._build_criterion(n_outputs)
-        if self.accelerate and any(p.requires_grad for p in criterion.parameters()):
-            raise ValueError(
-                f"criterion is a {type(criterion).__name__}, which learns: processes would not"
-                " learn the same. Set accelerate=False."
-            )
-        return criterion
-
     def _train(self, data: LabelledData, X, seed: int, *, again: bool, **options: Any) -> None:
         if again and isinstance(self.net_, AcceleratedNet) != self.accelerate:
             raise ValueError(
@@ -496,6 +461,7 @@ class NeuralClassifier(BaseNeuralClassifier):
         if not self.accelerate:
             super()._train(data, X, seed, again=again, **options)
             return
+        self._refuse_unused(("device", "record_dynamics"))
         own = (callback_of(item) for item in self.callbacks or ())
         if any(c is HalfFineTuning or isinstance(c, HalfFineTuning) for c in own):
             raise ValueError(

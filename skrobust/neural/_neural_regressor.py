@@ -54,7 +54,7 @@ class RegressionNet(RegressorMixin, BaseNet):
         return self.decode(self.outputs(X).numpy())
 
     def decode(self, target: np.ndarray) -> np.ndarray:
-        """Undo the standardisation of targets."""
+        """Invert the standardisation of targets."""
         center, scale = self.target_scaling_
         return target * scale + center
 
@@ -249,22 +249,16 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
         -------
         %(returns_targets)s
         """
-        return self._outputs(X).numpy() * self.target_scale_ + self.target_center_
+        outputs = one_column(self._outputs(X)).numpy()
+        return outputs * self.target_scale_ + self.target_center_
 
     def _check_fit(self, X, y, verified_labels, sample_weight, *, reset: bool):
         """Validate targets and rows before any work."""
-        self._check_settings()
-        numbers = self._check_input(X, reset=reset)
+        numbers = self._check_training_input(X, reset=reset)
         data = _check_targets(
             X, numbers, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
         return data, numbers
-
-    def _forward(self, module: torch.nn.Module, X: torch.Tensor) -> torch.Tensor:
-        return one_column(module(X))
-
-    def _n_outputs(self, data: LabelledData) -> int:
-        return 1
 
     def _learned(self, data: LabelledData) -> tuple[np.ndarray, np.ndarray | None]:
         # Rows without a target are not trained on.
@@ -279,7 +273,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
 
     def _check_output(self, output: Any, n_rows: int, n_outputs: int) -> None:
         shape = tuple(getattr(output, "shape", ()))
-        if shape != (n_rows,):
+        if shape not in ((n_rows,), (n_rows, 1)):
             raise ValueError(
                 f"module gives outputs of shape {shape} for {n_rows} rows, and must give"
                 f" {(n_rows,)} or {(n_rows, 1)}: one prediction per row."

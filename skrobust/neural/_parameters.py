@@ -1,29 +1,20 @@
-"""Checks of what losses and layers are constructed with."""
+"""Validation of the parameters of losses and layers."""
 
 import functools
 import inspect
+from collections.abc import Callable
+from typing import TypeVar
 
 from skrobust.utils._sklearn import validate_parameters
 
+Init = TypeVar("Init", bound=Callable)
 
-def check_parameters(constraints: dict):
-    """Make a decorator of ``__init__`` that refuses bad values.
 
-    scikit-learn's own decorator does not look while an estimator is fitted, which is when losses
-    and layers may be constructed from parameters of the estimator.
+def check_parameters(constraints: dict[str, list]) -> Callable[[Init], Init]:
+    """Validate arguments of ``__init__`` by constraints, also while an estimator is fitted."""
+    # scikit-learn's own decorator is inactive then.
 
-    Parameters
-    ----------
-    constraints : dict
-        For each parameter to check, a list of what it may be, as in ``_parameter_constraints``.
-
-    Returns
-    -------
-    decorate : callable
-        The decorator. Errors name the class, the parameter, the value and what was expected.
-    """
-
-    def decorate(init):
+    def decorate(init: Init) -> Init:
         signature = inspect.signature(init)
 
         @functools.wraps(init)

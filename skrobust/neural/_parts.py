@@ -244,9 +244,7 @@ def with_head(module: torch.nn.Module) -> torch.nn.Module:
     return module
 
 
-def probe(
-    module: torch.nn.Module, first: torch.Tensor, forward: Callable
-) -> tuple[torch.Tensor, int]:
+def probe(module: torch.nn.Module, first: torch.Tensor) -> tuple[Any, int]:
     """Compute the output of a few rows, and the numbers per row where the network is widest."""
     widest = [first.numel() // len(first)]
 
@@ -258,7 +256,7 @@ def probe(
     hooks = [part.register_forward_hook(measure) for part in module.modules()]
     try:
         with torch.no_grad():
-            output = forward(module, first)
+            output = module(first)
     finally:
         for hook in hooks:
             hook.remove()

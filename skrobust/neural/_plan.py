@@ -68,7 +68,7 @@ class TrainingPlan:
     input_noise: float
     ema_decay: float | None
     precision: torch.dtype | None
-    # What early stopping compares, if anything, how long it waits, and its tolerance in standard
+    # The score that early stopping compares, if any, its patience, and its tolerance in standard
     # errors.
     monitor: str | None
     patience: int | None
@@ -201,7 +201,7 @@ def _cosine(done: float) -> float:
 
 
 def optimizer_class(optimizer: str | Callable) -> Callable:
-    """Look up an optimiser: a name, or a class or function of torch's interface."""
+    """Find an optimiser: a name, or a class or function of torch's interface."""
     return OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
 
 

@@ -1,16 +1,10 @@
-"""What to say where torch or skorch is not installed."""
+"""The error where torch or skorch is not installed."""
 
 import importlib
 
 
 def require_torch() -> None:
-    """Refuse to go on without torch and skorch.
-
-    Raises
-    ------
-    ImportError
-        If one of them cannot be imported, with the command that installs both.
-    """
+    """Raise an ImportError with the pip command where torch or skorch is missing."""
     for name in ("torch", "skorch"):
         try:
             importlib.import_module(name)

@@ -129,6 +129,10 @@ class Rows(Dataset):
         order = order.to(self.device)
         return order if self.positions is None else self.positions[order]
 
+    def take_first(self, n_rows: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """Take the first rows as a batch."""
+        return self.take(self.order(shuffle=False)[:n_rows])
+
     def draw(self, n_rows: int) -> torch.Tensor:
         """Draw positions, with replacement, from torch's generator of the CPU."""
         drawn = torch.randint(len(self), (n_rows,)).to(self.device)
@@ -196,7 +200,7 @@ def _as_tensor(X: np.ndarray) -> torch.Tensor:
 class Batches:
     """Mini-batches as slices of a permutation of the rows, drawn anew for each epoch."""
 
-    # Per-row collation is what makes training of small networks slow; here a batch is one look-up.
+    # Per-row collation is what makes training of small networks slow; here a batch is one slice.
 
     def __init__(self, rows: Rows, batch_size: int, *, shuffle: bool):
         self.rows, self.batch_size, self.shuffle = rows, batch_size, shuffle

@@ -277,7 +277,8 @@ class BaseNet(NeuralNet):
                 self.history.record_batch(f"{prefix}_loss", step["loss"].item())
                 self.history.record_batch(f"{prefix}_batch_size", n_rows)
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        loss, accuracy = (value / len(iterator.rows) for value in self.sum_up(sums).tolist())
+        n_rows = len(iterator.rows)
+        loss, accuracy = (value / n_rows for value in self.sum_up(sums).tolist())
         key = f"{prefix}_loss"
         before = [row[key] for row in list(self.history)[:-1] if key in row]
         self.history.record(key, loss)
@@ -319,7 +320,7 @@ class BaseNet(NeuralNet):
     @torch.no_grad()
     def _loss_is_finite(self, batches: Batches) -> bool:
         """Whether the weights, as they are, give the first rows a finite loss."""
-        x, y = batches.rows.take(batches.rows.order(shuffle=False)[: batches.batch_size])
+        x, y = batches.rows.take_first(batches.batch_size)
         self._set_training(False)
         return bool(self.get_loss(self.infer(x), y, X=x).isfinite())
 
@@ -478,8 +479,8 @@ class BaseNet(NeuralNet):
         kinds = (p.dtype for p in self.module_.parameters() if p.is_floating_point())
         return next(kinds, self.plan_.dtype)
 
-    def predict_logits(self, rows: Rows, forward: Callable | None = None) -> torch.Tensor:
-        """Compute logits of rows, or another function of their input, in float64 on the CPU."""
+    def predict_outputs(self, rows: Rows, forward: Callable | None = None) -> torch.Tensor:
+        """Compute outputs of rows, or another function of their input, in float64 on the CPU."""
         self._set_training(False)
         forward = self.module_ if forward is None else forward
         length = max(64, _PREDICTED_ENTRIES // self.widest_)

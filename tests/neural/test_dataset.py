@@ -94,7 +94,7 @@ def test_rows_are_read_in_batches(table):
     assert rows.X.dataset.most == 512
     # A row is as wide as its input, if no layer is wider.
     linear = torch.nn.Linear(4, 2)
-    output, widest = probe(linear, rows.input_at(slice(0, 2)), lambda module, X: module(X))
+    output, widest = probe(linear, rows.input_at(slice(0, 2)))
     assert (output.shape, widest) == ((2, 2), 4)
 
 

@@ -389,7 +389,7 @@ def test_callbacks_that_print(rows, capsys):
         ({"callbacks": ["early"]}, "callbacks has 'early', which is no callback"),
         (
             {"callbacks": [LRScheduler("StepLR", step_size=1)], "learning_rate_schedule": "cosine"},
-            "learning_rate_schedule='cosine' would undo",
+            "learning_rate_schedule='cosine' would override it",
         ),
     ],
 )

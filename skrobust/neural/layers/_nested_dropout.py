@@ -94,8 +94,8 @@ class NestedDropout(torch.nn.Module):
         self.sigma = sigma
         self.axis = axis
         self._width = self._fixed_width = self.last_width = None
-        spread = n_features / 2 if sigma is None else sigma
-        exponents = -((np.arange(1, n_features + 1) / spread) ** 2)
+        scale = n_features / 2 if sigma is None else sigma
+        exponents = -((np.arange(1, n_features + 1) / scale) ** 2)
         weights = np.exp(exponents - exponents[0])
         self.proba = weights / weights.sum()
 

@@ -1,8 +1,4 @@
-"""Losses that wrong labels mislead less than cross-entropy, and wrong targets than squared error.
-
-All are torch modules, called with logits, targets (codes or soft labels) and, if wanted, sample
-weights; those of regression with predictions and numbers.
-"""
+"""Losses that are robust to wrong labels or targets, as torch modules with sample weights."""
 
 from skrobust.neural.losses._base import CrossEntropy, RobustLoss
 from skrobust.neural.losses._batch import PeerLoss, SoftDice

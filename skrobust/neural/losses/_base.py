@@ -2,8 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -18,34 +17,35 @@ _REDUCTIONS = {"reduction": [StrOptions(set(get_args(Reduction)))]}
 class RobustLoss(torch.nn.Module):
     """Base class of losses of a batch of logits, with sample weights and soft labels.
 
-    A loss of one's own writes :meth:`per_row` only.
+    A subclass overrides :meth:`per_row`. Where the loss of a row depends on other rows, as in
+    sample selection, it also sets `batch_only`, and overrides :meth:`per_batch` if it needs the
+    weights.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, default="mean"
-        What comes back: the weighted mean of the rows (the sum of weight times loss, divided by
-        the sum of weights), their weighted sum, or the weight times the loss of each row.
+        Reduction over the rows: their weighted mean (the sum of weight times loss, divided by the
+        sum of weights), their weighted sum, or the weight times the loss of each row.
 
     Attributes
     ----------
     batch_only : bool
-        Whether the loss of a row depends on the other rows of the batch, so that rows have no
-        loss of their own. Of the class, False unless a loss says otherwise.
+        Whether the loss of a row depends on the other rows of the batch. An attribute of the class,
+        False by default.
 
     See Also
     --------
-    CrossEntropy : The plain loss, with all of this.
+    CrossEntropy : The default loss of classifiers.
 
     Notes
     -----
-    A weight that is a whole number equals as many repeated rows, with "mean" and "sum". A batch
-    whose weights sum to 0 has the mean 0.
+    An integer weight equals that number of repeated rows, with "mean" and "sum". A batch whose
+    weights sum to 0 has the mean 0.
 
-    Values and gradients are finite for logits of any finite size that leaves room for their
-    differences. A loss keeps no generator: where numbers are drawn, it is from the default one
-    of the device that the logits are on.
+    Values and gradients are finite where differences of logits are. Random numbers are drawn from
+    torch's default generator of the device of the logits.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class RobustLoss(torch.nn.Module):
             If one of them is no tensor, or of the wrong dtype.
         ValueError
             If shapes do not match, or a code is out of range. Codes on an accelerator are not
-            looked at, which would make it wait.
+            checked, as the check would wait for it.
         """
         self._check(logits, target, sample_weight)
         if sample_weight is not None:
@@ -114,7 +114,7 @@ class RobustLoss(torch.nn.Module):
     def unchecked_rows(
         self, logits: torch.Tensor, target: torch.Tensor, sample_weight: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Compute what ``reduction="none"`` gives, for a caller who has checked the batch.
+        """Compute weighted losses row by row without validating the batch.
 
         Parameters
         ----------
@@ -172,12 +172,12 @@ class RobustLoss(torch.nn.Module):
         return self.per_row(logits, target)
 
     def on_epoch(self, epoch: int) -> None:
-        """Take notice that an epoch starts; losses with a schedule change here.
+        """Start an epoch; losses with a schedule update it here.
 
         Parameters
         ----------
         epoch : int
-            Number of epochs that were trained before.
+            Number of epochs trained before.
         """
 
     @staticmethod
@@ -226,13 +226,7 @@ class RobustLoss(torch.nn.Module):
         _check_batch(logits, target, sample_weight)
 
     def extra_repr(self) -> str:
-        """Write the parameters for the representation.
-
-        Returns
-        -------
-        text : str
-            Names and values; of tensors the shape.
-        """
+        """Text between the parentheses of the representation; of tensors the shape."""
         shown = []
         for name in inspect.signature(type(self)).parameters:
             value = getattr(self, name)
@@ -242,24 +236,13 @@ class RobustLoss(torch.nn.Module):
                 shown.append(f"{name}={value!r}")
         return ", ".join(shown)
 
-    def _apply(self, fn: Callable, recurse: bool = True) -> Self:
-        """Convert buffers, also on devices without float64."""
-        try:
-            return super()._apply(fn, recurse)
-        except TypeError:
-            # Matrices are kept in float64, which not every kind of device knows.
-            for name, buffer in self.named_buffers(recurse=False):
-                if buffer.dtype == torch.float64:
-                    setattr(self, name, buffer.float())
-            return super()._apply(fn, recurse)
-
 
 @fill_docstring
 class CrossEntropy(RobustLoss):
     """Cross-entropy: minus the log-probability of the given label.
 
-    The most efficient loss for right labels, and the least robust one: a row whose label is
-    wrong pulls the harder the surer the network is of another class.
+    The most efficient loss for right labels, and the least robust one: the gradient of a row with
+    a wrong label grows with the confidence of the network in another class.
 
     .. versionadded:: 0.1
 

@@ -13,20 +13,20 @@ from skrobust.utils._sklearn import Interval, StrOptions
 
 @fill_docstring
 class PeerLoss(RobustLoss):
-    """Cross-entropy minus that of the prediction of one random row and the label of another.
+    """Peer loss: cross-entropy minus that of random pairs of predictions and labels.
 
-    What a network gains by blindly agreeing with labels, whichever they are, is taken off. What
-    remains is minimal at the true classes, whatever the noise rates, where they are not too high.
+    The second term penalises agreement with labels by chance. The difference is minimal at the true
+    classes for any noise rates that are not too high.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     alpha : float, default=1.0
-        Weight of what is taken off, at least 0.
+        Weight of the second term, at least 0.
     floor : float, default=1e-8
-        Added to each probability before its logarithm is taken, in [0, 1). 0 leaves what can be
-        gained without a limit.
+        Added to each probability before its logarithm is taken, in [0, 1). With 0 the second
+        term has no bound.
     %(reduction)s
 
     See Also
@@ -40,7 +40,7 @@ class PeerLoss(RobustLoss):
     so that a weight equals repeated rows on average. Numbers come from torch's default generator
     of the device.
 
-    Labels must be balanced, or the network is rewarded for foretelling rare classes. An untrained
+    Labels must be balanced, or predictions of rare classes are rewarded. An untrained
     network should first learn from plain cross-entropy for some epochs.
 
     References
@@ -95,25 +95,25 @@ class PeerLoss(RobustLoss):
 
 
 class SoftDice(RobustLoss):
-    """Dice loss: how little the predicted and the given rows of each class overlap in a batch.
+    """Dice loss: one minus the overlap of predicted and given rows of each class in a batch.
 
-    Each class counts the same however rare it is, so it suits imbalanced classes.
+    Each class has the same weight however rare it is, which suits imbalanced classes.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     kind : {"weighted", "robust"}, default="weighted"
-        - "weighted": one minus the soft Dice coefficient, in which sample weights are to weigh
-          down rows whose label is doubtful;
+        - "weighted": one minus the soft Dice coefficient, in which sample weights reduce the
+          influence of rows whose label is doubtful;
         - "robust": differences of probability and label are raised to `gamma` first, so that
-          large ones, as wrong labels have, count less in comparison than in a squared error.
+          large ones, as wrong labels have, count less than in a squared error.
     gamma : float, default=1.5
         Only for "robust": the exponent, in [1, 2]; 1 is an absolute error and most robust.
     smooth : float, default=1e-5
         Added to the denominators, positive.
     reduction : {"mean", "sum", "none"}, default="mean"
-        What comes back. "mean" is the loss of the batch, in [0, 1]; "sum" is that times the
+        Reduction over the rows. "mean" is the loss of the batch, in [0, 1]; "sum" is that times the
         number of rows, or the sum of weights; "none" is the shares of the rows in the sum.
 
     See Also
@@ -187,9 +187,9 @@ class SoftDice(RobustLoss):
             distance = proba + wanted - 2 * proba * wanted
         else:
             distance = (proba - wanted).abs() ** self.gamma
-        mass = proba + wanted
+        both = proba + wanted
         if sample_weight is None:
-            masses, total = mass.sum(dim=0), len(logits)
+            sizes, total = both.sum(dim=0), len(logits)
         else:
-            masses, total = sample_weight @ mass, sample_weight.sum()
-        return total * (distance / (masses + self.smooth)).mean(dim=1)
+            sizes, total = sample_weight @ both, sample_weight.sum()
+        return total * (distance / (sizes + self.smooth)).mean(dim=1)

@@ -1,6 +1,8 @@
-"""Cross-entropy corrected by a transition matrix, which is known or learned."""
+"""Cross-entropy corrected by a known or learned transition matrix."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 import torch
@@ -14,12 +16,30 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
 
 
-@fill_docstring
-class ForwardCorrected(RobustLoss):
-    """Cross-entropy of given labels, with the network predicting true classes behind the noise.
+class _MatrixLoss(RobustLoss):
+    """Base class of losses with a known transition matrix, in float64."""
 
-    The probabilities of the network pass through the transition matrix before they are compared
-    with the given labels. What is minimal there is right for the true classes.
+    def __init__(self, transition: ArrayLike, *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.register_buffer("transition", torch.from_numpy(_check_matrix(transition)))
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> Self:
+        """Convert buffers, also on devices without float64."""
+        try:
+            return super()._apply(fn, recurse)
+        except TypeError:
+            for name, buffer in self.named_buffers(recurse=False):
+                if buffer.dtype == torch.float64:
+                    setattr(self, name, buffer.float())
+            return super()._apply(fn, recurse)
+
+
+@fill_docstring
+class ForwardCorrected(_MatrixLoss):
+    """Forward correction: cross-entropy of given labels under the noise model.
+
+    The probabilities of the network are multiplied by the transition matrix before they are
+    compared with the given labels. The minimiser is that of the true classes.
 
     .. versionadded:: 0.1
 
@@ -32,8 +52,8 @@ class ForwardCorrected(RobustLoss):
     Raises
     ------
     ValueError
-        If `transition` is no such matrix, or true classes cannot be told by it: it is singular,
-        or labels stand for other classes than their own.
+        If `transition` is no such matrix, or does not identify the true classes: it is singular,
+        or another label is more probable than the true one.
 
     See Also
     --------
@@ -57,12 +77,10 @@ class ForwardCorrected(RobustLoss):
     """
 
     def __init__(self, transition: ArrayLike, *, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
-        matrix = _check_matrix(transition)
-        self.register_buffer("transition", torch.from_numpy(matrix))
-        with np.errstate(divide="ignore"):
-            log_matrix = np.log(matrix)
+        super().__init__(transition, reduction=reduction)
         # No column is -inf throughout: such a matrix is singular.
+        with np.errstate(divide="ignore"):
+            log_matrix = np.log(self.transition.numpy())
         self.register_buffer("_log_transition", torch.from_numpy(log_matrix))
 
     def per_row(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -71,11 +89,11 @@ class ForwardCorrected(RobustLoss):
 
 
 @fill_docstring
-class BackwardCorrected(RobustLoss):
-    """Cross-entropies of all labels, mixed such that the mean over the noise is the clean loss.
+class BackwardCorrected(_MatrixLoss):
+    """Backward correction: an unbiased estimate of the cross-entropy of true labels.
 
-    Each row costs the sum of the cross-entropies of all labels, weighed by the row of the inverse
-    transition matrix that belongs to the given label.
+    The loss of a row is the sum of the cross-entropies of all labels, weighted by the row of the
+    inverse transition matrix for the given label.
 
     .. versionadded:: 0.1
 
@@ -88,18 +106,18 @@ class BackwardCorrected(RobustLoss):
     Raises
     ------
     ValueError
-        If `transition` is no such matrix, or too noisy to be undone: it is singular, or labels
-        stand for other classes than their own.
+        If `transition` is no such matrix, or too noisy to be inverted: it is singular, or another
+        label is more probable than the true one.
 
     See Also
     --------
-    ForwardCorrected : Biased, with less variance; mostly ahead.
+    ForwardCorrected : Biased, with less variance; mostly more accurate.
     skrobust.noise.unbiased_labels : The weights.
 
     Notes
     -----
     Some of the weights are negative, so the loss has no lower bound on a finite sample: a network
-    that can memorise its rows needs few epochs, or decay of weights.
+    that can memorise its rows needs few epochs, or weight decay.
 
     References
     ----------
@@ -122,10 +140,9 @@ class BackwardCorrected(RobustLoss):
     """
 
     def __init__(self, transition: ArrayLike, *, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
-        matrix = _check_matrix(transition)
-        self.register_buffer("transition", torch.from_numpy(matrix))
-        self.register_buffer("_inverse", torch.from_numpy(np.linalg.inv(matrix)))
+        super().__init__(transition, reduction=reduction)
+        inverse = np.linalg.inv(self.transition.numpy())
+        self.register_buffer("_inverse", torch.from_numpy(inverse))
 
     def per_row(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         _check_n_classes(logits, self.transition)
@@ -155,13 +172,13 @@ class VolumeMinimizing(RobustLoss):
         Weight of the logarithm of the determinant, at least 0.
     start : float, default=-2.0
         Log-odds of the entries off the diagonal at the start, before rows are normalised; the
-        diagonal is 1. The lower, the less noise at the start.
+        diagonal is 1. The lower, the less noise initially.
     %(reduction)s
 
     Attributes
     ----------
     transition_matrix : ndarray of shape (n_classes, n_classes)
-        The present matrix. Rows are true classes and sum to 1.
+        The current matrix. Rows are true classes and sum to 1.
 
     See Also
     --------
@@ -170,9 +187,9 @@ class VolumeMinimizing(RobustLoss):
 
     Notes
     -----
-    The matrix is the identity plus sigmoids of free numbers off the diagonal, its rows divided by
-    their sums: in each row the diagonal is the largest. It is identified where the true classes
-    are spread well enough, which is less than that some rows belong to one class for sure.
+    The matrix is the identity plus sigmoids of free parameters off the diagonal, with rows
+    normalised: in each row the diagonal is the largest. It is identified where the posteriors of
+    the true classes are sufficiently scattered, a weaker condition than anchor points.
 
     The penalty is part of the loss of each row, so that it has the same weight in any mean.
 
@@ -212,7 +229,7 @@ class VolumeMinimizing(RobustLoss):
 
     @property
     def transition_matrix(self) -> np.ndarray:
-        """The present matrix, of shape (n_classes, n_classes)."""
+        """The current matrix, of shape (n_classes, n_classes)."""
         with torch.no_grad():
             return self._transition().cpu().numpy()
 
@@ -226,7 +243,7 @@ class VolumeMinimizing(RobustLoss):
 
     def _transition(self) -> torch.Tensor:
         """Compute the matrix from its free parameters."""
-        # Bounds that no training should reach keep logarithm and determinant finite.
+        # Bounds beyond any trained value keep logarithm and determinant finite.
         odds = torch.sigmoid(self.log_odds).clamp(min=1e-30, max=1 - 1e-3)
         identity = torch.eye(self.n_classes, dtype=odds.dtype, device=odds.device)
         entries = identity + (1 - identity) * odds

@@ -1,4 +1,4 @@
-"""Losses of regression that wrong targets mislead less than the squared error."""
+"""Robust losses of regression."""
 
 import math
 from numbers import Real
@@ -15,8 +15,8 @@ from skrobust.utils._sklearn import Interval
 class SquaredError(RobustLoss):
     """Half the squared error.
 
-    The most efficient loss for targets with normal errors, and the least robust one: the larger
-    an error is, the harder the row pulls.
+    The most efficient loss for targets with normal errors, and the least robust one: the gradient
+    of a row grows with its error.
 
     .. versionadded:: 0.1
 
@@ -104,8 +104,8 @@ class Huber(SquaredError):
     Parameters
     ----------
     delta : float, default=0.5
-        Error from which on the loss is linear, positive. :class:`~skrobust.neural.NeuralRegressor`
-        standardises targets, so that it is in units of their spread there.
+        Error above which the loss is linear, positive. :class:`~skrobust.neural.NeuralRegressor`
+        standardises targets, so that it is in units of their scale there.
     %(reduction)s
 
     See Also
@@ -180,15 +180,15 @@ class TrimmedSquaredError(SquaredError):
     Parameters
     ----------
     trim : float, default=0.1
-        Share of the weight of a batch that is left out, in [0, 1): about the share of wrong
-        targets, or a little more.
+        Share of the weight of a batch that is dropped, in [0, 1): about the share of wrong
+        targets, or slightly more.
     reduction : {"mean", "sum", "none"}, default="mean"
-        What comes back; see :class:`RobustLoss`. Rows that are left out have the loss 0, and those
-        that are kept are multiplied such that the mean is that of the kept rows.
+        Reduction over the rows; see :class:`RobustLoss`. Rows that are dropped have the loss 0, and
+        those that are kept are multiplied such that the mean is that of the kept rows.
 
     See Also
     --------
-    Huber : Leaves nothing out.
+    Huber : Drops no rows.
 
     References
     ----------

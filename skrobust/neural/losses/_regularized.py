@@ -22,9 +22,8 @@ class LabelSmoothing(RobustLoss):
     Parameters
     ----------
     smoothing : float, default=0.1
-        Share of the uniform distribution, below 1. Negative values push away from it instead:
-        they sharpen what is learned, which suits high noise, where positive values suit little
-        noise.
+        Share of the uniform distribution, below 1. Negative values sharpen the labels instead,
+        which suits high noise; positive values suit low noise.
     %(reduction)s
 
     See Also
@@ -33,8 +32,8 @@ class LabelSmoothing(RobustLoss):
 
     Notes
     -----
-    With negative `smoothing` the loss has no lower bound: the surer the network, the lower.
-    Decay of weights, or few epochs after a warm-up with plain cross-entropy, hold it.
+    With negative `smoothing` the loss has no lower bound: it falls with the confidence of the
+    network. Use weight decay, or few epochs after a warm-up with plain cross-entropy.
 
     References
     ----------
@@ -68,7 +67,7 @@ class LabelSmoothing(RobustLoss):
 
 @fill_docstring
 class Bootstrapping(RobustLoss):
-    """Cross-entropy with labels that are mixed with what the network itself predicts.
+    """Bootstrapping: cross-entropy with labels mixed with the predictions of the network.
 
     .. versionadded:: 0.1
 
@@ -78,18 +77,18 @@ class Bootstrapping(RobustLoss):
         Share of the given label, in [0, 1]; the rest is the prediction. The paper has 0.95 for
         "soft" and 0.8 for "hard".
     kind : {"soft", "hard"}, default="soft"
-        What of the prediction: its probabilities, or the most probable class alone.
+        Prediction to mix in: the probabilities, or the most probable class alone.
     %(reduction)s
 
     See Also
     --------
-    CORES : Learns only from rows whose label the network agrees with.
+    CORES : Drops rows whose label the network disagrees with.
 
     Notes
     -----
-    "soft" adds ``1 - beta`` times the entropy of the prediction, whose gradient counts as well.
-    An untrained network has nothing to say: start with plain cross-entropy where there are many
-    classes.
+    "soft" adds ``1 - beta`` times the entropy of the prediction, with its gradient.
+    Predictions of an untrained network carry no information: start with plain cross-entropy where
+    there are many classes.
 
     References
     ----------
@@ -133,41 +132,42 @@ class Bootstrapping(RobustLoss):
 
 @fill_docstring
 class CORES(RobustLoss):
-    """Cross-entropy with a reward for being sure, and a sieve for labels the network disbelieves.
+    """CORES: cross-entropy with a confidence regulariser and a sample sieve.
 
-    A row costs the cross-entropy of its label, minus `beta` times the mean cross-entropy of all
-    labels. The reward makes the network sure of one class, which noise alone would not; once it
-    is, rows whose label costs more than the mean label are left out.
+    The loss of a row is the cross-entropy of its label minus `beta` times the mean cross-entropy of
+    all labels. The regulariser makes predictions confident; then rows whose label has a higher
+    cross-entropy than the mean are dropped.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     beta : float, default=2.0
-        Weight of the reward once it is there in full, at least 0.
+        Final weight of the regulariser, at least 0.
     warmup : int, default=10
         Number of epochs of plain cross-entropy.
     ramp : int, default=30
-        Number of epochs after them in which the weight of the reward rises evenly to `beta`.
+        Number of epochs after them in which the weight of the regulariser rises linearly to
+        `beta`.
     sieve : int or None, default=30
         Number of epochs before the sieve starts. None never starts it.
     floor : float, default=1e-8
-        Added to each probability before its logarithm is taken, in [0, 1). 0 leaves the reward
-        without a limit.
+        Added to each probability before its logarithm is taken, in [0, 1). With 0 the
+        regulariser has no bound.
     %(reduction)s
 
     See Also
     --------
-    PeerLoss : The same reward, by rows drawn at random.
+    PeerLoss : The same regulariser, with rows drawn at random.
 
     Notes
     -----
-    The schedule depends on ``on_epoch``, which is to be called when an epoch starts. Until it
-    is, it is the first epoch. With ``warmup=0, ramp=0, sieve=None`` there is none.
+    The schedule depends on ``on_epoch``, which must be called when an epoch starts. Until then it
+    is that of the first epoch. With ``warmup=0, ramp=0, sieve=None`` there is none.
 
-    Rows that are left out cost 0; they count in the mean.
+    Rows that are dropped have the loss 0, and count in the mean.
 
-    Without a floor nothing but the number of steps keeps logits from growing. In one run on 1 200
+    Without a floor, logits grow with the number of steps. In one run on 1 200
     handwritten digits with 40 % of symmetric noise, a network of two hidden layers ended after 80
     epochs of Adam at an accuracy of 0.91 with the default floor, and of 0.10 without; 0.80 with
     plain cross-entropy.

@@ -16,22 +16,22 @@ _LOG_ZERO = [Interval(Real, None, 0, closed="neither")]
 
 @fill_docstring
 class GeneralizedCrossEntropy(RobustLoss):
-    """Generalized cross-entropy: the share ``(1 - p ** q) / q`` of what cross-entropy asks for.
+    """Generalized cross-entropy, ``(1 - p ** q) / q``.
 
     With `p` the probability of the given label: cross-entropy in the limit of `q` = 0, and half
-    the mean absolute error for `q` = 1. A row pulls by ``p ** q`` times what it does in
-    cross-entropy, so labels that the network finds improbable are learned from less.
+    the mean absolute error for `q` = 1. The gradient of a row is ``p ** q`` times that of
+    cross-entropy, so that labels that the network finds improbable have less influence.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     q : float, default=0.7
-        How robust, in (0, 1]: the larger, the less is learned from improbable labels, and the
-        slower.
+        Robustness, in (0, 1]: the larger, the less influence improbable labels have, and the
+        slower the training is.
     truncation : float, default=None
-        In (0, 1): labels with at most this probability cost the same whatever it is, so nothing
-        is learned from them. None leaves no label out.
+        Probability in (0, 1) up to which the loss of a label is constant, so that the row has no
+        gradient. None truncates no loss.
     warmup : int, default=0
         Number of epochs before the truncation starts, counted by ``on_epoch``. An untrained
         network finds every label improbable: with more than two classes and a usual truncation
@@ -98,10 +98,9 @@ class GeneralizedCrossEntropy(RobustLoss):
 class MeanAbsoluteError(RobustLoss):
     """Mean absolute error between probabilities and labels, ``2 * (1 - p)``.
 
-    With `p` the probability of the given label. What a row would cost with each of the labels
-    sums to the same whatever the network says, so that labels that are wrong in all directions
-    alike do not move the minimum. That robustness is paid for by slow learning: rows that are
-    far from right hardly pull.
+    With `p` the probability of the given label. The losses of a row with each of the labels
+    have a constant sum, so that symmetric label noise does not move the minimum. The price of this
+    robustness is slow training: rows of low probability have small gradients.
 
     .. versionadded:: 0.1
 
@@ -111,7 +110,7 @@ class MeanAbsoluteError(RobustLoss):
 
     See Also
     --------
-    ActivePassiveLoss : Mends the slow learning with a second loss.
+    ActivePassiveLoss : Adds a second loss that trains faster.
     GeneralizedCrossEntropy : Between this and cross-entropy.
 
     Notes
@@ -140,9 +139,8 @@ class MeanAbsoluteError(RobustLoss):
 class NormalizedCrossEntropy(RobustLoss):
     """Cross-entropy of the given label, as a share of its sum over all labels.
 
-    Like the mean absolute error it is not moved by labels that are wrong in all directions alike;
-    unlike it, it only asks for a higher probability of the given label, and leaves alone how the
-    rest is spread.
+    Like the mean absolute error it is robust to symmetric label noise; unlike it, it only increases
+    the probability of the given label, without regard to the other ones.
 
     .. versionadded:: 0.1
 
@@ -152,7 +150,7 @@ class NormalizedCrossEntropy(RobustLoss):
 
     See Also
     --------
-    ActivePassiveLoss : This with a second loss, without which it learns too little.
+    ActivePassiveLoss : This with a second loss, without which it underfits.
 
     Notes
     -----
@@ -179,9 +177,9 @@ class NormalizedCrossEntropy(RobustLoss):
 class SymmetricCrossEntropy(RobustLoss):
     """Cross-entropy plus reverse cross-entropy, in which labels and probabilities change places.
 
-    Reverse cross-entropy is what the labels would pay for coding the network's probabilities,
+    Reverse cross-entropy is that of the network's probabilities under the labels,
     ``-log_zero * (1 - p)`` with `p` the probability of the given label: a mean absolute error,
-    robust and slow, where cross-entropy is quick and not robust.
+    which is robust and slow, while cross-entropy is fast and not robust.
 
     .. versionadded:: 0.1
 
@@ -192,8 +190,9 @@ class SymmetricCrossEntropy(RobustLoss):
     beta : float, default=1.0
         Weight of reverse cross-entropy, at least 0.
     log_zero : float, default=-4.0
-        What stands for the logarithm of 0, negative: the constant A of the paper, -4 as in its
-        analysis. Much code has ``log(1e-4)``, about -9.21, instead, which is `beta` times 2.3.
+        Value in the place of the logarithm of 0, negative: the constant A of the paper, -4 as in
+        its analysis. Other implementations use ``log(1e-4)``, about -9.21, which equals `beta`
+        times 2.3.
     %(reduction)s
 
     See Also
@@ -241,9 +240,9 @@ class SymmetricCrossEntropy(RobustLoss):
 
 @fill_docstring
 class ActivePassiveLoss(RobustLoss):
-    """Sum of an active loss, which asks for the given label, and one that asks against others.
+    """Sum of an active loss, of the given label, and a passive loss, of the other labels.
 
-    Both are robust by themselves and learn too little; together they learn enough.
+    Each alone is robust and underfits; the sum does not underfit.
 
     .. versionadded:: 0.1
 
@@ -258,7 +257,7 @@ class ActivePassiveLoss(RobustLoss):
     beta : float, default=1.0
         Weight of the passive loss, at least 0.
     log_zero : float, default=-4.0
-        What stands for the logarithm of 0 in reverse cross-entropy, negative.
+        Value in the place of the logarithm of 0 in reverse cross-entropy, negative.
     %(reduction)s
 
     See Also
@@ -330,16 +329,17 @@ class TripletAlignment(RobustLoss):
 
     For networks whose outputs are cosine similarities of a row and each class, as
     :class:`~skrobust.neural.layers.FixedSimplex` with ``scale=1`` has them. The smooth maximum
-    does not hang on the one hardest class, which may be the true one where the label is wrong.
+    does not depend on the one hardest class alone, which may be the true one where the label is
+    wrong.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     margin : float, default=0.1
-        By how much the given class is to be ahead, at least 0.
+        Margin by which the similarity of the given class should exceed the others, at least 0.
     temperature : float, default=0.015
-        How smooth the maximum is, positive. The smaller, the closer to the hardest class alone.
+        Smoothness of the maximum, positive. The smaller, the closer to the hardest class alone.
     %(reduction)s
 
     See Also

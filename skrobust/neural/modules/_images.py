@@ -56,7 +56,7 @@ class ImageFeaturesAndHead(FeaturesAndHead):
         Returns
         -------
         features : Tensor of shape (n_samples, n_features_out)
-            What the head reads.
+            Input of the head.
         """
         channels = self.input_shape[0]
         if X.ndim != 4 or X.shape[1] != channels or min(X.shape[2:]) < SMALLEST_SIDE:
@@ -151,7 +151,7 @@ class SmallCNN(ImageFeaturesAndHead):
         layers, channels = [], self.input_shape[0]
         for size in (width, 2 * width, 4 * width):
             for _ in range(depth):
-                # The shift of the normalisation stands for a bias in front of it.
+                # The shift of the normalisation replaces a bias in front of it.
                 layers += [
                     nn.Conv2d(channels, size, 3, padding=1, bias=False),
                     nn.BatchNorm2d(size),

@@ -136,7 +136,7 @@ class MLP(FeaturesAndHead):
         self.n_features_in = math.prod(self.input_shape)
         layers, width = [], self.n_features_in
         for size in sizes:
-            # The shift of the normalisation stands for a bias in front of it.
+            # The shift of the normalisation replaces a bias in front of it.
             linear = nn.Linear(width, size, bias=not batch_norm)
             nn.init.kaiming_uniform_(linear.weight, a=0.01, nonlinearity=gain)
             layers.append(linear)
