@@ -1,6 +1,8 @@
 """Configuration of sphinx."""
 
+import shutil
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -102,6 +104,8 @@ sphinx_gallery_conf = {
     "plot_gallery": not tags.has("quick"),  # noqa: F821
 }
 
+# Formulas are drawn by a copy of MathJax in the site, which thus needs no network.
+mathjax_path = "mathjax/tex-svg.js"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 toc_object_entries_show_parents = "hide"
@@ -132,6 +136,16 @@ def _quote_attribute(app, what, name, obj, options, lines):
     lines[:] = [line.replace("(n_features_in_,)", "(``n_features_in_``,)") for line in lines]
 
 
+def _copy_mathjax(app, exception):
+    """Put MathJax where `mathjax_path` says it is."""
+    if exception is None:
+        files = distribution("sphinx-mathjax-offline").files
+        script = next(file for file in files if file.name == "tex-svg.js")
+        target = Path(app.outdir) / "_static" / mathjax_path
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(script.locate(), target)
+
+
 def _check_times(app, exception):
     """Fail where an example that was run took too long."""
     report = Path(app.outdir) / "gallery.xml"
@@ -147,6 +161,7 @@ def _check_times(app, exception):
 def setup(app):
     """Connect the functions above; the docstring one runs before numpydoc reads the lines."""
     app.connect("build-finished", _check_times)
+    app.connect("build-finished", _copy_mathjax)
     app.connect("autodoc-skip-member", _skip_foreign)
     app.connect("autodoc-process-docstring", _quote_attribute, priority=100)
 
