@@ -2,11 +2,13 @@
 
 import dataclasses
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 
-from skrobust.base import NoiseLevel, TransitionEstimator
+from skrobust.base import LabelledData, NoiseLevel, TransitionEstimator
 from skrobust.base._overwritten import label_surprise, labels_look_overwritten, warn_of_overwritten
+from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import row_units
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.noise._confident_joint import class_weights
@@ -19,6 +21,7 @@ from skrobust.noise._label_counts import (
 )
 from skrobust.noise._noise_model import scale_noise
 from skrobust.noise._noise_rate import estimate_noise_rate
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
@@ -150,6 +153,7 @@ class PredictedRows:
         return shrink_counts(counts, priors, shares=shares, random_state=self.random_state)
 
 
+@fill_docstring
 class ProbaTransition(ProbaSource, TransitionEstimator):
     """Base class of the transition estimators that use predicted probabilities of one classifier.
 
@@ -173,12 +177,28 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         """Estimate the transition matrix from unverified rows."""
         raise TypeError(f"{type(self).__name__} must implement _count(rows).")
 
-    def _estimate(self, data) -> np.ndarray:
+    def fit_evidence(self, data: LabelledData, evidence: Evidence) -> Self:
+        """Estimate the transition from out-of-sample probabilities that are known already.
+
+        Parameters
+        ----------
+        data : LabelledData
+            Rows with their labels.
+        evidence : Evidence
+            Out-of-sample probabilities of the labels that this estimator trains on.
+
+        Returns
+        -------
+        %(returns_self)s
+        """
+        return self._fit_joint(data, self._estimate(data, evidence))
+
+    def _estimate(self, data: LabelledData, evidence: Evidence | None = None) -> np.ndarray:
         """Estimate the joint weight of true and given classes."""
         n_classes = len(data.classes)
         used_codes = np.where(data.used, data.y, -1)
         check_counted(class_weights(used_codes, n_classes, None) > 0, data.classes, "counts")
-        rows = self._predict_rows(data)
+        rows = self._predict_rows(data, evidence)
         unverified = self._count_at_rate(rows)
         weights = rows.given_weights()
         if weights.any():
@@ -200,13 +220,15 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         self._set_reliability(unverified.level, data, rows, joint)
         return joint
 
-    def _predict_rows(self, data) -> PredictedRows:
-        """Predict the out-of-sample probabilities of all rows."""
+    def _predict_rows(self, data: LabelledData, evidence: Evidence | None) -> PredictedRows:
+        """Gather labels and out-of-sample probabilities of all rows."""
         given = np.where(data.used, data.y, -1)
-        trained = data
-        if not self._trains_on_verified and data.checked.any():
-            trained = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-        proba = self._gather_evidence(trained).pred_proba
+        if evidence is None:
+            trained = data
+            if not self._trains_on_verified and data.checked.any():
+                trained = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
+            evidence = self._gather_evidence(trained)
+        proba = evidence.pred_proba.copy()
         has_proba = ~np.isnan(proba[:, 0])
         proba[~has_proba] = 1 / proba.shape[1]
         checked = data.used & data.checked

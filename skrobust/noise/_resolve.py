@@ -5,6 +5,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
 from skrobust.base import LabelledData, TransitionEstimator
+from skrobust.evidence._evidence import Evidence
 from skrobust.noise._anchor_transition import AnchorTransition
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._cached_fit import cached_fit
@@ -28,19 +29,28 @@ def resolve_transition(
     random_state=None,
     n_jobs: int | None = None,
     memory=None,
+    evidence: Evidence | None = None,
 ) -> tuple[np.ndarray, TransitionEstimator | None]:
     """Return the transition matrix of a data set and the fitted estimator, None for a given matrix.
 
     `transition` is a matrix in the order of ``data.classes``, an estimator, which is cloned, or
     None, which is :func:`default_transition`. `cv`, `random_state` and `n_jobs` are set on the
     estimator if they are not None, and its fit is cached in `memory`. `require` is that of
-    :func:`check_usable`.
+    :func:`check_usable`. `evidence`, of the model of the caller, is used by the default
+    estimator if it has the same model.
     """
     if transition is None or isinstance(transition, TransitionEstimator):
         default = transition is None
-        estimator = default_transition(data.X, estimator) if default else clone(transition)
-        propagate_params(estimator, cv=cv, random_state=random_state)
-        fitted = _fit(estimator, data, n_jobs, memory)
+        unfitted = default_transition(data.X, estimator) if default else clone(transition)
+        propagate_params(unfitted, cv=cv, random_state=random_state)
+        own_model = default and (estimator is None) == (unfitted.estimator is None)
+        if own_model and evidence is not None:
+            fitted = unfitted.fit_evidence(data, evidence)
+        elif memory is None:
+            fitted = propagate_params(unfitted, n_jobs=n_jobs).fit_data(data)
+        else:
+            y, metadata = data.fit_arguments()
+            fitted = cached_fit(unfitted, data.X, y, metadata, n_jobs=n_jobs, memory=memory)
         matrix = fitted.transition_matrix_.copy()
         what = f"transition as {type(fitted).__name__} estimates it"
     elif isinstance(transition, (str, type)) or hasattr(transition, "fit"):
@@ -69,18 +79,6 @@ def default_transition(X=None, estimator=None) -> TransitionEstimator:
     if estimator is None or X is None or is_plain_numeric(X):
         return AnchorTransition()
     return AnchorTransition(clone(estimator))
-
-
-def _fit(estimator, data, n_jobs, memory) -> TransitionEstimator:
-    y, metadata = data.fit_arguments()
-    estimator = cached_fit(estimator, data.X, y, metadata, n_jobs=n_jobs, memory=memory)
-    lacking = np.setdiff1d(data.classes, estimator.classes_)
-    if len(lacking):
-        raise ValueError(
-            f"The class {lacking.tolist()[0]!r} is given to no row that the transition could be"
-            " estimated from: leave its rows out, or pass the transition as a matrix."
-        )
-    return estimator
 
 
 def check_usable(

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from skrobust.base import LabelledData
+from skrobust.evidence._evidence import Evidence
 from skrobust.noise._anchor_transition import find_anchors
 from skrobust.noise._label_counts import CONFIDENT_SHARE, count_labels, symmetric_prior
 from skrobust.noise._proba_transition import (
@@ -129,16 +131,16 @@ class TrustedTransition(ProbaTransition):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _estimate(self, data) -> np.ndarray:
+    def _estimate(self, data: LabelledData, evidence: Evidence | None = None) -> np.ndarray:
         if not (data.used & data.checked).any():
             raise ValueError(
                 "TrustedTransition needs verified_labels: the true classes of some rows, and None"
                 " or NaN for all others. Without any, use AnchorTransition or another estimator."
             )
-        return super()._estimate(data)
+        return super()._estimate(data, evidence)
 
-    def _predict_rows(self, data) -> _VerifiedRows:
-        rows = super()._predict_rows(data)
+    def _predict_rows(self, data: LabelledData, evidence: Evidence | None) -> _VerifiedRows:
+        rows = super()._predict_rows(data, evidence)
         unverified = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
         given_proba = self._gather_evidence(unverified).pred_proba
         return _VerifiedRows(**vars(rows), given_proba=given_proba)

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 from sklearn.utils import get_tags
 
-from skrobust.base import Reweighter, TransitionEstimator
+from skrobust.base import LabelledData, Reweighter, TransitionEstimator
 from skrobust.base._pred_proba import check_all, match_proba
+from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._proba_source import ProbaSource
-from skrobust.evidence._shared import shared_evidence
 from skrobust.noise._noise_model import NoiseModel, fit_exponent
 from skrobust.noise._proba_transition import DOCUMENTATION as ESTIMATOR_DOCUMENTATION
 from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
@@ -125,11 +125,12 @@ class ImportanceReweighter(ProbaSource, Reweighter):
         return tags
 
     def _weigh(self, data) -> np.ndarray:
-        with shared_evidence():
-            matrix = self._resolve_transition(data)
-            # Verified labels do not have the noise of given ones.
-            noisy = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-            proba = self._gather_evidence(noisy).pred_proba
+        # Verified labels do not have the noise of given ones.
+        noisy = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
+        evidence = self._gather_evidence(noisy)
+        proba = evidence.pred_proba
+        # The default estimator of the transition trains the same model on verified labels.
+        matrix = self._resolve_transition(data, None if data.checked.any() else evidence)
         weight = np.ones(data.n_samples)
         rows = np.flatnonzero(noisy.used & ~data.checked & ~np.isnan(proba[:, 0]))
         if len(rows):
@@ -138,7 +139,7 @@ class ImportanceReweighter(ProbaSource, Reweighter):
             weight[rows] = _importance(model, data.y[rows], proba[rows], self.n_jobs)
         return weight
 
-    def _resolve_transition(self, data) -> np.ndarray:
+    def _resolve_transition(self, data: LabelledData, evidence: Evidence | None) -> np.ndarray:
         """Validate or estimate the transition matrix, and set the attributes of it."""
         estimated = isinstance(self.transition, TransitionEstimator) or self.transition is None
         matrix, fitted = resolve_transition(
@@ -149,6 +150,7 @@ class ImportanceReweighter(ProbaSource, Reweighter):
             cv=self.cv,
             random_state=self.random_state,
             n_jobs=self.n_jobs,
+            evidence=evidence,
         )
         self.transition_matrix_, self.transition_estimator_ = matrix, fitted
         if estimated:

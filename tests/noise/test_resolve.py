@@ -116,7 +116,7 @@ def test_a_class_without_rows_is_named(data):
     verified = np.full(len(rows), None)
     fewer = LabelledData.from_arrays(X, y, verified_labels=verified)
     more = type(fewer)(X, np.where(fewer.y == 1, 2, 0), NAMES, fewer.verified)
-    with pytest.raises(ValueError, match="The class 'bee' is given to no row"):
+    with pytest.raises(ValueError, match="The class 'bee' was given to no row"):
         resolve_transition(NeighborTransition(), more)
 
 
