@@ -54,6 +54,7 @@ VERIFIED: dict[str, tuple[float, Callable]] = {
     for share in (0.02, 0.1)
     for name, make in (
         ("trusted", TrustedTransition),
+        ("trusted counted", lambda **common: TrustedTransition(noise_rate="counted", **common)),
         ("anchor", AnchorTransition),
         ("confident", ConfidentTransition),
         ("neighbor", NeighborTransition),

@@ -8,7 +8,6 @@ from skrobust.noise._confident_joint import class_weights
 from skrobust.noise._label_counts import confident_rows, count_labels, symmetric_prior
 from skrobust.noise._proba_transition import (
     DOCUMENTATION,
-    RATES,
     PredictedRows,
     ProbaTransition,
     TransitionEstimate,
@@ -96,7 +95,6 @@ class AnchorTransition(ProbaTransition):
 
     _parameter_constraints: dict = {
         **ProbaTransition._parameter_constraints,
-        **RATES,
         "anchor_share": [Interval(Real, 0, 1, closed="right")],
         "statistic": [StrOptions({"labels", "proba"})],
     }

@@ -11,7 +11,6 @@ from skrobust.noise._confident_joint import (
 )
 from skrobust.noise._proba_transition import (
     DOCUMENTATION,
-    RATES,
     PredictedRows,
     ProbaTransition,
     TransitionEstimate,
@@ -83,8 +82,6 @@ class ConfidentTransition(ProbaTransition):
     >>> bool(np.abs(estimator.transition_matrix_ - transition).mean() < 0.03)
     True
     """
-
-    _parameter_constraints: dict = {**ProbaTransition._parameter_constraints, **RATES}
 
     def __init__(
         self,

