@@ -141,7 +141,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         result.check_fits(data)
         features.record(self)
         self._conclude(data, result)
-        self._remember_rows(y, data)
+        self._remember_rows(data)
         return self
 
     def _check_thresholds(self) -> None:

@@ -26,12 +26,10 @@ def scores_new_rows(detector) -> bool:
 class DetectorReport:
     """Mixin of detectors: ``to_frame``, ``score``, and the encoding of labels of new rows."""
 
-    def _remember_rows(self, y, data) -> None:
+    def _remember_rows(self, data) -> None:
         """Keep the index and the given labels, for the data frame."""
-        index = getattr(y, "index", None)
-        self._row_index = index if callable(getattr(index, "equals", None)) else None
-        columns = getattr(y, "columns", None)
-        self._label_names = None if columns is None else list(columns)
+        self._row_index = data.index
+        self._label_names = None if data.columns is None else list(data.columns)
         if data.kind == "classes":
             self._given_labels = data.decode(data.y)
         else:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, column_or_1d, indexable
 
 from skrobust.base._labels import (
@@ -51,6 +52,8 @@ class LabelledData:
         Group numbers.
     hidden : ndarray of shape (n_samples,) of bool, default=None
         Rows that are scored but not used for training, because their label is taken to be wrong.
+    index, columns : pandas Index, default=None
+        Names of rows and labels, where the given labels came with any.
 
     Raises
     ------
@@ -78,6 +81,8 @@ class LabelledData:
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
     hidden: np.ndarray | None = None
+    index: object = None
+    columns: object = None
 
     def __post_init__(self):
         if self.verified.shape != self.y.shape:
@@ -99,8 +104,8 @@ class LabelledData:
         ----------
         X : array-like of length n_samples
             Input of any kind.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Given labels, some perhaps missing.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), or LabelledData
+            Given labels, some perhaps missing. Data that are validated already are returned.
         kind : {"classes", "numbers", "indicators"}, default="classes"
             What labels are.
         verified_labels : array-like of the shape of `y`, default=None
@@ -120,6 +125,8 @@ class LabelledData:
         ValueError, TypeError
             If an argument is invalid, or there is nothing to learn, such as a single class.
         """
+        if isinstance(y, LabelledData):
+            return y
         check_rows_match(
             y, X=X, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
@@ -132,7 +139,10 @@ class LabelledData:
         groups = check_groups(groups, len(encoded))
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X)
         verified = _encode_verified(verified_labels, encoded, classes)
-        data = cls(X, encoded, classes, verified, weight, groups)
+        index = getattr(y, "index", None)
+        index = index if callable(getattr(index, "equals", None)) else None  # lists have a method
+        columns = getattr(y, "columns", None)
+        data = cls(X, encoded, classes, verified, weight, groups, index=index, columns=columns)
         _check_learnable(data)
         return data
 
@@ -248,21 +258,34 @@ class LabelledData:
             return labels
         return np.where(labels < 0, np.nan, labels) if (labels < 0).any() else labels
 
-    def fit_arguments(self) -> tuple[np.ndarray, dict]:
-        """Decode the labels for the ``fit`` of an estimator of the user.
+    def fit_arguments(self, estimator: BaseEstimator) -> tuple[object, dict]:
+        """Make the arguments for the ``fit`` of an estimator inside.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            A detector, reweighter or transition estimator.
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
-            Given labels; None where they are missing.
+        y : LabelledData or ndarray of shape (n_samples,)
+            These data, if ``fit`` is one of this package. Else the given labels, decoded; None or
+            NaN where they are missing.
         metadata : dict
-            Keywords `verified_labels` and `sample_weight`, and `groups` if there are any.
+            Keywords that ``fit`` needs beside `y`: `verified_labels` and `sample_weight`, and
+            `groups` if there are any.
         """
-        verified = decode_labels(self.verified, self.classes) if self.checked.any() else None
+        if type(estimator).fit.__module__.startswith(("skrobust.base.", "skrobust.detection.")):
+            return self, {}
+        verified = self.decode(self.verified) if self.checked.any() else None
         metadata = {"verified_labels": verified, "sample_weight": self.sample_weight}
         if self.groups is not None:
             metadata["groups"] = self.groups
-        return decode_labels(self.y, self.classes), metadata
+        return self.decode(self.y), metadata
+
+    def __getstate__(self) -> dict:
+        """Return the fields only: what is derived from them is computed again."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 def _is_known(labels: np.ndarray) -> np.ndarray:

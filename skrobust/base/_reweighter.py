@@ -1,7 +1,5 @@
 """Base class of reweighters."""
 
-from typing import Self
-
 import numpy as np
 
 from skrobust.base._label_estimator import LabelEstimator
@@ -61,20 +59,6 @@ class Reweighter(LabelEstimator):
         data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
-        return self.fit_data(data)
-
-    def fit_data(self, data: LabelledData) -> Self:
-        """Weight the rows of labelled data that are validated and encoded already.
-
-        Parameters
-        ----------
-        data : LabelledData
-            Rows with their labels.
-
-        Returns
-        -------
-        %(returns_self)s
-        """
         weight = np.where(data.used, np.asarray(self._weigh(data), dtype=np.float64), 0.0)
         if not np.isfinite(weight).all() or weight.min() < 0 or not weight.any():
             raise ValueError(

@@ -63,20 +63,6 @@ class TransitionEstimator(LabelEstimator):
         data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
-        return self.fit_data(data)
-
-    def fit_data(self, data: LabelledData) -> Self:
-        """Estimate the transition from labelled data that are validated and encoded already.
-
-        Parameters
-        ----------
-        data : LabelledData
-            Rows with their labels.
-
-        Returns
-        -------
-        %(returns_self)s
-        """
         return self._fit_joint(data, self._estimate(data))
 
     def _fit_joint(self, data: LabelledData, joint: np.ndarray) -> Self:

@@ -262,7 +262,7 @@ class MultilabelDetector(TargetDetector):
         if self.store_estimators:
             self.estimators_ = evidence.estimators
         self._conclude(data, evidence.pred_proba)
-        self._remember_rows(y, data)
+        self._remember_rows(data)
         return self
 
     def _gather(self, data):

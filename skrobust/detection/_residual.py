@@ -262,7 +262,7 @@ class ResidualDetector(TargetDetector):
         evidence, cut = self._detect(data, models)
         features.record(self)
         self._conclude(data, evidence, cut)
-        self._remember_rows(y, data)
+        self._remember_rows(data)
         return self
 
     def _make_models(self, data):

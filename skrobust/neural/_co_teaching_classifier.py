@@ -317,7 +317,7 @@ class CoTeachingClassifier(BaseNeuralClassifier):
             estimator = AnchorTransition(model, cv=_FEW_FOLDS, random_state=seed)
         if isinstance(data.X, DatasetRows):
             data = _sample(data, seed)
-        y, metadata = data.fit_arguments()
+        y, metadata = data.fit_arguments(estimator)
         try:
             estimator.fit(data.X, y, **metadata)
         except ValueError as error:

@@ -46,10 +46,8 @@ def resolve_transition(
         own_model = default and (estimator is None) == (unfitted.estimator is None)
         if own_model and evidence is not None:
             fitted = unfitted.fit_evidence(data, evidence)
-        elif memory is None:
-            fitted = propagate_params(unfitted, n_jobs=n_jobs).fit_data(data)
         else:
-            y, metadata = data.fit_arguments()
+            y, metadata = data.fit_arguments(unfitted)
             fitted = cached_fit(unfitted, data.X, y, metadata, n_jobs=n_jobs, memory=memory)
         matrix = fitted.transition_matrix_.copy()
         what = f"transition as {type(fitted).__name__} estimates it"

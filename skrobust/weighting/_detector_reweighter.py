@@ -88,7 +88,7 @@ class DetectorReweighter(Reweighter):
 
 def fit_detector(detector, data: LabelledData):
     """Fit a detector to given labels, verified labels, weights and groups."""
-    y, metadata = data.fit_arguments()
+    y, metadata = data.fit_arguments(detector)
     return detector.fit(data.X, y, **metadata)
 
 

@@ -70,17 +70,11 @@ class BaseCleaning(BaseWrapper):
     def _helpers(self):
         return [self._default_detector() if self.detector is None else self.detector]
 
-    def _detect(self, data, y, verified_labels, precomputed=None):
+    def _detect(self, data: LabelledData) -> Any:
         """Fit the detector, or take the fitted one from the cache."""
-        metadata = {
-            "verified_labels": verified_labels,
-            "sample_weight": data.sample_weight,
-            "groups": data.groups,
-        }
-        if precomputed is not None:
-            return precomputed.fit(data.X, y, **metadata)
         detector = self._default_detector(data.X) if self.detector is None else clone(self.detector)
         propagate_params(detector, cv=self.cv, random_state=self.random_state)
+        y, metadata = data.fit_arguments(detector)
         detector = cached_fit(detector, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
         if getattr(detector, "reliability_", None) == "cannot tell":
             warnings.warn(
@@ -273,13 +267,13 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         data = LabelledData.from_arrays(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
-        precomputed = None
-        if label_errors is not None or pred_proba is not None:
-            precomputed = precomputed_detector(
-                self.detector, data, y, label_errors, pred_proba, self.action
-            )
         final = self._prepare(data, params, own_weight=_OWN_WEIGHT[self.action])
-        detector = self._detect(data, y, verified_labels, precomputed)
+        if label_errors is None and pred_proba is None:
+            detector = self._detect(data)
+        else:
+            detector = precomputed_detector(
+                self.detector, data, y, label_errors, pred_proba, self.action
+            ).fit(data.X, data)
         training = self._clean(data, detector, final)
         training = self._keep_if_better(final, training, detector)
         model = final.train(training)
@@ -457,7 +451,7 @@ class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
             groups=groups,
         )
         final = self._prepare(data, params, own_weight=_OWN_WEIGHT[self.action])
-        detector = self._detect(data, y, verified_labels)
+        detector = self._detect(data)
         training = self._clean(data, detector, final)
         model = final.train(training)
         self.detector_ = detector

@@ -305,7 +305,7 @@ default=None
             n_jobs=self.n_jobs,
             random_state=self.random_state,
         )
-        y, metadata = data.fit_arguments()
+        y, metadata = data.fit_arguments(reweighter)
         return cached_fit(reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
 
     def _find_transition(self, data) -> tuple[np.ndarray, TransitionEstimator | None]:

@@ -175,7 +175,7 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         else:
             reweighter = clone(self.reweighter)
         propagate_params(reweighter, cv=self.cv, random_state=self.random_state)
-        y, metadata = data.fit_arguments()
+        y, metadata = data.fit_arguments(reweighter)
         return cached_fit(reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
 
 

@@ -16,6 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
 
+from skrobust.base._labels import encode_labels
 from skrobust.datasets import load_youtube_spam
 from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.noise import flip_labels, symmetric_transition
@@ -387,3 +388,25 @@ def test_the_check_asks_what_verified_rows_teach(seed):
     model.fit(X, given, verified_labels=verified)
     assert model.cleaned_
     assert model.score(X, y) > plain + 0.05
+
+
+@pytest.mark.parametrize("detector", [CHEAP, None])
+def test_labels_are_encoded_once(detector, noisy, monkeypatch):
+    calls = []
+
+    def counting(y, **params):
+        calls.append(len(y))
+        return encode_labels(y, **params)
+
+    monkeypatch.setattr("skrobust.base._labelled_data.encode_labels", counting)
+    X, _, y, _ = noisy
+    CleaningClassifier(detector=detector, random_state=0).fit(X[:120], y[:120])
+    assert calls == [120]
+
+
+def test_the_index_of_labels_reaches_the_frame_of_the_detector(noisy):
+    X, _, y, _ = noisy
+    labels = pd.Series(y, index=[f"row {i}" for i in range(400)])
+    frame = CleaningClassifier(GaussianNB(), CHEAP).fit(X, labels).detector_.to_frame()
+    assert frame.index.equals(labels.index)
+    assert frame["given_label"].tolist() == y.tolist()
