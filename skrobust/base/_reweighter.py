@@ -1,6 +1,9 @@
 """Base class of reweighters."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData
@@ -35,7 +38,15 @@ class Reweighter(LabelEstimator):
     _parameter_constraints: dict = {}
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Weight the rows of a data set.
 
         Parameters

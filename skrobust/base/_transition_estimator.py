@@ -1,8 +1,9 @@
 """Base class of transition estimators."""
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData
@@ -43,7 +44,15 @@ class TransitionEstimator(LabelEstimator):
     _parameter_constraints: dict = {}
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Estimate the transition from true to given labels.
 
         Parameters

@@ -1,7 +1,7 @@
 """Logistic regression of two classes with flips of one class that depend on the row."""
 
 from numbers import Real
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -309,7 +309,7 @@ class FlipLoss:
 
     def __init__(
         self,
-        X,
+        X: Any,
         given: np.ndarray,
         verified: np.ndarray,
         weight: np.ndarray | None,
@@ -319,7 +319,7 @@ class FlipLoss:
         fit_intercept: bool,
         log_odds: float | None = None,
         prior: tuple[float, float] = (0.0, 0.0),
-    ):
+    ) -> None:
         self.X = X
         self.X_transposed = X.T
         self.fit_intercept = fit_intercept

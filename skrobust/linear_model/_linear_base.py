@@ -1,6 +1,8 @@
 """Base class of linear models of true classes: validation, solver and predictions."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -58,7 +60,11 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
         return tags
 
     def _check_data(
-        self, X, y, verified_labels, sample_weight
+        self,
+        X: Any,
+        y: ArrayLike,
+        verified_labels: ArrayLike | None,
+        sample_weight: ArrayLike | None,
     ) -> tuple[np.ndarray | sparse.csr_matrix, LabelledData]:
         """Validate the arguments of ``fit``; return the numeric matrix and the labelled rows."""
         numbers = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES)
@@ -67,7 +73,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
         )
         return numbers, data
 
-    def _used_rows(self, X, data: LabelledData) -> tuple:
+    def _used_rows(self, X: Any, data: LabelledData) -> tuple:
         """Return X, given and verified labels and weights of the rows to train on."""
         columns = (X, data.y, data.verified, data.sample_weight)
         if data.used.all():
@@ -75,7 +81,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
         rows = np.flatnonzero(data.used)
         return tuple(None if column is None else column[rows] for column in columns)
 
-    def _check_warm_start(self, X, data: LabelledData) -> bool:
+    def _check_warm_start(self, X: Any, data: LabelledData) -> bool:
         """Whether to start from the last fit, which must have had the same classes and features."""
         if not self.warm_start or not hasattr(self, "coef_"):
             return False
@@ -91,7 +97,9 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
             )
         return True
 
-    def _minimize(self, loss, start: np.ndarray) -> OptimizeResult:
+    def _minimize(
+        self, loss: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray
+    ) -> OptimizeResult:
         """Minimise a loss by L-BFGS, with the settings of scikit-learn's logistic regression."""
         return minimize(
             loss,
@@ -119,12 +127,12 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
                 ConvergenceWarning,
             )
 
-    def _check_new(self, X) -> np.ndarray | sparse.csr_matrix:
+    def _check_new(self, X: Any) -> np.ndarray | sparse.csr_matrix:
         """Validate rows to predict."""
         check_is_fitted(self)
         return validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
 
-    def _linear_scores(self, X) -> np.ndarray:
+    def _linear_scores(self, X: Any) -> np.ndarray:
         """Return scores of shape (n_scores, n_samples), of the second class if there are two."""
         X = self._check_new(X)
         return linear_scores(X, self.coef_, self.intercept_)
@@ -189,7 +197,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
 
 
 def linear_scores(
-    X, coef: np.ndarray, intercept: np.ndarray, *, out: np.ndarray | None = None
+    X: Any, coef: np.ndarray, intercept: np.ndarray, *, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Compute linear scores of shape (n_scores, n_samples), in the precision of X.
 
@@ -208,7 +216,7 @@ def linear_scores(
     return out
 
 
-def weighted_sums(X_transposed, slopes: np.ndarray) -> np.ndarray:
+def weighted_sums(X_transposed: Any, slopes: np.ndarray) -> np.ndarray:
     """Sum the rows of X, in the precision of X, once for each row of weights."""
     slopes = slopes.astype(X_transposed.dtype, copy=False)
     if sparse.issparse(X_transposed):

@@ -1,7 +1,7 @@
 """Logistic regression with a transition matrix inside the likelihood (forward correction)."""
 
 from numbers import Integral, Real
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -303,7 +303,7 @@ class ForwardLoss:
 
     def __init__(
         self,
-        X,
+        X: Any,
         given: np.ndarray,
         verified: np.ndarray,
         weight: np.ndarray | None,
@@ -313,7 +313,7 @@ class ForwardLoss:
         fit_intercept: bool,
         transition: np.ndarray | None = None,
         prior: np.ndarray | None = None,
-    ):
+    ) -> None:
         self.X = X
         self.X_transposed = X.T
         self.n_classes = n_classes

@@ -1,6 +1,7 @@
 """Transition estimator from anchors, the most confident rows of each class."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -101,16 +102,16 @@ class AnchorTransition(ProbaTransition):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        anchor_share=0.5,
-        statistic="labels",
-        noise_rate="extrapolated",
-        cv=5,
-        n_bootstrap=0,
-        n_jobs=None,
-        random_state=None,
-    ):
+        anchor_share: float = 0.5,
+        statistic: str = "labels",
+        noise_rate: str = "extrapolated",
+        cv: Any = 5,
+        n_bootstrap: int = 0,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.estimator = estimator
         self.anchor_share = anchor_share
         self.statistic = statistic

@@ -3,6 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from skrobust.base._labels import missing_labels
@@ -34,18 +35,18 @@ _ABILITIES = 0.6, 0.95  # range of the default
 )
 @fill_docstring(**DOCUMENTATION)
 def simulate_annotators(
-    y,
-    n_annotators=5,
+    y: ArrayLike,
+    n_annotators: int = 5,
     *,
-    transition=None,
-    ability=None,
-    concentration=None,
-    coverage=1.0,
-    labels_per_row=None,
-    correlation=0.0,
-    classes=None,
-    exact=False,
-    random_state=None,
+    transition: ArrayLike | None = None,
+    ability: ArrayLike | None = None,
+    concentration: float | None = None,
+    coverage: ArrayLike = 1.0,
+    labels_per_row: int | None = None,
+    correlation: float = 0.0,
+    classes: ArrayLike | None = None,
+    exact: bool = False,
+    random_state: int | np.random.RandomState | None = None,
 ) -> Bunch:
     """Draw the labels of several annotators for rows with true labels.
 
@@ -189,7 +190,7 @@ def simulate_annotators(
     )
 
 
-def _per_annotator(values, n_annotators: int, name: str) -> np.ndarray:
+def _per_annotator(values: ArrayLike, n_annotators: int, name: str) -> np.ndarray:
     """Validate a share for all annotators or one for each."""
     try:
         values = np.asarray(values, dtype=np.float64)
@@ -206,7 +207,7 @@ def _per_annotator(values, n_annotators: int, name: str) -> np.ndarray:
 
 
 def _from_abilities(
-    ability, n_annotators: int, n_classes: int, rng: np.random.RandomState
+    ability: ArrayLike | None, n_annotators: int, n_classes: int, rng: np.random.RandomState
 ) -> np.ndarray:
     """Make the symmetric matrix of each annotator."""
     if ability is None:
@@ -215,7 +216,7 @@ def _from_abilities(
     return np.stack([symmetric_transition(n_classes, 1 - share) for share in ability])
 
 
-def _check_transitions(transition, n_annotators: int) -> np.ndarray:
+def _check_transitions(transition: ArrayLike, n_annotators: int) -> np.ndarray:
     """Validate one matrix for all annotators or one for each."""
     if np.ndim(transition) != 3:
         return np.stack([check_transition(transition)] * n_annotators)

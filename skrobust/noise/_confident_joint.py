@@ -1,6 +1,7 @@
 """The confident joint: given labels by confidently predicted class."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.base._labels import MISSING
 from skrobust.base._pred_proba import check_all, check_block, match_proba
@@ -18,7 +19,13 @@ FEW_CLASSES = 48
 
 
 @explain_names
-def confident_thresholds(y, pred_proba, *, classes=None, sample_weight=None) -> np.ndarray:
+def confident_thresholds(
+    y: ArrayLike,
+    pred_proba: ArrayLike,
+    *,
+    classes: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> np.ndarray:
     """Compute the threshold of each class, the mean self-confidence of the rows labelled with it.
 
     The threshold of class `k` is the mean of ``pred_proba[i, k]`` over the rows labelled `k`. A
@@ -63,7 +70,13 @@ def confident_thresholds(y, pred_proba, *, classes=None, sample_weight=None) -> 
 
 @explain_names
 def confident_joint(
-    y, pred_proba, *, classes=None, sample_weight=None, calibrate=False, n_jobs=None
+    y: ArrayLike,
+    pred_proba: ArrayLike,
+    *,
+    classes: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    calibrate: bool = False,
+    n_jobs: int | None = None,
 ) -> np.ndarray:
     """Count the rows of each given label that are confidently predicted to be of each class.
 
@@ -135,7 +148,9 @@ def confident_joint(
     return joint
 
 
-def _check(y, pred_proba, classes, sample_weight) -> tuple:
+def _check(
+    y: ArrayLike, pred_proba: ArrayLike, classes: ArrayLike | None, sample_weight: ArrayLike | None
+) -> tuple:
     """Validate labels, probabilities and weights."""
     codes, pred_proba = match_proba(y, pred_proba, classes=classes)
     weight = None if sample_weight is None else check_sample_weight(sample_weight, codes)
@@ -378,7 +393,9 @@ def is_integral(weight: np.ndarray) -> bool:
     return bool(np.array_equal(weight, np.rint(weight)))
 
 
-def calibrate_joint(joint: np.ndarray, totals: np.ndarray, *, order=None) -> np.ndarray:
+def calibrate_joint(
+    joint: np.ndarray, totals: np.ndarray, *, order: np.ndarray | None = None
+) -> np.ndarray:
     """Scale the rows of a confident joint to the total weight of each given class.
 
     Integer totals are rounded to integers, with ties resolved in the `order` of the classes.

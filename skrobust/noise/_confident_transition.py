@@ -1,5 +1,7 @@
 """Transition estimator from the confident joint."""
 
+from typing import Any
+
 import numpy as np
 
 from skrobust.noise._confident_joint import (
@@ -85,14 +87,14 @@ class ConfidentTransition(ProbaTransition):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        noise_rate="extrapolated",
-        cv=5,
-        n_bootstrap=0,
-        n_jobs=None,
-        random_state=None,
-    ):
+        noise_rate: str = "extrapolated",
+        cv: Any = 5,
+        n_bootstrap: int = 0,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.estimator = estimator
         self.noise_rate = noise_rate
         self.cv = cv

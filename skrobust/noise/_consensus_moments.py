@@ -80,7 +80,7 @@ class ConsensusLoss:
     that of all triples, towards which the transition matrix is drawn.
     """
 
-    def __init__(self, consensus: Consensus, known: np.ndarray | None = None):
+    def __init__(self, consensus: Consensus, known: np.ndarray | None = None) -> None:
         self.consensus, self.n_classes = consensus, len(consensus.single)
         # Brings losses to the scale of the tolerances of the solver.
         self.scale = 1 / np.sum(consensus.triple**2)

@@ -1,6 +1,7 @@
 """Transition estimator by two factors: true to predicted class, predicted class to given label."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -104,16 +105,16 @@ class DualTransition(ProbaTransition):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        anchor_share=0.1,
-        sharpness=8.0,
-        noise_rate="extrapolated",
-        cv=5,
-        n_bootstrap=0,
-        n_jobs=None,
-        random_state=None,
-    ):
+        anchor_share: float = 0.1,
+        sharpness: float = 8.0,
+        noise_rate: str = "extrapolated",
+        cv: Any = 5,
+        n_bootstrap: int = 0,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.estimator = estimator
         self.anchor_share = anchor_share
         self.sharpness = sharpness

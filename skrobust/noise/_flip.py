@@ -1,6 +1,7 @@
 """Synthetic label noise that depends on the true class only, and parts shared by other kinds."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.base._labels import encode_labels, encode_labels_like, missing_labels
 from skrobust.noise._confident_joint import round_keeping_row_totals
@@ -33,7 +34,12 @@ flipped : ndarray of shape (n_samples,) of bool
 
 @fill_docstring(**DOCUMENTATION)
 def flip_labels(
-    y, transition, *, classes=None, exact=False, random_state=None
+    y: ArrayLike,
+    transition: ArrayLike,
+    *,
+    classes: ArrayLike | None = None,
+    exact: bool = False,
+    random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw wrong labels by a transition matrix, each row independently.
 
@@ -101,7 +107,7 @@ def draw_labels(
 
 
 def match_labels(
-    y, transition, classes=None
+    y: ArrayLike, transition: ArrayLike, classes: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Match labels with a transition matrix.
 
@@ -115,7 +121,9 @@ def match_labels(
     return values, missing, codes, classes, transition
 
 
-def match_classes(y, n_classes: int, classes=None) -> tuple[np.ndarray, np.ndarray]:
+def match_classes(
+    y: ArrayLike, n_classes: int, classes: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Encode labels of a known number of classes; `y` may have others."""
     if classes is not None:
         classes = np.asarray(classes)

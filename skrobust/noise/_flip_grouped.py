@@ -1,8 +1,10 @@
 """Synthetic label noise that is correlated within groups, or along sequences."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.base._labelled_data import check_groups
 from skrobust.noise._flip import (
@@ -28,7 +30,14 @@ from skrobust.utils._sklearn import Interval, validate_params
 )
 @fill_docstring(**DOCUMENTATION)
 def flip_labels_grouped(
-    y, groups, transition, *, run_length=None, classes=None, exact=False, random_state=None
+    y: ArrayLike,
+    groups: ArrayLike | None,
+    transition: ArrayLike,
+    *,
+    run_length: float | None = None,
+    classes: ArrayLike | None = None,
+    exact: bool = False,
+    random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw wrong labels by a transition matrix, correlated within groups of rows.
 
@@ -125,7 +134,7 @@ def flip_labels_grouped(
     if exact:
         shares = round_shares(shares, own)
 
-    def draw(starts: np.ndarray, some) -> np.ndarray:
+    def draw(starts: np.ndarray, some: Any) -> np.ndarray:
         """Draw a uniform number for each stretch, and return those of some rows."""
         stretch = np.cumsum(starts) - 1
         uniforms = rng.random_sample(starts.sum())[stretch][some]
@@ -142,7 +151,9 @@ def flip_labels_grouped(
     return replace_labels(values, missing, classes, codes, noisy)
 
 
-def _number_groups(groups, n_samples: int, run_length: float | None) -> np.ndarray:
+def _number_groups(
+    groups: ArrayLike | None, n_samples: int, run_length: float | None
+) -> np.ndarray:
     """Number the groups; None is one sequence."""
     if groups is not None:
         return check_groups(groups, n_samples)

@@ -1,8 +1,10 @@
 """Synthetic label noise that depends on the features of the row."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import brentq
 from scipy.stats import truncnorm
@@ -34,7 +36,13 @@ _SPREAD = 0.1  # of the probabilities of single rows, before they are cut to [0,
 )
 @fill_docstring(**DOCUMENTATION)
 def flip_labels_instance(
-    X, y, rate, *, kind="linear", exact=False, random_state=None
+    X: Any,
+    y: ArrayLike,
+    rate: float,
+    *,
+    kind: str = "linear",
+    exact: bool = False,
+    random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw wrong labels with a probability that depends on the row.
 
@@ -129,7 +137,7 @@ def _draw_probabilities(rate: float, n_samples: int, rng: np.random.RandomState)
         # The far tail of a normal distribution: exponential, and too far out for its formulas.
         return np.minimum(rng.exponential(rate, n_samples), 1)
 
-    def distribution(location: float):
+    def distribution(location: float) -> Any:
         low, high = -location / _SPREAD, (1 - location) / _SPREAD
         return truncnorm(low, high, loc=location, scale=_SPREAD)
 
@@ -139,7 +147,9 @@ def _draw_probabilities(rate: float, n_samples: int, rng: np.random.RandomState)
     return distribution(location).rvs(n_samples, random_state=rng)
 
 
-def _draw_classes(X, codes: np.ndarray, n_classes: int, rng: np.random.RandomState) -> np.ndarray:
+def _draw_classes(
+    X: Any, codes: np.ndarray, n_classes: int, rng: np.random.RandomState
+) -> np.ndarray:
     """Draw a wrong class for each row, by a random linear model for each true class."""
     scaler = StandardScaler(with_mean=False).fit(X)
     means = np.asarray(X.mean(axis=0)).ravel()
@@ -155,7 +165,7 @@ def _draw_classes(X, codes: np.ndarray, n_classes: int, rng: np.random.RandomSta
 
 
 def _flip_hardest(
-    X, codes: np.ndarray, n_flips: int, rng: np.random.RandomState
+    X: Any, codes: np.ndarray, n_flips: int, rng: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose the rows of the lowest margins, and the runner-up class of each."""
     model = make_pipeline(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import gammaln
 
+from skrobust.base import LabelledData
 from skrobust.noise._confident_joint import class_weights
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._weighted_quantiles import upper_threshold
@@ -77,7 +78,7 @@ def count_labels(
     return counts.reshape(n_classes, n_classes).astype(np.float64)
 
 
-def verified_counts(data) -> np.ndarray:
+def verified_counts(data: LabelledData) -> np.ndarray:
     """Sum weights of verified rows by verified label (rows) and given label (columns)."""
     verified = np.where(data.used, data.verified, -1)
     return count_labels(verified, data.y, len(data.classes), data.sample_weight)

@@ -1,6 +1,7 @@
 """Triples of labels that belong to one true class: of neighbouring rows, or of one row."""
 
 import dataclasses
+from typing import Any
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -84,7 +85,7 @@ def label_triples(
     return LabelTriples(used, members, key, share, n_classes)
 
 
-def encode_repeated_labels(repeated_labels, classes: np.ndarray, n_samples: int) -> np.ndarray:
+def encode_repeated_labels(repeated_labels: Any, classes: np.ndarray, n_samples: int) -> np.ndarray:
     """Encode columns of labels as positions in `classes`, -1 where missing."""
     name = "repeated_labels"
     frame = nw.from_native(repeated_labels, eager_only=True, pass_through=True)

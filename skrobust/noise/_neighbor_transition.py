@@ -2,11 +2,12 @@
 
 import dataclasses
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from skrobust.base import TransitionEstimator
+from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.base._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.evidence._neighbor_index import ALGORITHMS
 from skrobust.evidence._neighborhood_choice import (
@@ -143,15 +144,15 @@ class NeighborTransition(TransitionEstimator):
     def __init__(
         self,
         *,
-        n_neighbors=2,
-        metric="auto",
-        scale="auto",
-        algorithm="auto",
-        n_starts=5,
-        n_bootstrap=0,
-        n_jobs=None,
-        random_state=None,
-    ):
+        n_neighbors: int = 2,
+        metric: str = "auto",
+        scale: str | None = "auto",
+        algorithm: str = "auto",
+        n_starts: int = 5,
+        n_bootstrap: int = 0,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.metric = metric
         self.scale = scale
@@ -167,7 +168,7 @@ class NeighborTransition(TransitionEstimator):
         tags.input_tags.pairwise = self.metric == "precomputed"
         return tags
 
-    def _estimate(self, data) -> np.ndarray:
+    def _estimate(self, data: LabelledData) -> np.ndarray:
         """Estimate the joint weight of true and given classes."""
         n_classes = len(data.classes)
         if n_classes > MAX_CLASSES:
@@ -228,7 +229,7 @@ class NeighborTransition(TransitionEstimator):
         return np.quantile(samples, [tail, 1 - tail], axis=0)
 
 
-def neighbor_disagreement(data, units, graph: sparse.csr_matrix) -> np.ndarray:
+def neighbor_disagreement(data: LabelledData, units: Any, graph: sparse.csr_matrix) -> np.ndarray:
     """Whether the nearest other row has another given label; NaN where there is none."""
     label = np.asarray(units.class_mass(data).argmax(axis=1)).ravel()
     some = np.flatnonzero(np.diff(graph.indptr))

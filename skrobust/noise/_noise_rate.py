@@ -7,7 +7,7 @@ noise rate; elsewhere it is noise plus overlap of the classes. The disagreement 
 
 import numpy as np
 
-from skrobust.base import NoiseLevel
+from skrobust.base import LabelledData, NoiseLevel
 from skrobust.noise._label_counts import count_labels, predicted_classes
 from skrobust.noise._noise_model import fit_exponent, sharpen
 from skrobust.utils._weights import as_counts
@@ -89,7 +89,7 @@ def estimate_noise_rate(
 
 
 def estimate_given_noise_rate(
-    level: NoiseLevel, data, given: np.ndarray, pred_proba: np.ndarray, **options
+    level: NoiseLevel, data: LabelledData, given: np.ndarray, pred_proba: np.ndarray, **options
 ) -> NoiseLevel:
     """Estimate the noise rate of all given labels from that of the unverified ones (`level`)."""
     if not (data.used & data.checked).any():

@@ -3,8 +3,11 @@
 import dataclasses
 from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
@@ -41,6 +44,7 @@ from skrobust.noise._neighbor_transition import (
 from skrobust.noise._proba_transition import DOCUMENTATION
 from skrobust.noise._region_transitions import (
     REGIONS,
+    Regions,
     RegionTransitions,
     TripleTable,
     find_regions,
@@ -202,18 +206,18 @@ class NoiseSimulator(TransitionEstimator):
     def __init__(
         self,
         *,
-        regions="tree",
-        n_regions="auto",
-        min_region_size=50,
-        shrinkage="auto",
-        n_neighbors=3,
-        metric="auto",
-        scale="auto",
-        algorithm="auto",
-        n_starts=5,
-        n_jobs=None,
-        random_state=None,
-    ):
+        regions: str = "tree",
+        n_regions: int | str = "auto",
+        min_region_size: int = 50,
+        shrinkage: float | str = "auto",
+        n_neighbors: int = 3,
+        metric: str = "auto",
+        scale: str | None = "auto",
+        algorithm: str = "auto",
+        n_starts: int = 5,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.regions = regions
         self.n_regions = n_regions
         self.min_region_size = min_region_size
@@ -232,7 +236,15 @@ class NoiseSimulator(TransitionEstimator):
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, *, repeated_labels=None, verified_labels=None, sample_weight=None):
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        repeated_labels: Any = None,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Fit the noise model.
 
         Parameters
@@ -258,7 +270,7 @@ class NoiseSimulator(TransitionEstimator):
         )
         return self._fit_joint(data, self._estimate(data, repeated_labels))
 
-    def _estimate(self, data: LabelledData, repeated_labels=None) -> np.ndarray:
+    def _estimate(self, data: LabelledData, repeated_labels: Any = None) -> np.ndarray:
         """Estimate the joint weight of true and given classes, and the matrix of each region."""
         n_classes = len(data.classes)
         if n_classes > MAX_CLASSES:
@@ -324,7 +336,7 @@ class NoiseSimulator(TransitionEstimator):
 
     def _find_regions(
         self, rows: "_TripleRows", overall: RegionTransitions, n_regions: int, seed: int
-    ):
+    ) -> Regions:
         """Partition the units by their differences from the matrix of all rows."""
         residuals = transition_residuals(
             rows.triples, rows.unit_of, num_samples(rows.X), overall.priors[0], overall.mean
@@ -370,7 +382,7 @@ class NoiseSimulator(TransitionEstimator):
             return (1 if self.n_regions == "auto" else self.n_regions), np.inf, gain
         return n_tried[i], shrinkages[j], gain
 
-    def apply(self, X) -> np.ndarray:
+    def apply(self, X: Any) -> np.ndarray:
         """Return the region of each row.
 
         Parameters
@@ -386,7 +398,14 @@ class NoiseSimulator(TransitionEstimator):
         check_features(self, X)
         return self._regions.find(read_numbers(X))
 
-    def sample(self, X, y, *, exact=False, random_state=None) -> tuple[np.ndarray, np.ndarray]:
+    def sample(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        exact: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Draw labels with the fitted noise for rows with true labels.
 
         Parameters
@@ -437,10 +456,10 @@ class _TripleSource:
     def __init__(
         self,
         simulator: NoiseSimulator,
-        given,
+        given: LabelledData,
         labels: np.ndarray,
         rng: np.random.RandomState,
-    ):
+    ) -> None:
         self.simulator, self.given, self.labels, self.rng = simulator, given, labels, rng
         self.n_classes = len(given.classes)
         weight = given.used * (1.0 if given.sample_weight is None else given.sample_weight)
@@ -484,7 +503,7 @@ class _TripleSource:
         weight = np.asarray(table.weight.sum(axis=1)).ravel()
         return _TripleRows(triples, unit_of, table, X, weight)
 
-    def _neighbors(self, units: Units, X):
+    def _neighbors(self, units: Units, X: Any) -> sparse.csr_matrix:
         """Search the neighbours of some units."""
         simulator = self.simulator
         return Neighborhood(
@@ -510,7 +529,7 @@ class _TripleSource:
         halves = [self.gather(voters[i::2]) for i in (0, 1)]
         return halves if all(half.weight.any() for half in halves) else []
 
-    def verified_counts(self, data) -> Callable[[np.ndarray, int], np.ndarray | None]:
+    def verified_counts(self, data: LabelledData) -> Callable[[np.ndarray, int], np.ndarray | None]:
         """Return a function that counts labels of verified rows by region, of each unit."""
         verified = np.where(data.used, data.verified, -1)
         n_labels = np.maximum((self.labels >= 0).sum(axis=1), 1)

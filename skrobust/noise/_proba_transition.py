@@ -1,6 +1,7 @@
 """Base class of the transition estimators that use predicted probabilities of one classifier."""
 
 import dataclasses
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Self
 
@@ -148,7 +149,9 @@ class PredictedRows:
         has_proba = np.ptp(self.pred_proba, axis=1) > 0
         return label_surprise(np.where(has_proba, codes, -1), self.pred_proba)
 
-    def shrink(self, counts: np.ndarray, priors: list, *, shares=None) -> np.ndarray:
+    def shrink(
+        self, counts: np.ndarray, priors: list, *, shares: Sequence[float] | None = None
+    ) -> np.ndarray:
         """Estimate, or draw, a transition matrix: see :func:`shrink_counts`."""
         return shrink_counts(counts, priors, shares=shares, random_state=self.random_state)
 
@@ -268,7 +271,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         """Combine the transition matrix of unverified rows with the counts of verified rows."""
         return rows.shrink(counts, [transition]) if counts.any() else transition
 
-    def _bootstrap(self, data, rows: PredictedRows) -> np.ndarray:
+    def _bootstrap(self, data: LabelledData, rows: PredictedRows) -> np.ndarray:
         """Return the interval of each entry over bootstrap samples of the rows."""
         random_state = private_random_state(self.random_state)
         some = np.flatnonzero((rows.given >= 0) | (rows.verified >= 0))
@@ -293,7 +296,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         return np.quantile(samples, [tail, 1 - tail], axis=0)
 
     def _set_reliability(
-        self, level: NoiseLevel | None, data, rows: PredictedRows, joint: np.ndarray
+        self, level: NoiseLevel | None, data: LabelledData, rows: PredictedRows, joint: np.ndarray
     ) -> None:
         """Set the interval of the noise rate and its reliability, unless it was counted."""
         names = ("noise_rate_interval_", "reliability_", "reliability_reason_")

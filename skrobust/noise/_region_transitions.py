@@ -7,6 +7,7 @@ expectation-maximisation, with a Dirichlet prior around the mean of all regions.
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -47,7 +48,7 @@ class Regions:
         """Number of regions."""
         return len(self.names)
 
-    def find(self, X) -> np.ndarray:
+    def find(self, X: Any) -> np.ndarray:
         """Return the region of each row, from 0 to ``n_regions - 1``."""
         if self.model is None:
             return np.zeros(X.shape[0], dtype=np.intp)
@@ -60,7 +61,7 @@ class Regions:
 
 def find_regions(
     kind: str,
-    X,
+    X: Any,
     surprise: np.ndarray,
     weight: np.ndarray,
     n_regions: int,

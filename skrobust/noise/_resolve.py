@@ -1,6 +1,9 @@
 """Resolution of parameters called `transition`: a matrix, an estimator, or the default one."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
@@ -20,15 +23,15 @@ _HIGHEST_CONDITION = 1e4
 
 
 def resolve_transition(
-    transition,
+    transition: ArrayLike | TransitionEstimator | None,
     data: LabelledData,
     *,
-    estimator=None,
+    estimator: Any = None,
     require: str | None = None,
-    cv=None,
-    random_state=None,
+    cv: Any = None,
+    random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
-    memory=None,
+    memory: Any = None,
     evidence: Evidence | None = None,
 ) -> tuple[np.ndarray, TransitionEstimator | None]:
     """Return the transition matrix of a data set and the fitted estimator, None for a given matrix.
@@ -63,7 +66,7 @@ def resolve_transition(
     return matrix, fitted
 
 
-def default_transition(X=None, estimator=None) -> TransitionEstimator:
+def default_transition(X: Any = None, estimator: Any = None) -> TransitionEstimator:
     """Return the estimator that ``transition=None`` stands for, not fitted.
 
     It is :class:`AnchorTransition`, with the model of the caller where X is not numeric. Mean

@@ -1,8 +1,10 @@
 """Transition matrices of synthetic label noise, and the validation of given ones."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
@@ -15,7 +17,7 @@ _RATE = [Interval(Real, 0, 1, closed="both")]
     {"n_classes": _N_CLASSES, "rate": _RATE, "include_self": ["boolean"]},
     prefer_skip_nested_validation=True,
 )
-def symmetric_transition(n_classes, rate, *, include_self=False) -> np.ndarray:
+def symmetric_transition(n_classes: int, rate: float, *, include_self: bool = False) -> np.ndarray:
     """Return the transition matrix of symmetric noise: all wrong labels are equally likely.
 
     .. versionadded:: 0.1
@@ -58,7 +60,7 @@ def symmetric_transition(n_classes, rate, *, include_self=False) -> np.ndarray:
 
 
 @validate_params({"n_classes": _N_CLASSES, "rate": _RATE}, prefer_skip_nested_validation=True)
-def pair_transition(n_classes, rate) -> np.ndarray:
+def pair_transition(n_classes: int, rate: float) -> np.ndarray:
     """Return the transition matrix of pair noise: each class is mistaken for the next one only.
 
     .. versionadded:: 0.1
@@ -95,7 +97,9 @@ def pair_transition(n_classes, rate) -> np.ndarray:
     {"n_classes": _N_CLASSES, "noise_rate": _RATE, "random_state": ["random_state"]},
     prefer_skip_nested_validation=True,
 )
-def random_transition(n_classes, noise_rate, *, random_state=None) -> np.ndarray:
+def random_transition(
+    n_classes: int, noise_rate: float, *, random_state: int | np.random.RandomState | None = None
+) -> np.ndarray:
     """Draw a transition matrix with a given noise rate.
 
     Some classes are noisier than others, by up to half of `noise_rate`, and the wrong labels of
@@ -144,7 +148,7 @@ def random_transition(n_classes, noise_rate, *, random_state=None) -> np.ndarray
     return transition
 
 
-def check_transition(transition, n_classes: int | None = None) -> np.ndarray:
+def check_transition(transition: ArrayLike, n_classes: int | None = None) -> np.ndarray:
     """Validate a transition matrix; the error names the first wrong row."""
     try:
         matrix = np.asarray(transition, dtype=np.float64)
@@ -180,7 +184,7 @@ def check_transition(transition, n_classes: int | None = None) -> np.ndarray:
     return matrix
 
 
-def _odd_row(transition) -> str:
+def _odd_row(transition: Any) -> str:
     """Describe the first row that is not a list of as many numbers as there are rows."""
     array = isinstance(transition, np.ndarray) and transition.ndim
     rows = transition if array or isinstance(transition, (list, tuple)) else []

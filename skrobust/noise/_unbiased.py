@@ -1,6 +1,7 @@
 """Unbiased estimates of true labels, by the inverse of the transition matrix."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.noise._flip import DOCUMENTATION, match_labels
 from skrobust.noise._resolve import check_usable
@@ -10,7 +11,13 @@ from skrobust.utils._sklearn import validate_params
 
 @validate_params({"indicator": [None, "boolean"]}, prefer_skip_nested_validation=True)
 @fill_docstring(**DOCUMENTATION)
-def unbiased_labels(y, transition, *, classes=None, indicator=None) -> np.ndarray:
+def unbiased_labels(
+    y: ArrayLike,
+    transition: ArrayLike,
+    *,
+    classes: ArrayLike | None = None,
+    indicator: bool | None = None,
+) -> np.ndarray:
     """Return unbiased label estimates by backward correction of noisy labels.
 
     Each label is replaced by its row of the inverse of the transition matrix. For any true class,

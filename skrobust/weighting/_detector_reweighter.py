@@ -1,6 +1,7 @@
 """Base class of reweighters that use a label-error detector."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -49,7 +50,7 @@ class DetectorReweighter(Reweighter):
         "random_state": ["random_state"],
     }
 
-    def _get_detector(self):
+    def _get_detector(self) -> Any:
         """Return the detector, not fitted."""
         return EnsembleDetector() if self.detector is None else self.detector
 
@@ -68,7 +69,7 @@ class DetectorReweighter(Reweighter):
         tags.non_deterministic = inner.non_deterministic
         return tags
 
-    def _make_detector(self):
+    def _make_detector(self) -> Any:
         """Clone the detector and set the parameters of this reweighter."""
         detector = self._get_detector()
         if not has_fit_parameter(detector, "verified_labels"):
@@ -80,26 +81,28 @@ class DetectorReweighter(Reweighter):
             clone(detector), cv=self.cv, n_jobs=self.n_jobs, random_state=self.random_state
         )
 
-    def _fit_detector(self, data):
+    def _fit_detector(self, data: LabelledData) -> Any:
         """Fit a clone of the detector, and keep it as ``detector_``."""
         self.detector_ = fit_detector(self._make_detector(), data)
         return self.detector_
 
 
-def fit_detector(detector, data: LabelledData):
+def fit_detector(detector: Any, data: LabelledData) -> Any:
     """Fit a detector to given labels, verified labels, weights and groups."""
     y, metadata = data.fit_arguments(detector)
     return detector.fit(data.X, y, **metadata)
 
 
-def quality_of_used_labels(data, detector) -> np.ndarray:
+def quality_of_used_labels(data: LabelledData, detector: Any) -> np.ndarray:
     """Return the quality of verified or given labels: 1 where verified or not scored."""
     quality = np.array(detector.label_quality_, dtype=np.float64)
     quality[np.isnan(quality) | data.checked] = 1.0
     return quality
 
 
-def scale_by_class(weight: np.ndarray, data, class_totals: np.ndarray | None = None) -> np.ndarray:
+def scale_by_class(
+    weight: np.ndarray, data: LabelledData, class_totals: np.ndarray | None = None
+) -> np.ndarray:
     """Scale weights class by class to the given totals, or to mean 1 in each class.
 
     In a class where all weights are 0 they become equal.

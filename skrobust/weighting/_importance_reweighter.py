@@ -1,8 +1,10 @@
 """Reweighter by importance: the ratio of true to given label probabilities."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import get_tags
 
 from skrobust.base import LabelledData, Reweighter, TransitionEstimator
@@ -103,13 +105,13 @@ class ImportanceReweighter(ProbaSource, Reweighter):
 
     def __init__(
         self,
-        transition=None,
-        estimator=None,
+        transition: ArrayLike | TransitionEstimator | None = None,
+        estimator: Any = None,
         *,
-        cv=None,
-        n_jobs=None,
-        random_state=None,
-    ):
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.transition = transition
         self.estimator = estimator
         self.cv = cv
@@ -124,7 +126,7 @@ class ImportanceReweighter(ProbaSource, Reweighter):
             tags.input_tags.allow_nan &= other.allow_nan
         return tags
 
-    def _weigh(self, data) -> np.ndarray:
+    def _weigh(self, data: LabelledData) -> np.ndarray:
         # Verified labels do not have the noise of given ones.
         noisy = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
         evidence = self._gather_evidence(noisy)
@@ -166,7 +168,14 @@ class ImportanceReweighter(ProbaSource, Reweighter):
 
 
 @explain_names
-def importance_weights(y, pred_proba, transition, *, classes=None, n_jobs=None) -> np.ndarray:
+def importance_weights(
+    y: ArrayLike,
+    pred_proba: ArrayLike,
+    transition: ArrayLike,
+    *,
+    classes: ArrayLike | None = None,
+    n_jobs: int | None = None,
+) -> np.ndarray:
     """Weight labels by the ratio of the probabilities of being the true and the given one.
 
     .. versionadded:: 0.1

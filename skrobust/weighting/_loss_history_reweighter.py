@@ -1,12 +1,14 @@
 """Reweighter by the loss history of a training (dynamic bad pair mining)."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from skrobust.base import Reweighter
+from skrobust.base import LabelledData, Reweighter
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.utils._docstring import fill_docstring
@@ -127,17 +129,17 @@ class LossHistoryReweighter(Reweighter):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        beta_high=1.0,
-        beta_low=None,
-        reference="lower_hump",
-        n_stages=None,
-        n_repeats=1,
-        cv=None,
-        n_jobs=None,
-        random_state=None,
-    ):
+        beta_high: float | None = 1.0,
+        beta_low: float | None = None,
+        reference: str = "lower_hump",
+        n_stages: int | None = None,
+        n_repeats: int = 1,
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.estimator = estimator
         self.beta_high = beta_high
         self.beta_low = beta_low
@@ -172,7 +174,7 @@ class LossHistoryReweighter(Reweighter):
         tags.input_tags.sparse, tags.input_tags.allow_nan = inner.sparse, inner.allow_nan
         return tags
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return the metadata routing of this reweighter and its model.
 
         Returns
@@ -185,7 +187,7 @@ class LossHistoryReweighter(Reweighter):
         router = MetadataRouter(owner=self).add_self_request(self)
         return router.add(estimator=model, method_mapping=mapping)
 
-    def _weigh(self, data) -> np.ndarray:
+    def _weigh(self, data: LabelledData) -> np.ndarray:
         detector = self._make_detector()
         self.detector_ = fit_detector(detector, data)
         self.mean_loss_ = detector.dynamics_["mean_loss"]
@@ -210,7 +212,12 @@ class LossHistoryReweighter(Reweighter):
     prefer_skip_nested_validation=True,
 )
 def loss_history_weights(
-    losses, *, beta_high=1.0, beta_low=None, reference="lower_hump", sample_weight=None
+    losses: ArrayLike,
+    *,
+    beta_high: float | None = 1.0,
+    beta_low: float | None = None,
+    reference: str = "lower_hump",
+    sample_weight: ArrayLike | None = None,
 ) -> np.ndarray:
     """Weight rows by their mean loss during training (dynamic bad pair mining).
 

@@ -1,9 +1,11 @@
 """Reweighter by label quality."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
+from skrobust.base import LabelledData
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
 from skrobust.weighting._detector_reweighter import (
@@ -76,14 +78,14 @@ class QualityReweighter(DetectorReweighter):
 
     def __init__(
         self,
-        detector=None,
+        detector: Any = None,
         *,
-        power=4.0,
-        per_class=True,
-        cv=None,
-        n_jobs=None,
-        random_state=None,
-    ):
+        power: float = 4.0,
+        per_class: bool = True,
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.detector = detector
         self.power = power
         self.per_class = per_class
@@ -91,7 +93,7 @@ class QualityReweighter(DetectorReweighter):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _weigh(self, data) -> np.ndarray:
+    def _weigh(self, data: LabelledData) -> np.ndarray:
         detector = self._fit_detector(data)
         weight = quality_of_used_labels(data, detector) ** self.power
         return scale_by_class(weight, data) if self.per_class else weight

@@ -1,10 +1,13 @@
 """Reweighter that keeps a window of the rows in the order of any score."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import indexable
 
+from skrobust.base import LabelledData
 from skrobust.base._labels import decode_labels, encode_labels_like
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._dynamics_statistics import STATISTICS, quality_from
@@ -102,16 +105,16 @@ class ScorePruner(DetectorReweighter):
 
     def __init__(
         self,
-        statistic="label_quality",
+        statistic: str = "label_quality",
         *,
-        offset=None,
-        keep=None,
-        per_class=True,
-        detector=None,
-        cv=None,
-        n_jobs=None,
-        random_state=None,
-    ):
+        offset: float | None = None,
+        keep: float | None = None,
+        per_class: bool = True,
+        detector: Any = None,
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.statistic = statistic
         self.offset = offset
         self.keep = keep
@@ -121,12 +124,20 @@ class ScorePruner(DetectorReweighter):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _get_detector(self):
+    def _get_detector(self) -> Any:
         if self.detector is None and self.statistic != _QUALITY:
             return TrainingDynamics(statistic=self.statistic)
         return super()._get_detector()
 
-    def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+    def fit_resample(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> tuple[Any, np.ndarray]:
         """Select the rows to keep, and return them.
 
         Parameters
@@ -156,7 +167,7 @@ class ScorePruner(DetectorReweighter):
             y_kept = decode_labels(best[rows], self.classes_)
         return safe_indexing(X, rows), y_kept
 
-    def _weigh(self, data) -> np.ndarray:
+    def _weigh(self, data: LabelledData) -> np.ndarray:
         detector = self._fit_detector(data)
         if self.statistic == _QUALITY:
             self.difficulty_ = 1 - detector.label_quality_
@@ -169,7 +180,7 @@ class ScorePruner(DetectorReweighter):
         self.sample_indices_ = np.flatnonzero(kept)
         return kept
 
-    def _make_detector(self):
+    def _make_detector(self) -> Any:
         detector = super()._make_detector()
         if self.statistic == _QUALITY:
             return detector
@@ -181,7 +192,7 @@ class ScorePruner(DetectorReweighter):
             )
         return detector.set_params(statistic=self.statistic)
 
-    def _window(self, data, flagged: np.ndarray) -> np.ndarray:
+    def _window(self, data: LabelledData, flagged: np.ndarray) -> np.ndarray:
         """Return the mask of rows in the window, and of rows that are kept in any case."""
         hard = self.difficulty_
         scored = data.used & ~data.checked & ~np.isnan(hard)

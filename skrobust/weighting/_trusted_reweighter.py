@@ -1,9 +1,11 @@
 """Reweighter calibrated on verified rows."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
+from skrobust.base import LabelledData
 from skrobust.detection._verified_label_model import MIN_VERIFIED
 from skrobust.noise._confident_joint import class_weights
 from skrobust.noise._label_counts import shrink_counts, verified_counts
@@ -98,14 +100,22 @@ class TrustedReweighter(DetectorReweighter):
         "power": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, detector=None, *, power=4.0, cv=None, n_jobs=None, random_state=None):
+    def __init__(
+        self,
+        detector: Any = None,
+        *,
+        power: float = 4.0,
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.detector = detector
         self.power = power
         self.cv = cv
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _weigh(self, data) -> np.ndarray:
+    def _weigh(self, data: LabelledData) -> np.ndarray:
         n_verified = data.total_weight(data.used & data.checked & data.given)
         if not n_verified:
             raise ValueError(
@@ -126,7 +136,7 @@ class TrustedReweighter(DetectorReweighter):
         return scale_by_class(weight, data, self.class_prior_ * prior[data.used].sum())
 
 
-def _estimate_prior(data) -> np.ndarray:
+def _estimate_prior(data: LabelledData) -> np.ndarray:
     """Estimate the shares of true classes from given and verified labels."""
     n_classes = len(data.classes)
     counts = verified_counts(data).T
