@@ -1,14 +1,21 @@
 """A net that the processes of ``accelerate launch`` train together, each on its own device."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import torch
 from skorch.hf import AccelerateMixin
 
+from skrobust.neural._classifier_nets import Net
 from skrobust.neural._plan import resolve_device
 from skrobust.neural._rows import Batches, Rows
-from skrobust.neural._training import Net
+from skrobust.neural._training import Step
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
-def join_processes():
+def join_processes() -> "Accelerator":
     """Find the other processes, if several were launched, by an accelerator."""
     try:
         from accelerate import Accelerator
@@ -19,13 +26,13 @@ def join_processes():
     return Accelerator()
 
 
-def device_of(accelerator) -> torch.device:
+def device_of(accelerator: "Accelerator") -> torch.device:
     """Find the device of this process; CPUs, which accelerate numbers, are one device."""
     device = accelerator.device
     return resolve_device("cpu" if device.type == "cpu" else device)
 
 
-def agree_on(value, accelerator):
+def agree_on(value: Any, accelerator: "Accelerator") -> Any:
     """Broadcast the value of the first process."""
     from accelerate.utils import broadcast_object_list
 
@@ -39,7 +46,7 @@ class SharedBatches(Batches):
     at the start, but not after steps on parts of different sizes.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, *, shuffle: bool, accelerator):
+    def __init__(self, rows: Rows, batch_size: int, *, shuffle: bool, accelerator: "Accelerator"):
         super().__init__(rows, batch_size, shuffle=shuffle)
         self._rank, self._n_parts = accelerator.process_index, accelerator.num_processes
         # A single process draws the order that any network would get.
@@ -109,7 +116,7 @@ class AcceleratedNet(AccelerateMixin, Net):
         self.in_step_ = (wrapped,)
         return self
 
-    def join(self, accelerator) -> None:
+    def join(self, accelerator: "Accelerator") -> None:
         """Continue a training."""
         self.accelerator = accelerator
         self._initialize_accelerator()
@@ -128,12 +135,12 @@ class AcceleratedNet(AccelerateMixin, Net):
     def on_train_end(self, net, X=None, y=None, **kwargs):
         """Skip the synchronisation of the mixin, which would block where a process has failed."""
 
-    def get_iterator(self, dataset, training=False):
+    def get_iterator(self, dataset: Rows, training: bool = False) -> SharedBatches:
         """Make the batches of an epoch, of which this process gets its part."""
         size = self.iterator_size(dataset, training)
         return SharedBatches(dataset, size, shuffle=training, accelerator=self.accelerator)
 
-    def infer(self, x, **fit_params):
+    def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
         """Compute logits of a batch."""
         module = self.in_step_[0] if torch.is_grad_enabled() else self.module_
         with self.accelerator.autocast():
@@ -151,7 +158,14 @@ class AcceleratedNet(AccelerateMixin, Net):
         """Add the totals of all processes."""
         return self.accelerator.reduce(totals, "sum")
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+    def run_single_epoch(
+        self,
+        iterator: Batches | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., Step],
+        **fit_params: Any,
+    ) -> None:
         """Take a step for each batch, and broadcast running means to all processes."""
         super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         if not training or self.accelerator.num_processes == 1:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import check_scoring
+from skorch import NeuralNet
 from skorch.callbacks import Callback, InputShapeSetter, LRScheduler
 from skorch.callbacks.scoring import ScoringBase
 from skorch.utils import to_numpy
@@ -41,12 +42,14 @@ class BestEpoch(Internal):
         self.patience = patience
         self.tolerance = tolerance
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Reset the state of former trainings."""
         self.best_epoch_, self.best_score_, self._weights = None, -float("inf"), None
         self._n_worse = 0
 
-    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
+    def on_epoch_end(
+        self, net: NeuralNet, dataset_valid: Rows | None = None, **kwargs: Any
+    ) -> None:
         """Compare the epoch with the best one."""
         score = net.history[-1, f"valid_{self.monitor}"]
         score = -score if self.monitor == "loss" else score
@@ -69,7 +72,7 @@ class BestEpoch(Internal):
         error = (self.best_score_ * (1 - self.best_score_) / n_rows) ** 0.5
         return max(self.tolerance * error, 1 / n_rows)
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Restore the best epoch, unless the last one is within the tolerance."""
         if self._weights is not None and (self._n_worse or not self.tolerance):
             net.module_.load_state_dict(self._weights)
@@ -110,11 +113,11 @@ class HalfFineTuning(Internal):
     _trainable: frozenset[str] | None = None
     _start: dict[str, torch.Tensor] | None = None
 
-    def __init__(self, share: float = 0.5, reset: bool = False):
+    def __init__(self, share: float = 0.5, reset: bool = False) -> None:
         self.share = share
         self.reset = reset
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Record the initial weights."""
         if not 0 < self.share <= 1:
             raise ValueError(f"share must be in (0, 1], got {self.share!r}.")
@@ -123,7 +126,7 @@ class HalfFineTuning(Internal):
             self._start = {name: value.detach().clone() for name, value in named}
         self._trainable = frozenset(name for name, value in named if value.requires_grad)
 
-    def on_epoch_begin(self, net, **kwargs):
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Draw the tensors to train."""
         blocks: dict = {}
         for name, value in net.module_.named_parameters():
@@ -137,7 +140,7 @@ class HalfFineTuning(Internal):
                 if self.reset and i not in chosen:
                     value.data.copy_(self._start[name])
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Make all tensors trainable that were so before."""
         if self._trainable is not None:
             for name, value in net.module_.named_parameters():
@@ -151,7 +154,7 @@ class AfterEpoch(Internal):
     def __init__(self, function: Callable[[int], None]):
         self.function = function
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Call the function."""
         self.function(len(net.history))
 
@@ -162,7 +165,7 @@ class Progress(Internal):
     def __init__(self, verbose: int):
         self.verbose = verbose
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Draw the bar."""
         self._bar = None
         if self.verbose == 1:
@@ -170,7 +173,7 @@ class Progress(Internal):
 
             self._bar = tqdm(total=net.plan_.n_epochs, desc="training", unit="epoch")
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Show losses and accuracy."""
         names = ("train_loss", "valid_loss", "valid_accuracy")
         last = net.history[-1]
@@ -182,7 +185,7 @@ class Progress(Internal):
             words = ", ".join(f"{name} {value}" for name, value in figures.items())
             print(f"epoch {len(net.history)}: {words}, {last['dur']:.2f} s")
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()

@@ -12,11 +12,11 @@ import torch
 from sklearn.base import clone
 
 from skrobust.base import LabelledData
+from skrobust.neural._classifier_nets import Pair, PairNet
 from skrobust.neural._docs import document_estimator
 from skrobust.neural._estimator import Callbacks, ClassWeight, Criterion, ModuleLike, RandomState
 from skrobust.neural._nested_dropout_classifier import CompressedNetwork
 from skrobust.neural._neural_classifier import BaseNeuralClassifier, NeuralClassifier
-from skrobust.neural._pair import Pair, PairNet
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
 from skrobust.neural._rows import DatasetRows
 from skrobust.neural._training import Batch
@@ -220,6 +220,11 @@ class CoTeachingClassifier(BaseNeuralClassifier):
     >>> bool(model.score(X, y) > 0.85)
     True
     """
+
+    base: BaseNeuralClassifier | None
+    forget_rate: float | Literal["estimate"]
+    n_gradual: int
+    forget_rate_: float
 
     _net_class = CoTeachingNet
     _plan_class = CoTeachingPlan

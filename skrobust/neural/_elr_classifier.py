@@ -10,6 +10,7 @@ import torch
 from torch.func import functional_call
 
 from skrobust.base._labelled_data import apply_verified_labels
+from skrobust.neural._classifier_nets import Net, Pair, PairNet
 from skrobust.neural._docs import document_estimator
 from skrobust.neural._estimator import (
     Callbacks,
@@ -20,10 +21,9 @@ from skrobust.neural._estimator import (
     Training,
 )
 from skrobust.neural._neural_classifier import BaseNeuralClassifier
-from skrobust.neural._pair import Pair, PairNet
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
 from skrobust.neural._regularization import draw_mix, weighted_mean
-from skrobust.neural._training import Batch, Net
+from skrobust.neural._training import Batch
 from skrobust.utils._sklearn import Interval
 
 _FLOOR = 1e-4
@@ -173,6 +173,13 @@ class ELRClassifier(BaseNeuralClassifier):
     >>> bool(np.mean(model.label_errors_ == flipped) > 0.8)
     True
     """
+
+    label_quality_: np.ndarray
+    label_errors_: np.ndarray
+    ensemble: bool
+    beta: float
+    strength: float
+    n_gradual: int
 
     _plan_class = ELRPlan
     _learns_per_batch = True

@@ -14,6 +14,7 @@ import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 from torch.utils.data import Dataset
@@ -48,7 +49,7 @@ Criterion = str | torch.nn.Module | Callable[..., torch.nn.Module]
 Callbacks = Sequence[Callback | type[Callback] | tuple[str, Callback | type[Callback]]] | None
 ClassWeight = dict[Any, float] | Literal["balanced"] | None
 RandomState = int | np.random.RandomState | None
-File = str | Path | IO
+File = str | Path | IO[Any]
 
 # Columns of `history_` by skorch's names, and keys that skorch keeps for itself.
 _COLUMNS = {"lr": "learning_rate", "dur": "seconds"}
@@ -126,8 +127,16 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
     validation_score: Literal["accuracy", "loss"] = "loss"
     record_dynamics: bool = False
 
-    _net_class = BaseNet
-    _plan_class = TrainingPlan
+    # Fitted attributes.
+    net_: BaseNet
+    history_: "EpochTable"
+    n_iter_: int
+    n_features_in_: int
+    classes_: np.ndarray
+    training_dynamics_: dict[str, np.ndarray]
+
+    _net_class: type[BaseNet] = BaseNet
+    _plan_class: type[TrainingPlan] = TrainingPlan
     # Losses by name.
     _criteria: dict[str, type[torch.nn.Module]] = {}
     # Whether something besides the network is learned whenever a loss is computed.
@@ -173,7 +182,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
             if name != "self":
                 setattr(self, name, value)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
@@ -187,9 +196,9 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         """Fields of the plan that the method adds or changes."""
         return {}
 
-    def _net_arguments(self, data) -> dict[str, Any]:
-        """Keywords of the net that depend on the labels."""
-        return {}
+    def _net_attributes(self, data) -> dict[str, Any]:
+        """Attributes of the net that decode its outputs."""
+        raise NotImplementedError
 
     def _build_module(self, shape: int | tuple[int, ...], n_outputs: int) -> torch.nn.Module:
         """Make the network, its weights drawn from torch's generator."""
@@ -300,7 +309,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
             self, X, accept_sparse="csr", dtype=dtype, allow_nd=self._takes_any_shape, reset=reset
         )
 
-    def _check_dataset(self, dataset: Dataset, *, reset: bool) -> DatasetRows:
+    def _check_dataset(self, dataset: Dataset[Any], *, reset: bool) -> DatasetRows:
         """Validate what can be known of a data set before it is read."""
         rows = DatasetRows(dataset)
         if rows.ndim != 2 and (rows.ndim < 2 or not self._takes_any_shape):
@@ -334,7 +343,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         partial: bool = False,
         validation: tuple | None = None,
         module: torch.nn.Module | None = None,
-        accelerator=None,
+        accelerator: Any = None,
     ) -> None:
         """Train on validated rows; `validation` is data and numbers that are held out."""
         labels, weight = self._learned(data)
@@ -417,11 +426,12 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         output, widest = probe(module, first)
         self._check_output(output, len(first), n_outputs)
         criterion = self._build_criterion(n_outputs).to(plan.device, plan.dtype)
-        arguments = self._net_arguments(data)
         if accelerator is None:
-            net = self._net_class(module, criterion, plan, **arguments)
+            net = self._net_class(module, criterion, plan)
         else:
-            net = AcceleratedNet(module, criterion, plan, accelerator=accelerator, **arguments)
+            net = AcceleratedNet(module, criterion, plan, accelerator=accelerator)
+        for name, value in self._net_attributes(data).items():
+            setattr(net, name, value)
         net.widest_ = widest
         return net.initialize()
 
@@ -538,11 +548,11 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         self._set_history()
 
 
-class EpochTable(dict):
+class EpochTable(dict[str, np.ndarray]):
     """Columns of figures, one row per epoch; ``pandas.DataFrame(table)`` makes a frame of it."""
 
     @classmethod
-    def of(cls, history: Iterable[dict]) -> "EpochTable":
+    def of(cls, history: Iterable[dict[str, Any]]) -> "EpochTable":
         """Make the table of a skorch history, of the epochs that were completed."""
         epochs = [row for row in history if "dur" in row]
         table = cls(epoch=np.array([row["epoch"] for row in epochs], dtype=np.intp))

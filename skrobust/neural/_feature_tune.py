@@ -8,14 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import mse_loss, normalize
 
+from skrobust.neural._classifier_nets import Net
 from skrobust.neural._docs import document_estimator
 from skrobust.neural._estimator import Callbacks, Criterion, RandomState
 from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
-from skrobust.neural._training import Batch, Net
+from skrobust.neural._training import Batch
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Features, Interval, fit_context
 
@@ -166,6 +168,11 @@ class FeatureTuneClassifier(
     True
     """
 
+    expansion: int
+    closeness: float
+    decorrelation: float
+    spectrum: float
+
     _net_class = FeatureTuneNet
     _plan_class = FeatureTunePlan
 
@@ -220,7 +227,7 @@ class FeatureTuneClassifier(
     ) -> None:
         self._store(locals())
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # the type of the network
         return tags
@@ -303,7 +310,7 @@ class FeatureTuneTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.classifier = classifier
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.sparse = True

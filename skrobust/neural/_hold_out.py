@@ -12,7 +12,16 @@ _BLOCK = 512
 _ROUNDING = 1e-9
 
 
-def hold_out(X, labels, strata, weight, used, *, fraction: float, seed: int) -> np.ndarray:
+def hold_out(
+    X,
+    labels: np.ndarray,
+    strata: np.ndarray,
+    weight: np.ndarray | None,
+    used: np.ndarray,
+    *,
+    fraction: float,
+    seed: int,
+) -> np.ndarray:
     """Choose rows to hold out, such that a weight has the effect of as many equal rows.
 
     Equal rows are held out together, and what is drawn depends neither on the order of rows nor

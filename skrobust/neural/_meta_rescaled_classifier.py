@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, dropout, embedding, linear, one_hot
 
+from skrobust.neural._classifier_nets import Net
 from skrobust.neural._docs import document_estimator
 from skrobust.neural._estimator import (
     Callbacks,
@@ -23,7 +24,7 @@ from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.neural._parts import with_head
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
 from skrobust.neural._rows import Rows
-from skrobust.neural._training import Net
+from skrobust.neural._training import Batch, Step
 from skrobust.utils._sklearn import Interval
 
 N_SIGNALS = 19
@@ -193,7 +194,7 @@ class RescaledNet(Net):
     plan_: RescalingPlan
     rescaling_: RescalingState | None = None
 
-    def train_step(self, batch, **fit_params):
+    def train_step(self, batch: Batch, **fit_params: Any) -> Step:
         """Weight a batch, learn the weights on another one, and take the step."""
         if not self.plan_.rescale:
             return super().train_step(batch, **fit_params)
@@ -345,6 +346,14 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
     >>> bool(weight[flipped].mean() < weight[~flipped].mean())
     True
     """
+
+    rescale: bool
+    rescale_learning_rate: float
+    meta_step: float
+    n_passes: int
+    signal_dropout: float
+    sample_weight_: np.ndarray
+    filtered_: np.ndarray
 
     _net_class = RescaledNet
     _plan_class = RescalingPlan

@@ -1,7 +1,7 @@
 """Nested dropout: a network with ordered features, of which the first ones predict."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import linear
 from torch.utils.data import Dataset
 
+from skrobust.neural._classifier_nets import Net
 from skrobust.neural._docs import document_estimator
 from skrobust.neural._estimator import (
     Callbacks,
@@ -26,7 +28,7 @@ from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.neural._parts import with_head
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
 from skrobust.neural._rows import Batches
-from skrobust.neural._training import Batch, Net
+from skrobust.neural._training import Batch, Step
 from skrobust.neural.layers import HiddenNoise, NestedDropout, VariationalBottleneck
 from skrobust.neural.modules import MLP
 from skrobust.utils._sklearn import Interval, StrOptions
@@ -124,12 +126,19 @@ class CompressedNet(Net):
             loss = loss + compressor.penalty() + compressor.dual_loss()
         return loss, logits
 
-    def on_train_begin(self, net, X=None, y=None, **kwargs):
+    def on_train_begin(self, net: Net, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Reset the width of former weights."""
         super().on_train_begin(net, X=X, y=y, **kwargs)
         self.module_.width.fill_(self.module_.n_features_out)
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+    def run_single_epoch(
+        self,
+        iterator: Batches | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., Step],
+        **fit_params: Any,
+    ) -> None:
         """Choose the width before the validation loss is computed."""
         ordered = isinstance(self.module_.compressor, NestedDropout)
         if iterator is not None and not training and ordered:
@@ -258,6 +267,12 @@ class NestedDropoutClassifier(
     True
     """
 
+    width_scores_: np.ndarray
+    compression: Literal["nested_dropout", "dropout", "bottleneck"]
+    sigma: float | None
+    dropout_rate: float
+    target_kl: float
+
     _net_class = CompressedNet
 
     _parameter_constraints: dict = {
@@ -313,7 +328,7 @@ class NestedDropoutClassifier(
     ) -> None:
         self._store(locals())
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # the type of the network
         return tags
@@ -361,7 +376,7 @@ class NestedDropoutClassifier(
             raise ValueError(f"width must be an integer from 1 to {n_features}, got {width!r}.")
         return int(width)
 
-    def predict(self, X: ArrayLike | Dataset, *, width: int | None = None) -> np.ndarray:
+    def predict(self, X: ArrayLike | Dataset[Any], *, width: int | None = None) -> np.ndarray:
         """Predict labels.
 
         Parameters
@@ -380,7 +395,7 @@ class NestedDropoutClassifier(
         logits = self.net_.predict_outputs(rows, lambda x: self.module_(x, width))
         return self.classes_[logits.argmax(dim=1).numpy()]
 
-    def transform(self, X: ArrayLike | Dataset, *, width: int | None = None) -> np.ndarray:
+    def transform(self, X: ArrayLike | Dataset[Any], *, width: int | None = None) -> np.ndarray:
         """Compute the first features, in their order.
 
         Parameters

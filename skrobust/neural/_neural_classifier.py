@@ -18,6 +18,7 @@ from skrobust.base._scoring import LabelledScore
 from skrobust.neural import losses
 from skrobust.neural._accelerated import AcceleratedNet, agree_on, join_processes
 from skrobust.neural._callbacks import HalfFineTuning, callback_of
+from skrobust.neural._classifier_nets import Net
 from skrobust.neural._docs import document_estimator, document_methods
 from skrobust.neural._estimator import (
     BaseNeuralEstimator,
@@ -29,7 +30,6 @@ from skrobust.neural._estimator import (
 )
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
 from skrobust.neural._rows import labels_of
-from skrobust.neural._training import Net
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import (
     Interval,
@@ -81,7 +81,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X: ArrayLike | Dataset,
+        X: ArrayLike | Dataset[Any],
         y: ArrayLike | None = None,
         *,
         verified_labels: ArrayLike | None = None,
@@ -181,7 +181,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         self._train(data, X, seed, again=not first, n_epochs=1, partial=True)
         return self
 
-    def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
+    def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Predict labels.
 
         Parameters
@@ -195,7 +195,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         logits = self._outputs(X)
         return self.classes_[logits.argmax(dim=1).numpy()]
 
-    def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Predict probabilities.
 
         Parameters
@@ -208,7 +208,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         """
         return torch.softmax(self._outputs(X), dim=1).numpy()
 
-    def predict_log_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
+    def predict_log_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Predict logarithms of probabilities.
 
         Parameters
@@ -256,8 +256,8 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
     def _strata(self, data: LabelledData) -> tuple[np.ndarray, np.ndarray]:
         return data.y_train, data.y_train
 
-    def _net_arguments(self, data: LabelledData) -> dict[str, Any]:
-        return {"classes": data.classes}
+    def _net_attributes(self, data: LabelledData) -> dict[str, Any]:
+        return {"classes_": data.classes}
 
     def _check_output(self, output: Any, n_rows: int, n_outputs: int) -> None:
         shape = tuple(getattr(output, "shape", ()))
@@ -402,6 +402,8 @@ class NeuralClassifier(BaseNeuralClassifier):
     >>> bool(model.score(X, y) > 0.85)
     True
     """
+
+    accelerate: bool
 
     _many_rows = 1_000
 

@@ -41,15 +41,13 @@ _NORMAL_RANGE = 1.349
 class RegressionNet(RegressorMixin, BaseNet):
     """The net of a regressor, which scorers take for one of the user's targets."""
 
-    def __init__(self, *args: Any, target_scaling: tuple[float, float], **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.target_scaling_ = target_scaling
+    target_scaling_: tuple[float, float]
 
-    def infer(self, x, **fit_params):
+    def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
         """Compute predictions of a batch."""
         return one_column(super().infer(x, **fit_params))
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Predict targets."""
         return self.decode(self.outputs(X).numpy())
 
@@ -117,6 +115,9 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
     True
     """
 
+    target_center_: float
+    target_scale_: float
+
     _net_class = RegressionNet
     _criteria = CRITERIA
     _kind = "regressor"
@@ -163,7 +164,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X: ArrayLike | Dataset,
+        X: ArrayLike | Dataset[Any],
         y: ArrayLike | None = None,
         *,
         verified_labels: ArrayLike | None = None,
@@ -238,7 +239,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
         self._train(data, X, seed, again=not first, n_epochs=1, partial=True)
         return self
 
-    def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
+    def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Predict targets.
 
         Parameters
@@ -268,8 +269,8 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
     def _strata(self, data: LabelledData) -> tuple[np.ndarray, np.ndarray]:
         return data.y_train, np.zeros(data.n_samples, dtype=np.intp)
 
-    def _net_arguments(self, data: LabelledData) -> dict[str, Any]:
-        return {"target_scaling": (self.target_center_, self.target_scale_)}
+    def _net_attributes(self, data: LabelledData) -> dict[str, Any]:
+        return {"target_scaling_": (self.target_center_, self.target_scale_)}
 
     def _check_output(self, output: Any, n_rows: int, n_outputs: int) -> None:
         shape = tuple(getattr(output, "shape", ()))

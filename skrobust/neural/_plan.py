@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 import torch
@@ -44,6 +44,9 @@ _PERIOD = 10
 _LOWEST, _RISE = 0.04, 0.3
 # Standard errors of the best accuracy that early_stopping="auto" tolerates.
 _TOLERANCE = 1.0
+# Parameters without weight decay, by name, and the factor of their learning rate: decay would not
+# shrink, but move them, and odds have to change by much.
+_NOT_DECAYED = {"log_beta": 1, "log_odds": 10}
 # Multiplications per batch below which two threads wait longer for each other than they compute.
 _SMALL_BATCH = 5e8
 
@@ -95,7 +98,7 @@ class TrainingPlan:
     @classmethod
     def of(
         cls,
-        estimator,
+        estimator: Any,
         *,
         n_rows: int,
         n_epochs: int,
@@ -147,8 +150,8 @@ class TrainingPlan:
         """Factor of the squared weights in the loss, for an optimiser without weight decay."""
         return 0.0 if self.decays else self.weight_decay
 
-    def optimizer_options(self) -> dict[str, Any]:
-        """Keywords of the optimiser, in its fastest form for the device."""
+    def optimizer_options(self, names: Iterable[str]) -> dict[str, Any]:
+        """Keywords of the optimiser of parameters, in its fastest form for the device."""
         options: dict[str, Any] = {"weight_decay": self.weight_decay} if self.decays else {}
         if self.optimizer in _WITH_MOMENTUM:
             options["momentum"] = self.momentum
@@ -156,7 +159,14 @@ class TrainingPlan:
             options["nesterov"] = self.momentum > 0
         if self.optimizer in _FUSED and self.device.type in ("cpu", "cuda"):
             options["fused"] = True
-        return {**options, **self.optimizer_params}
+        options |= self.optimizer_params
+        factors = {name: _NOT_DECAYED.get(name.rpartition(".")[2]) for name in names}
+        groups = [
+            (name, {"weight_decay": 0.0, "speed": factor, "lr": self.learning_rate * factor})
+            for name, factor in factors.items()
+            if factor is not None
+        ]
+        return {**options, "param_groups": groups} if groups else options
 
     def rate_factor(self, epoch: float) -> float:
         """Factor of the learning rate after a number of epochs, in [0, 1]."""

@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ _LARGEST_SHARE = 0.5
 class DatasetRows:
     """The inputs of a torch data set as an array that reads the rows indexed, and keeps none."""
 
-    def __init__(self, dataset: Dataset):
+    def __init__(self, dataset: Dataset[Any]):
         if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
             raise TypeError(
                 f"X is a {type(dataset).__name__}, which has no length or cannot be read in any"
@@ -67,7 +68,7 @@ class DatasetRows:
         return np.stack([np.asarray(item) for item in inputs])
 
 
-def labels_of(dataset: Dataset) -> np.ndarray | list:
+def labels_of(dataset: Dataset[Any]) -> np.ndarray | list:
     """Read the labels of a data set: `targets`, or where it has or transforms none, the items."""
     targets = getattr(dataset, "targets", None)
     if targets is None or getattr(dataset, "target_transform", None) is not None:
@@ -81,7 +82,7 @@ def labels_of(dataset: Dataset) -> np.ndarray | list:
     return [t.item() if isinstance(t, torch.Tensor) else t for t in targets]
 
 
-def _label_of(item):
+def _label_of(item: Any) -> Any:
     """Take the second part of an item."""
     if not isinstance(item, (tuple, list)) or len(item) < 2:
         raise ValueError(
@@ -91,11 +92,11 @@ def _label_of(item):
 
 
 @dataclasses.dataclass(eq=False)
-class Rows(Dataset):
+class Rows(Dataset[Any]):
     """Rows of numbers with their labels."""
 
     # A tensor on the device, or an array, CSR matrix or DatasetRows that is moved batch by batch.
-    X: object
+    X: Any
     # Label codes, class probabilities or targets, on the device.
     y: torch.Tensor | None
     weight: torch.Tensor | None

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from skrobust.base._labelled_data import apply_verified_labels
+from skrobust.neural._classifier_nets import Net
 from skrobust.neural._docs import document_estimator
 from skrobust.neural._estimator import (
     Callbacks,
@@ -21,7 +22,7 @@ from skrobust.neural._estimator import (
 from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
 from skrobust.neural._regularization import smooth_labels, weighted_mean
-from skrobust.neural._training import Batch, Net
+from skrobust.neural._training import Batch
 from skrobust.utils._sklearn import Interval
 
 _FLOOR = 1e-4
@@ -183,6 +184,14 @@ class SOPClassifier(BaseNeuralClassifier):
     >>> bool(model.score(X, y) > 0.85)
     True
     """
+
+    learning_rate_u: float
+    learning_rate_v: float
+    start: float
+    balance: float
+    label_noise_: np.ndarray
+    label_quality_: np.ndarray
+    label_errors_: np.ndarray
 
     _learns_per_batch = True
 

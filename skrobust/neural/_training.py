@@ -8,11 +8,10 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.utils import TeeGenerator
@@ -28,13 +27,12 @@ from skrobust.neural._regularization import (
 from skrobust.neural._rows import Batches, Rows, make_rows
 from skrobust.neural.losses import RobustLoss
 
-Batch = tuple[dict[str, torch.Tensor], torch.Tensor]
+Inputs = dict[str, torch.Tensor]
+Batch = tuple[Inputs, torch.Tensor]
+Step = dict[str, torch.Tensor]
 
 # Entries of hidden layers that predictions may have in memory at a time, roughly.
 _PREDICTED_ENTRIES = 2**22
-# Parameters without weight decay, by name, and the factor of their learning rate: decay would not
-# shrink, but move them, and odds have to change by much.
-_NOT_DECAYED = {"log_beta": 1, "log_odds": 10}
 # An average that starts at the initial weights would contain them for long.
 _RAMP = 10
 
@@ -51,12 +49,12 @@ class WeightAverage(Internal):
         self._n_steps = 0
         self._swapped = False
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Continue from the weights that were trained last, not from their average."""
         if self._swapped:
             self.swap(net.module_)
 
-    def on_epoch_begin(self, net, **kwargs):
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Start from the weights, which may have been loaded by now."""
         state = net.module_.state_dict()
         if self.state_ is None:
@@ -70,7 +68,7 @@ class WeightAverage(Internal):
         self.state_, self._n_steps, self._swapped = None, 0, False
 
     @torch.no_grad()
-    def on_batch_end(self, net, training=False, **kwargs):
+    def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
         """Move the average."""
         if not training:
             return
@@ -91,7 +89,7 @@ class WeightAverage(Internal):
             self.state_[key] = kept
         self._swapped = not self._swapped
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Predict by the average."""
         self.swap(net.module_)
         self._averages, self._values, self._copied = [], [], []
@@ -104,6 +102,23 @@ class BaseNet(NeuralNet):
     gradients are shown and losses of batches are recorded only where a callback may read them.
     """
 
+    # State of a training, beside that of skorch.
+    plan_: TrainingPlan
+    average_: WeightAverage | None
+    widest_: int
+    frozen_: bool
+    n_trainings_: int
+    scaler_: torch.amp.GradScaler | None
+    needs_closure_: bool
+    input_scale_: torch.Tensor | None
+    records_batches_: bool
+    shows_gradients_: bool
+    decodes_scores_: bool
+    first_epoch_: int
+    kept_epoch_: int
+    diverged_: int | None
+    stop_: bool
+
     # Whether the accuracy on validation rows is recorded.
     _has_accuracy = False
     # Whether it is this net that reports the progress of the training.
@@ -113,15 +128,7 @@ class BaseNet(NeuralNet):
         self, module: torch.nn.Module, criterion: torch.nn.Module, plan: TrainingPlan, **kwargs: Any
     ):
         names = [n for part in (module, criterion) for n, _ in part.named_parameters()]
-        factors = {n: _NOT_DECAYED.get(n.rpartition(".")[2]) for n in names}
-        groups = [
-            (n, {"weight_decay": 0.0, "speed": factor, "lr": plan.learning_rate * factor})
-            for n, factor in factors.items()
-            if factor is not None
-        ]
-        options = plan.optimizer_options()
-        if groups:
-            options["param_groups"] = groups
+        options = plan.optimizer_options(names)
         settings = {
             "optimizer": plan.optimizer,
             "lr": plan.learning_rate,
@@ -158,10 +165,12 @@ class BaseNet(NeuralNet):
     # A training ------------------------------------------------------------------------------
 
     @property
-    def _default_callbacks(self):
+    def _default_callbacks(self) -> list[Callback]:
         return []
 
-    def prepare(self, train: Rows, callbacks: list, user_callbacks: Sequence) -> None:
+    def prepare(
+        self, train: Rows, callbacks: list[Callback], user_callbacks: Sequence[Any]
+    ) -> None:
         """Initialise what depends on the rows and on the callbacks of this training."""
         plan = self.plan_
         kind = plan.device.type
@@ -207,7 +216,7 @@ class BaseNet(NeuralNet):
         """Whether an epoch has been completed."""
         return any("dur" in epoch for epoch in self.history)
 
-    def notify(self, method_name, **kwargs):
+    def notify(self, method_name: str, **kwargs: Any) -> None:
         """Notify the callbacks; skorch's early stopping ends the training after this epoch."""
         getattr(self, method_name)(self, **kwargs)
         for _, callback in self.callbacks_:
@@ -215,11 +224,18 @@ class BaseNet(NeuralNet):
                 getattr(callback, method_name)(self, **kwargs)
             except KeyboardInterrupt:
                 # skorch's way to end a training; any other interrupt is the user's.
-                if not (isinstance(callback, EarlyStopping) and _ran_out(callback)):
+                stopping = callback if isinstance(callback, EarlyStopping) else None
+                if stopping is None or stopping.misses_ < stopping.patience:
                     raise
                 self.stop_ = True
 
-    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+    def fit_loop(
+        self,
+        X: tuple[Rows, Rows | None],
+        y: None = None,
+        epochs: int | None = None,
+        **fit_params: Any,
+    ) -> Self:
         """Train for some epochs, or until a callback sets `stop_`.
 
         Where the loss becomes infinite or NaN, in the epoch `diverged_`, the weights of the last
@@ -254,7 +270,14 @@ class BaseNet(NeuralNet):
             self._go_back(copies, batches[0])  # the last step was too much
         return self
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+    def run_single_epoch(
+        self,
+        iterator: Batches | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., Step],
+        **fit_params: Any,
+    ) -> None:
         """Take a step for each batch; sums stay on the device until the end."""
         if iterator is None:
             return
@@ -338,7 +361,7 @@ class BaseNet(NeuralNet):
 
     # Batches and steps -----------------------------------------------------------------------
 
-    def get_iterator(self, dataset, training=False):
+    def get_iterator(self, dataset: Rows, training: bool = False) -> Batches:
         """Make the batches of an epoch."""
         return Batches(dataset, self.iterator_size(dataset, training), shuffle=training)
 
@@ -346,11 +369,13 @@ class BaseNet(NeuralNet):
         """Maximum number of rows in a batch; batches for validation may be larger."""
         return min(self.batch_size if training else max(self.batch_size, 1024), len(rows))
 
-    def infer(self, x, **fit_params):
+    def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
         """Compute logits of a batch."""
         return self.module_(x["X"] if isinstance(x, dict) else x)
 
-    def get_loss(self, y_pred, y_true, X=None, training=False):
+    def get_loss(
+        self, y_pred: torch.Tensor, y_true: torch.Tensor, X: Any = None, training: bool = False
+    ) -> torch.Tensor:
         """Compute the weighted mean loss of a batch."""
         return self.row_losses(y_pred, y_true, X.get("sample_weight")).mean()
 
@@ -381,14 +406,21 @@ class BaseNet(NeuralNet):
             loss = loss + plan.consistency * self.inconsistency(x, None if plan.mixup else logits)
         return loss, logits
 
-    def mixed_loss(self, logits, target, x, share: float, other: torch.Tensor) -> torch.Tensor:
+    def mixed_loss(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        x: Inputs,
+        share: float,
+        other: torch.Tensor,
+    ) -> torch.Tensor:
         """Mix the losses of rows in pairs, as the rows were; see :func:`draw_mix`."""
         weight = x.get("sample_weight")
         own = self.row_losses(logits, target, weight)
         rest = self.row_losses(logits, target[other], None if weight is None else weight[other])
         return (share * own + (1 - share) * rest).mean()
 
-    def inconsistency(self, x: dict, logits: torch.Tensor | None) -> torch.Tensor:
+    def inconsistency(self, x: Inputs, logits: torch.Tensor | None) -> torch.Tensor:
         """Divergence of the predictions of rows and of rows with noise, mean over rows."""
         inputs = x["X"]
         if logits is None:
@@ -398,7 +430,7 @@ class BaseNet(NeuralNet):
         clean = logits.detach().log_softmax(dim=1)
         return weighted_mean((clean.exp() * (clean - moved)).sum(dim=1), x)
 
-    def train_step(self, batch, **fit_params):
+    def train_step(self, batch: Batch, **fit_params: Any) -> Step:
         """Take one step."""
         if self.needs_closure_:
             return self._step_by_closure(batch)
@@ -414,7 +446,7 @@ class BaseNet(NeuralNet):
         with torch.autocast(self.plan_.device.type, dtype=self.plan_.precision):
             return self.compute_loss(batch)
 
-    def _step_by_closure(self, batch: Batch) -> dict:
+    def _step_by_closure(self, batch: Batch) -> Step:
         """Take one step of an optimiser that computes the loss several times, as L-BFGS does."""
         steps = []
 
@@ -451,7 +483,7 @@ class BaseNet(NeuralNet):
             self.clip(self.plan_.gradient_clip)
         return loss
 
-    def backward(self, loss: torch.Tensor, x: dict) -> None:
+    def backward(self, loss: torch.Tensor, x: Inputs) -> None:
         """Compute gradients of the loss of a batch."""
         loss.backward()
 
@@ -463,7 +495,7 @@ class BaseNet(NeuralNet):
         """Add totals of other processes: of a single one, none."""
         return totals
 
-    def validation_step(self, batch, **fit_params):
+    def validation_step(self, batch: Batch, **fit_params: Any) -> Step:
         """Compute loss and logits of one batch that is not trained on."""
         x, y = batch
         with torch.no_grad():
@@ -491,7 +523,7 @@ class BaseNet(NeuralNet):
                 parts.append(part.to("cpu", torch.float64))
         return torch.cat(parts)
 
-    def get_dataset(self, X, y=None):
+    def get_dataset(self, X: Any, y: None = None) -> Rows:
         """Make rows of what a callback predicts for: rows, a batch, an array or a tensor."""
         if isinstance(X, Rows):
             return X
@@ -502,11 +534,11 @@ class BaseNet(NeuralNet):
         X = X if hasattr(X, "dtype") else np.asarray(X)
         return make_rows(X, None, None, dtype=self.floating_point, device=device)
 
-    def outputs(self, X) -> torch.Tensor:
+    def outputs(self, X: Any) -> torch.Tensor:
         """Compute the outputs of the network for a callback, which may have cached them."""
         return torch.cat([part.to("cpu", torch.float64) for part in self.forward_iter(X)])
 
-    def load_params(self, *args, **kwargs):
+    def load_params(self, *args: Any, **kwargs: Any) -> None:
         """Load weights and more, as skorch does; an average of former weights is dropped."""
         super().load_params(*args, **kwargs)
         if self.average_ is not None:
@@ -522,14 +554,14 @@ class BaseNet(NeuralNet):
             self.plan_, device=torch.device("cpu"), requested_device="cpu"
         )
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # torch's own format, so that what was on a GPU can be read where there is none.
         saved = io.BytesIO()
         with _quiet_about_storage():
             torch.save(dict(self.__dict__), saved)
         return {"saved": saved.getvalue(), "requested": self.plan_.requested_device}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         try:
             device = resolve_device(state["requested"])
         except ValueError:  # it was made on a machine that had another one
@@ -538,38 +570,6 @@ class BaseNet(NeuralNet):
         with _quiet_about_storage():
             self.__dict__.update(torch.load(saved, map_location=device, weights_only=False))
         self.device = str(device)
-
-
-class Net(ClassifierMixin, BaseNet):
-    """The net of a classifier, which scorers take for one of the user's labels."""
-
-    _has_accuracy = True
-
-    def __init__(self, *args: Any, classes: np.ndarray, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.classes_ = classes
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.classes_)
-
-    def predict_proba(self, X) -> np.ndarray:
-        """Predict probabilities of the classes."""
-        return torch.softmax(self.outputs(X), dim=1).numpy()
-
-    def predict(self, X) -> np.ndarray:
-        """Predict labels."""
-        return self.classes_[self.outputs(X).argmax(dim=1).numpy()]
-
-    def decode(self, target: np.ndarray) -> np.ndarray:
-        """Turn codes, or probabilities, into labels."""
-        return self.classes_[target if target.ndim == 1 else target.argmax(axis=1)]
-
-
-def _ran_out(stopping: EarlyStopping) -> bool:
-    """Whether the patience of a callback has run out."""
-    return stopping.misses_ >= stopping.patience
 
 
 def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:

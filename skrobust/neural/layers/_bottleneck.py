@@ -1,6 +1,7 @@
 """Variational information bottleneck."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 
@@ -158,6 +159,6 @@ class VariationalBottleneck(torch.nn.Module):
             raise RuntimeError("VariationalBottleneck has no penalty before a batch has passed.")
         return self.kl.mean() - self.target_kl
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # Tensors in the middle of a graph can be neither copied nor pickled.
         return {**self.__dict__, "kl": None}

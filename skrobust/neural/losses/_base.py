@@ -11,9 +11,20 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import StrOptions, validate_parameters
 
 Reduction = Literal["mean", "sum", "none"]
+_ENTRIES = {
+    "batch": """
+logits : Tensor of shape (n_samples, n_classes)
+    Scores of the classes.
+target : Tensor of shape (n_samples,) or (n_samples, n_classes)
+    Codes, or soft labels.""",
+    "batch_weight": """
+sample_weight : Tensor of shape (n_samples,), default=None
+    Weights, of the dtype of the scores.""",
+}
 _REDUCTIONS = {"reduction": [StrOptions(set(get_args(Reduction)))]}
 
 
+@fill_docstring(**_ENTRIES)
 class RobustLoss(torch.nn.Module):
     """Base class of losses of a batch of logits, with sample weights and soft labels.
 
@@ -118,12 +129,8 @@ class RobustLoss(torch.nn.Module):
 
         Parameters
         ----------
-        logits : Tensor of shape (n_samples, n_classes)
-            Scores of the classes.
-        target : Tensor of shape (n_samples,) or (n_samples, n_classes)
-            Codes, or soft labels.
-        sample_weight : Tensor of shape (n_samples,), default=None
-            Weights, of the dtype of the scores.
+        %(batch)s
+        %(batch_weight)s
 
         Returns
         -------
@@ -138,10 +145,7 @@ class RobustLoss(torch.nn.Module):
 
         Parameters
         ----------
-        logits : Tensor of shape (n_samples, n_classes)
-            Scores of the classes.
-        target : Tensor of shape (n_samples,) or (n_samples, n_classes)
-            Codes, or soft labels.
+        %(batch)s
 
         Returns
         -------
@@ -157,12 +161,8 @@ class RobustLoss(torch.nn.Module):
 
         Parameters
         ----------
-        logits : Tensor of shape (n_samples, n_classes)
-            Scores of the classes.
-        target : Tensor of shape (n_samples,) or (n_samples, n_classes)
-            Codes, or soft labels.
-        sample_weight : Tensor of shape (n_samples,), default=None
-            Weights, of the dtype of the scores.
+        %(batch)s
+        %(batch_weight)s
 
         Returns
         -------

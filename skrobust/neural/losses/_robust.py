@@ -301,8 +301,8 @@ class ActivePassiveLoss(RobustLoss):
         beta: float = 1.0,
         *,
         log_zero: float = -4.0,
-        reduction="mean",
-    ):
+        reduction: Reduction = "mean",
+    ) -> None:
         super().__init__(reduction=reduction)
         self.active = active
         self.passive = passive
@@ -390,7 +390,8 @@ class TripletAlignment(RobustLoss):
         rivals = self._smooth_maximum(logits.masked_fill(own, -torch.inf))
         return torch.relu(self.margin - pick(logits, target) + rivals)
 
-    def _smooth_maximum(self, scores) -> torch.Tensor:
+    def _smooth_maximum(self, scores: torch.Tensor) -> torch.Tensor:
+        """Compute the smooth maximum over the last axis."""
         return self.temperature * torch.logsumexp(scores / self.temperature, dim=-1)
 
 
