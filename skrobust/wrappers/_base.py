@@ -1,6 +1,7 @@
 """Base classes of the wrappers: metadata routing, tags, final fits and predictions."""
 
 import dataclasses
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -8,11 +9,12 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils import get_tags
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skrobust.base import LabelledData
 from skrobust.base._scoring import LabelledScore
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._parallel import one_blas_thread
@@ -26,7 +28,7 @@ from skrobust.utils._sklearn import (
     safe_indexing,
 )
 from skrobust.utils._weights import index_fit_params, takes_weight, weight_fit_params
-from skrobust.wrappers._training_set import TrainingSet, decode_targets
+from skrobust.wrappers._training_set import TrainingSet
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class FinalFit:
     """
 
     estimator: BaseEstimator
-    data: object
+    data: LabelledData
     features: Features
     fit_params: dict
     own_weight: bool = False
@@ -73,12 +75,12 @@ class FinalFit:
             params = params | weight_fit_params(self.estimator, weight)
         if not np.array_equal(rows, np.arange(self.data.n_samples)):
             X = safe_indexing(X, rows)
-        targets = decode_targets(training.targets, self.data)
+        targets = self.data.decode(training.targets)
         with one_blas_thread() if self.is_default else nullcontext():
             return clone(self.estimator).fit(X, targets, **params)
 
 
-def has_method(method: str, name: str = "estimator"):
+def has_method(method: str, name: str = "estimator") -> Callable[[Any], bool]:
     """Make a condition for ``available_if``: whether what predicts has a method."""
 
     def check(self):
@@ -88,7 +90,7 @@ def has_method(method: str, name: str = "estimator"):
     return check
 
 
-def resolve_estimator(estimator, make_default) -> BaseEstimator:
+def resolve_estimator(estimator: Any, make_default: Callable) -> BaseEstimator:
     """Resolve a parameter that is a model; the default requests sample weights."""
     if estimator is not None:
         return estimator
@@ -118,7 +120,7 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
         """The model of a parameter, fitted if this wrapper is."""
         return getattr(self, f"{name}_", None) or self._models()[name]
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         parts = (*self._models().values(), *self._helpers())
         inputs = [get_tags(part).input_tags for part in parts]
@@ -141,7 +143,7 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
         router = MetadataRouter(owner=self).add_self_request(self)
         return router.add(**self._models(), method_mapping=mapping)
 
-    def _route(self, data, params: dict) -> dict[str, FinalFit]:
+    def _route(self, data: LabelledData, params: dict) -> dict[str, FinalFit]:
         """Clone the models and route metadata to their fits, or refuse before any work."""
         raise_for_params(params, self, "fit")
         models = {name: clone(model) for name, model in self._models().items()}
@@ -176,13 +178,17 @@ class BaseWrapper(ModelsWrapper):
     are fitted to X, ``_helpers()``.
     """
 
+    estimator_: Any
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
     _parameter_constraints: dict = {"estimator": [HasMethods(["fit", "predict"]), None]}
 
     def _get_estimator(self) -> BaseEstimator:
         """The model to train."""
         return resolve_estimator(self.estimator, self._default_estimator)
 
-    def _models(self):
+    def _models(self) -> dict:
         return {"estimator": self._get_estimator()}
 
     @property
@@ -193,7 +199,7 @@ class BaseWrapper(ModelsWrapper):
             for part in (self._get_estimator(), *self._helpers())
         )
 
-    def _prepare(self, data, params: dict, *, own_weight: str = "never") -> FinalFit:
+    def _prepare(self, data: LabelledData, params: dict, *, own_weight: str = "never") -> FinalFit:
         """Route metadata to the final fit, or refuse before any work.
 
         `own_weight` is "never", "if possible" or "always": whether weights of this wrapper are
@@ -234,7 +240,7 @@ class BaseWrapper(ModelsWrapper):
         return predict_column(self._predictor("estimator"), X)
 
 
-def _check_left_out(model, data, rows: np.ndarray) -> None:
+def _check_left_out(model: Any, data: LabelledData, rows: np.ndarray) -> None:
     """Predict one row with missing values, if all such rows were left out of training.
 
     Otherwise input that the model refuses would pass or not depending on the quality of its label.
@@ -257,10 +263,12 @@ def _check_left_out(model, data, rows: np.ndarray) -> None:
 class ClassifierWrapper(LabelledScore, ClassifierMixin):
     """Mixin of wrappers around one classifier; it stands before :class:`BaseWrapper`."""
 
-    def _default_estimator(self):
+    classes_: np.ndarray
+
+    def _default_estimator(self) -> LogisticRegression:
         return LogisticRegression()
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = get_tags(self._get_estimator()).classifier_tags
         if inner is not None:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils import get_tags, indexable
+from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -106,6 +106,14 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
     True
     """
 
+    fast_estimator_: Any
+    accurate_estimator_: Any
+    threshold_: float
+    call_share_: float
+    classes_: np.ndarray
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
     _parameter_constraints: dict = {
         "fast_estimator": [HasMethods(["fit", "predict"]), None],
         "accurate_estimator": [HasMethods(["fit", "predict"]), None],
@@ -146,7 +154,7 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
             ),
         }
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.one_d_labels = True
         kinds = [get_tags(model).classifier_tags for model in self._models().values()]

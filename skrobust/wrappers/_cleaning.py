@@ -57,6 +57,8 @@ class BaseCleaning(BaseWrapper):
     is known of it yet.
     """
 
+    detector_: Any
+
     _parameter_constraints: dict = {
         **BaseWrapper._parameter_constraints,
         "detector": [HasMethods(["fit"]), None],
@@ -192,6 +194,10 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
     >>> cleaned.score(X_test, y_test) > plain.fit(X_train, y_noisy).score(X_test, y_test)
     True
     """
+
+    cleaned_: bool
+    held_out_scores_: dict[str, float]
+    trimmed_: np.ndarray
 
     _parameter_constraints: dict = {
         **BaseCleaning._parameter_constraints,

@@ -180,6 +180,10 @@ default=None
     posterior True
     """
 
+    sample_weight_: np.ndarray
+    transition_matrix_: np.ndarray
+    transition_estimator_: TransitionEstimator | None
+
     _parameter_constraints: dict = {
         **BaseWrapper._parameter_constraints,
         "transition": TRANSITION_CONSTRAINTS,

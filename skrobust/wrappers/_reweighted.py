@@ -91,6 +91,8 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
     True
     """
 
+    reweighter_: Any
+
     _parameter_constraints: dict = {
         **BaseWrapper._parameter_constraints,
         "reweighter": [HasMethods(["fit"]), None],

@@ -69,6 +69,12 @@ class BaseSourceRobust(BaseWrapper):
     A subclass writes ``_default_estimator()`` and ``_committee(estimators)``.
     """
 
+    estimators_: list
+    sources_: np.ndarray
+    faulty_sources_: np.ndarray
+    source_disagreement_: np.ndarray
+    n_faulty_: int
+
     _parameter_constraints: dict = {
         **BaseWrapper._parameter_constraints,
         "n_faulty": N_FAULTY_CONSTRAINTS,

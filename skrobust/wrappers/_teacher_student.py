@@ -130,6 +130,11 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
 
     _learns_from_unlabelled = True
 
+    pseudo_labels_: np.ndarray
+    pseudo_label_proba_: np.ndarray
+    sample_indices_: np.ndarray
+    transition_matrix_: np.ndarray
+
     _parameter_constraints: dict = {
         **BaseWrapper._parameter_constraints,
         "teacher": [HasMethods(["fit", "predict"]), None],

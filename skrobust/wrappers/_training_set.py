@@ -124,11 +124,6 @@ def weighted(
     return TrainingSet.from_mask(keep, data.y_train, weight)
 
 
-def decode_targets(targets: np.ndarray, data: LabelledData) -> np.ndarray:
-    """Turn class codes into labels; numeric targets stay as they are."""
-    return targets if data.kind == "numbers" else data.classes[targets]
-
-
 def _encode_like(labels, data: LabelledData, name: str) -> np.ndarray:
     if data.kind == "numbers":
         return check_targets(labels, name=name)
