@@ -144,11 +144,11 @@ def _weight_key(estimator) -> str | None:
 
 
 def _inner_models(estimator) -> list:
-    """The models that a wrapper of this package, or a Pipeline, hands its weights on to."""
+    """The models that a wrapper of this package, or a Pipeline, passes its weights to."""
     if isinstance(estimator, Pipeline):
         return [] if routing_enabled() else [estimator.steps[-1][1]]
-    weighed = getattr(estimator, "_weighed_models", list)
-    return [model for model in weighed() if hasattr(model, "fit")]
+    weighted_models = getattr(estimator, "__skrobust_weighted_models__", list)
+    return [model for model in weighted_models() if hasattr(model, "fit")]
 
 
 def as_counts(weight, counted):

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelledData
 from skrobust.base._scoring import LabelledScore
-from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._docstring import ENTRIES, fill_docstring
 from skrobust.utils._parallel import one_blas_thread
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._rows import as_numbers, is_numeric
@@ -29,6 +29,18 @@ from skrobust.utils._sklearn import (
 )
 from skrobust.utils._weights import index_fit_params, takes_weight, weight_fit_params
 from skrobust.wrappers._training_set import TrainingSet
+
+# Shared by the docstrings of ``fit``.
+TRAINING_DATA = "".join(
+    [
+        ENTRIES["X"],
+        ENTRIES["y_not_fitted"],
+        ENTRIES["verified_labels"],
+        "\n    They are trained on instead of those in `y`.",
+        ENTRIES["sample_weight"],
+        ENTRIES["groups"],
+    ]
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,7 +124,7 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
         """Other estimators that are fitted to X."""
         return []
 
-    def _weighed_models(self) -> list:
+    def __skrobust_weighted_models__(self) -> list:
         """The models that are fitted with the caller's weights, and must take weights."""
         return [*self._models().values(), *(p for p in self._helpers() if hasattr(p, "predict"))]
 

@@ -25,11 +25,11 @@ from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, fit_context, safe_indexing
 from skrobust.utils._weighted_quantiles import WEIGHT_SLACK
-from skrobust.wrappers._base import ModelsWrapper, has_method, resolve_estimator
+from skrobust.wrappers._base import TRAINING_DATA, ModelsWrapper, has_method, resolve_estimator
 from skrobust.wrappers._training_set import given
 
 
-@fill_docstring
+@fill_docstring(training_data=TRAINING_DATA)
 class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
     """Cascade of a fast classifier and an accurate one for the rows the first is uncertain of.
 
@@ -176,12 +176,7 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
 
         Parameters
         ----------
-        %(X)s
-        %(y_not_fitted)s
-        %(verified_labels)s
-            They are trained on instead of those in `y`.
-        %(sample_weight)s
-        %(groups)s
+        %(training_data)s
         %(fit_params)s
 
         Returns

@@ -19,7 +19,7 @@ from skrobust.utils._propagate import propagate_params
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._warnings import LabelNoiseWarning
-from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper, FinalFit
+from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper, FinalFit
 from skrobust.wrappers._detectors import default_detector, precomputed_detector
 from skrobust.wrappers._held_out import held_out_accuracy, trim
 from skrobust.wrappers._training_set import (
@@ -35,6 +35,7 @@ from skrobust.wrappers._training_set import (
 _OWN_WEIGHT = {"drop": "never", "relabel": "if possible", "reweight": "always"}
 
 _ENTRIES = {
+    "training_data": TRAINING_DATA,
     "cv_detector": """
 cv : int, splitter or iterable of (train, test), default=None
     If not None, set as `cv` of the detector.""",
@@ -249,12 +250,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
 
         Parameters
         ----------
-        %(X)s
-        %(y_not_fitted)s
-        %(verified_labels)s
-            They are trained on instead of those in `y`.
-        %(sample_weight)s
-        %(groups)s
+        %(training_data)s
         label_errors : array-like of shape (n_samples,) of bool, default=None
             Mask of the label errors, if they were detected elsewhere: `detector` is not fitted
             then. Enough for ``action="drop"``.

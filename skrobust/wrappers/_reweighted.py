@@ -14,12 +14,12 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._sklearn import HasMethods, fit_context
 from skrobust.weighting import QualityReweighter
-from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
+from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper
 from skrobust.wrappers._detectors import default_detector
 from skrobust.wrappers._training_set import weighted
 
 
-@fill_docstring
+@fill_docstring(training_data=TRAINING_DATA)
 class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
     """Classifier trained on rows that are weighted by a reweighter.
 
@@ -137,12 +137,7 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
 
         Parameters
         ----------
-        %(X)s
-        %(y_not_fitted)s
-        %(verified_labels)s
-            They are trained on instead of those in `y`.
-        %(sample_weight)s
-        %(groups)s
+        %(training_data)s
         %(fit_params)s
 
         Returns

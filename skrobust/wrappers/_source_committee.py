@@ -23,8 +23,9 @@ _WITHOUT_COEFFICIENTS = frozenset(
 class RegressorCommittee:
     """Regressors whose predictions are aggregated for each row."""
 
-    def __init__(self, estimators, *, n_faulty, aggregation, n_jobs):
+    def __init__(self, estimators, classes=None, *, n_faulty, aggregation, n_jobs):
         self.estimators = estimators
+        self.classes = classes
         self.n_faulty = n_faulty
         self.aggregation = aggregation
         self.n_jobs = n_jobs
@@ -45,10 +46,6 @@ class RegressorCommittee:
 
 class ClassifierCommittee(RegressorCommittee):
     """Classifiers whose probabilities, or votes without ``predict_proba``, are aggregated."""
-
-    def __init__(self, estimators, classes, **params):
-        super().__init__(estimators, **params)
-        self.classes = classes
 
     def predict(self, X) -> np.ndarray:
         """Predict the class of the highest aggregated probability."""

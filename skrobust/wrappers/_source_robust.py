@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import RegressorMixin, clone, is_classifier
 from sklearn.linear_model import Ridge
 
 from skrobust.base import LabelledData
@@ -66,7 +66,7 @@ for optimal Byzantine ML under heterogeneity. AISTATS.""",
 class BaseSourceRobust(BaseWrapper):
     """Base class of the wrappers that train one model per source and tolerate faulty ones.
 
-    A subclass writes ``_default_estimator()`` and ``_committee(estimators)``.
+    A subclass writes ``_default_estimator()``.
     """
 
     estimators_: list
@@ -108,6 +108,17 @@ class BaseSourceRobust(BaseWrapper):
             fitted = getattr(self, "estimators_", [self._get_estimator()])
             return self._committee([model for model in fitted if model is not None])
         return self._get_estimator()
+
+    def _committee(self, estimators: list) -> RegressorCommittee:
+        """Combine models by aggregating their predictions."""
+        committee = ClassifierCommittee if is_classifier(self) else RegressorCommittee
+        return committee(
+            estimators,
+            getattr(self, "classes_", None),
+            n_faulty=getattr(self, "n_faulty_", None),
+            aggregation=self.aggregation,
+            n_jobs=self.n_jobs,
+        )
 
     def _fit(self, data: LabelledData, sources, params: dict) -> Self:
         """Train one model per source, detect faulty sources, and combine the models."""
@@ -289,15 +300,6 @@ class SourceRobustClassifier(ClassifierWrapper, BaseSourceRobust):
     True
     """
 
-    def _committee(self, estimators):
-        return ClassifierCommittee(
-            estimators,
-            getattr(self, "classes_", None),
-            n_faulty=getattr(self, "n_faulty_", None),
-            aggregation=self.aggregation,
-            n_jobs=self.n_jobs,
-        )
-
     @fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
@@ -411,14 +413,6 @@ class SourceRobustRegressor(TargetScore, RegressorMixin, BaseSourceRobust):
 
     def _default_estimator(self):
         return Ridge()
-
-    def _committee(self, estimators):
-        return RegressorCommittee(
-            estimators,
-            n_faulty=getattr(self, "n_faulty_", None),
-            aggregation=self.aggregation,
-            n_jobs=self.n_jobs,
-        )
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(
