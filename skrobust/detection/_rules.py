@@ -18,7 +18,7 @@ from skrobust.noise._confident_joint import (
     SLACK,
     calibrate_joint,
     class_weights,
-    confident_guesses,
+    confident_predictions,
     count_joint,
     given_proba,
     mean_self_confidence,
@@ -224,7 +224,7 @@ class RuleCuts:
         if self.score is not None:
             scores = score_rows(self.rule.removeprefix("low_"), codes, pred_proba, n_jobs=n_jobs)
             return (scores <= self.score) & (codes >= 0)
-        guesses, disagrees = confident_guesses(
+        guesses, disagrees = confident_predictions(
             codes, pred_proba, self.thresholds, disagreements=True, n_jobs=n_jobs
         )
         if self.rule == "confident_learning":
@@ -295,7 +295,7 @@ def fit_rule(
     masses = class_weights(codes, n_classes, weight)
     if thresholds is None:
         thresholds = mean_self_confidence(codes, pred_proba, weight, own=own, totals=masses)
-    guesses, disagrees = confident_guesses(
+    guesses, disagrees = confident_predictions(
         codes, pred_proba, thresholds, disagreements=True, own=own, n_jobs=n_jobs
     )
     if joint is None and limits.joint is not None:

@@ -63,8 +63,8 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
         penalised.
     prior_strength : float, default=30.0
         Weight of the Dirichlet prior of a learned matrix, in rows of each true class, at least 0.
-        Four in five of these have the right label, and the others are spread evenly over the wrong
-        ones. The solver starts there too. 0 is maximum likelihood.
+        Four in five of these have the right label, and the others are equally likely among the
+        wrong ones. The solver starts there too. 0 is maximum likelihood.
     require_dominance : bool, default=True
         Whether a learned matrix raises an error if a true class is given some other label as often
         as its own, as the names of true classes are then uncertain.

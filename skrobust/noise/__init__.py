@@ -1,4 +1,4 @@
-"""How labels go wrong: label noise made on purpose, and label noise measured."""
+"""Synthetic label noise, transition-matrix estimators and the noise model of the detectors."""
 
 from skrobust.noise._anchor_transition import AnchorTransition
 from skrobust.noise._annotators import simulate_annotators

@@ -141,8 +141,8 @@ def confident_joint(
     """
     codes, pred_proba, weight = _check(y, pred_proba, classes, sample_weight)
     thresholds = mean_self_confidence(codes, pred_proba, weight)
-    guesses, _ = confident_guesses(codes, pred_proba, thresholds, n_jobs=n_jobs)
-    joint = count_joint(codes, guesses, pred_proba.shape[1], weight)
+    predicted, _ = confident_predictions(codes, pred_proba, thresholds, n_jobs=n_jobs)
+    joint = count_joint(codes, predicted, pred_proba.shape[1], weight)
     if calibrate:
         joint = calibrate_joint(joint, class_weights(codes, len(joint), weight))
     return joint
@@ -215,7 +215,7 @@ def mean_self_confidence(
     return np.maximum(thresholds, _MIN_THRESHOLD)
 
 
-def confident_guesses(
+def confident_predictions(
     codes: np.ndarray,
     pred_proba: np.ndarray,
     thresholds: np.ndarray,
@@ -231,7 +231,7 @@ def confident_guesses(
     """
     n_samples, n_classes = pred_proba.shape
     lowest = (thresholds.astype(pred_proba.dtype) - SLACK).astype(pred_proba.dtype)
-    guesses = np.empty(n_samples, dtype=np.int32)
+    predicted = np.empty(n_samples, dtype=np.int32)
     disagrees = np.zeros(n_samples, dtype=bool) if disagreements else None
     if disagreements and own is None:
         own = given_proba(codes, pred_proba)
@@ -241,32 +241,32 @@ def confident_guesses(
     def scan(start: int, stop: int) -> None:
         block = np.ascontiguousarray(pred_proba[start:stop])
         labels = codes[start:stop]
-        guess, row_sums, smallest, top = scan_block(block, lowest, disagreements)
+        predictions, row_sums, smallest, top = scan_block(block, lowest, disagreements)
         check_block(block, row_sums, smallest, start)
         if disagreements:
             disagrees[start:stop] = _disagrees(block, labels, own[start:stop], top)
         if labels.min() < 0:
             unused = labels < 0
-            guess[unused] = MISSING
+            predictions[unused] = MISSING
             if disagreements:
                 disagrees[start:stop][unused] = False
-        guesses[start:stop] = guess
+        predicted[start:stop] = predictions
 
     # Rows are gone over fewer times than columns, so that the length of the loops matters more.
     block_bytes = 1 << 20 if few else 1 << 21
     row_bytes = n_classes * pred_proba.itemsize
     for_each_block(scan, n_samples, row_bytes, n_jobs=n_jobs, block_bytes=block_bytes)
-    return guesses, disagrees
+    return predicted, disagrees
 
 
 def _scan_columns(
     block: np.ndarray, lowest: np.ndarray, want_top: bool
 ) -> tuple[np.ndarray, np.ndarray, float, np.ndarray | None]:
-    """Guess the classes of a block with few columns, column by column."""
+    """Predict the classes of a block with few columns, column by column."""
     columns = np.ascontiguousarray(block.T)
     row_sums = columns.sum(axis=0)
     n_confident = np.zeros(len(block), dtype=np.uint8)
-    guess = np.zeros(len(block), dtype=np.uint8)
+    predictions = np.zeros(len(block), dtype=np.uint8)
     reached = np.empty(len(block), dtype=bool)
     confident = reached.view(np.uint8)
     for k, column in enumerate(columns):
@@ -274,36 +274,36 @@ def _scan_columns(
         n_confident += confident
         # The sum of the confident classes is the class itself where there is just one.
         confident *= np.uint8(k)
-        guess += confident
+        predictions += confident
     top = columns.max(axis=0) if want_top else None
-    guess = guess.astype(np.int32)
-    guess[n_confident == 0] = MISSING
+    predictions = predictions.astype(np.int32)
+    predictions[n_confident == 0] = MISSING
     several = np.flatnonzero(n_confident > 1)
     if len(several):
-        guess[several] = block[several].argmax(axis=1)
-    return guess, row_sums, columns.min(), top
+        predictions[several] = block[several].argmax(axis=1)
+    return predictions, row_sums, columns.min(), top
 
 
 def _scan_rows(
     block: np.ndarray, lowest: np.ndarray, want_top: bool
 ) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
-    """Guess the classes of a block with many columns, row by row."""
+    """Predict the classes of a block with many columns, row by row."""
     row_sums = np.einsum("ij->i", block)
     best, top, smallest = best_columns(block)
-    # Where the most probable class is confident it is the guess, alone or not.
+    # Where the most probable class is confident it is predicted, alone or not.
     confident = top >= lowest[best]
-    guess = np.where(confident, best, MISSING)
+    predictions = np.where(confident, best, MISSING)
     # The other classes share what it leaves; the margin is for sums in single precision.
     with np.errstate(invalid="ignore"):
         most = np.minimum(top, row_sums - top + 1e-4)
     rows = np.flatnonzero(~confident & (most >= lowest.min()))
     if len(rows):
         places, columns = np.divmod(_confident_entries(block[rows], lowest), len(lowest))
-        guess[rows[places]] = columns
+        predictions[rows[places]] = columns
         # Entries come row by row, so that a row with several stands in neighbouring places.
         several = rows[places[1:][places[1:] == places[:-1]]]
-        guess[several] = best[several]
-    return guess, row_sums, smallest, top
+        predictions[several] = best[several]
+    return predictions, row_sums, smallest, top
 
 
 def best_columns(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -344,10 +344,10 @@ def _disagrees(
 
 
 def count_joint(
-    codes: np.ndarray, guesses: np.ndarray, n_classes: int, weight: np.ndarray | None = None
+    codes: np.ndarray, predicted: np.ndarray, n_classes: int, weight: np.ndarray | None = None
 ) -> np.ndarray:
-    """Count pairs of given label and guess, with at least one right label per class."""
-    joint = _bincount(codes, guesses, n_classes, weight)
+    """Count pairs of given and predicted label, with at least one right label per class."""
+    joint = _bincount(codes, predicted, n_classes, weight)
     least = 1
     if weight is not None and not is_integral(weight):
         positive = weight[(codes >= 0) & (weight > 0)]
@@ -357,24 +357,24 @@ def count_joint(
 
 
 def _bincount(
-    codes: np.ndarray, guesses: np.ndarray | None, n_classes: int, weight: np.ndarray | None
+    codes: np.ndarray, predicted: np.ndarray | None, n_classes: int, weight: np.ndarray | None
 ) -> np.ndarray:
-    """Count codes, or pairs of code and guess, where neither is missing, in bounded memory."""
+    """Count codes, or pairs of given and predicted codes, without missing ones, block by block."""
     integral = weight is None or is_integral(weight)
-    n_bins = n_classes if guesses is None else n_classes * n_classes
+    n_bins = n_classes if predicted is None else n_classes * n_classes
     counts = None
 
     def add(start: int, stop: int) -> None:
         nonlocal counts
         keys = codes[start:stop]
         used = None if keys.min() >= 0 else keys >= 0
-        if guesses is not None:
-            guess = guesses[start:stop]
-            if guess.min() < 0:
-                used = guess >= 0 if used is None else used & (guess >= 0)
+        if predicted is not None:
+            predictions = predicted[start:stop]
+            if predictions.min() < 0:
+                used = predictions >= 0 if used is None else used & (predictions >= 0)
             keys = keys.astype(np.intp)
             keys *= n_classes
-            keys += guess
+            keys += predictions
         keys = keys if used is None else keys[used]
         own = None if weight is None else weight[start:stop]
         own = own if own is None or used is None else own[used]
@@ -385,7 +385,7 @@ def _bincount(
 
     # A block is at least as long as the counts: adding them up must not be the longer part.
     for_each_block(add, len(codes), 1, block_bytes=max(1 << 16, min(n_bins, 1 << 20)))
-    return counts if guesses is None else counts.reshape(n_classes, n_classes)
+    return counts if predicted is None else counts.reshape(n_classes, n_classes)
 
 
 def is_integral(weight: np.ndarray) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from skrobust.noise._confident_joint import (
     calibrate_joint,
     class_weights,
-    confident_guesses,
+    confident_predictions,
     count_joint,
     mean_self_confidence,
 )
@@ -105,8 +105,8 @@ class ConfidentTransition(ProbaTransition):
     def _count(self, rows: PredictedRows) -> TransitionEstimate:
         codes, proba, weight = rows.scored, rows.pred_proba, rows.weight
         thresholds = mean_self_confidence(codes, proba, weight)
-        guesses, _ = confident_guesses(codes, proba, thresholds, n_jobs=self.n_jobs)
-        joint = count_joint(codes, guesses, rows.n_classes, weight)
+        predicted, _ = confident_predictions(codes, proba, thresholds, n_jobs=self.n_jobs)
+        joint = count_joint(codes, predicted, rows.n_classes, weight)
         # As floats, the totals leave the joint unrounded.
         totals = np.asarray(class_weights(codes, len(joint), weight), dtype=np.float64)
         if totals.any():

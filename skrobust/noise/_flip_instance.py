@@ -21,7 +21,7 @@ from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, validate_params
 
-_SPREAD = 0.1  # of the probabilities of single rows, before they are cut to [0, 1]
+_DEVIATION = 0.1  # standard deviation of the flip probabilities before truncation
 
 
 @validate_params(
@@ -133,16 +133,16 @@ def _draw_probabilities(rate: float, n_samples: int, rng: np.random.RandomState)
         return np.full(n_samples, float(rate))
     if rate > 0.5:  # the lower tail is the one that is accurate
         return 1 - _draw_probabilities(1 - rate, n_samples, rng)
-    if rate < _SPREAD / 20:
+    if rate < _DEVIATION / 20:
         # The far tail of a normal distribution: exponential, and too far out for its formulas.
         return np.minimum(rng.exponential(rate, n_samples), 1)
 
     def distribution(location: float) -> Any:
-        low, high = -location / _SPREAD, (1 - location) / _SPREAD
-        return truncnorm(low, high, loc=location, scale=_SPREAD)
+        low, high = -location / _DEVIATION, (1 - location) / _DEVIATION
+        return truncnorm(low, high, loc=location, scale=_DEVIATION)
 
-    # The mean of the tail below `location` is at most _SPREAD**2 / -location.
-    lowest = -(_SPREAD**2) / rate
+    # The mean of the tail below `location` is at most _DEVIATION**2 / -location.
+    lowest = -(_DEVIATION**2) / rate
     location = brentq(lambda place: distribution(place).mean() - rate, lowest, 0.5 + 1e-9)
     return distribution(location).rvs(n_samples, random_state=rng)
 

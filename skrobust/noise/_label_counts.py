@@ -89,8 +89,8 @@ def check_counted(counted: np.ndarray, classes: np.ndarray, condition: str) -> N
     if not counted.all():
         label = classes.tolist()[int(np.argmin(counted))]
         raise ValueError(
-            f"The class {label!r} was given to no row that {condition}: nothing can be said about"
-            " how often it is given by mistake."
+            f"The class {label!r} was given to no row that {condition}: its error rate cannot be"
+            " estimated."
         )
 
 

@@ -135,8 +135,8 @@ def fit_noise_model(
         counts += known
     transition = counts / counts.sum(axis=1, keepdims=True)
     if total > 0:
-        # Verified rows may have been chosen because they are suspicious: they tell which labels
-        # are confused, but not how many are wrong.
+        # Verified rows may have been chosen because they are suspicious: they determine which
+        # labels are confused, but not how many are wrong.
         predicted = class_weights(predicted_classes(codes, pred_proba)[0], n_classes, weight)
         transition = scale_noise(transition, predicted / predicted.sum(), rate)
     if exponent is None:

@@ -17,7 +17,7 @@ _INTERCEPTS = np.linspace(0, 0.7, 71)
 _SLOPES = np.linspace(0, 1, 41)
 _POWERS = np.array([1, 1.5, 2, 3, 4, 6, 9])
 _N_BINS = 50
-# The least certain rows are left out: there, noise and overlap cannot be told apart.
+# The least certain rows are left out: there, noise and overlap are indistinguishable.
 _FITTED_SHARE = 0.9
 _TAIL = 0.05
 # Rate of the exponential prior of a: low noise rates are more likely a priori.
@@ -34,7 +34,7 @@ _GAIN_SHARES = (0.5, 0.7)
 _CLEAR_GAIN = 1.5  # standard errors
 _LEAST_EXPLAINED = 0.1
 _HIGHEST_CERTAIN = 0.45
-# Numbers of labels, spread equally over the classes, to which shares of labels are shrunk.
+# Weights of the uniform prior of the shares of labels.
 _SHRINKAGES = (0.5, 2, 8, 32, 128, 1000)
 
 

@@ -71,7 +71,7 @@ def find_regions(
 ) -> Regions:
     """Partition units into leaves of a regression tree for `surprise`, or clusters of X.
 
-    There may be fewer regions than asked for. `min_size` is the least number of units of a leaf;
+    There may be fewer than `n_regions`. `min_size` is the least number of units of a leaf;
     units of weight 0 are left out.
     """
     some = np.flatnonzero(weight > 0)
@@ -328,7 +328,7 @@ def fit_path(
 
 
 def raise_right_labels(label_weight: np.ndarray) -> np.ndarray:
-    """Make no wrong label more frequent than the right one, at the highest likelihood.
+    """Constrain right labels to be the most frequent ones, at the highest likelihood.
 
     The right label of each class (second last axis) and those that were more frequent get equal
     weights.

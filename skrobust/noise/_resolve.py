@@ -115,13 +115,13 @@ def _check_invertible(matrix: np.ndarray, names: list, what: str) -> None:
     surplus = 2 * matrix.diagonal().min() - 1
     if surplus > 0 and len(matrix) <= _HIGHEST_CONDITION * surplus:
         return  # so dominant a diagonal bounds the condition number by their ratio
-    _, spread, directions = np.linalg.svd(matrix.T)
-    if spread[-1] * _HIGHEST_CONDITION <= spread[0]:
+    _, scales, directions = np.linalg.svd(matrix.T)
+    if scales[-1] * _HIGHEST_CONDITION <= scales[0]:
         # The two largest entries of the vanishing direction are the classes that are confused.
         first, second = np.sort(np.argsort(-np.abs(directions[-1]), kind="stable")[:2])
         raise ValueError(
             f"The {what} is singular, or nearly so (condition number"
-            f" {spread[0] / max(spread[-1], 1e-300):.3g}): the labels hardly distinguish the true"
+            f" {scales[0] / max(scales[-1], 1e-300):.3g}): the labels hardly distinguish the true"
             f" classes {names[first]!r} and {names[second]!r} (rows {first} and {second})."
         )
     own, label = linear_sum_assignment(-matrix)

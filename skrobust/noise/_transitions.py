@@ -103,7 +103,7 @@ def random_transition(
     """Draw a transition matrix with a given noise rate.
 
     Some classes are noisier than others, by up to half of `noise_rate`, and the wrong labels of
-    each class are spread unevenly over the other classes (uniformly on the simplex).
+    each class have shares that are uniform on the simplex of the other classes.
 
     .. versionadded:: 0.1
 
@@ -135,12 +135,12 @@ def random_transition(
     0.3
     """
     rng = private_random_state(random_state)
-    spread = rng.uniform(-1, 1, size=n_classes)
-    spread -= spread.mean()
+    offsets = rng.uniform(-1, 1, size=n_classes)
+    offsets -= offsets.mean()
     # Every class has at least half and at most one and a half times the mean rate, is on the same
     # side of one half, and within [0, 1].
     width = min(0.5 * noise_rate, abs(0.5 - noise_rate), 1 - noise_rate)
-    rates = noise_rate + spread * (width / max(np.abs(spread).max(), 1e-12))
+    rates = noise_rate + offsets * (width / max(np.abs(offsets).max(), 1e-12))
     others = rng.dirichlet(np.ones(n_classes - 1), size=n_classes)
     transition = np.zeros((n_classes, n_classes))
     transition[~np.eye(n_classes, dtype=bool)] = (others * rates[:, None]).ravel()

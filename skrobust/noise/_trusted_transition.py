@@ -92,7 +92,7 @@ class TrustedTransition(ProbaTransition):
     -----
     The gold loss correction takes the mean probabilities of given labels, as predicted by a
     classifier, of the verified rows of each class. Where the classifier is uncertain about the
-    class of a row, these are more spread than the labels are. Hence they are one of three prior
+    class of a row, these are more dispersed than the labels are. Hence they are one of three prior
     matrices here, beside the counts of anchors, as of :class:`AnchorTransition`, and symmetric
     noise. The counts of given labels among the verified rows of each class are multinomial with a
     Dirichlet prior, whose mean is one of these matrices, and whose weight in rows is the one that

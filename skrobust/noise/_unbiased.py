@@ -62,7 +62,7 @@ def unbiased_labels(
 
     The variance of the targets grows as the inverse square of ``1 - r0 - r1``.
 
-    For two classes the correction is an affine map, which standardising the targets would undo.
+    For two classes the correction is an affine map, which standardising the targets would revert.
 
     References
     ----------

@@ -85,7 +85,7 @@ def test_loss_by_definition(seed):
     member, flip = expit(X @ coef.T + intercept).T
     likelihood = np.where(given == 1, member * (1 - flip), 1 - member + flip * member)
     # Verified rows: how likely the true class is, times how likely its label is, if there is one.
-    # No label flips to class 1: where one did, the model has nothing to say but the true class.
+    # No label flips to class 1: where one did, the model has only the true class.
     m, f = member[:8], flip[:8]
     likelihood[:8] = [
         m[0] * (1 - f[0]),
@@ -230,9 +230,9 @@ def test_flips_that_depend_on_the_row(seed):
     found = model.flip_proba(X)
     assert np.corrcoef(found, flips)[0, 1] > 0.9
     assert np.abs(found - flips).mean() < 0.1
-    alike = InstanceFlipClassifier(flip_C=1e-9).fit(X, given)
-    assert np.ptp(alike.flip_proba(X)) < 1e-3
-    assert model.score(X, y) > alike.score(X, y) > LogisticRegression().fit(X, given).score(X, y)
+    constant = InstanceFlipClassifier(flip_C=1e-9).fit(X, given)
+    assert np.ptp(constant.flip_proba(X)) < 1e-3
+    assert model.score(X, y) > constant.score(X, y) > LogisticRegression().fit(X, given).score(X, y)
 
 
 def test_positive_and_unlabelled_rows(seed):
@@ -244,16 +244,16 @@ def test_positive_and_unlabelled_rows(seed):
     assert InstanceFlipClassifier().fit(X, labelled).score(X, y == 1) > 0.8
 
 
-def test_what_a_linear_model_lacks_looks_like_flips(seed):
-    # As the documentation says. No label is wrong here, but probabilities end at 0.6.
+def test_misfit_is_taken_for_flips(seed):
+    # No label is wrong here, but probabilities end at 0.6.
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(1500, 2))
     y = (rng.random(1500) < 0.6 * expit(3 * X[:, 0])).astype(int)
     alone = InstanceFlipClassifier(prior_strength=0).fit(X, y)
     assert alone.flip_rate_ > 0.2
     verified = np.where(rng.random(1500) < 0.5, y, np.nan)
-    told = InstanceFlipClassifier(prior_strength=0).fit(X, y, verified_labels=verified)
-    assert told.flip_rate_ < 0.02
+    informed = InstanceFlipClassifier(prior_strength=0).fit(X, y, verified_labels=verified)
+    assert informed.flip_rate_ < 0.02
 
 
 def test_verified_rows_help(seed):

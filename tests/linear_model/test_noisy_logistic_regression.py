@@ -1,4 +1,4 @@
-"""Logistic regression through a channel: its loss, its limits, what it recovers and refuses."""
+"""Forward-corrected logistic regression: loss, limits, recovery and errors."""
 
 import pickle
 import tracemalloc
@@ -406,7 +406,7 @@ def test_learned_transition_must_be_dominant_unless_asked(seed):
     assert np.mean(model.predict(X) == np.array(["ant", "bee", "cow"])[y]) > 0.9
 
 
-def test_labels_and_verdicts_that_cannot_be():
+def test_invalid_labels_and_verified_labels():
     X, y, _ = _draw(50, 2, 0)
     with pytest.raises(ValueError, match="verified_labels.*not among the 2 known classes: 7"):
         NoisyLogisticRegression(np.eye(2)).fit(X, y, verified_labels=np.full(50, 7))
@@ -510,7 +510,7 @@ def test_pickle_clone_and_grid_search(seed):
     assert search.fit(X, noisy).score(X, y) > 0.6
 
 
-def test_nobodys_generator_is_touched(seed):
+def test_global_generator_is_not_used(seed):
     X, y, _ = make_rows(150, seed=seed)
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     for transition in (None, "learn", TRANSITION):

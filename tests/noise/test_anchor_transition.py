@@ -10,7 +10,7 @@ from skrobust.noise._label_counts import confident_rows
 from tests._proba_rows import TRANSITION, Columns, forest, noisy_rows, posterior_rows
 
 
-def test_anchors_are_the_surest_rows_of_each_class():
+def test_anchors_are_the_most_confident_rows():
     top = np.linspace(0.5, 1, 101)[1:]
     proba = np.column_stack([top, 1 - top])
     proba = np.vstack([proba, proba[:, ::-1], [[0.5, 0.5]]])

@@ -1,4 +1,4 @@
-"""Simulated annotators: rates, who is asked, correlation, the two forms of the answer."""
+"""Simulated annotators: error rates, assigned rows, correlation, the two forms of the labels."""
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ def test_list_and_table_say_the_same(names, seed):
     assert not crowd.flipped[~there].any()
     missing = None if names.dtype.kind == "U" else np.nan
     assert all(value is missing or np.isnan(value) for value in crowd.labels[~there])
-    # Nothing is missing: the table has the type of the labels.
+    # Nothing is missing: the matrix has the type of the labels.
     whole = simulate_annotators(y, 2, ability=0.7, random_state=seed)
     assert whole.labels.dtype.kind == names.dtype.kind
     assert_array_equal(whole.labels.ravel(), whole.label)
@@ -88,12 +88,12 @@ def test_errors_are_correlated(correlation, seed):
     crowd = simulate_annotators(y, 2, ability=0.7, correlation=correlation, random_state=seed)
     found = np.corrcoef(crowd.flipped.T)[0, 1]
     assert found == pytest.approx(correlation, abs=0.03)
-    # Those who are misled alike give the same wrong label.
+    # Annotators who are misled by the same row give the same wrong label.
     both = crowd.flipped.all(axis=1)
-    alike = np.mean(crowd.labels[both, 0] == crowd.labels[both, 1])
+    equal = np.mean(crowd.labels[both, 0] == crowd.labels[both, 1])
     # Of those wrong together by chance, half agree.
     share = correlation * 0.3 / (correlation * 0.3 + (1 - correlation) * 0.09)
-    assert alike == pytest.approx(share + (1 - share) / 2, abs=0.04)
+    assert equal == pytest.approx(share + (1 - share) / 2, abs=0.04)
 
 
 def test_concentration(seed):
@@ -110,14 +110,14 @@ def test_concentration(seed):
         spreads.append(found[:, 0, 0].var())
     assert_allclose(spreads, [0.21 / 6, 0.21 / 101], rtol=0.2)
     # So far apart that each has one label for a class.
-    sure = simulate_annotators(
+    extreme = simulate_annotators(
         y, 500, transition=mean, concentration=1e-300, random_state=seed
     ).transitions
-    assert_array_equal(np.sort(sure, axis=2)[:, :, -1], 1)
-    assert_allclose(sure.mean(axis=0), mean, atol=0.1)
+    assert_array_equal(np.sort(extreme, axis=2)[:, :, -1], 1)
+    assert_allclose(extreme.mean(axis=0), mean, atol=0.1)
 
 
-def test_rows_without_a_label_are_shown_to_nobody():
+def test_rows_without_a_label_are_not_annotated():
     y = np.array(["a", None, "b", "b"], dtype=object)
     for labels_per_row in (None, 2):
         crowd = simulate_annotators(

@@ -10,7 +10,7 @@ from skrobust.noise import confident_joint, confident_thresholds
 from skrobust.noise._confident_joint import (
     FEW_CLASSES,
     calibrate_joint,
-    confident_guesses,
+    confident_predictions,
     given_proba,
     mean_self_confidence,
     round_keeping_row_totals,
@@ -37,10 +37,10 @@ class TestValues:
             confident_joint(TOY_LABELS, TOY_PROBA), [[2, 1, 0], [0, 1, 0], [1, 0, 2]]
         )
         codes = TOY_LABELS
-        guesses, disagrees = confident_guesses(
+        predicted, disagrees = confident_predictions(
             codes, TOY_PROBA, mean_self_confidence(codes, TOY_PROBA), disagreements=True
         )
-        assert_array_equal(guesses, [0, 0, 1, 1, -1, 2, 0, 2])
+        assert_array_equal(predicted, [0, 0, 1, 1, -1, 2, 0, 2])
         assert_array_equal(np.flatnonzero(disagrees), [2, 4, 6])
 
     def test_calibrated_rows_sum_to_class_counts(self):
@@ -190,13 +190,13 @@ class TestInvariance:
         used = codes >= 0
         thresholds = mean_self_confidence(codes, proba)
         assert_allclose(thresholds, mean_self_confidence(y[used], proba[used]), rtol=1e-12)
-        guesses, disagrees = confident_guesses(codes, proba, thresholds, disagreements=True)
-        assert_array_equal(guesses[~used], -1)
+        predicted, disagrees = confident_predictions(codes, proba, thresholds, disagreements=True)
+        assert_array_equal(predicted[~used], -1)
         assert not disagrees[~used].any()
-        part, part_disagrees = confident_guesses(
+        part, part_disagrees = confident_predictions(
             y[used], proba[used], thresholds, disagreements=True
         )
-        assert_array_equal(guesses[used], part)
+        assert_array_equal(predicted[used], part)
         assert_array_equal(disagrees[used], part_disagrees)
         assert_array_equal(given_proba(codes, proba)[used], proba[used, y[used]])
 

@@ -42,7 +42,7 @@ def test_each_row_has_the_rates_of_the_matrix(run_length, exact, seed):
     assert_array_equal(flipped, noisy != y)
     atol = 0.02
     if exact:
-        # Each of the two cuts may be off by half a group, of which nine rows are of one class.
+        # Each of the two ends may be off by half a group, of which nine rows are of one class.
         atol = 1e-3 if run_length is None else 5e-5
     assert_allclose(_observed(y, noisy), TRANSITION, atol=atol)
 
@@ -103,9 +103,9 @@ def test_mean_length_of_runs(rate, run_length, exact, seed):
     if exact:
         assert flipped.sum() == round(rate * 200_000)
     else:
-        # Neighbours are alike, so that so many rows count as fewer.
-        spread = np.sqrt(rate * (1 - rate) * 2 * run_length / 200_000)
-        assert flipped.mean() == pytest.approx(rate, abs=5 * spread)
+        # Successive rows are correlated, so that the effective number of rows is smaller.
+        deviation = np.sqrt(rate * (1 - rate) * 2 * run_length / 200_000)
+        assert flipped.mean() == pytest.approx(rate, abs=5 * deviation)
 
 
 def test_a_run_has_one_wrong_label(seed):
@@ -127,7 +127,7 @@ def test_runs_end_with_their_sequence(seed):
     )
     first, second = flipped.reshape(2, 10_000)
     assert np.mean(first == second) > 0.97
-    # Neighbours in the table, of other sequences, are independent.
+    # Successive rows of other sequences are independent.
     assert np.corrcoef(first[1:], first[:-1])[0, 1] == pytest.approx(0, abs=0.05)
 
 

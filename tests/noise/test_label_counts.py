@@ -60,8 +60,8 @@ def test_drawn_transitions_vary_around_the_estimate(seed):
     assert_allclose(drawn.mean(axis=0), shrink_counts(counts, priors), atol=0.01)
     assert (drawn.std(axis=0) > 0.01).all()
     # With many rows there is little left to vary.
-    sure = [shrink_counts(500 * counts, priors, random_state=rng) for _ in range(50)]
-    assert np.std(sure, axis=0).max() < 0.005
+    sharp = [shrink_counts(500 * counts, priors, random_state=rng) for _ in range(50)]
+    assert np.std(sharp, axis=0).max() < 0.005
 
 
 def test_without_counts_the_estimate_is_the_prior():

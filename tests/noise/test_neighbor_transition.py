@@ -137,8 +137,8 @@ def test_known_pairs_draw_the_transition(seed):
     consensus = expected_consensus(PRIOR, TRANSITION)
     known = np.diag(PRIOR) @ TRANSITION[[1, 0, 2]]
     gaps = []
-    for mass in (0.01, 1.0, 1000.0):
-        loss = ConsensusLoss(consensus, mass * known)
+    for scale in (0.01, 1.0, 1000.0):
+        loss = ConsensusLoss(consensus, scale * known)
         _, _, transition = loss.minimize(PRIOR, TRANSITION)
         gaps.append(np.abs(transition - TRANSITION[[1, 0, 2]]).max())
     assert gaps[0] > gaps[1] > gaps[2]
@@ -197,7 +197,7 @@ def test_copies_are_one_row(seed):
     weighed = NeighborTransition(random_state=seed).fit(X, y, sample_weight=weight)
     repeated = NeighborTransition(random_state=seed).fit(X[rows], y[rows])
     assert_allclose(weighed.transition_matrix_, repeated.transition_matrix_, atol=1e-6)
-    # Copies with the same wrong label are nobody's neighbours: errors do not vouch for errors.
+    # Replicated rows with the same wrong label are no neighbours of each other.
     copied = NeighborTransition(random_state=seed).fit(np.repeat(X, 3, axis=0), np.repeat(y, 3))
     single = NeighborTransition(random_state=seed).fit(X, y)
     assert_allclose(copied.transition_matrix_, single.transition_matrix_, atol=1e-6)
@@ -231,8 +231,8 @@ def test_verified_rows_help(seed):
     plain, helped = [], []
     for draw in range(5):
         y = flip_labels(truth, TRANSITION, random_state=10 * seed + draw)[0]
-        looked = np.random.default_rng(draw).random(150) < 0.5
-        verified = np.where(looked, truth, np.nan)
+        checked = np.random.default_rng(draw).random(150) < 0.5
+        verified = np.where(checked, truth, np.nan)
         estimator = NeighborTransition(random_state=seed)
         for errors, given in ((plain, None), (helped, verified)):
             fit_quietly(estimator, X, y, verified_labels=given)

@@ -1,4 +1,4 @@
-"""The noise rate, told apart from overlap of the classes."""
+"""The noise rate, separated from overlap of the classes."""
 
 import numpy as np
 import pytest
@@ -95,7 +95,7 @@ def test_certain_rows_of_one_class_only(seed):
     assert level.low < level.disagreement - 0.05
 
 
-def test_rows_that_all_look_alike(seed):
+def test_equal_rows(seed):
     labels = np.random.default_rng(seed).integers(3, size=300)
     level = estimate_noise_rate(labels, np.tile([0.5, 0.3, 0.2], (300, 1)))
     assert level.reliability == "cannot tell"

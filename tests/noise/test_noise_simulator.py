@@ -35,7 +35,7 @@ LOW, HIGH = symmetric_transition(3, 0.05), np.array([[0.6, 0.3, 0.1], [0, 0.7, 0
 
 
 def _rows(n_samples, seed):
-    """Three classes that are easy to tell; the fourth column says which noise it is."""
+    """Three separable classes; the fourth column determines the noise."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 3, n_samples)
     X = np.column_stack([5 * np.eye(3)[y], np.zeros((n_samples, 2))])
@@ -88,7 +88,7 @@ def test_regions_are_better_than_one_matrix(seed):
     region = simulator.apply(new)
     sides = np.bincount(region, weights=new[:, 3] > 0) / np.bincount(region)
     assert np.all((sides < 0.1) | (sides > 0.9))
-    # What they say of all rows together fits the rows as well.
+    # Their mean over all rows fits the rows as well.
     together = np.stack([_matrices(X)[y == k].mean(axis=0)[k] for k in range(3)])
     assert np.abs(simulator.transition_matrix_ - together).mean() < 0.04
     assert_allclose(simulator.noise_rate_, np.mean(given != y), atol=0.06)
@@ -185,10 +185,10 @@ def test_verified_rows_help_on_average(seed):
     errors = np.zeros(2)
     for draw in range(seed, seed + 6):
         X, y = _rows(600, draw)
-        X[:, :3] /= 2  # hard to tell
+        X[:, :3] /= 2  # overlapping
         given = _flip(X, y, draw)
-        looked = np.random.default_rng(draw).random(600) < 0.4
-        for i, verified in enumerate((None, np.where(looked, y, np.nan))):
+        checked = np.random.default_rng(draw).random(600) < 0.4
+        for i, verified in enumerate((None, np.where(checked, y, np.nan))):
             simulator = NoiseSimulator(n_regions=2, random_state=draw)
             simulator.fit(X, given, verified_labels=verified)
             errors[i] += _error(simulator.transition_matrices_[simulator.apply(X)], X, y)
@@ -210,7 +210,7 @@ def test_repeated_labels(seed):
             simulator.fit(X, labels[:, 0], repeated_labels=more)
             matrices = simulator.transition_matrices_[simulator.apply(X)]
             errors[i] += _error(matrices, X, y) / 4
-            # With three of each row, nobody looks at neighbours.
+            # With three labels of each row, neighbours are not used.
             assert hasattr(simulator, "n_neighbors_") == (n_labels < 3)
     # About .028, .020, .016 and .013. The gap between neighbours among these varies by .003 or
     # less in the mean of four draws, and the other gaps are four times as large as they vary.
@@ -226,7 +226,7 @@ def test_containers_of_repeated_labels(seed):
     crowd = simulate_annotators(names[y], 4, ability=0.8, coverage=0.7, random_state=seed)
     crowd.labels[0, 1:] = ["ant", "", np.nan]
     plain = [[None if pd.isna(v) else v for v in row] for row in crowd.labels[:, 1:]]
-    answers = []
+    results = []
     for more in (
         crowd.labels[:, 1:],
         plain,
@@ -235,10 +235,10 @@ def test_containers_of_repeated_labels(seed):
     ):
         simulator = NoiseSimulator(n_regions=2, random_state=seed)
         simulator.fit(X, crowd.labels[:, 0], repeated_labels=more)
-        answers.append(simulator.transition_matrices_)
+        results.append(simulator.transition_matrices_)
         assert_array_equal(simulator.classes_, names)
-    for answer in answers[1:]:
-        assert_allclose(answer, answers[0])
+    for result in results[1:]:
+        assert_allclose(result, results[0])
     # Which of its labels a row has first makes no difference but for the circle they go in.
     other = NoiseSimulator(n_regions=1, random_state=seed)
     other.fit(X, crowd.labels[:, 1], repeated_labels=crowd.labels[:, [0, 2, 3]])
@@ -269,7 +269,7 @@ def test_weights_of_repeated_labels(seed):
     X, y = _rows(400, seed)
     labels = _draw(HIGH, y, 3, seed)
     # Of a stream of their own: weights that were the classes would leave two of these, which two
-    # columns tell apart equally well, and which of them a tree takes is a matter of rounding.
+    # columns separate equally well, and which of them a tree splits is a matter of rounding.
     weight = np.random.default_rng([seed, 2]).integers(0, 3, 400)
     rows = np.repeat(np.arange(400), weight)
     for n_labels in (2, 3):
@@ -355,8 +355,8 @@ def test_known_rows_count_as_labels(seed):
     start = _symmetric_start(table, counts)
     other = pair_transition(3, 0.5)
     gaps = []
-    for mass in (0, 100, 1e6):
-        known = mass * other[None] / 3
+    for scale in (0, 100, 1e6):
+        known = scale * other[None] / 3
         fitted = fit_regions(table, counts, start, shrinkage=0, known=known)
         gaps.append(np.abs(fitted.transitions[0] - other).max())
         assert np.isfinite(fitted.objective(table, counts, 0, known))
@@ -365,14 +365,14 @@ def test_known_rows_count_as_labels(seed):
 
 
 @pytest.mark.parametrize("shrinkage", [0, np.inf])
-@pytest.mark.parametrize("mass", [0, 5000])
-def test_each_iteration_goes_uphill(shrinkage, mass, seed):
+@pytest.mark.parametrize("scale", [0, 5000])
+def test_each_iteration_raises_the_objective(shrinkage, scale, seed):
     y, region = np.random.default_rng(seed).integers(0, 3, 6000), np.repeat([0, 1], 3000)
     labels = np.where(region[:, None] == 0, _draw(LOW, y, 3, seed), _draw(HIGH, y, 3, seed + 1))
     table = tabulate_triples(_triples(labels), np.arange(6000), 6000)
     counts = table.by_region(region, 2)
     # Of what is known of the last class, most is wrong.
-    known = mass * np.array([[0.1, 0, 0], [0, 0.1, 0], [0, 0.7, 0.1]])[None].repeat(2, axis=0)
+    known = scale * np.array([[0.1, 0, 0], [0, 0.1, 0], [0, 0.7, 0.1]])[None].repeat(2, axis=0)
     regions, reached = _symmetric_start(table, counts), []
     for _ in range(200):
         regions = fit_regions(
@@ -384,31 +384,31 @@ def test_each_iteration_goes_uphill(shrinkage, mass, seed):
     assert reached[-1] - reached[0] > 5
     own = np.einsum("rkk->rk", regions.transitions)
     assert np.all(regions.transitions <= own[:, :, None] * (1 + 1e-12))
-    if mass:
+    if scale:
         assert_allclose(regions.transitions[:, 2, 1], own[:, 2])
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 6])
 def test_right_labels_lead(n_classes, seed):
     rng = np.random.default_rng(seed)
-    mass = rng.gamma(0.5, size=(20, n_classes, n_classes))
-    found = raise_right_labels(mass)
+    weight = rng.gamma(0.5, size=(20, n_classes, n_classes))
+    found = raise_right_labels(weight)
     own = np.arange(n_classes)
     right = found[:, own, own]
     assert np.all(found <= right[:, :, None] * (1 + 1e-12))
-    assert_allclose(found.sum(axis=2), mass.sum(axis=2))
-    # Where they did, nothing changes; elsewhere, labels that share alike are those that led.
-    led = mass.max(axis=2) <= mass[:, own, own]
-    assert_array_equal(found[led], mass[led])
-    changed = (found != mass) & ~np.eye(n_classes, dtype=bool)
-    assert_allclose(found[changed], np.broadcast_to(right[:, :, None], mass.shape)[changed])
+    assert_allclose(found.sum(axis=2), weight.sum(axis=2))
+    # Where they did, nothing changes; elsewhere, more frequent labels get equal weights.
+    led = weight.max(axis=2) <= weight[:, own, own]
+    assert_array_equal(found[led], weight[led])
+    changed = (found != weight) & ~np.eye(n_classes, dtype=bool)
+    assert_allclose(found[changed], np.broadcast_to(right[:, :, None], weight.shape)[changed])
     # No other matrix that is so is more likely.
-    best = np.sum(mass * np.log(found / found.sum(axis=2, keepdims=True)))
+    best = np.sum(weight * np.log(found / found.sum(axis=2, keepdims=True)))
     for _ in range(20):
         other = found * np.exp(0.1 * rng.normal(size=found.shape))
         other[:, own, own] = other.max(axis=2)
         other /= other.sum(axis=2, keepdims=True)
-        assert np.sum(mass * np.log(other)) < best
+        assert np.sum(weight * np.log(other)) < best
 
 
 def test_a_rare_class_does_not_lend_its_name(seed):
@@ -472,8 +472,8 @@ def test_surprise_of_a_unit_is_the_mean_of_its_rows():
     # a unit without rows.
     labels = np.array([[0, 0, 1], [1, 2, 2], [0, 0, 1], [1, 2, 2]])
     key = np.ravel_multi_index(labels.T, (3, 3, 3))
-    mass = np.array([1.0, 3.0, 2.0, 5.0])
-    triples = LabelTriples(mass, np.tile(np.arange(4), (3, 1)), key, np.ones(4), 3)
+    weight = np.array([1.0, 3.0, 2.0, 5.0])
+    triples = LabelTriples(weight, np.tile(np.arange(4), (3, 1)), key, np.ones(4), 3)
     prior = np.array([0.2, 0.3, 0.5])
     surprise = transition_residuals(triples, np.array([0, 0, 1, 2]), 4, prior, HIGH)
     assert np.abs(surprise[:3]).max() > 0.1

@@ -1,4 +1,4 @@
-"""What all estimators of transitions by probabilities have in common."""
+"""Common behaviour of the transition estimators that use probabilities."""
 
 import numpy as np
 import pytest
@@ -26,8 +26,8 @@ ALL = (*UNAIDED, TrustedTransition)
 
 
 def _verify_some(truth, share, seed):
-    looked = np.random.default_rng(seed).random(len(truth)) < share
-    return np.where(looked, truth, np.nan)
+    checked = np.random.default_rng(seed).random(len(truth)) < share
+    return np.where(checked, truth, np.nan)
 
 
 @pytest.mark.parametrize("cls", ALL)
@@ -44,7 +44,7 @@ def test_intervals_hold(cls, seed):
         assert (high >= estimator.transition_matrix_ - 0.03).all()
         inside.append((low <= TRANSITION) & (high >= TRANSITION))
         width.append(high - low)
-    # About nine in ten, and entries of one estimate go wrong together.
+    # About nine in ten, and errors of the entries of one estimate are correlated.
     assert np.mean(inside) > 0.7
     assert 0.03 < np.mean(width) < 0.25
     estimator.set_params(n_bootstrap=0).fit(X, y, verified_labels=verified)
@@ -112,7 +112,7 @@ def test_where_no_row_is_certain_the_rate_cannot_be_told(cls, seed):
 
 
 @pytest.mark.parametrize("cls", UNAIDED)
-def test_rows_that_all_look_alike_tell_nothing(cls):
+def test_equal_rows_cannot_tell(cls):
     fitted = cls(forest()).fit(np.ones((90, 2)), np.arange(90) % 3)
     assert fitted.reliability_ == "cannot tell"
     assert np.isfinite(fitted.transition_matrix_).all()

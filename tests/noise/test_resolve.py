@@ -50,7 +50,7 @@ def test_an_estimator_is_cloned_and_fitted(data, require):
     assert not hasattr(given, "transition_matrix_")
 
 
-def test_what_was_told_the_caller_is_handed_on(data):
+def test_parameters_of_the_caller_are_propagated(data):
     given = NeighborTransition(n_starts=2, random_state=3)
     _, estimator = resolve_transition(given, data, random_state=5, n_jobs=2)
     assert (estimator.random_state, estimator.n_jobs) == (5, 2)
@@ -66,7 +66,7 @@ def test_none_is_the_default(data):
     assert np.abs(matrix - symmetric_transition(3, 0.15)).max() < 0.15
 
 
-def test_the_callers_model_judges_what_is_no_table(seed):
+def test_callers_model_is_used_where_rows_are_not_numeric(seed):
     rng = np.random.default_rng(seed)
     truth = np.arange(120) % 2
     words = np.array([["dear", "meeting", "thanks"], ["prize", "winner", "cash"]])
@@ -80,7 +80,7 @@ def test_the_callers_model_judges_what_is_no_table(seed):
     assert not hasattr(model[-1], "classes_")
     with pytest.raises((TypeError, ValueError), match="without an estimator of another kind"):
         resolve_transition(None, data)
-    # A table is judged by something else than the model that is to be trained.
+    # Numeric rows are scored by another model than the one that is trained.
     assert default_transition(np.ones((3, 2)), model).estimator is None
 
 

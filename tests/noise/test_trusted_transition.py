@@ -1,4 +1,4 @@
-"""Verified rows: what they are needed for, and what helps out where they are few."""
+"""Transition matrices from verified rows, and from priors where these are few."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_gold_loss_correction_by_hand():
     assert np.isfinite(fitted.transition_matrix_).all()
 
 
-def test_the_classifier_learns_given_labels_and_verified_ones(seed):
+def test_classifier_is_trained_on_given_and_verified_labels(seed):
     X, y, truth = posterior_rows(300, seed)
     Columns.seen.clear()
     TrustedTransition(Columns(), cv=2).fit(X, y, verified_labels=truth)
@@ -67,7 +67,7 @@ def test_the_classifier_learns_given_labels_and_verified_ones(seed):
     assert_allclose(np.sort(given), np.sort(y))
 
 
-def test_a_good_guess_helps_out_where_verified_rows_are_few(seed):
+def test_accurate_prior_helps_few_verified_rows(seed):
     few, counted, anchors = [], [], []
     for draw in range(4):
         X, y, truth = noisy_rows(600, 10 * seed + draw, distance=1.8)
@@ -81,7 +81,7 @@ def test_a_good_guess_helps_out_where_verified_rows_are_few(seed):
     assert np.mean(few) < np.mean(anchors) + 0.005
 
 
-def test_a_classifier_that_knows_nothing_does_no_harm(seed):
+def test_useless_classifier_does_no_harm(seed):
     rng = np.random.default_rng(seed)
     _, y, truth = noisy_rows(1500, seed)
     X = rng.normal(size=(1500, 2))

@@ -17,7 +17,7 @@ def test_formula_of_two_classes():
     assert_allclose(unbiased_labels(y, BINARY), expected)
     both = unbiased_labels(y, BINARY, indicator=True)
     assert_allclose(both, np.column_stack([1 - expected, expected]))
-    # Outside [0, 1] on both sides, and not cut off.
+    # Outside [0, 1] on both sides, and not clipped.
     assert expected.min() < 0
     assert expected.max() > 1
 

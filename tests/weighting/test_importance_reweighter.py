@@ -121,16 +121,16 @@ def test_classes_of_a_matrix_are_sorted_labels(noisy):
     np.testing.assert_allclose(first.sample_weight_, second.sample_weight_)
 
 
-def test_verified_rows_weigh_one_and_teach_nothing_about_given_labels(noisy):
+def test_verified_rows_weigh_one_and_are_not_trained_on(noisy):
     X, y, given, _ = noisy
-    looked = np.arange(len(y)) % 4 == 0
+    checked = np.arange(len(y)) % 4 == 0
     transition = pair_transition(3, 0.3)
-    verified = np.where(looked, y.astype(float), np.nan)
+    verified = np.where(checked, y.astype(float), np.nan)
     alone = ImportanceReweighter(transition, GaussianNB()).fit(X, given)
     taught = ImportanceReweighter(transition, GaussianNB()).fit(X, given, verified_labels=verified)
     weight = taught.sample_weight_
-    assert np.ptp(weight[looked]) == 0
-    np.testing.assert_allclose(weight[~looked] / weight[looked].max(), _raw(alone, ~looked))
+    assert np.ptp(weight[checked]) == 0
+    np.testing.assert_allclose(weight[~checked] / weight[checked].max(), _raw(alone, ~checked))
 
 
 def _raw(reweighter, rows):
@@ -218,7 +218,7 @@ def test_a_useless_estimate_is_warned_about(seed):
     X, y = rng.normal(size=(200, 2)), rng.integers(2, size=200)
 
     class Useless(AnchorTransition):
-        """Finds that labels say nothing."""
+        """Estimates labels that are independent of the class."""
 
         def _estimate(self, data):
             return np.ones((2, 2))

@@ -32,7 +32,7 @@ def test_published_values():
 
 
 def test_no_outlier_counts_more_than_other_rows():
-    """A density, as published, would weigh it 3.99 times as much as others at a spread of .1."""
+    """A density, as published, would weigh it 3.99 times as much as others at a deviation of .1."""
     losses = 1 + LOSSES / 10
     weight = loss_history_weights(losses, reference="all")
     assert weight.max() == 1
@@ -65,7 +65,7 @@ def test_the_lower_hump_is_what_is_right_however_many_are_wrong(share, seed):
 
 
 @pytest.mark.parametrize("losses", [np.linspace(0, 0.6, 50) ** 2, np.full(9, 0.3), [0.1, 0.2]])
-def test_without_a_hump_of_unlikely_labels_it_is_all_rows(losses):
+def test_without_a_component_of_unlikely_labels_all_rows_count(losses):
     np.testing.assert_array_equal(
         loss_history_weights(losses), loss_history_weights(losses, reference="all")
     )
@@ -125,15 +125,15 @@ def test_clean_labels_are_hardly_weighed(noisy, seed):
 
 def test_verified_rows_weigh_one_and_are_not_in_the_mean(noisy, seed):
     X, y, given, _ = noisy
-    looked = np.arange(len(y)) % 3 == 0
-    verified = np.where(looked, y.astype(float), np.nan)
+    checked = np.arange(len(y)) % 3 == 0
+    verified = np.where(checked, y.astype(float), np.nan)
     reweighter = LossHistoryReweighter(n_stages=10, random_state=seed)
     reweighter.fit(X, given, verified_labels=verified)
     weight, losses = reweighter.sample_weight_, reweighter.mean_loss_
-    assert np.ptp(weight[looked]) == 0
-    assert weight[looked].min() == weight.max()
-    expected = loss_history_weights(losses[~looked])
-    np.testing.assert_allclose(weight[~looked] / weight.max(), expected)
+    assert np.ptp(weight[checked]) == 0
+    assert weight[checked].min() == weight.max()
+    expected = loss_history_weights(losses[~checked])
+    np.testing.assert_allclose(weight[~checked] / weight.max(), expected)
 
 
 @pytest.mark.parametrize(

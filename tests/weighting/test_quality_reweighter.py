@@ -45,7 +45,7 @@ LABELS = np.array(["a", "a", "a", "b", "b", "b"])
 def test_is_a_power_of_the_quality(power, per_class):
     reweighter = QualityReweighter(Known(), power=power, per_class=per_class)
     weight = reweighter.fit(QUALITY, LABELS).sample_weight_
-    expected = np.array([0.5, 1, 1, 0.2, 0.4, 1]) ** power  # what cannot be judged counts in full
+    expected = np.array([0.5, 1, 1, 0.2, 0.4, 1]) ** power  # rows without a score have weight 1
     if per_class:
         expected[:3] /= expected[:3].mean()
         expected[3:] /= expected[3:].mean()
@@ -99,7 +99,7 @@ def test_the_default_finds_errors(noisy, seed):
     assert steep[flipped].mean() < weight[flipped].mean()
 
 
-def test_settings_are_handed_on(noisy):
+def test_parameters_are_propagated(noisy):
     X, _, y, _ = noisy
     detector = ConfidentLearning(GaussianNB(), n_jobs=1)
     folds = PredefinedSplit(np.arange(len(y)) % 4)
@@ -125,7 +125,7 @@ def test_texts_with_a_detector_that_reads_them(seed):
         QualityReweighter().fit(X, y)
 
 
-def test_weights_of_before_reach_the_detector_that_asks_for_them(noisy):
+def test_prior_weights_reach_the_detector(noisy):
     X, _, y, _ = noisy
     weight = np.random.default_rng(0).integers(1, 4, size=len(y))
     plain = QualityReweighter(ConfidentLearning(GaussianNB())).fit(X, y, sample_weight=weight)

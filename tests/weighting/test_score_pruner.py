@@ -94,7 +94,7 @@ def test_verified_rows_are_kept_with_their_labels_and_count_in_no_share():
     verified = np.full(20, np.nan)
     verified[0], verified[1], verified[19] = 0, 1, 1
     kept = _kept(offset=0.5, keep=0.25, verified_labels=verified)
-    # Of eight and of nine rows that nobody looked at, four and five are skipped, two are kept.
+    # Of eight and of nine unverified rows, four and five are skipped, two are kept.
     assert kept == [0, 1, 6, 7, 15, 16, 19]
     pruner = ScorePruner(detector=Known(), offset=0.5, keep=0.25)
     X_kept, y_kept = pruner.fit_resample(QUALITY, LABELS, verified_labels=verified)
@@ -102,7 +102,7 @@ def test_verified_rows_are_kept_with_their_labels_and_count_in_no_share():
     np.testing.assert_array_equal(X_kept, QUALITY[pruner.sample_indices_])
 
 
-def test_rows_that_cannot_be_judged_are_kept_and_those_without_label_are_not():
+def test_rows_without_score_are_kept_without_label_not():
     X = QUALITY.copy()
     X[0] = np.nan
     y = LABELS.astype(object)

@@ -11,7 +11,7 @@ from skrobust.utils import LabelNoiseWarning
 from skrobust.weighting import QualityReweighter, TrustedReweighter
 
 
-def _ruled(seed, n_samples=900, n_looked=90):
+def _ruled(seed, n_samples=900, n_checked=90):
     """Make labels wrong by a rule that a model learns: in one corner, and of one class."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(3, n_samples, p=[0.2, 0.5, 0.3])
@@ -19,8 +19,8 @@ def _ruled(seed, n_samples=900, n_looked=90):
     X[np.arange(n_samples), truth] += 3
     wrong = (truth == 1) & (X[:, 4] > 0)
     y = np.where(wrong, 2, truth)
-    looked = rng.permutation(n_samples) < n_looked
-    return X, y, truth, wrong, np.where(looked, truth.astype(float), np.nan)
+    checked = rng.permutation(n_samples) < n_checked
+    return X, y, truth, wrong, np.where(checked, truth.astype(float), np.nan)
 
 
 def _fit(X, y, verified, **params):
@@ -53,11 +53,11 @@ def test_classes_weigh_what_true_ones_do(seed):
 def test_is_a_power_of_what_the_detector_learned(seed):
     X, y, _, _, verified = _ruled(seed)
     detector = ConfidentLearning(GaussianNB()).fit(X, y, verified_labels=verified)
-    looked = ~np.isnan(verified)
-    best = np.where(looked, verified, y).astype(int)
+    checked = ~np.isnan(verified)
+    best = np.where(checked, verified, y).astype(int)
     for power in (1, 3):
         reweighter = _fit(X, y, verified, power=power)
-        expected = np.where(looked, 1.0, detector.label_quality_) ** power
+        expected = np.where(checked, 1.0, detector.label_quality_) ** power
         for k in range(3):
             rows = best == k
             expected[rows] *= reweighter.class_prior_[k] * len(y) / expected[rows].sum()
@@ -81,7 +81,7 @@ def test_weights_are_repeats_in_the_shares(seed):
     np.testing.assert_allclose(weighed.class_prior_, repeated.class_prior_)
 
 
-def test_a_rare_class_that_nobody_verified_keeps_its_share(seed):
+def test_rare_unverified_class_keeps_its_share(seed):
     X, y, _, _, verified = _ruled(seed, 300, 40)
     rare = np.flatnonzero(np.isnan(verified) & (y == 0))[:3]
     y[rare] = 3
@@ -106,7 +106,7 @@ def test_verified_labels_are_needed(seed):
     for given, labels in ((None, y), (np.full(60, np.nan), y)):
         with pytest.raises(ValueError, match="TrustedReweighter needs verified_labels"):
             _fit(X, labels, given)
-    # A verified label without a given one says nothing about given ones.
+    # A verified label without a given one carries no information on given ones.
     hidden = np.where(np.isnan(verified), y, np.nan)
     with pytest.raises(ValueError, match="TrustedReweighter needs verified_labels"):
         _fit(X, hidden, verified)
