@@ -1,4 +1,4 @@
-"""The cascade: who answers which rows, how many calls it makes, and what it refuses."""
+"""The cascade: which classifier predicts which rows, number of calls, refusals."""
 
 import pickle
 
@@ -29,18 +29,18 @@ from skrobust.wrappers._cascade import _highest_share, _rolling_mean
 
 
 class Recorder(KNeighborsClassifier):
-    """Remembers, beside its answers, for how many rows it was asked."""
+    """Records the rows that it predicts."""
 
     def fit(self, X, y):
-        self.asked_ = []
+        self.predicted_ = []
         return super().fit(X, y)
 
     def predict(self, X):
-        self.asked_.append(X.copy())
+        self.predicted_.append(X.copy())
         return super().predict(X)
 
     def predict_proba(self, X):
-        self.asked_.append(X.copy())
+        self.predicted_.append(X.copy())
         return super().predict_proba(X)
 
 
@@ -58,10 +58,10 @@ def _blobs(seed, n_classes=3, n_samples=600):
     return X, y
 
 
-def test_accurate_classifier_is_asked_only_about_the_rows_that_need_it(moons):
+def test_accurate_classifier_is_predicted_only_about_the_rows_that_need_it(moons):
     X, y, X_test, _ = moons
     model = CascadeClassifier(LogisticRegression(), Recorder(), call_share=0.3).fit(X, y)
-    asked = model.accurate_estimator_.asked_
+    asked = model.accurate_estimator_.predicted_
     assert asked == [], "it is not needed to choose the threshold"
     calls = model.calls_accurate(X_test)
     assert asked == []
@@ -76,13 +76,13 @@ def test_accurate_classifier_is_asked_only_about_the_rows_that_need_it(moons):
     assert_array_equal(labels, proba.argmax(axis=1))
 
 
-def test_a_sure_batch_calls_nobody(moons):
+def test_a_certain_batch_makes_no_calls(moons):
     X, y, X_test, _ = moons
     model = CascadeClassifier(LogisticRegression(), Recorder()).fit(X, y)
     sure = X_test[~model.calls_accurate(X_test)]
     for method in (model.predict, model.predict_proba, model.predict_log_proba):
         assert len(method(sure)) == len(sure)
-    assert model.accurate_estimator_.asked_ == []
+    assert model.accurate_estimator_.predicted_ == []
 
 
 @pytest.mark.parametrize("uncertainty", ["entropy", "margin"])
@@ -144,7 +144,7 @@ class Stepwise(GaussianNB):
         return np.where(unsure[:, None], 0.5, super().predict_proba(X))
 
 
-def test_a_final_model_that_is_unlike_those_of_the_folds_keeps_to_the_budget(seed):
+def test_budget_holds_where_final_and_fold_models_differ(seed):
     X, y = _blobs(seed, n_classes=2)
     model = CascadeClassifier(Stepwise(), KNeighborsClassifier()).fit(X, y)
     assert model.calls_accurate(_blobs(seed + 1, n_classes=2)[0]).mean() <= 0.45
@@ -182,7 +182,7 @@ def test_rolling_mean():
     assert len(_rolling_mean(np.empty(0), 3)) == 0
 
 
-def test_streams_are_judged_by_their_recent_rows(seed):
+def test_streams_use_the_uncertainty_of_recent_rows(seed):
     rng = np.random.default_rng(seed)
     # Easy and hard stretches of 50 rows take turns.
     hard = np.arange(2000) // 50 % 2 == 1
@@ -313,7 +313,7 @@ class Never(ClassifierMixin, BaseEstimator):
         raise AssertionError("fitted all the same")
 
     def predict(self, X):
-        raise AssertionError("asked all the same")
+        raise AssertionError("fitted nevertheless")
 
     predict_proba = predict
 
@@ -324,13 +324,13 @@ class Never(ClassifierMixin, BaseEstimator):
         ({"call_share": 1.1}, {}, "call_share"),
         ({"call_share": -0.1}, {}, "call_share"),
         ({"call_share": None}, {}, "call_share"),
-        ({"uncertainty": "doubt"}, {}, "uncertainty"),
+        ({"uncertainty": "variance"}, {}, "uncertainty"),
         ({"window": 0}, {}, "window"),
         ({"window": 2.0}, {}, "window"),
         ({"cv": 1}, {}, "cv"),
         ({"cv": "five"}, {}, "cv"),
         ({"n_jobs": 1.5}, {}, "n_jobs"),
-        ({"random_state": "lucky"}, {}, "random_state"),
+        ({"random_state": "seed"}, {}, "random_state"),
         ({"fast_estimator": "svc"}, {}, "fast_estimator"),
         ({"accurate_estimator": 3}, {}, "accurate_estimator"),
         ({"fast_estimator": LinearSVC()}, {}, "LinearSVC has no predict_proba"),

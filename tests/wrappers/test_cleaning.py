@@ -44,7 +44,7 @@ class Recorder(GaussianNB):
 
 
 class Fixed(BaseEstimator):
-    """A detector that flags what it is told to."""
+    """A detector with fixed flags."""
 
     def __init__(self, errors, suggestions=None):
         self.errors = errors
@@ -115,7 +115,7 @@ def test_class_of_uncertain_labels_only_is_kept(noisy):
     np.testing.assert_allclose(model.estimator_.seen_[2], np.where(true == 1, 1, 0.8))
 
 
-def test_posterior_labels_have_weight_1_where_weights_are_not_requested(noisy):
+def test_posterior_labels_without_requested_weights(noisy):
     X, true, y, flipped = noisy
     detector = Correcting(flipped, true, np.full(400, 0.75))
     with config_context(enable_metadata_routing=True):
@@ -124,9 +124,9 @@ def test_posterior_labels_have_weight_1_where_weights_are_not_requested(noisy):
                 wrapper = CleaningClassifier(outer, detector, action="relabel").fit(X, y)
                 fitted = wrapper.estimator_
                 fitted = fitted[-1] if isinstance(outer, Pipeline) else fitted.estimators_[0]
-                asked = model.get_metadata_routing().consumes("fit", ["sample_weight"])
-                assert np.unique(fitted.seen_[2]).tolist() == ([0.5] if asked else [None])
-        # Weights that the estimator declines are not smuggled in with its own.
+                requests = model.get_metadata_routing().consumes("fit", ["sample_weight"])
+                assert np.unique(fitted.seen_[2]).tolist() == ([0.5] if requests else [None])
+        # Weights that the estimator declines are not passed with those of the wrapper.
         declining = Recorder().set_fit_request(sample_weight=False)
         wrapper = CleaningClassifier(declining, detector, action="relabel")
         wrapper.set_fit_request(sample_weight=True).fit(X, y, sample_weight=np.full(400, 3.0))
@@ -189,7 +189,7 @@ def test_only_if_better(noisy):
 
 
 @pytest.mark.parametrize("action", ["drop", "relabel", "reweight"])
-def test_only_if_better_takes_weights_missing_and_verified_labels(action, noisy):
+def test_only_if_better_with_weights_and_verified_labels(action, noisy):
     X, true, y, _ = noisy
     names = np.array(["no", "some", "yes"], dtype=object)
     given, weight = names[y], np.arange(400.0) % 3
@@ -199,7 +199,7 @@ def test_only_if_better_takes_weights_missing_and_verified_labels(action, noisy)
     detector = Fixed(np.ones(400, dtype=bool), names[(true + 1) % 3])
     model = CleaningClassifier(Recorder(), detector, action=action, only_if_better=True)
     model.fit(X, given, verified_labels=verified, sample_weight=weight)
-    if action == "reweight":  # all weigh the same, verified rows excepted
+    if action == "reweight":  # all weights are equal, except of verified rows
         return
     assert not model.cleaned_
     used = weight > 0
@@ -242,8 +242,8 @@ def test_default_detector_depends_on_the_input(noisy):
     frame.loc[::5, "a"] = np.nan
     boosting = HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype")
     model = CleaningClassifier(boosting).fit(frame, y)
-    (judge,) = model.detector_.estimators
-    assert isinstance(judge, HistGradientBoostingClassifier)
+    (member,) = model.detector_.estimators
+    assert isinstance(member, HistGradientBoostingClassifier)
     assert model.feature_names_in_.tolist() == list("abcdefg")
     assert model.predict(frame).shape == (400,)
 
@@ -339,7 +339,7 @@ def test_methods_are_those_of_the_classifier(noisy):
     )
 
 
-def test_input_that_the_classifier_refuses_is_refused_whatever_the_detector_thinks(noisy):
+def test_refused_input_is_refused_for_any_flags(noisy):
     X, _, y, _ = noisy
     X[7, 2] = np.nan
     errors = np.arange(400) == 7
@@ -367,7 +367,7 @@ def test_bad_input_is_refused_before_any_fit(change, message, noisy):
 
     class Never(GaussianNB):
         def fit(self, X, y, sample_weight=None):
-            raise AssertionError("fitted all the same")
+            raise AssertionError("fitted nevertheless")
 
     arguments = {"y": y, **change}
     model = CleaningClassifier(Never(), ConfidentLearning(Never()))
@@ -375,10 +375,10 @@ def test_bad_input_is_refused_before_any_fit(change, message, noisy):
         model.fit(X, arguments.pop("y"), **arguments)
 
 
-def test_the_check_asks_what_verified_rows_teach(seed):
+def test_only_if_better_uses_calibrated_labels(seed):
     X = np.random.default_rng(seed).normal(size=(600, 3))
     y = (X[:, 0] + X[:, 1] > 0).astype(int)
-    given = (X[:, 0] > 0).astype(int)  # a rule that is easier to foretell than the truth
+    given = (X[:, 0] > 0).astype(int)  # a rule that is easier to predict than the true label
     verified = np.where(np.arange(600) % 3 == 0, y, np.nan)
     detector = EnsembleDetector([LogisticRegression()], max_flag_rate=None)
     model = CleaningClassifier(None, detector, action="drop", only_if_better=True)

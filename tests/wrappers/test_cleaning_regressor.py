@@ -28,7 +28,7 @@ class Recorder(Ridge):
 
 
 class Fixed(BaseEstimator):
-    """A detector that flags what it is told to."""
+    """A detector with fixed flags."""
 
     def __init__(self, errors, suggestions=None):
         self.errors = errors
@@ -175,11 +175,11 @@ def test_weights_are_routed(noisy):
     with config_context(enable_metadata_routing=True):
         with pytest.raises(UnsetMetadataPassedError, match="Recorder"):
             CleaningRegressor(Recorder(), Fixed(wrong)).fit(X, y, sample_weight=weight)
-        for asks in (True, False):
-            model = Recorder().set_fit_request(sample_weight=asks)
+        for requests in (True, False):
+            model = Recorder().set_fit_request(sample_weight=requests)
             fitted = CleaningRegressor(model, Fixed(wrong)).fit(X, y, sample_weight=weight)
-            assert (fitted.estimator_.seen_[2] is not None) == asks
-            if asks:
+            assert (fitted.estimator_.seen_[2] is not None) == requests
+            if requests:
                 assert_array_equal(fitted.estimator_.seen_[2], weight[~wrong])
         detector = ResidualDetector(Recorder().set_fit_request(sample_weight=True))
         CleaningRegressor(detector=detector).fit(X, y, sample_weight=weight)
@@ -187,7 +187,7 @@ def test_weights_are_routed(noisy):
             ResidualDetector(Recorder()).fit(X, y, sample_weight=weight)
 
 
-def test_input_that_the_regressor_refuses_is_refused_whatever_the_detector_thinks(noisy):
+def test_refused_input_is_refused_for_any_flags(noisy):
     X, _, y, _ = noisy
     X[7, 2] = np.nan
     errors = np.arange(200) == 7

@@ -1,4 +1,4 @@
-"""Infinite numbers reach models that take them; detectors that cannot say so."""
+"""Infinite numbers reach models that take them; other detectors refuse them."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def _clipped(model):
 CLIPPED = _clipped(LogisticRegression())
 
 
-def test_the_default_detector_asks_the_model_that_takes_infinity(rows):
+def test_default_detector_uses_a_model_that_takes_infinity(rows):
     X, _ = rows
     members = default_detector(X, CLIPPED).estimators
     assert isinstance(members[0], Pipeline)

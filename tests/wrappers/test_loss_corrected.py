@@ -103,7 +103,7 @@ def test_without_noise_it_is_the_classifier_itself(method, plain, noisy):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_without_noise_weights_and_verified_labels_are_all_that_counts(method, noisy):
+def test_without_noise_only_weights_and_verified_labels_count(method, noisy):
     X, true, y = noisy
     weight = np.random.default_rng(0).integers(0, 3, size=len(y))
     verified = np.where(np.arange(len(y)) % 4 == 0, true, np.nan)
@@ -145,7 +145,7 @@ def test_importance_trains_with_the_weights_of_the_reweighter(noisy):
     robust = LossCorrectedClassifier(Recorder(), SKEWED, evidence=EVIDENCE)
     robust.fit(X, y, verified_labels=verified, sample_weight=prior)
     assert_array_equal(robust.sample_weight_, reweighter.sample_weight_)
-    # What weighs nothing but for rounding is left out.
+    # Weights that are zero but for rounding are left out.
     rows = np.flatnonzero(reweighter.sample_weight_ > 1e-9 * reweighter.sample_weight_.max())
     assert 300 < len(rows) < len(y)
     seen_X, seen_y, seen_weight = robust.estimator_.seen_
@@ -219,7 +219,7 @@ def test_backward_is_unbiased(seed):
     assert bias["backward"] < 0.2 * bias["plain"]
 
 
-def test_backward_is_one_problem_whatever_the_solver_and_the_order(noisy):
+def test_backward_is_one_problem_for_any_solver_and_order(noisy):
     X, _, y = noisy
     transition = symmetric_transition(3, 0.25)
     found = []
@@ -418,7 +418,7 @@ def test_bad_transitions_are_refused(method, transition, message, noisy):
 
 
 @pytest.mark.parametrize("method", ["backward", "posterior"])
-def test_an_estimate_that_cannot_be_undone_is_softened_with_a_warning(method, seed):
+def test_estimate_that_cannot_be_inverted_is_softened(method, seed):
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(90, 2)), np.arange(90) % 3
 

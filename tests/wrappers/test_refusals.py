@@ -1,4 +1,4 @@
-"""What wrappers cannot work with is refused before any model is fitted, theirs or a judge's."""
+"""Invalid input is refused before any model is fitted."""
 
 import numpy as np
 import pytest

@@ -41,7 +41,7 @@ class Recorder(GaussianNB):
 
 
 class Fixed(Reweighter):
-    """A reweighter that says what it is told to."""
+    """A reweighter with fixed weights."""
 
     _parameter_constraints: dict = {"weight": ["array-like"]}
 
@@ -52,8 +52,8 @@ class Fixed(Reweighter):
         return np.asarray(self.weight, dtype=float)
 
 
-class Chooses(Fixed):
-    """One that only chooses rows."""
+class Selects(Fixed):
+    """One that only selects rows."""
 
     def fit_resample(self, X, y):
         self.fit(X, y)
@@ -91,17 +91,17 @@ def test_weights_of_the_caller_count_as_well(noisy):
 def test_equal_weights_are_no_weights(noisy):
     X, _, y, flipped = noisy
     kept = ~flipped
-    model = ReweightedClassifier(Recorder(), Chooses(kept)).fit(X, y)
+    model = ReweightedClassifier(Recorder(), Selects(kept)).fit(X, y)
     assert_array_equal(model.estimator_.seen_[0], X[kept])
     assert model.estimator_.seen_[2] is None
     prior = np.random.default_rng(0).uniform(1, 2, size=400)
     model.fit(X, y, sample_weight=prior)
     assert_array_equal(model.estimator_.seen_[2], prior[kept])
-    neighbors = ReweightedClassifier(KNeighborsClassifier(), Chooses(kept)).fit(X, y)
+    neighbors = ReweightedClassifier(KNeighborsClassifier(), Selects(kept)).fit(X, y)
     expected = KNeighborsClassifier().fit(X[kept], y[kept])
     assert_array_equal(neighbors.predict(X), expected.predict(X))
     with pytest.raises(TypeError, match="KNeighborsClassifier, but it takes none"):
-        ReweightedClassifier(KNeighborsClassifier(), Chooses(1.0 + kept)).fit(X, y)
+        ReweightedClassifier(KNeighborsClassifier(), Selects(1.0 + kept)).fit(X, y)
 
 
 def test_a_class_does_not_vanish(noisy):
@@ -112,7 +112,7 @@ def test_a_class_does_not_vanish(noisy):
     assert_allclose(model.estimator_.seen_[2][y == 1], 1)
 
 
-def test_input_that_the_classifier_refuses_is_refused_whatever_it_weighs(noisy):
+def test_refused_input_is_refused_for_any_weight(noisy):
     X, _, y, _ = noisy
     X[7, 2] = np.nan
     weight = np.where(np.arange(400) == 7, 0.0, 1.0)
@@ -177,14 +177,14 @@ def test_memory_weighs_once_per_fold_and_once_for_the_refit(noisy, tmp_path):
 
 
 class NoWeights(BaseEstimator):
-    """Fits, and says nothing."""
+    """Sets no weights."""
 
     def fit(self, X, y, *, verified_labels=None, sample_weight=None):
         return self
 
 
 class WrongWeights(NoWeights):
-    """Says something that is no weights."""
+    """Sets invalid weights."""
 
     def __init__(self, weight):
         self.weight = weight
@@ -218,7 +218,7 @@ def test_models_without_weights_are_refused_before_any_fit(noisy):
 
     class Never(Fixed):
         def _weigh(self, data):
-            raise AssertionError("weighed all the same")
+            raise AssertionError("fitted nevertheless")
 
     with pytest.raises(TypeError, match="KNeighborsClassifier, but it takes none"):
         ReweightedClassifier(KNeighborsClassifier(), Never([1])).fit(X, y)
@@ -228,11 +228,11 @@ def test_wrappers_nest(noisy):
     X, true, y, _ = noisy
     transition = symmetric_transition(3, 0.25)
     importance = ImportanceReweighter(transition, GaussianNB())
-    weighed = ReweightedClassifier(LogisticRegression(), importance).fit(X, y)
+    weighted = ReweightedClassifier(LogisticRegression(), importance).fit(X, y)
     corrected = LossCorrectedClassifier(
         LogisticRegression(), transition, evidence=GaussianNB()
     ).fit(X, y)
-    assert_allclose(weighed.predict_proba(X), corrected.predict_proba(X))
+    assert_allclose(weighted.predict_proba(X), corrected.predict_proba(X))
     cleaned = CleaningClassifier(
         ReweightedClassifier(LogisticRegression(), CHEAP), ConfidentLearning(GaussianNB())
     )

@@ -1,4 +1,4 @@
-"""Which sources are doubted: what chance explains, small strata, limits."""
+"""Faulty sources: what chance explains, small strata, limits."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_sums():
     assert_allclose(losses.mean, [1.5, np.nan, 3.5, np.nan])
 
 
-def test_what_chance_explains_is_no_reason_to_doubt():
+def test_what_chance_explains_is_not_faulty():
     rows = np.full(7, 100)
     assert not faulty_sources(_counts([10, 9, 11, 10, 12, 8, 17], rows), 3).any()
     assert_array_equal(
@@ -51,7 +51,7 @@ def test_what_chance_explains_is_no_reason_to_doubt():
     )
 
 
-def test_few_rows_are_judged_by_their_distribution_and_not_by_standard_errors():
+def test_few_rows_are_compared_by_the_binomial_distribution():
     # Two wrong rows of ten, where 1 % is usual, are six standard errors, but happen to one source
     # in two hundred; five do not.
     rows = [500] * 6 + [10]
@@ -104,7 +104,7 @@ def test_infinite_losses():
         assert_array_equal(np.flatnonzero(faulty_sources(_amounts(losses), 2)), [1])
 
 
-def test_sources_without_rows_to_compare_are_not_doubted():
+def test_sources_without_rows_to_compare_are_not_faulty():
     found = faulty_sources(_counts([3, 4, 0, 3, 29], [30, 30, 0, 30, 30]), 2)
     assert_array_equal(np.flatnonzero(found), [4])
     assert not faulty_sources(_counts([0, 0, 9], [0, 0, 10]), 1).any()

@@ -1,4 +1,4 @@
-"""Wrappers that survive faulty sources: what they survive, whom they suspect, what they refuse."""
+"""Source-robust wrappers: tolerance, detection of faulty sources, refusals."""
 
 import pickle
 
@@ -44,7 +44,7 @@ def _by_row(X):
 
 
 class ClassifierBySource(SourceRobustClassifier):
-    """Has three sources without being told."""
+    """Has three sources by itself."""
 
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
         return super().fit(
@@ -54,7 +54,7 @@ class ClassifierBySource(SourceRobustClassifier):
 
 
 class RegressorBySource(SourceRobustRegressor):
-    """Has three sources without being told."""
+    """Has three sources by itself."""
 
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, **params):
         return super().fit(
@@ -108,15 +108,15 @@ def sensors(seed):
     return X[:700], given, source, X[700:], y[700:]
 
 
-# What it survives -------------------------------------------------------------------------------
+# Tolerance -------------------------------------------------------------------------------
 
 
 @combinations
 @pytest.mark.parametrize("aggregation", ["nna_median", "median", "trimmed_mean"])
-def test_classifier_survives_faulty_sources(combine, aggregation, sites):
+def test_classifier_tolerates_faulty_sources(combine, aggregation, sites):
     X, y, source, X_test, y_test = sites
-    honest = ~np.isin(source, [1, 4])
-    best = LogisticRegression().fit(X[honest], y[honest]).score(X_test, y_test)
+    right_sources = ~np.isin(source, [1, 4])
+    best = LogisticRegression().fit(X[right_sources], y[right_sources]).score(X_test, y_test)
     model = SourceRobustClassifier(combine=combine, aggregation=aggregation)
     assert model.fit(X, y, sources=source) is model
     assert model.score(X_test, y_test) > best - 0.03
@@ -125,10 +125,10 @@ def test_classifier_survives_faulty_sources(combine, aggregation, sites):
 
 
 @combinations
-def test_regressor_survives_faulty_sources(combine, sensors):
+def test_regressor_tolerates_faulty_sources(combine, sensors):
     X, y, source, X_test, y_test = sensors
-    honest = ~np.isin(source, [2, 6])
-    best = Ridge().fit(X[honest], y[honest]).score(X_test, y_test)
+    right_sources = ~np.isin(source, [2, 6])
+    best = Ridge().fit(X[right_sources], y[right_sources]).score(X_test, y_test)
     model = SourceRobustRegressor(combine=combine, n_faulty=2).fit(X, y, sources=source)
     assert model.score(X_test, y_test) > best - 0.03
     assert_array_equal(np.flatnonzero(model.faulty_sources_), [2, 6])
@@ -136,7 +136,7 @@ def test_regressor_survives_faulty_sources(combine, sensors):
     assert model.source_disagreement_[2] > 1e8
 
 
-def test_the_mean_survives_nothing(sensors):
+def test_the_mean_tolerates_no_faulty_source(sensors):
     X, y, source, X_test, y_test = sensors
     model = SourceRobustRegressor(combine="predictions", aggregation="mean")
     assert model.fit(X, y, sources=source).score(X_test, y_test) < 0
@@ -159,12 +159,12 @@ def test_sources_that_are_wrong_about_one_class_only_are_found(seed):
         3000, weights=[0.85], class_sep=2, n_informative=4, flip_y=0, random_state=seed
     )
     source = np.arange(3000) % 10
-    given = np.where((source < 3) & (y == 1), 0, y)  # never seen the rare class, or so they say
+    given = np.where((source < 3) & (y == 1), 0, y)  # three sources never give the rare label
     model = SourceRobustClassifier().fit(X, given, sources=source)
     assert_array_equal(np.flatnonzero(model.faulty_sources_), [0, 1, 2])
 
 
-def test_honest_sources_are_kept():
+def test_right_sources_are_kept():
     n_left_out = 0
     for seed in range(20):
         X, y = make_classification(600, n_features=5, flip_y=0.1, random_state=seed)
@@ -173,7 +173,7 @@ def test_honest_sources_are_kept():
     assert n_left_out <= 4  # of 120
 
 
-def test_rows_of_honest_sources_and_verified_rows_are_trained_on(sites):
+def test_rows_of_right_sources_and_verified_rows_are_trained_on(sites):
     X, y, source, *_ = sites
     verified = np.full(700, np.nan)
     verified[source == 1] = np.where(np.arange(100) < 20, 1 - y[source == 1], np.nan)
@@ -184,7 +184,7 @@ def test_rows_of_honest_sources_and_verified_rows_are_trained_on(sites):
     assert_allclose(model.estimator_.coef_, expected.coef_, rtol=1e-6)
 
 
-def test_no_more_sources_are_doubted_than_may_be_faulty(sites):
+def test_no_more_sources_are_faulty_than_n_faulty(sites):
     X, y, source, *_ = sites
     one = SourceRobustClassifier(n_faulty=1).fit(X, y, sources=source)
     assert one.n_faulty_ == 1
@@ -236,14 +236,14 @@ def _five_sources(seed):
 
 
 @pytest.mark.parametrize("combine", ["rows", "predictions"])
-def test_a_source_with_one_class_has_no_voice(combine, seed):
+def test_a_source_with_one_class_is_not_counted(combine, seed):
     X, y, source = _five_sources(seed)
     lone = (source == 3) & (y != "bee")
     X, y, source = X[~lone], y[~lone], source[~lone]
     model = SourceRobustClassifier(combine=combine).fit(X, y, sources=source)
     assert model.estimators_[3] is None
     assert sum(part is None for part in model.estimators_) == 1
-    assert model.n_faulty_ == 1  # of four with a voice
+    assert model.n_faulty_ == 1  # of four with labels of several classes
     assert model.source_disagreement_[3] < 0.15  # its labels are right all the same
     assert_array_equal(model.classes_, ["ant", "bee", "cow"])
     assert model.score(X, y) > 0.9
@@ -251,7 +251,7 @@ def test_a_source_with_one_class_has_no_voice(combine, seed):
         clone(model).set_params(n_faulty=2).fit(X, y, sources=source)
 
 
-def test_a_source_that_says_always_the_same_is_left_out(seed):
+def test_a_source_with_one_constant_label_is_left_out(seed):
     X, y, source = _five_sources(seed)
     given = np.where(source == 0, "bee", y)
     model = SourceRobustClassifier().fit(X, given, sources=source)
@@ -273,7 +273,7 @@ def test_sources_that_lack_a_class(seed):
         SourceRobustClassifier(combine="coefficients").fit(X, y, sources=source)
 
 
-def test_a_class_that_only_a_faulty_source_knows_is_not_predicted(seed):
+def test_a_class_of_a_faulty_source_only_is_not_predicted(seed):
     X, y, source = _five_sources(seed)
     given = np.where(source == 0, "dog", y)
     given[np.flatnonzero(source == 0)[:20]] = "bee"
@@ -348,7 +348,7 @@ def test_sources_come_in_many_forms(combine, make, sites):
     assert len(model.sources_) == N_SOURCES
 
 
-def test_sources_of_unlike_kinds(sites):
+def test_sources_of_different_kinds(sites):
     X, y, source, *_ = sites
     names = np.array(["a", 1, ("b", 2), "c", 2.5, True, "d"], dtype=object)[source]
     names[source == 1] = "one"
@@ -522,7 +522,7 @@ def test_weights_where_the_estimator_takes_none(sites, sensors):
 
 
 @pytest.mark.parametrize("wrapper", [SourceRobustClassifier, SourceRobustRegressor])
-def test_too_few_sources_to_survive_any(wrapper, sites):
+def test_too_few_sources_to_tolerate_any(wrapper, sites):
     X, y, source, *_ = sites
     with pytest.warns(LabelNoiseWarning, match="No sources were given.*n_faulty=None"):
         model = wrapper().fit(X, y)

@@ -54,7 +54,7 @@ def test_student_learns_the_pseudo_labels_of_the_chosen_rows(selection, n_rounds
     np.testing.assert_allclose(student.transition_matrix_.diagonal(), 0.7, atol=0.15)
 
 
-def test_mixture_keeps_what_the_teacher_is_as_sure_about_as_about_most(noisy):
+def test_mixture_keeps_rows_of_low_loss(noisy):
     X, _, given, _ = noisy
     every = _student("all").fit(X, given)
     some = _student("mixture").fit(X, given)
@@ -84,7 +84,7 @@ def test_rows_without_label_are_learned_from(selection, seed):
     assert student.score(X[test], y[test]) > plain.score(X[test], y[test]) + 0.1
 
 
-def test_rows_of_weight_zero_are_not_learned_from_with_or_without_label(noisy):
+def test_rows_of_weight_zero_are_not_trained_on(noisy):
     X, _, given, _ = noisy
     labels = np.where(np.arange(len(X)) % 3 == 0, np.nan, given)
     weight = (np.arange(len(X)) % 2).astype(float)
@@ -109,16 +109,16 @@ def test_weights_are_repeats(selection, noisy):
         )
         return student.fit(X, y, **weights).predict_proba(X)
 
-    weighed = fit(X, labels, fold, sample_weight=times)
+    weighted = fit(X, labels, fold, sample_weight=times)
     repeated = fit(X[rows], labels[rows], fold[rows])
-    np.testing.assert_allclose(weighed[rows], repeated, atol=1e-6)
+    np.testing.assert_allclose(weighted[rows], repeated, atol=1e-6)
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
 def test_verified_rows_are_learned_as_they_were_verified(selection, noisy):
     X, _, given, _ = noisy
     looked = np.arange(len(X)) % 10 == 0
-    # Nobody need believe the person, least of all the teacher.
+    # The verified labels contradict the input, and the predictions of the teacher.
     verified = np.where(looked, (given + 1) % 3, np.nan)
     given = given.astype(float)
     given[::20] = np.nan

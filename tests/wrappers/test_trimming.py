@@ -35,7 +35,7 @@ class Counted(HistGradientBoostingClassifier):
 
 
 def _rows(seed, n_samples=8000):
-    """Classes of several clusters each, which a linear model cannot tell apart."""
+    """Classes of several clusters each, which a linear model cannot separate."""
     X, y = make_classification(
         n_samples, 20, n_informative=10, n_classes=3, class_sep=0.5, random_state=seed
     )

@@ -31,7 +31,7 @@ from skrobust.wrappers import (
 
 BAYES = ConfidentLearning(GaussianNB(), cv=3)
 SGD = SGDClassifier(loss="log_loss", random_state=0)
-# With a penalty like that, or neighbours as many, a model says the most frequent class.
+# With a penalty like that, or neighbours as many, a model predicts the most frequent class.
 HOPELESS_C = [1e-6, 1.0]
 NEIGHBORS = [60, 5]
 
@@ -42,7 +42,7 @@ def blobs(seed):
 
 
 def _blobs(sizes, seed):
-    """Classes that are easy to tell, in columns on unlike scales, some of their labels wrong."""
+    """Separable classes, in columns of different scales, some of their labels wrong."""
     X, y = make_blobs(sizes, centers=[[0, 0], [5, 0], [0, 5]][: len(sizes)], random_state=seed)
     given, _ = flip_labels(y, symmetric_transition(len(sizes), 0.2), random_state=seed)
     return X * [1, 100], given, y
@@ -164,7 +164,7 @@ def test_trusted_reweighter_with_verified_labels(blobs, seed):
         search = _search(pipeline, grid, X, given, DummyClassifier(), verified_labels=verified)
         X_test, _, y_test = _blobs([200, 100, 100], seed + 1000)
         assert search.score(X_test, y_test) > 0.9
-    # In the refit they are those of the right rows, which weigh as much as right labels do.
+    # In the refit they are those of the right rows, whose weights are those of right labels.
     weight = search.best_estimator_[-1].reweighter_.sample_weight_
     wrong, checked = given != y, ~np.isnan(verified)
     assert weight[wrong & ~checked].mean() < 0.6 < 0.9 < weight[wrong & checked].mean()
