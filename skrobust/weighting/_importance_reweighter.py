@@ -129,10 +129,14 @@ class ImportanceReweighter(ProbaSource, Reweighter):
     def _weigh(self, data: LabelledData) -> np.ndarray:
         # Verified labels do not have the noise of given ones.
         noisy = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
+        # The default estimator of the transition trains the same model, on verified labels. A
+        # matrix is validated before any fit.
+        shared = self.transition is None and not data.checked.any()
+        matrix = None if shared else self._resolve_transition(data, None)
         evidence = self._gather_evidence(noisy)
         proba = evidence.pred_proba
-        # The default estimator of the transition trains the same model on verified labels.
-        matrix = self._resolve_transition(data, None if data.checked.any() else evidence)
+        if shared:
+            matrix = self._resolve_transition(data, evidence)
         weight = np.ones(data.n_samples)
         rows = np.flatnonzero(noisy.used & ~data.checked & ~np.isnan(proba[:, 0]))
         if len(rows):
