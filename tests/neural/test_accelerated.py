@@ -77,7 +77,7 @@ def train(folder):
     first = model.predict_proba(X)
     model = pickle.loads(pickle.dumps(model))
     model.set_params(warm_start=True).fit(X, y, sample_weight=weight)
-    fresh = network().fit(X, y)  # a seed that nobody gave
+    fresh = network().fit(X, y)  # without a seed
     X, y = images()
     cnn = NeuralClassifier(SmallCNN, max_epochs=2, batch_size=20, accelerate=True, random_state=0)
     cnn.set_params(ema_decay=0.9).fit(X, y)

@@ -315,7 +315,7 @@ def interruptible():
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_by_the_user_is_raised_and_keeps_what_was_trained(rows):
+def test_interrupt_is_raised_and_keeps_the_weights(rows):
     X, y, _, _ = rows
 
     class Press(Callback):
@@ -400,7 +400,7 @@ def test_callbacks_that_could_do_nothing_are_refused(params, message, rows):
     assert not hasattr(model, "net_")
 
 
-def test_losses_of_batches_are_recorded_only_for_callbacks_that_may_read_them(rows):
+def test_batch_losses_are_recorded_only_where_they_may_be_read(rows):
     X, y, _, _ = rows
     plain = _network(batch_size=50).fit(X, y)
     assert all(not batch for epoch in plain.net_.history for batch in epoch["batches"])

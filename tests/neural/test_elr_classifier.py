@@ -43,7 +43,7 @@ def test_the_gradient_is_the_published_one():
 
 
 @pytest.mark.parametrize("ensemble", [False, True])
-def test_targets_tell_wrong_labels(ensemble, noisy):
+def test_targets_score_wrong_labels(ensemble, noisy):
     X, y, given, flipped = noisy
     labels = np.array(["a", "b", "c"], dtype=object)[given]
     labels[:5] = None
@@ -61,7 +61,7 @@ def test_targets_tell_wrong_labels(ensemble, noisy):
     assert np.isnan(held_out.label_quality_).sum() == 60
 
 
-def test_targets_of_other_rows_are_not_taken_over(noisy):
+def test_targets_start_anew_with_other_rows(noisy):
     X, _, given, _ = noisy
     model = ELRClassifier(**{**NESTED, "learning_rate": 1e-9}, beta=0.7, dtype="float64")
     model.partial_fit(X[:300], given[:300], classes=[0, 1, 2])

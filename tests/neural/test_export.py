@@ -58,7 +58,7 @@ def test_safetensors(model, rows):
     assert_array_equal(other.predict_proba(X), proba)
 
 
-# What torch's own exporter says about its parts.
+# Warnings of torch's own exporter about its parts.
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 @every_model
 def test_onnx(model, rows, tmp_path):

@@ -18,7 +18,7 @@ def _weights(model):
     return torch.cat([p.detach().flatten() for p in model.module_.parameters()])
 
 
-def test_wrong_rows_come_to_count_less(noisy):
+def test_wrong_labels_get_lower_weights(noisy):
     X, _, given, flipped = noisy
     model = MetaRescaledClassifier(**NESTED).fit(X, given)
     weight = model.sample_weight_

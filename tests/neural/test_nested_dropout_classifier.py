@@ -38,7 +38,7 @@ def test_all_widths_are_scored_in_one_pass(noisy):
     assert_array_equal(model.predict(X), model.predict(X, width=model.width_))
 
 
-def test_the_width_is_the_best_on_held_out_rows_and_comes_back_with_its_epoch(noisy):
+def test_best_width_is_restored_with_its_epoch(noisy):
     X, _, given, _ = noisy
     model = NestedDropoutClassifier(**NESTED, n_iter_no_change=None).fit(X, given)
     scores = model.width_scores_

@@ -81,7 +81,7 @@ def test_learns(params, rows):
     assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
 
 
-def test_fits_are_equal_bit_for_bit_and_leave_the_generator_of_torch_alone(rows):
+def test_fits_are_repeatable_and_keep_the_generator_of_torch(rows):
     X, y = rows
     params = {"mixup": 0.3, "dropout": 0.2, "ema_decay": 0.9, "early_stopping": True}
     torch_state = torch.get_rng_state()
@@ -119,7 +119,7 @@ def test_holds_out_rows_by_itself_only_where_there_are_many(rows):
     assert "valid_loss" in _network(max_epochs=1).fit(*many).history_
 
 
-def test_the_average_predicts_and_training_goes_on_from_the_weights(rows):
+def test_average_predicts_and_training_continues_from_weights(rows):
     X, y = rows
     model = _network(ema_decay=0.5, warm_start=True, max_epochs=1).fit(X, y)
     average = model.net_.average_
@@ -265,12 +265,12 @@ def test_records_how_each_row_was_learned(rows):
     margins, flipped = dynamics["aum"], np.isin(np.arange(300), wrong)
     assert np.sort(margins[wrong])[-2] < margins[~flipped].mean()
     assert roc_auc_score(flipped, -margins) > 0.93
-    # With all rows in one batch, an epoch sees what the network said after the one before.
-    said = []
+    # With all rows in one batch, an epoch records the predictions after the one before.
+    fitted = []
     for n_epochs in range(15):
         if n_epochs:
-            said.append(clone(model).set_params(max_epochs=n_epochs).fit(X, noisy))
-    proba = np.stack([one.predict_proba(X) for one in said])
+            fitted.append(clone(model).set_params(max_epochs=n_epochs).fit(X, noisy))
+    proba = np.stack([one.predict_proba(X) for one in fitted])
     mean = dynamics["mean_proba"] * 15 - proba.sum(axis=0)
     assert_allclose(mean.sum(axis=1), 1, atol=1e-4)  # what is left is the first, untrained epoch
     first = dynamics["confidence"] * 15 - proba[:, np.arange(300), noisy].sum(axis=0)
@@ -280,7 +280,7 @@ def test_records_how_each_row_was_learned(rows):
 
 
 @pytest.mark.parametrize("cv", [None, 3])
-def test_training_dynamics_watch_a_network(cv, rows):
+def test_training_dynamics_of_a_network(cv, rows):
     X, y = rows
     noisy = y.copy()
     wrong = np.arange(0, 300, 10)

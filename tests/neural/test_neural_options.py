@@ -164,7 +164,7 @@ def test_rows_of_ones_own_are_validated_on(method, rows):
         assert np.isfinite(model.label_quality_).all()  # no row of X was held out
 
 
-def test_validation_rows_choose_the_epoch_unless_early_stopping_is_off(rows):
+def test_validation_rows_select_the_epoch(rows):
     X, y = rows
     X_valid, y_valid, weight = X[80:], y[80:], np.linspace(0, 2, 40)
     model = _network(early_stopping=True, n_iter_no_change=2, max_epochs=50)

@@ -28,7 +28,7 @@ QUICK = {
 
 
 class Items(Dataset):
-    """Counts how much is asked for at a time."""
+    """Counts the items that are read at a time."""
 
     def __init__(self, X, y=None):
         self.X, self.y, self.most = X, y, 0
@@ -121,7 +121,7 @@ def test_missing_labels_stay_missing(gone, table):
     assert_array_equal(model.predict_proba(X), model.fit(X, labels).predict_proba(X))
 
 
-def test_labels_are_what_the_items_say(table):
+def test_labels_are_those_of_the_items(table):
     X, y = table
     data = Items(X, (y == "a").tolist())
     data.targets = y

@@ -20,12 +20,12 @@ def test_losses_with_noise(seed):
     u, v = rng.uniform(0, 1.2, (6, 1)), rng.uniform(0, 1.2, (6, 3))
     given = np.clip(u**2 * target, 0, 1)
     others = np.clip(v**2 * (1 - target), 0, 1)
-    said = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    said = np.maximum(said + given - others, 1e-4)
-    said /= said.sum(axis=1, keepdims=True)
+    proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    proba = np.maximum(proba + given - others, 1e-4)
+    proba /= proba.sum(axis=1, keepdims=True)
     tensors = [torch.tensor(part) for part in (logits, target, given, others)]
     entropy, distance = noisy_losses(*tensors)
-    assert_allclose(entropy, -np.log(np.maximum(said, 1e-4)[target == 1]))
+    assert_allclose(entropy, -np.log(np.maximum(proba, 1e-4)[target == 1]))
     decided = np.eye(3)[logits.argmax(axis=1)]
     assert_allclose(distance, ((decided + given - others - target) ** 2).sum(axis=1))
     plain, _ = noisy_losses(*tensors[:2], torch.zeros(6, 3), torch.zeros(6, 3))
@@ -64,7 +64,7 @@ def test_noise_takes_the_step_of_each_rows_own_loss(seed):
                     assert_allclose(getattr(noise, name)[row, k], moved, atol=1e-7)
 
 
-def test_noise_tells_wrong_labels(noisy):
+def test_noise_scores_wrong_labels(noisy):
     X, y, given, flipped = noisy
     labels = np.array(["a", "b", "c"], dtype=object)[given]
     labels[:5] = None

@@ -48,11 +48,11 @@ def test_evaluation_is_deterministic(name, seed):
 def test_training_repeats_with_the_default_generator(name, seed):
     layer = MAKERS[name]()
     features = _features(seed)
-    answers = []
+    outputs = []
     for _ in range(2):
         torch.manual_seed(seed)
-        answers.append(layer(features))
-    assert torch.equal(*answers)
+        outputs.append(layer(features))
+    assert torch.equal(*outputs)
 
 
 @every_layer
@@ -91,15 +91,15 @@ def test_gradients_are_those_of_finite_differences(name, training, seed):
 def test_extreme_features_are_finite(name, dtype, size, seed):
     layer = MAKERS[name]().to(dtype)
     features = (size * _features(seed, dtype=dtype)).requires_grad_()
-    answer = layer(features)
-    answer.square().sum().backward()
-    assert answer.dtype == dtype
-    assert torch.isfinite(answer).all()
+    output = layer(features)
+    output.square().sum().backward()
+    assert output.dtype == dtype
+    assert torch.isfinite(output).all()
     assert torch.isfinite(features.grad).all()
 
 
 @every_layer
-def test_no_look_at_the_numbers_of_an_accelerator(name):
+def test_values_on_an_accelerator_are_not_read(name):
     """Tensors on the meta device have no numbers: whatever waits for one fails."""
     layer = MAKERS[name]().to("meta")
     assert layer(torch.zeros(4, 6, device="meta")).device.type == "meta"

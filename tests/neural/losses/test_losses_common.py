@@ -60,9 +60,9 @@ every_loss = pytest.mark.parametrize("name", MAKERS)
 every_deterministic_loss = pytest.mark.parametrize("name", DETERMINISTIC)
 
 
-def _batch(seed, n_samples=12, *, dtype=torch.float64, spread=1.5):
+def _batch(seed, n_samples=12, *, dtype=torch.float64, scale=1.5):
     generator = torch.Generator().manual_seed(seed)
-    logits = spread * torch.randn(n_samples, 3, generator=generator, dtype=torch.float64)
+    logits = scale * torch.randn(n_samples, 3, generator=generator, dtype=torch.float64)
     codes = torch.randint(3, (n_samples,), generator=generator)
     return logits.to(dtype), codes
 
@@ -139,7 +139,7 @@ def test_none_is_per_row(name, seed):
 @every_loss
 @pytest.mark.parametrize("soft", [False, True])
 def test_gradients_are_those_of_finite_differences(name, soft, seed):
-    logits, codes = _batch(seed, 5, spread=1.0)
+    logits, codes = _batch(seed, 5, scale=1.0)
     target = _soft(seed, 5) if soft else codes
     weight = torch.tensor([1.0, 2.0, 0.5, 1.0, 3.0], dtype=torch.float64)
     loss = MAKERS[name](reduction="sum").double()
@@ -213,7 +213,7 @@ def test_copies_and_state(name, seed):
 
 
 @every_loss
-def test_no_look_at_the_numbers_of_an_accelerator(name):
+def test_values_on_an_accelerator_are_not_read(name):
     """Tensors on the meta device have no numbers: whatever waits for one fails."""
     loss = MAKERS[name]().to("meta")
     logits = torch.zeros(4, 3, device="meta")
@@ -223,7 +223,7 @@ def test_no_look_at_the_numbers_of_an_accelerator(name):
 
 
 @every_loss
-def test_repr_tells_the_parameters(name):
+def test_representation_shows_the_parameters(name):
     text = repr(MAKERS[name](reduction="sum"))
     assert text.startswith(type(MAKERS[name]()).__name__)
     assert "reduction='sum'" in text

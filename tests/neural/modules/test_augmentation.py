@@ -79,7 +79,7 @@ def test_the_batch_that_came_in_stays_as_it_was():
 
 
 def test_offsets_and_flips_are_uniform():
-    # Where the single bright pixel has gone says which window was taken.
+    # The position of the single bright pixel shows which window was taken.
     n, padding = 20_000, 2
     images = torch.zeros(n, 1, 7, 8)
     images[:, 0, 3, 3] = 1
@@ -230,7 +230,7 @@ def test_recipes_can_be_pickled_and_share_nothing():
     assert table(torch.zeros(2, 3, 4, 4, dtype=torch.uint8)).shape == (2, 2)
 
 
-def test_representations_say_what_is_inside():
+def test_representation_shows_the_parts():
     assert repr(RandomCropFlip(2)) == "RandomCropFlip(padding=2, flip=True, fill='reflect')"
     assert repr(Normalize(0.5, [0.25, 1])) == "Normalize([0.5], [0.25, 1.0])"
 
