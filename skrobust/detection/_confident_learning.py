@@ -11,11 +11,10 @@ from skrobust.detection._proba_detector import ProbaDetector, most_probable
 from skrobust.detection._quality import QUALITY_METHODS, score_rows
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.noise._confident_joint import mean_self_confidence
-from skrobust.utils._aliases import AliasedParams, accept_alias
 from skrobust.utils._sklearn import Interval, StrOptions
 
 
-class ConfidentLearning(AliasedParams, ProbaDetector):
+class ConfidentLearning(ProbaDetector):
     """Detect label errors by predictions for rows that the model has not seen.
 
     The evidence are out-of-fold probabilities of any classifier, or out-of-bag probabilities of
@@ -41,8 +40,7 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
         Which rows are flagged; see :func:`find_label_errors`.
     quality_method : {"self_confidence", "normalized_margin", "confidence_weighted_entropy"}, \
             default="self_confidence"
-        What ``label_quality_`` is; see :func:`label_quality_scores`. The name `score` is taken
-        as well; it is not the main one because ``score`` is a method elsewhere.
+        Score of the label quality; see :func:`label_quality_scores`.
     n_per_class : dict or array-like of shape (n_classes,), default=None
         Number of rows given each class that the "prune" rules and "both" flag at most, by label or
         in the order of ``classes_``; see :func:`find_label_errors`.
@@ -148,9 +146,6 @@ class ConfidentLearning(AliasedParams, ProbaDetector):
         "confident_thresholds": [None, "array-like"],
     }
 
-    _param_aliases: dict = {"score": "quality_method"}
-
-    @accept_alias("score", "quality_method")
     def __init__(
         self,
         estimator=None,

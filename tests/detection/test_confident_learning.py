@@ -42,17 +42,13 @@ def test_is_its_parts(rule, noisy):
 
 
 @pytest.mark.parametrize("method", ["normalized_margin", "confidence_weighted_entropy"])
-def test_quality_methods_and_their_other_name(method, noisy):
+def test_quality_methods(method, noisy):
     X, _, y, _ = noisy
     detector = ConfidentLearning(GaussianNB(), quality_method=method).fit(X, y)
     proba = out_of_fold_proba(GaussianNB(), X, y)
     np.testing.assert_allclose(
         detector.label_quality_, label_quality_scores(y, proba, method=method)
     )
-    assert ConfidentLearning(score=method).quality_method == method
-    assert ConfidentLearning().set_params(score=method).quality_method == method
-    with pytest.raises(TypeError, match="'score' is another name of 'quality_method'"):
-        ConfidentLearning(score=method, quality_method=method)
 
 
 def test_finds_planted_errors_and_their_rate(noisy):
