@@ -216,6 +216,23 @@ API_REFERENCE = {
         ],
         "research": [],
     },
+    "skrobust.base": {
+        "summary": "Base classes of detectors, reweighters, transition estimators and thresholds.",
+        "guide": "write_your_own",
+        "start": [],
+        "specialised": [
+            "DetectionResult",
+            "LabelErrorDetector",
+            "LabelQualityThreshold",
+            "LabelledData",
+            "NoiseLevel",
+            "Reweighter",
+            "ThresholdInput",
+            "ThresholdResult",
+            "TransitionEstimator",
+        ],
+        "research": [],
+    },
     "skrobust.evidence": {
         "summary": "Out-of-sample predictions, predictions by stage, and neighbour graphs.",
         "guide": "choosing_a_detector",
@@ -244,7 +261,7 @@ API_REFERENCE = {
     },
     "skrobust.testing": {
         "summary": "Checks for detectors, reweighters and other estimators of third parties.",
-        "guide": "user_guide",
+        "guide": "write_your_own",
         "start": [],
         "specialised": [
             "check_detector",

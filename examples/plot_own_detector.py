@@ -3,69 +3,42 @@
 Write your own detector
 =======================
 
-A detector is an estimator whose ``fit`` sets ``label_quality_`` and ``label_errors_``. That is
-enough for :class:`~skrobust.wrappers.CleaningClassifier`.
+A detector implements one method, which scores and flags labels. The base class handles missing and
+verified labels, weights and thresholds, so that :class:`~skrobust.wrappers.CleaningClassifier` can
+use the detector.
 """
 
 # %%
-# This one compares each label with those of rows that fall into the same leaves of a forest,
-# without the row itself. The keywords of ``fit`` are those of all detectors: a wrapper passes them
-# on.
+# This one compares the distance of a row to the mean of its given class, without the row itself,
+# with that to the nearest other class.
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.utils.multiclass import unique_labels
+from sklearn.utils import check_array
+
+from skrobust.base import DetectionResult, LabelErrorDetector
 
 
-class LeafVote(BaseEstimator):
-    """Share of rows in the same leaves of a forest that have the label of the row.
-
-    Parameters
-    ----------
-    n_estimators : int, default=100
-        Number of trees.
-    min_samples_leaf : int, default=10
-        Smallest number of rows of a leaf.
-    threshold : float, default=0.3
-        Label quality below which rows are flagged.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the forest.
-    """
-
-    def __init__(self, n_estimators=100, min_samples_leaf=10, threshold=0.3, random_state=None):
-        self.n_estimators = n_estimators
-        self.min_samples_leaf = min_samples_leaf
+class ClassMeanDetector(LabelErrorDetector):
+    def __init__(self, threshold=None, flag_fraction=None, max_flag_rate=None):
         self.threshold = threshold
-        self.random_state = random_state
+        self.flag_fraction = flag_fraction
+        self.max_flag_rate = max_flag_rate
 
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
-        """Score and flag the labels, and suggest others."""
-        for name, value in [
-            ("verified_labels", verified_labels),
-            ("sample_weight", sample_weight),
-            ("groups", groups),
-        ]:
-            if value is not None:
-                raise ValueError(f"LeafVote cannot use `{name}`; leave it out.")
-        self.classes_ = unique_labels(y)
-        codes = np.searchsorted(self.classes_, y)
-        forest = RandomForestClassifier(
-            self.n_estimators,
-            min_samples_leaf=self.min_samples_leaf,
-            random_state=self.random_state,
-        )
-        leaves = forest.fit(X, y).apply(X)
-        votes = np.zeros((len(y), len(self.classes_)))
-        for column in leaves.T:
-            counts = np.zeros((column.max() + 1, len(self.classes_)))
-            np.add.at(counts, (column, codes), 1)
-            others = counts[column] - np.eye(len(self.classes_))[codes]
-            votes += others / others.sum(axis=1, keepdims=True)
-        votes /= self.n_estimators
-        self.label_quality_ = votes[np.arange(len(y)), codes]
-        self.label_errors_ = self.label_quality_ < self.threshold
-        self.suggested_labels_ = self.classes_[votes.argmax(axis=1)]
-        return self
+    def _detect(self, data):
+        X, rows = check_array(data.X, dtype=float), np.arange(data.n_samples)
+        weight = data.used * (1.0 if data.sample_weight is None else data.sample_weight)
+        weight = weight * (data.y_train == np.arange(len(data.classes))[:, None])
+        total = weight.sum(axis=1)
+        self._means = weight @ X / total[:, None]
+        left_out = total[data.y] - np.minimum(weight[data.y, rows], 1)
+        factor = total[data.y] / np.where(left_out > 0, left_out, np.nan)
+        return DetectionResult(*self._detect_new(X, data.y, factor), threshold=0.5)
+
+    def _detect_new(self, X, y, factor=1.0):
+        distance = np.linalg.norm(check_array(X, dtype=float)[:, None] - self._means, axis=2)
+        own = distance[np.arange(len(y)), y] * factor
+        distance[np.arange(len(y)), y] = np.inf
+        quality = distance.min(axis=1) / (own + distance.min(axis=1))
+        return quality, quality < 0.5
 
 
 # %%
@@ -81,7 +54,7 @@ from skrobust.noise import flip_labels, symmetric_transition
 X, y_true = load_digits(return_X_y=True)
 X, X_test, y_true, y_test = train_test_split(X / 16, y_true, test_size=0.4, random_state=0)
 y, wrong = flip_labels(y_true, symmetric_transition(10, 0.25), random_state=0)
-detector = LeafVote(random_state=0)
+detector = ClassMeanDetector()
 report = detection_report(wrong, detector.fit(X, y).label_quality_, detector.label_errors_)
 print(f"average precision {report['average_precision']:.2f}, F1 {report['f1']:.2f}")
 nearest = KNeighborsClassifier(1)
@@ -96,7 +69,7 @@ import matplotlib.pyplot as plt
 fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 quality = detector.label_quality_
 ax.hist([quality[~wrong], quality[wrong]], bins=30, stacked=True, label=["right", "wrong"])
-ax.axvline(detector.threshold, color="black", linestyle="--", label="threshold")
+ax.axvline(detector.threshold_, color="black", linestyle="--", label="threshold")
 ax.set(xlabel="label quality", ylabel="rows")
 ax.legend(title="given label is")
 plt.show()

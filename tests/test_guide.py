@@ -1,5 +1,6 @@
 """The code of the README and of the user guide runs as it is printed."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def _blocks(page: str) -> list[str]:
 def namespace(tmp_path, monkeypatch):
     """What the pages take for granted: data, a model, verified labels, and a reviewer."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     X, truth = make_classification(
         600, n_features=8, n_informative=5, n_classes=2, class_sep=2, flip_y=0, random_state=0
     )
@@ -129,6 +131,13 @@ def _lose_labels(namespace: dict) -> None:
     namespace["grid"] = {"estimator__C": [0.1, 1.0]}
 
 
+def _import_detector(namespace: dict) -> None:
+    """The detector of the page from a module, so that it can be pickled."""
+    Path("own_detector.py").write_text(_blocks("docs/write_your_own.md")[0], encoding="utf-8")
+    module = importlib.import_module("own_detector")
+    namespace["ClassMeanDetector"] = module.ClassMeanDetector
+
+
 # What has to happen before a block, by page and number of the block.
 BEFORE = {
     ("docs/look_decide_correct.md", 2): _save_corrections,
@@ -137,6 +146,7 @@ BEFORE = {
         grid={"cleaningclassifier__estimator__C": [0.1, 1.0]}
     ),
     ("docs/labels_and_tables.md", 2): _lose_labels,
+    ("docs/write_your_own.md", 1): _import_detector,
 }
 # What holds after the last block of a page.
 RESULTS = {
@@ -185,3 +195,8 @@ def test_pages_with_code_are_found():
     assert "README.md" in PAGES
     assert set(RESULTS) <= set(PAGES)
     assert {page for page, _ in BEFORE} <= set(PAGES)
+
+
+def test_own_detector_is_the_one_of_the_gallery():
+    example = (ROOT / "examples" / "plot_own_detector.py").read_text(encoding="utf-8")
+    assert _blocks("docs/write_your_own.md")[0] in example

@@ -169,6 +169,11 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
     def _conclude(self, data: LabelledData, result: DetectionResult) -> None:
         """Apply verified labels and the threshold to the result, and set the fitted attributes."""
         quality = np.where(data.given, result.quality, np.nan)
+        if np.isnan(quality).all():
+            raise ValueError(
+                f"{type(self).__name__} scored no label: at least one class needs two rows with"
+                " labels and positive weights."
+            )
         unverified = ~np.isnan(quality) & ~data.checked
         overwritten = data.kind == "classes" and look_overwritten(data, result)
         calibrated = None if overwritten else self._calibrate_quality(data, result, quality)
