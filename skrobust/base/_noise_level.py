@@ -4,6 +4,8 @@ import dataclasses
 
 NARROW_INTERVAL = 0.15
 """Largest width of an interval of the noise rate that counts as reliable."""
+# Where corrections stand between the lower end of the interval and the estimate.
+_CORRECTION_SHARE = 2 / 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +52,14 @@ class NoiseLevel:
     def has_reason(self) -> bool:
         """Whether the level was estimated from a disagreement, which `reason` states."""
         return self.disagreement == self.disagreement
+
+    @property
+    def correction_rate(self) -> float:
+        """Noise rate that corrections assume: below `rate`, and 0 where none is plausible."""
+        if self.low <= 0:
+            return 0.0
+        share = 0.0 if self.explained else _CORRECTION_SHARE
+        return min(self.low + share * (self.rate - self.low), self.rate)
 
     @property
     def reliability(self) -> str:

@@ -70,7 +70,7 @@ class ChannelJudge:
         return true_proba, self.ranking.right_proba(by_ranking)
 
     def careful_proba(self, pred_proba, again, codes, *, n_jobs=None) -> np.ndarray:
-        """Compute the probabilities of true classes if there is as little noise as is plausible.
+        """Compute the probabilities of true classes if there is less noise than estimated.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class ChannelJudge:
         proba : ndarray of shape (n_samples, n_classes)
             Rows sum to 1.
         """
-        channel = self.channel.scaled(min(self.level.low / max(self.level.rate, 1e-12), 1.0))
+        channel = self.channel.scaled(self.level.correction_rate / max(self.level.rate, 1e-12))
         true_proba = _pool(channel.invert(pred_proba, n_jobs=n_jobs), again)
         return channel.posterior(true_proba, codes)
 

@@ -47,7 +47,7 @@ def add_corrections(result: DetectionResult, data, given, pred_proba, order) -> 
 
 
 def careful_labels(level, data, given, pred_proba, order) -> tuple[np.ndarray, np.ndarray]:
-    """Find the most probable labels at the lower end of the noise level.
+    """Find the most probable labels if there is less noise than estimated.
 
     Parameters
     ----------
@@ -68,6 +68,6 @@ def careful_labels(level, data, given, pred_proba, order) -> tuple[np.ndarray, n
         unverified, pred_proba, data.sample_weight, level=level, known=verified_counts(data)
     )
     right = given_proba(np.maximum(given, 0), channel.right_proba(channel.invert(pred_proba)))
-    careful = channel.scaled(min(level.low / max(level.rate, 1e-12), 1.0))
+    careful = channel.scaled(level.correction_rate / max(level.rate, 1e-12))
     proba = careful.posterior(careful.invert(pred_proba), given)
     return most_probable(proba, order), right

@@ -121,8 +121,9 @@ label_errors_ : ndarray of shape (n_samples,) of bool
     "corrected_labels_": """
 corrected_labels_ : ndarray of shape (n_samples,)
     Labels after correction. A flagged label is replaced only if another one is more probable
-    even at the lowest plausible noise rate, the lower end of `noise_rate_interval_`. Other rows
-    keep their given label, and rows without a label get the prediction.""",
+    even at a noise rate below the estimate, two thirds of the way up to it from the lower end of
+    `noise_rate_interval_`, and none where that end is 0. Other rows keep their given label, and
+    rows without a label get the prediction.""",
     "keep_weight_": """
 keep_weight_ : ndarray of shape (n_samples,)
     Weight of the rows that are kept; 0 for flagged and unlabelled rows.""",
