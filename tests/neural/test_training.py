@@ -1,6 +1,8 @@
 """Trainings by every method: repeatable, pickled, refused before they start."""
 
+import inspect
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from numpy.testing import assert_array_equal
 from sklearn.linear_model import LogisticRegression
 
+from skrobust import neural
 from skrobust.neural import (
     CoTeachingClassifier,
     ELRClassifier,
@@ -94,3 +97,23 @@ def test_learning_a_transition_is_repeatable(two_threads, seed):
     matrix = model.net_.criterion_.transition_matrix
     assert_array_equal(model.fit(X, y).predict_proba(X), proba)
     assert_array_equal(model.net_.criterion_.transition_matrix, matrix)
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        getattr(neural, name)
+        for name in neural.__all__
+        if name.endswith(("Classifier", "Regressor"))
+    ],
+)
+def test_constructors_are_annotated_and_documented(cls):
+    text = inspect.getdoc(cls)
+    for name, parameter in inspect.signature(cls).parameters.items():
+        assert parameter.annotation is not parameter.empty
+        default = parameter.default
+        shown = f'"{default}"' if isinstance(default, str) else repr(default)
+        (entry,) = re.findall(rf"^{name} : .*(?:\n    .*)*", text, re.MULTILINE)
+        numbers = re.findall(r"default=([\d.e-]+)$", entry, re.MULTILINE)
+        same = isinstance(default, float) and [float(number) for number in numbers] == [default]
+        assert same or f"default={shown}" in entry, entry
