@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from skrobust.base._labels import MISSING
 from skrobust.base._pred_proba import check_all, check_block, match_proba
 from skrobust.utils._argument_names import explain_names
-from skrobust.utils._blocks import for_each_block
+from skrobust.utils._blocks import for_each_block, row_blocks
 from skrobust.utils._sklearn import check_sample_weight
 
 SLACK = 1e-6
@@ -165,16 +165,12 @@ def given_proba(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
     own = np.empty(len(codes), dtype=pred_proba.dtype)
     n_columns = pred_proba.shape[1]
     flat = np.asarray(pred_proba).reshape(-1) if pred_proba.flags.c_contiguous else None
-
-    def gather(start: int, stop: int) -> None:
-        labels = codes[start:stop]
+    for block in row_blocks(len(codes), 32, block_bytes=1 << 20):
         if flat is None:
-            own[start:stop] = pred_proba[np.arange(start, stop), labels]
+            own[block] = pred_proba[np.arange(block.start, block.stop), codes[block]]
         else:
-            places = np.arange(start * n_columns, stop * n_columns, n_columns) + labels
-            flat.take(places, out=own[start:stop], mode="clip")
-
-    for_each_block(gather, len(codes), 32, block_bytes=1 << 20)
+            places = np.arange(block.start * n_columns, block.stop * n_columns, n_columns)
+            flat.take(places + codes[block], out=own[block], mode="clip")
     return own
 
 
@@ -199,17 +195,14 @@ def mean_self_confidence(
     own = given_proba(codes, pred_proba) if own is None else own
     totals = class_weights(codes, n_classes, weight) if totals is None else totals
     sums = np.zeros(n_classes)
-
-    def add(start: int, stop: int) -> None:
-        labels, values = codes[start:stop], own[start:stop].astype(np.float64)
+    for block in row_blocks(len(codes), 32, block_bytes=1 << 20):
+        labels, values = codes[block], own[block].astype(np.float64)
         if weight is not None:
-            values *= weight[start:stop]
+            values *= weight[block]
         if labels.min() < 0:
             used = labels >= 0
             labels, values = labels[used], values[used]
-        sums[:] += np.bincount(labels, weights=values, minlength=n_classes)
-
-    for_each_block(add, len(codes), 32, block_bytes=1 << 20)
+        sums += np.bincount(labels, weights=values, minlength=n_classes)
     thresholds = np.full(n_classes, _ABSENT_THRESHOLD)
     np.divide(sums, totals, out=thresholds, where=totals > 0)
     return np.maximum(thresholds, _MIN_THRESHOLD)
@@ -363,28 +356,24 @@ def _bincount(
     integral = weight is None or is_integral(weight)
     n_bins = n_classes if predicted is None else n_classes * n_classes
     counts = None
-
-    def add(start: int, stop: int) -> None:
-        nonlocal counts
-        keys = codes[start:stop]
+    # A block is at least as long as the counts: adding them up must not be the longer part.
+    for block in row_blocks(len(codes), 1, block_bytes=max(1 << 16, min(n_bins, 1 << 20))):
+        keys = codes[block]
         used = None if keys.min() >= 0 else keys >= 0
         if predicted is not None:
-            predictions = predicted[start:stop]
+            predictions = predicted[block]
             if predictions.min() < 0:
                 used = predictions >= 0 if used is None else used & (predictions >= 0)
             keys = keys.astype(np.intp)
             keys *= n_classes
             keys += predictions
         keys = keys if used is None else keys[used]
-        own = None if weight is None else weight[start:stop]
+        own = None if weight is None else weight[block]
         own = own if own is None or used is None else own[used]
         added = np.bincount(keys, weights=own, minlength=n_bins)
         if integral and weight is not None:
             added = np.rint(added).astype(np.int64)
         counts = added if counts is None else np.add(counts, added, out=counts)
-
-    # A block is at least as long as the counts: adding them up must not be the longer part.
-    for_each_block(add, len(codes), 1, block_bytes=max(1 << 16, min(n_bins, 1 << 20)))
     return counts if predicted is None else counts.reshape(n_classes, n_classes)
 
 

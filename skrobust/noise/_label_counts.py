@@ -7,7 +7,7 @@ from scipy.special import gammaln
 
 from skrobust.base import LabelledData
 from skrobust.noise._confident_joint import class_weights
-from skrobust.utils._blocks import for_each_block
+from skrobust.utils._blocks import row_blocks
 from skrobust.utils._weighted_quantiles import upper_threshold
 
 CONFIDENT_SHARE = 0.5
@@ -31,16 +31,13 @@ def predicted_classes(codes: np.ndarray, pred_proba: np.ndarray) -> tuple[np.nda
     """Return the most probable class of each row (-1: no label, or a tie) and its probability."""
     best = np.empty(len(codes), dtype=np.intp)
     top = np.empty(len(codes), dtype=pred_proba.dtype)
-
-    def find(start: int, stop: int) -> None:
-        block = pred_proba[start:stop]
-        best[start:stop] = block.argmax(axis=1)
-        top[start:stop] = block.max(axis=1)
+    for block in row_blocks(len(codes), 2 * pred_proba.shape[1] * pred_proba.itemsize):
+        proba = pred_proba[block]
+        best[block] = proba.argmax(axis=1)
+        top[block] = proba.max(axis=1)
         # A tie must not be broken by the order of the class names.
-        tied = (block == top[start:stop, None]).sum(axis=1) > 1
-        best[start:stop][tied | (codes[start:stop] < 0)] = -1
-
-    for_each_block(find, len(codes), 2 * pred_proba.shape[1] * pred_proba.itemsize)
+        tied = (proba == top[block, None]).sum(axis=1) > 1
+        best[block][tied | (codes[block] < 0)] = -1
     return best, top
 
 

@@ -19,7 +19,7 @@ from skrobust.noise._label_counts import (
     predicted_classes,
     symmetric_matrix,
 )
-from skrobust.utils._blocks import for_each_block
+from skrobust.utils._blocks import for_each_block, row_blocks
 from skrobust.utils._weights import as_counts
 
 _SMALLEST_PROBABILITY = 1e-4
@@ -85,14 +85,9 @@ class NoiseModel:
         proba = np.empty(true_proba.shape, dtype=np.float64)
         # Index -1: a missing label has the same likelihood in all classes.
         likelihood = np.vstack([self.transition.T, np.ones(len(self.transition))])
-
-        def multiply(start: int, stop: int) -> None:
-            block = np.multiply(
-                true_proba[start:stop], likelihood[codes[start:stop]], out=proba[start:stop]
-            )
-            block /= np.maximum(block.sum(axis=1, keepdims=True), 1e-300)
-
-        for_each_block(multiply, len(proba), 16 * proba.shape[1])
+        for block in row_blocks(len(proba), 16 * proba.shape[1]):
+            own = np.multiply(true_proba[block], likelihood[codes[block]], out=proba[block])
+            own /= np.maximum(own.sum(axis=1, keepdims=True), 1e-300)
         return proba
 
     def scaled(self, factor: float) -> "NoiseModel":
@@ -178,15 +173,13 @@ def fit_exponent(codes: np.ndarray, pred_proba: np.ndarray, weight: np.ndarray |
     np.log(np.maximum(logs, _smallest(logs), out=logs), out=logs)
     logs -= logs.max(axis=1, keepdims=True)
     own = logs[np.arange(len(rows)), labels].astype(np.float64)
+    blocks = row_blocks(len(rows), 16 * logs.shape[1])
 
     def loss(log_exponent: float) -> float:
         exponent = np.exp(log_exponent)
         total = np.empty(len(rows))
-
-        def add(start: int, stop: int) -> None:
-            total[start:stop] = np.exp(exponent * logs[start:stop]).sum(axis=1)
-
-        for_each_block(add, len(rows), 16 * logs.shape[1])
+        for block in blocks:
+            total[block] = np.exp(exponent * logs[block]).sum(axis=1)
         return float(weight @ (np.log(total) - exponent * own))
 
     best = minimize_scalar(loss, bounds=(0.0, 2.0), method="bounded", options={"xatol": 1e-4})

@@ -16,6 +16,12 @@ def block_length(row_bytes: int, *, block_bytes: int = BLOCK_BYTES) -> int:
     return max(1, block_bytes // max(1, row_bytes))
 
 
+def row_blocks(n_rows: int, row_bytes: int, *, block_bytes: int = BLOCK_BYTES) -> list[slice]:
+    """Return slices of consecutive rows that together cover all of them."""
+    length = block_length(row_bytes, block_bytes=block_bytes)
+    return [slice(start, min(start + length, n_rows)) for start in range(0, n_rows, length)]
+
+
 def for_each_block(
     function: Callable[[int, int], object],
     n_rows: int,
