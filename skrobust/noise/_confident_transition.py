@@ -1,7 +1,5 @@
 """Transition estimator from the confident joint."""
 
-from typing import Any
-
 import numpy as np
 
 from skrobust.noise._confident_joint import (
@@ -84,23 +82,6 @@ class ConfidentTransition(ProbaTransition):
     >>> bool(np.abs(estimator.transition_matrix_ - transition).mean() < 0.03)
     True
     """
-
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        noise_rate: str = "extrapolated",
-        cv: Any = 5,
-        n_bootstrap: int = 0,
-        n_jobs: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.estimator = estimator
-        self.noise_rate = noise_rate
-        self.cv = cv
-        self.n_bootstrap = n_bootstrap
-        self.n_jobs = n_jobs
-        self.random_state = random_state
 
     def _count(self, rows: PredictedRows) -> TransitionEstimate:
         codes, proba, weight = rows.scored, rows.pred_proba, rows.weight

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -160,9 +160,8 @@ class PredictedRows:
 class ProbaTransition(ProbaSource, TransitionEstimator):
     """Base class of the transition estimators that use predicted probabilities of one classifier.
 
-    The constructor of a subclass has the parameters `estimator`, `noise_rate`, `cv`,
-    `n_bootstrap`, `n_jobs` and `random_state`. The subclass implements ``_count(rows)``, which
-    takes :class:`PredictedRows` and returns a :class:`TransitionEstimate`.
+    A subclass implements ``_count(rows)``, which takes :class:`PredictedRows` and returns a
+    :class:`TransitionEstimate`.
     """
 
     # Whether the classifier is trained on verified labels: not where its probabilities are taken
@@ -174,6 +173,23 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         **RATES,
         "n_bootstrap": [Interval(Integral, 0, None, closed="left")],
     }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        noise_rate: str = "extrapolated",
+        cv: Any = 5,
+        n_bootstrap: int = 0,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.noise_rate = noise_rate
+        self.cv = cv
+        self.n_bootstrap = n_bootstrap
+        self.n_jobs = n_jobs
+        self.random_state = random_state
 
     def _count(self, rows: PredictedRows) -> TransitionEstimate:
         """Estimate the transition matrix from unverified rows."""

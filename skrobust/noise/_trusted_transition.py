@@ -1,7 +1,6 @@
 """Transition estimator from verified rows."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -131,23 +130,6 @@ class TrustedTransition(ProbaTransition):
     >>> bool(np.abs(estimator.transition_matrix_ - transition).mean() < 0.05)
     True
     """
-
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        noise_rate: str = "extrapolated",
-        cv: Any = 5,
-        n_bootstrap: int = 0,
-        n_jobs: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.estimator = estimator
-        self.noise_rate = noise_rate
-        self.cv = cv
-        self.n_bootstrap = n_bootstrap
-        self.n_jobs = n_jobs
-        self.random_state = random_state
 
     def _estimate(self, data: LabelledData, evidence: Evidence | None = None) -> np.ndarray:
         if not (data.used & data.checked).any():
