@@ -143,7 +143,7 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
     def get_metadata_routing(self) -> MetadataRouter:
         """Return which metadata this wrapper and the models it trains take.
 
-        Detectors, reweighters and transition estimators are not asked: they are passed labels,
+        Detectors, reweighters and transition estimators need no request: they are passed labels,
         verified labels, weights and groups in any case.
 
         Returns

@@ -25,7 +25,11 @@ from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._warnings import LabelNoiseWarning
 from skrobust.weighting import ImportanceReweighter
 from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
-from skrobust.wrappers._copies import check_takes_negative_weights, copies, train_on_copies
+from skrobust.wrappers._replicates import (
+    check_takes_negative_weights,
+    replicate,
+    train_on_replicates,
+)
 from skrobust.wrappers._training_set import weighted
 
 # More steps than this change no prediction any more, measured on ten data sets with label noise.
@@ -66,8 +70,8 @@ default=None
 
         - "importance": weight each row by the ratio of the probability that its label is the true
           one to the probability that it is the given one. `estimator` must take sample weights;
-        - "backward": train on a copy of each row for each class, with weights from the inverse of
-          the matrix, some of which are negative. `estimator` must support negative weights;
+        - "backward": train on a replicate of each row for each class, with weights from the inverse
+          of the matrix, some of which are negative. `estimator` must support negative weights;
         - "posterior": train on the given labels, and turn the probabilities of given labels that
           `estimator` predicts into those of true classes.
     evidence : classifier with ``predict_proba``, default=None
@@ -110,8 +114,8 @@ default=None
     -----
     With the identity as the transition, every method is `estimator` alone. Verified labels are
     free of noise: with "importance" they have weight 1, with "backward" they have no
-    copies, and with "posterior", where the classifier learns given labels, they are replaced by
-    copies with the given labels of that class, weighted by their probabilities
+    replicates, and with "posterior", where the classifier learns given labels, they are replaced by
+    replicates with the given labels of that class, weighted by their probabilities
     (which requires that `estimator` takes sample weights).
 
     Measured on four data sets with 40 % symmetric or 30 % pair noise, "importance" gained most,
@@ -132,9 +136,9 @@ default=None
     with two classes, as :math:`1/(1-\\rho_0-\\rho_1)^2`. Weights are negative wherever a label is
     less likely to be right than by chance. Clipping them is no correction: with symmetric
     noise it leaves exactly training without a correction, so there is no such option. A negative
-    weight rewards wrong predictions for a copy, for most losses without bound.
-    The logistic loss is linear in its target, and the weights of all copies of a row sum to 1: its
-    sum over these is as convex as without noise, and a penalty keeps it bounded. So
+    weight rewards wrong predictions for a replicate, for most losses without bound.
+    The logistic loss is linear in its target, and the weights of all replicates of a row sum to 1:
+    its sum over these is as convex as without noise, and a penalty keeps it bounded. So
     :class:`~sklearn.linear_model.LogisticRegression` (with a penalty, and one of the solvers
     "lbfgs", "newton-cg" and "newton-cholesky"), ``SGDClassifier(loss="log_loss")`` and
     :class:`~sklearn.ensemble.GradientBoostingClassifier` (with neither `subsample` nor
@@ -142,7 +146,7 @@ default=None
     refused: forests and naive Bayes would compute negative probabilities, and
     :class:`~sklearn.ensemble.HistGradientBoostingClassifier` bins by weight. The training set
     has up to `n_classes` times as many rows, and a classifier that counts rows, as in
-    `min_samples_leaf`, counts copies.
+    `min_samples_leaf`, counts replicates.
 
     **posterior.** The probabilities of true classes are those that the transition maps to the
     predicted ones, where such exist, and otherwise those of maximum likelihood. They are only as
@@ -289,8 +293,8 @@ default=None
             matrix, estimator = reweighter.transition_matrix_, reweighter.transition_estimator_
         else:
             matrix, estimator = self._find_transition(data)
-            training = copies(data, self._weight_of_copies(matrix, data), final.weight)
-            model = train_on_copies(final, training)
+            training = replicate(data, self._weight_of_replicates(matrix, data), final.weight)
+            model = train_on_replicates(final, training)
         self.transition_matrix_, self.transition_estimator_ = matrix, estimator
         self._conclude(final, model, training.rows)
         if self.method == "posterior":
@@ -347,8 +351,8 @@ default=None
         )
         return softened, estimator
 
-    def _weight_of_copies(self, matrix, data) -> np.ndarray:
-        """Compute the weight of the copy of each row with each label."""
+    def _weight_of_replicates(self, matrix, data) -> np.ndarray:
+        """Compute the weight of the replicate of each row with each label."""
         given, verified = np.eye(len(matrix)), matrix
         if self.method == "backward":
             given, verified = np.linalg.inv(matrix), given
@@ -362,7 +366,7 @@ default=None
             return str(error)
         if self.method != "backward":
             return None
-        training = copies(data, self._weight_of_copies(matrix, data), data.sample_weight)
+        training = replicate(data, self._weight_of_replicates(matrix, data), data.sample_weight)
         total, rows = (
             np.bincount(training.targets, weights, minlength=len(data.classes))
             for weights in (training.weight, None)

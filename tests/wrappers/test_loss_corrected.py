@@ -186,7 +186,7 @@ def test_evidence_of_the_classifier_itself_where_x_is_no_table():
 # Backward --------------------------------------------------------------------------------------
 
 
-def test_backward_trains_on_copies_weighed_by_the_inverse(noisy):
+def test_backward_trains_on_replicates_weighted_by_the_inverse(noisy):
     X, true, y = noisy
     verified = np.where(np.arange(len(y)) < 50, true, np.nan)
     prior = np.random.default_rng(0).uniform(0.5, 2, size=len(y))

@@ -1,4 +1,4 @@
-"""Training on weighted copies of rows, one for each label that a row may stand for."""
+"""Training on weighted replicates of rows, one for each possible label."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ _UNKNOWN = "it is not known to support negative weights"
 
 def _refuse_logistic(model) -> str | None:
     if isinstance(model, LogisticRegressionCV):
-        return "its folds would separate the copies of a row"
+        return "its folds would separate the replicates of a row"
     solvers = ("lbfgs", "newton-cg", "newton-cholesky")
     if model.solver not in solvers:
         return f"its solver={model.solver!r} does not; {', '.join(solvers)} do"
@@ -39,7 +39,7 @@ def _refuse_sgd(model) -> str | None:
     if model.class_weight is not None:
         return "with class_weight the loss is no longer convex"
     if model.early_stopping:
-        return "early_stopping=True would separate the copies of a row"
+        return "early_stopping=True would separate the replicates of a row"
     return None
 
 
@@ -47,7 +47,7 @@ def _refuse_boosting(model) -> str | None:
     if model.loss != "log_loss":
         return f"its loss={model.loss!r} is not linear in its target; 'log_loss' is"
     if model.subsample != 1 or model.n_iter_no_change is not None:
-        return "with subsample or n_iter_no_change it would separate the copies of a row"
+        return "with subsample or n_iter_no_change it would separate the replicates of a row"
     if model.init not in (None, "zero"):
         return "its parameter init is trained with the weights, too"
     return None
@@ -75,18 +75,18 @@ def check_takes_negative_weights(estimator) -> None:
             reason = refuse(last)
     if reason is not None:
         raise TypeError(
-            "method='backward' gives some copies of rows a negative weight, which"
+            "method='backward' gives some replicated rows a negative weight, which"
             f" {type(last).__name__} cannot be trained with: {reason}. LogisticRegression,"
             " SGDClassifier(loss='log_loss') and GradientBoostingClassifier can, alone or as the"
-            " last step of a Pipeline; method='importance' goes with every classifier that takes"
-            " weights, and method='posterior' with every one that has predict_proba."
+            " last step of a Pipeline; method='importance' supports every classifier that takes"
+            " weights, and method='posterior' every one that has predict_proba."
         )
 
 
-def copies(
+def replicate(
     data: LabelledData, weight_of: np.ndarray, caller_weight: np.ndarray | None
 ) -> TrainingSet:
-    """Copy each row for each label, with weights of shape (n_samples, n_classes), none zero."""
+    """Replicate rows for each label, with weights of shape (n_samples, n_classes), none zero."""
     used = np.flatnonzero(data.used)
     place, codes = np.nonzero(np.abs(weight_of[used]) > _LEAST_WEIGHT)
     rows = used[place]
@@ -95,15 +95,15 @@ def copies(
     return TrainingSet(rows, codes, weight)
 
 
-def train_on_copies(final: FinalFit, training: TrainingSet):
-    """Train the final model on copies of rows; single copies need no weights of their own."""
+def train_on_replicates(final: FinalFit, training: TrainingSet):
+    """Train the final model on replicated rows; single ones need no weights of their own."""
     data = final.data
     used = np.flatnonzero(data.used)
     if len(training.rows) == len(used):
         weight = None if final.weight is None else training.weight
         return final.train(dataclasses.replace(training, weight=weight))
     fit_params = index_fit_params(final.fit_params, used, data.n_samples)
-    return _fit_copies(
+    return _fit_replicates(
         clone(final.estimator),
         data.X if len(used) == data.n_samples else safe_indexing(data.X, used),
         data.classes[data.y_train[used]],
@@ -114,18 +114,18 @@ def train_on_copies(final: FinalFit, training: TrainingSet):
     )
 
 
-def _fit_copies(estimator, X, y, rows, targets, weight, fit_params):
-    """Fit a classifier to copies of rows, after pipeline steps that are fitted to each row once.
+def _fit_replicates(estimator, X, y, rows, targets, weight, fit_params):
+    """Fit a classifier to replicated rows, after pipeline steps that are fitted to each row once.
 
     Otherwise a step that counts, such as a vectorizer that leaves out rare words, would count
-    copies.
+    replicates.
     """
     if isinstance(estimator, Pipeline):
         before, (name, last) = estimator[:-1], estimator.steps[-1]
         first_params, last_params = _split_params(fit_params, before, name, last)
         if len(before):
             X = before.fit_transform(X, y, **first_params)
-        last = _fit_copies(last, X, y, rows, targets, weight, last_params)
+        last = _fit_replicates(last, X, y, rows, targets, weight, last_params)
         estimator.steps = [*before.steps, (name, last)]
         return estimator
     params = index_fit_params(fit_params, rows, len(y))
@@ -137,14 +137,14 @@ def _split_params(fit_params, before, name, last) -> tuple[dict, dict]:
     """Split keywords into those of the steps before the last one and those of the last one."""
     if routing_enabled():
         known = list(fit_params)
-        asked = [
+        consumed = [
             get_routing_for_object(part).consumes(method, known) if len(part_steps) else set()
             for part, method, part_steps in (
                 (before, "fit_transform", before.steps),
                 (last, "fit", [last]),
             )
         ]
-        return tuple({key: fit_params[key] for key in known if key in keys} for keys in asked)
+        return tuple({key: fit_params[key] for key in known if key in keys} for keys in consumed)
     prefix = f"{name}__"
     first = {key: value for key, value in fit_params.items() if not key.startswith(prefix)}
     own = {
