@@ -1,6 +1,5 @@
 """Cleaning: detect label errors, deal with them, and train on the result."""
 
-import warnings
 from numbers import Integral
 from typing import Any, Self
 
@@ -18,7 +17,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
-from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._warnings import warn_user
 from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper, FinalFit
 from skrobust.wrappers._detectors import default_detector, precomputed_detector
 from skrobust.wrappers._held_out import held_out_accuracy, trim
@@ -78,20 +77,17 @@ class BaseCleaning(BaseWrapper):
         detector = self._default_detector(data.X) if self.detector is None else clone(self.detector)
         propagate_params(detector, cv=self.cv, random_state=self.random_state)
         y, metadata = data.fit_arguments(detector)
-        detector = cached_fit(detector, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
+        return cached_fit(detector, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
+
+    def _clean(self, data: LabelledData, detector: Any, final: FinalFit) -> TrainingSet:
+        """Turn the result of the detector into a training set."""
         if getattr(detector, "reliability_", None) == "cannot tell":
-            warnings.warn(
+            warn_user(
                 f"{type(detector).__name__} cannot tell wrong labels apart from overlap of the"
                 f" classes: {detector.reliability_reason_}. Verify a few dozen labels"
                 " (`suggest_verification`), or compare with training without cleaning"
-                " (`only_if_better=True`).",
-                LabelNoiseWarning,
-                stacklevel=4,
+                " (`only_if_better=True`)."
             )
-        return detector
-
-    def _clean(self, data, detector, final: FinalFit) -> TrainingSet:
-        """Turn the result of the detector into a training set."""
         if self.action == "reweight":
             return reweight(data, detector)
         if self.action == "relabel" and has_suggestions(detector):

@@ -1,6 +1,5 @@
 """Loss correction: train a classifier of true classes on noisy labels by a transition matrix."""
 
-import warnings
 from numbers import Integral
 from typing import Any, Self
 
@@ -22,7 +21,7 @@ from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
-from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._warnings import warn_user
 from skrobust.weighting import ImportanceReweighter
 from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
 from skrobust.wrappers._replicates import (
@@ -344,11 +343,7 @@ default=None
             softened = share * matrix + (1 - share) * np.eye(len(matrix))
             if _lead(softened) >= _LEAST_LEAD and self._find_problem(softened, data) is None:
                 break
-        warnings.warn(
-            f"{problem} Only {share:.0%} of the estimated noise is corrected.",
-            LabelNoiseWarning,
-            stacklevel=4,
-        )
+        warn_user(f"{problem} Only {share:.0%} of the estimated noise is corrected.")
         return softened, estimator
 
     def _weight_of_replicates(self, matrix, data) -> np.ndarray:

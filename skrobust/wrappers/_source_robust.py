@@ -1,7 +1,6 @@
 """Source-robust learning: one model per source, of which a minority may be arbitrarily wrong."""
 
 import dataclasses
-import warnings
 from numbers import Integral
 from typing import Any, Self
 
@@ -17,7 +16,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import StrOptions, fit_context
-from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._warnings import warn_user
 from skrobust.wrappers._aggregation import AGGREGATIONS, N_FAULTY_CONSTRAINTS, count_faulty
 from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper, FinalFit
 from skrobust.wrappers._source_committee import (
@@ -189,11 +188,9 @@ class BaseSourceRobust(BaseWrapper):
         if n_faulty == 0 and requested:
             what = f"The number of {kind} is {n_learners}"
             what = "No sources were given" if sources is None else what
-            warnings.warn(
+            warn_user(
                 f"{what}, so that with n_faulty={self.n_faulty!r} no faulty one is tolerated."
-                " At least three sources are needed; n_faulty=0 declares that none is faulty.",
-                LabelNoiseWarning,
-                stacklevel=5,
+                " At least three sources are needed; n_faulty=0 declares that none is faulty."
             )
         return n_faulty
 

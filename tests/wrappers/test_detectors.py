@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from skrobust.detection import ConfidentLearning, find_label_errors
 from skrobust.evidence import out_of_fold_proba
 from skrobust.testing._problems import make_rows
+from skrobust.utils import LabelNoiseWarning
 from skrobust.wrappers import CleaningClassifier
 
 MODEL = LogisticRegression()
@@ -142,3 +143,18 @@ def test_the_mask_decides_beside_verified_labels_and_thresholds(rows):
         model.fit(X, y, verified_labels=verified, label_errors=mask, **more)
         rest = np.arange(len(y)) >= 30
         np.testing.assert_array_equal(model.detector_.label_errors_[rest], mask[rest])
+
+
+def test_reliability_of_precomputed_probabilities_is_warned_about(rows, monkeypatch):
+    X, y, proba = rows
+    original = ConfidentLearning._conclude
+
+    def unreliable(self, *args):
+        original(self, *args)
+        self.reliability_, self.reliability_reason_ = "cannot tell", "classes overlap"
+
+    monkeypatch.setattr(ConfidentLearning, "_conclude", unreliable)
+    with pytest.warns(LabelNoiseWarning, match="overlap of the classes: classes overlap") as seen:
+        CleaningClassifier(MODEL).fit(X, y, pred_proba=proba)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
