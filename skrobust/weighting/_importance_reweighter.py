@@ -129,14 +129,12 @@ class ImportanceReweighter(ProbaSource, Reweighter):
     def _weigh(self, data: LabelledData) -> np.ndarray:
         # Verified labels do not have the noise of given ones.
         noisy = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-        # The default estimator of the transition trains the same model, on verified labels. A
-        # matrix is validated before any fit.
-        shared = self.transition is None and not data.checked.any()
-        matrix = None if shared else self._resolve_transition(data, None)
-        evidence = self._gather_evidence(noisy)
-        proba = evidence.pred_proba
-        if shared:
-            matrix = self._resolve_transition(data, evidence)
+        evidence = None
+        if self.transition is None and not data.checked.any():
+            # The default estimator of the transition uses the same probabilities.
+            evidence = self._gather_evidence(noisy)
+        matrix = self._resolve_transition(data, evidence)
+        proba = (evidence or self._gather_evidence(noisy)).pred_proba
         weight = np.ones(data.n_samples)
         rows = np.flatnonzero(noisy.used & ~data.checked & ~np.isnan(proba[:, 0]))
         if len(rows):

@@ -72,7 +72,7 @@ def test_labels_need_no_probabilities_that_are_right(seed):
 
 
 @pytest.mark.parametrize("statistic", ["labels", "proba"])
-def test_verified_labels_are_learned_unless_probabilities_are_those_of_given_ones(statistic, seed):
+def test_verified_labels_are_trained_on_for_labels_only(statistic, seed):
     X, y, truth = posterior_rows(300, seed)
     Columns.seen.clear()
     AnchorTransition(Columns(), statistic=statistic, cv=2).fit(X, y, verified_labels=truth)
@@ -94,7 +94,7 @@ def test_rows_that_are_hard_to_predict_do_not_pass_for_errors(seed):
     assert np.mean(anchor) < 0.05
 
 
-def test_a_class_that_is_never_predicted_is_as_noisy_as_the_others(seed):
+def test_unpredicted_class_is_as_noisy_as_the_others(seed):
     X, y, _ = posterior_rows(900, seed)
     X[:, 1] *= 1e-3
     X /= X.sum(axis=1, keepdims=True)

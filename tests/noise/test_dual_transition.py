@@ -38,7 +38,7 @@ def test_exact_probabilities_hold_the_noise_already(seed):
     assert np.abs(default.transition_matrix_ - TRANSITION).mean() < 0.02
 
 
-def test_a_class_that_is_never_predicted_is_its_own_intermediate_class(seed):
+def test_unpredicted_class_is_its_own_intermediate_class(seed):
     X, y, _ = posterior_rows(900, seed)
     X[:, 1] *= 1e-3
     X /= X.sum(axis=1, keepdims=True)

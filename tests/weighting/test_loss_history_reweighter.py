@@ -54,7 +54,7 @@ def _two_humps(seed, share, n_samples=1000):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.45])
-def test_the_lower_hump_is_what_is_right_however_many_are_wrong(share, seed):
+def test_lower_component_is_of_right_labels(share, seed):
     losses, wrong = _two_humps(seed, share)
     weight = loss_history_weights(losses)
     np.testing.assert_allclose(weight[~wrong], 1)
@@ -65,7 +65,7 @@ def test_the_lower_hump_is_what_is_right_however_many_are_wrong(share, seed):
 
 
 @pytest.mark.parametrize("losses", [np.linspace(0, 0.6, 50) ** 2, np.full(9, 0.3), [0.1, 0.2]])
-def test_without_a_component_of_unlikely_labels_all_rows_count(losses):
+def test_all_rows_count_without_unlikely_labels(losses):
     np.testing.assert_array_equal(
         loss_history_weights(losses), loss_history_weights(losses, reference="all")
     )

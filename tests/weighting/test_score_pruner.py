@@ -90,7 +90,7 @@ def test_shares_are_of_the_weight():
     assert len(again) == order[once].sum()
 
 
-def test_verified_rows_are_kept_with_their_labels_and_count_in_no_share():
+def test_verified_rows_are_kept_and_count_in_no_share():
     verified = np.full(20, np.nan)
     verified[0], verified[1], verified[19] = 0, 1, 1
     kept = _kept(offset=0.5, keep=0.25, verified_labels=verified)
@@ -142,7 +142,7 @@ def test_statistics_of_a_training(statistic, noisy, seed):
     assert flipped[kept].mean() < 0.1
 
 
-def test_the_length_of_gradients_needs_a_linear_last_layer(noisy, seed):
+def test_grand_needs_a_linear_last_layer(noisy, seed):
     X, _, y, flipped = noisy
     learner = SGDClassifier(loss="log_loss", learning_rate="constant", eta0=0.02)
     detector = TrainingDynamics(learner, n_stages=5)
@@ -152,7 +152,7 @@ def test_the_length_of_gradients_needs_a_linear_last_layer(noisy, seed):
     assert flipped[pruner.sample_indices_].mean() < 0.2
 
 
-def test_the_default_leaves_out_what_the_default_detector_flags(noisy, seed):
+def test_default_leaves_out_flagged_rows(noisy, seed):
     X, _, y, flipped = noisy
     pruner = ScorePruner(random_state=seed).fit(X, y)
     assert isinstance(pruner.detector_, EnsembleDetector)
