@@ -22,15 +22,21 @@ _NO_SUGGESTIONS = dict.fromkeys(
 
 
 def flag_labels(
-    detector, data, result, inputs, quality, calibrated
+    detector, data, result, quality, unverified, calibrated
 ) -> tuple[ThresholdResult, dict]:
     """Flag labels by the threshold of the user, or else by the calibration or the method."""
-    threshold, unverified = detector.threshold, inputs.rows
+    threshold = detector.threshold
     fitted = {"fitted_threshold_": None, "class_thresholds_": None}
     if isinstance(threshold, LabelQualityThreshold):
         fitted["fitted_threshold_"] = clone(threshold)
+        inputs = detector._threshold_input(data, result, quality, unverified, calibrated)
         flagged = fitted["fitted_threshold_"].select(inputs)
-        return dataclasses.replace(flagged, errors=flagged.errors & unverified), fitted
+        # The entries of indicators are rows of the input, one label after the other.
+        errors, better = (
+            None if values is None else values.reshape(quality.shape, order="F")
+            for values in (flagged.errors, flagged.quality)
+        )
+        return dataclasses.replace(flagged, errors=errors & unverified, quality=better), fitted
     if threshold is None and isinstance(detector.flag_fraction, dict):
         cuts = _class_thresholds(detector.flag_fraction, data, quality, unverified)
         fitted["class_thresholds_"] = cuts
@@ -170,7 +176,8 @@ def noise_estimates(
         )
         return found
     low, high = found["noise_rate_interval_"] = tuple(overall(end) for end in interval)
-    if level is not None and level.has_reason and calibrated is None:
+    of_threshold = flagged.noise_rate is not None and data.kind != "classes"
+    if level is not None and level.has_reason and calibrated is None and not of_threshold:
         found["reliability_"], found["reliability_reason_"] = level.reliability, level.reason
         return found
     found["reliability_"] = "good" if high - low <= NARROW_INTERVAL else "limited"

@@ -169,7 +169,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
     def _conclude(self, data: LabelledData, result: DetectionResult) -> None:
         """Apply verified labels and the threshold to the result, and set the fitted attributes."""
         quality = np.where(data.given, result.quality, np.nan)
-        if np.isnan(quality).all():
+        if data.kind == "classes" and np.isnan(quality).all():
             raise ValueError(
                 f"{type(self).__name__} scored no label: at least one class needs two rows with"
                 " labels and positive weights."
@@ -180,8 +180,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         self._quality_model = None if calibrated is None else calibrated.model
         if calibrated is not None:
             quality = calibrated.quality
-        inputs = self._threshold_input(data, result, quality, unverified, calibrated)
-        flagged, fitted = flag_labels(self, data, result, inputs, quality, calibrated)
+        flagged, fitted = flag_labels(self, data, result, quality, unverified, calibrated)
         if flagged.quality is not None:
             quality = np.where(np.isnan(quality), np.nan, flagged.quality)
         quality, errors = apply_verified_labels(data, quality.copy(), flagged.errors.copy())
@@ -365,4 +364,6 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
             flagged = quality < self.class_thresholds_[np.maximum(codes, 0)]
             return np.where(codes < 0, np.nan, quality), flagged & (codes >= 0)
         threshold = getattr(self, "fitted_threshold_", None)
-        return score_new_labels(threshold, self.threshold_, quality, codes, errors)
+        flat = quality.ravel(order="F"), codes, errors.ravel(order="F")
+        scored = score_new_labels(threshold, self.threshold_, *flat)
+        return tuple(values.reshape(quality.shape, order="F") for values in scored)

@@ -48,7 +48,11 @@ class DetectorReport:
 
     def _threshold_classes(self, y) -> np.ndarray:
         """Class of each encoded label, as thresholds are given it; -1 where it is missing."""
-        return np.where(np.isnan(y), -1, 0) if self.label_kind == "numbers" else y
+        if self.label_kind == "numbers":
+            return np.where(np.isnan(y), -1, 0)
+        if self.label_kind == "indicators":  # 2k and 2k + 1 of label k, one label after the other
+            return np.where(y >= 0, y + 2 * np.arange(y.shape[1]), -1).ravel(order="F")
+        return y
 
     def _other_labels(self, y) -> np.ndarray:
         """Other labels than the given ones, that are wrong for sure or nearly so."""
