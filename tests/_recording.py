@@ -18,7 +18,6 @@ import numpy as np
 import scipy
 import sklearn
 from scipy import sparse
-from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_info
 
 FILE = Path(__file__).parent / "recorded_answers.json.gz"
@@ -75,7 +74,7 @@ def _inside(value) -> dict | None:
         return None
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, BaseEstimator) or hasattr(value, "partial_fit"):
+    if hasattr(value, "get_params") or hasattr(value, "partial_fit"):
         return fitted_attributes(value)
     return None
 
