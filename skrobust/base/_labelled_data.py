@@ -67,11 +67,10 @@ class LabelledData:
     Examples
     --------
     >>> from skrobust.base import LabelledData
-    >>> data = LabelledData.from_arrays(
-    ...     [[0], [1], [2]], ["b", "a", None], verified_labels=["a", "a", None]
-    ... )
+    >>> X, y = [[0], [1], [2], [3]], ["b", "a", "b", None]
+    >>> data = LabelledData.from_arrays(X, y, verified_labels=["a", None, None, None])
     >>> data.y, data.classes, data.known_errors
-    (array([ 1,  0, -1]), array(['a', 'b'], dtype=object), array([ True, False, False]))
+    (array([ 1,  0,  1, -1]), array(['a', 'b'], dtype=object), array([ True, False, False, False]))
     """
 
     X: object
