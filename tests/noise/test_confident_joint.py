@@ -218,6 +218,10 @@ class TestRounding:
         assert np.abs(rounded - counts).max() < 1
         assert rounded.dtype == np.int64
 
+    def test_the_largest_fractions_are_rounded_up(self):
+        counts = np.array([[1.40, 1.45, 1.48, 1.30, 1.37], [1.60, 1.55, 1.52, 1.70, 1.63]])
+        assert_array_equal(round_keeping_row_totals(counts), [[1, 2, 2, 1, 1], [2, 1, 1, 2, 2]])
+
 
 class TestLabels:
     @pytest.mark.parametrize(
