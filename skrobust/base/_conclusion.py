@@ -38,18 +38,20 @@ def flag_labels(
         )
         return dataclasses.replace(flagged, errors=errors & unverified, quality=better), fitted
     if threshold is None and isinstance(detector.flag_fraction, dict):
-        cuts = _class_thresholds(detector.flag_fraction, data, quality, unverified)
-        fitted["class_thresholds_"] = cuts
-        return ThresholdResult(unverified & (quality < cuts[np.maximum(data.y, 0)])), fitted
+        thresholds = _class_thresholds(detector.flag_fraction, data, quality, unverified)
+        fitted["class_thresholds_"] = thresholds
+        return ThresholdResult(unverified & (quality < thresholds[np.maximum(data.y, 0)])), fitted
     if threshold is not None:
-        cut = float(threshold)
+        lowest_kept = float(threshold)
     elif detector.flag_fraction is not None:
-        cut = _fraction_threshold(detector.flag_fraction, *_counted(data, quality, unverified))
+        lowest_kept = _fraction_threshold(
+            detector.flag_fraction, *_counted(data, quality, unverified)
+        )
     elif calibrated is not None:
-        cut = calibrated.threshold
+        lowest_kept = calibrated.threshold
     else:
         return ThresholdResult(result.errors & unverified, result.threshold), fitted
-    return ThresholdResult(unverified & (quality < cut), cut), fitted
+    return ThresholdResult(unverified & (quality < lowest_kept), lowest_kept), fitted
 
 
 def _counted(data, quality, mask) -> tuple[np.ndarray, np.ndarray | None]:
@@ -71,11 +73,11 @@ def _fraction_threshold(fraction: float, quality, weight) -> float:
 def _class_thresholds(flag_fraction: dict, data, quality, unverified) -> np.ndarray:
     """Threshold of each class, 0 where nothing is to be flagged."""
     fractions = class_fractions(flag_fraction, data.classes)
-    cuts = np.zeros(len(fractions))
+    thresholds = np.zeros(len(fractions))
     for k in np.flatnonzero(fractions):
         counted = _counted(data, quality, unverified & (data.y == k))
-        cuts[k] = _fraction_threshold(fractions[k], *counted)
-    return cuts
+        thresholds[k] = _fraction_threshold(fractions[k], *counted)
+    return thresholds
 
 
 def class_fractions(flag_fraction: dict, classes: np.ndarray) -> np.ndarray:

@@ -131,7 +131,7 @@ def encode_labels_like(y, classes: np.ndarray, *, name: str) -> np.ndarray:
 
 
 def encode_verified(verified_labels, classes: np.ndarray) -> np.ndarray:
-    """Encode labels as checked by a person with the codes of known classes."""
+    """Encode verified labels with the codes of known classes."""
     refuse_mask(verified_labels, classes.dtype.kind == "b")
     return encode_labels_like(verified_labels, classes, name="verified_labels")
 
@@ -226,7 +226,7 @@ def check_targets(y, *, name: str = "y") -> np.ndarray:
 
 
 def as_floats(values: np.ndarray, name: str) -> np.ndarray:
-    """Convert an array to float64 with NaN for what is missing, or say what is in the way."""
+    """Convert an array to float64 with NaN for what is missing, or refuse what is no number."""
     kind = values.dtype.kind
     if kind == "c":
         raise ValueError(f"Complex data not supported\n{name} holds complex numbers.")

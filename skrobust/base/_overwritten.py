@@ -27,19 +27,19 @@ def labels_look_overwritten(data, surprise: np.ndarray, noise_rate: float) -> bo
     checked, others = counted & data.checked, counted & ~data.checked
     if data.known_errors.any() or not checked.any() or not others.any():
         return False
-    masses = data.total_weight(checked), data.total_weight(others)
-    if (1 - noise_rate) ** masses[0] > _IMPROBABLE:
+    totals = data.total_weight(checked), data.total_weight(others)
+    if (1 - noise_rate) ** totals[0] > _IMPROBABLE:
         return False
     weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
     means = [np.average(surprise[rows], weights=weight[rows]) for rows in (checked, others)]
     centre = np.average(surprise[counted], weights=weight[counted])
     variance = np.average((surprise[counted] - centre) ** 2, weights=weight[counted])
-    error = np.sqrt(variance * sum(1 / mass for mass in masses))
+    error = np.sqrt(variance * sum(1 / total for total in totals))
     return bool(means[1] - means[0] > max(_N_ERRORS * error, 1e-12))
 
 
 def warn_of_overwritten(data) -> None:
-    """Warn the caller of the package that verified rows tell nothing about the noise."""
+    """Warn the caller of the package that verified rows carry no information about the noise."""
     frame, stacklevel = sys._getframe(), 1
     while frame.f_back is not None and frame.f_globals["__name__"].startswith(_PACKAGES):
         frame, stacklevel = frame.f_back, stacklevel + 1

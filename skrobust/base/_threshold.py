@@ -251,7 +251,7 @@ class LabelQualityThreshold(ABC):
         Parameters
         ----------
         inputs : ThresholdInput
-            What the detector says.
+            Scored labels.
 
         Returns
         -------
@@ -295,14 +295,16 @@ class LabelQualityThreshold(ABC):
         return quality
 
 
-def score_new_labels(threshold, cut, quality, codes, own_errors) -> tuple[np.ndarray, np.ndarray]:
+def score_new_labels(
+    threshold, lowest_kept, quality, codes, own_errors
+) -> tuple[np.ndarray, np.ndarray]:
     """Apply a fitted threshold object, a threshold of the quality, or own flags to new rows."""
     if threshold is not None:
         quality = threshold.recalibrate(quality, codes)
     quality = np.where(codes < 0, np.nan, quality)
     chosen = None if threshold is None else threshold.flag_new(quality, codes)
     if chosen is None:
-        chosen = own_errors if cut is None else quality < cut
+        chosen = own_errors if lowest_kept is None else quality < lowest_kept
     return quality, chosen & (codes >= 0)
 
 

@@ -17,13 +17,7 @@ def _libraries() -> ThreadpoolController:
 
 
 class _OneBlasThread:
-    """Limit BLAS to one thread while at least one block of code, in any thread, needs it.
-
-    The limit belongs to the process. The first block that is entered sets it and the last one
-    that is left restores what was there before, so that blocks that overlap in several threads
-    do not restore each other's limit. threadpoolctl lets one thread at a time change limits:
-    a thread of its own holds this one. A limit that the caller holds stays as it is.
-    """
+    """Limit BLAS to one thread while at least one block of code, in any thread, needs it."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -71,13 +65,7 @@ _one_blas_thread = _OneBlasThread()
 
 
 def one_blas_thread() -> _OneBlasThread:
-    """Return a context in which matrix products take one thread.
-
-    The products inside of models of this package, and inside of fits that are repeated over
-    folds or members, are small. Two threads wait for each other at the end of each of them: a
-    logistic regression of 5 000 rows and 784 columns takes four times as long with two threads
-    as with one. Independent fits share the cores through `n_jobs` instead.
-    """
+    """Return a context in which matrix products take one thread."""
     return _one_blas_thread
 
 
@@ -94,42 +82,13 @@ class _WithOneBlasThread:
 
 
 def delayed(function: Callable) -> Callable:
-    """Delay a call for :func:`stream`; it runs with one BLAS thread.
-
-    Parameters
-    ----------
-    function : callable
-        The function to call later.
-
-    Returns
-    -------
-    delayed : callable
-        Takes the arguments of `function` and returns a delayed call.
-    """
+    """Delay a call for :func:`stream`; it runs with one BLAS thread."""
     limited = functools.update_wrapper(_WithOneBlasThread(function), function)
     return sklearn_parallel.delayed(limited)
 
 
 def stream(jobs: Iterable, *, n_jobs: int | None = None, require: str | None = None) -> Iterable:
-    """Run delayed calls and yield their results in order.
-
-    Results come one by one, so that not all of them need be held, where the backend in use can
-    do that; else all at once.
-
-    Parameters
-    ----------
-    jobs : iterable of delayed calls
-        As of :func:`delayed`.
-    n_jobs : int, default=None
-        As of joblib.
-    require : {"sharedmem", None}, default=None
-        As of joblib.
-
-    Returns
-    -------
-    results : iterable
-        What the calls returned.
-    """
+    """Run delayed calls and yield their results in order."""
     backend, _ = get_active_backend(require=require)
     one_by_one = getattr(backend, "supports_return_generator", False)
     return_as = "generator" if one_by_one else "list"

@@ -1,4 +1,4 @@
-"""Random state, without a hand on NumPy's global generator."""
+"""Random states and seeds, independent of NumPy's global generator."""
 
 import numbers
 

@@ -1,4 +1,4 @@
-"""Rows of any X: which are equal, and is X numeric?"""
+"""Rows of any input: hashes of rows, and conversion to numeric arrays."""
 
 import hashlib
 import pickle
@@ -14,7 +14,7 @@ from skrobust.utils._sklearn import num_samples
 
 
 def is_numeric(X) -> bool:
-    """Whether X is a table of numbers: a 2-D array, a sparse matrix, or a DataFrame of numbers."""
+    """Whether X is a numeric feature matrix: a 2-D array, sparse matrix or DataFrame of numbers."""
     if sparse.issparse(X):
         return X.dtype.kind in "fiub"
     frame = _as_frame(X)
@@ -51,20 +51,7 @@ def _without_sparse_columns(frame):
 
 
 def check_numeric(X, advice: str) -> None:
-    """Refuse X that is not a table of numbers.
-
-    Parameters
-    ----------
-    X : any
-        Input.
-    advice : str
-        What to do instead, for the message.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As scikit-learn would raise them for such input.
-    """
+    """Refuse X that is not a numeric feature matrix."""
     if is_numeric(X):
         return
     try:
@@ -75,20 +62,7 @@ def check_numeric(X, advice: str) -> None:
 
 
 def as_numbers(X, dtype):
-    """Convert a table of numbers, missing ones of any kind included, to an array or CSR matrix.
-
-    Parameters
-    ----------
-    X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-        Numbers.
-    dtype : dtype
-        Floating-point type.
-
-    Returns
-    -------
-    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
-        C-contiguous, or CSR with 32-bit indices.
-    """
+    """Convert numeric X, missing values included, to a floating-point array or CSR matrix."""
     if sparse.issparse(X):
         X = _with_small_indices(X)
     elif isinstance(X, np.ma.MaskedArray):
@@ -110,7 +84,7 @@ def as_numbers(X, dtype):
 
 
 def is_plain_numeric(X) -> bool:
-    """Whether X is a table of numbers that are finite or missing, as detectors of ours need."""
+    """Whether X is a numeric feature matrix, finite or missing."""
     if not is_numeric(X):
         return False
     values = as_numbers(X, np.float64)
@@ -149,20 +123,7 @@ def _numeric_array(X) -> np.ndarray | None:
 
 
 def row_hashes(X) -> np.ndarray:
-    """Hash each row of X, the same in every process and whatever the other rows are.
-
-    Tables of equal numbers hash alike as arrays, sparse matrices and DataFrames.
-
-    Parameters
-    ----------
-    X : array, sparse matrix, DataFrame or list of length n_samples
-        Any input that scikit-learn estimators take.
-
-    Returns
-    -------
-    hashes : ndarray of shape (n_samples,), dtype uint64
-        Equal for equal rows; for different ones, different but for a chance of 2**-64.
-    """
+    """Hash each row of X, the same in every process and whatever the other rows are."""
     if sparse.issparse(X):
         return _hash_sparse(X)
     frame = _as_frame(X)
@@ -195,7 +156,7 @@ def mix_words(words: np.ndarray) -> np.ndarray:
 
 
 def _salt(columns) -> np.ndarray:
-    """Tell columns apart, so that swapped values hash differently."""
+    """Random words by column, so that swapped values hash differently."""
     numbers = np.asarray(columns, dtype=np.uint64) + np.uint64(1)
     return mix_words(np.atleast_1d(numbers) * np.uint64(0x9E3779B97F4A7C15))
 

@@ -1,4 +1,4 @@
-"""The only door to scikit-learn names that are not public.
+"""Private names of scikit-learn, imported here and nowhere else.
 
 Everything here exists, with the behaviour used here, in every supported release. When scikit-learn
 moves one of these names, this is the one file to mend.

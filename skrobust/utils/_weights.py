@@ -1,4 +1,4 @@
-"""Sample weights and other fit parameters on their way into somebody else's ``fit``."""
+"""Sample weights and other fit parameters of the estimators of users."""
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -9,25 +9,7 @@ from skrobust.utils._sklearn import num_samples, routing_enabled, safe_indexing
 
 
 def weight_fit_params(estimator, sample_weight) -> dict:
-    """Work out the keyword under which an estimator's ``fit`` takes sample weights.
-
-    Parameters
-    ----------
-    estimator : estimator object
-        The estimator to be fitted.
-    sample_weight : array-like of shape (n_samples,) or None
-        Weights.
-
-    Returns
-    -------
-    fit_params : dict
-        Keywords for ``fit``; empty without weights.
-
-    Raises
-    ------
-    TypeError
-        If the estimator takes no weights, or hands them on to one that takes none.
-    """
+    """Work out the keyword under which an estimator's ``fit`` takes sample weights."""
     if sample_weight is None:
         return {}
     key = _weight_key(estimator)
@@ -41,24 +23,12 @@ def weight_fit_params(estimator, sample_weight) -> dict:
             " step.set_fit_request(sample_weight=True)."
         )
     for model in _inner_models(estimator):
-        weight_fit_params(model, sample_weight)  # may say no, before any work
+        weight_fit_params(model, sample_weight)  # raises before any work
     return {key: sample_weight}
 
 
 def takes_weight(estimator) -> bool:
-    """Whether an estimator's ``fit`` takes sample weights, and so do those that it hands them to.
-
-    Parameters
-    ----------
-    estimator : estimator object
-        The estimator to be fitted.
-
-    Returns
-    -------
-    takes : bool
-        What :func:`weight_fit_params` does not refuse. Where metadata are routed, what hands
-        them on must have been asked for weights.
-    """
+    """Whether ``fit`` takes sample weights, and so does that of the models inside."""
     try:
         weight_fit_params(estimator, ())
     except TypeError:
@@ -71,22 +41,7 @@ def takes_weight(estimator) -> bool:
 
 
 def index_fit_params(fit_params: dict, rows, n_samples: int) -> dict:
-    """Take the given rows of every fit parameter that has an entry per row.
-
-    Parameters
-    ----------
-    fit_params : dict
-        Keywords for ``fit``.
-    rows : ndarray of shape (n_rows,)
-        Row numbers.
-    n_samples : int
-        Number of rows in all.
-
-    Returns
-    -------
-    fit_params : dict
-        The same keywords.
-    """
+    """Take the given rows of every fit parameter that has an entry per row."""
 
     def per_row(value) -> bool:
         sized = hasattr(value, "__len__") or hasattr(value, "shape")
@@ -101,26 +56,7 @@ def index_fit_params(fit_params: dict, rows, n_samples: int) -> dict:
 
 
 def fit_rows(estimator, X, y, rows, fit_params: dict):
-    """Fit an estimator to some of the rows.
-
-    Parameters
-    ----------
-    estimator : estimator object
-        Fitted in place.
-    X : array-like of length n_samples
-        Input.
-    y : ndarray of shape (n_samples,)
-        What to learn.
-    rows : ndarray of shape (n_rows,)
-        Row numbers, none twice and in ascending order.
-    fit_params : dict
-        Keywords for ``fit``, of all rows.
-
-    Returns
-    -------
-    estimator : estimator object
-        The same.
-    """
+    """Fit an estimator to some of the rows."""
     params = index_fit_params(fit_params, rows, len(y))
     chosen = X if len(rows) == len(y) else safe_indexing(X, rows)
     return estimator.fit(chosen, y[rows], **params)
@@ -152,20 +88,7 @@ def _inner_models(estimator) -> list:
 
 
 def as_counts(weight, counted):
-    """Scale weights that are no counts to mean 1, so that they can be compared with counts.
-
-    Parameters
-    ----------
-    weight : ndarray of shape (n_samples,) or None
-        Weights. Whole numbers count as so many equal rows, and stay as they are.
-    counted : ndarray of shape (n_samples,) of bool
-        Rows over which the mean is taken.
-
-    Returns
-    -------
-    weight : ndarray of shape (n_samples,) or None
-        As float64.
-    """
+    """Scale weights that are no counts to mean 1, so that they can be compared with counts."""
     if weight is None:
         return None
     weight = np.asarray(weight, dtype=np.float64)
