@@ -355,3 +355,8 @@ def test_finds_nine_of_ten_errors_in_linear_data():
     noise = 0.2 * np.random.RandomState(0).normal(size=200)
     clean = ResidualDetector(LinearRegression(), random_state=0).fit(X, truth + noise)
     assert clean.label_errors_.mean() < 0.05
+
+
+@pytest.mark.parametrize("share", [0.02, 0.04, 0.0625, 0.1875])
+def test_the_best_share_is_searched_on_both_sides(share):
+    assert best_share(lambda other: -abs(other - share)) == pytest.approx(share)
