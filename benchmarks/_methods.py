@@ -86,8 +86,8 @@ def ensemble(seed: int, data: Data, **options):
     """The default detector, as `CleaningClassifier` makes it."""
     members = None
     if data.kind == "text":
-        # Not recalled: the companions share the first steps of the pipeline itself.
-        members = [data.base, "companions"]
+        # Not recalled: the default models share the first steps of the pipeline itself.
+        members = [data.base, "auto"]
     elif data.kind == "probabilities":
         members = [recalling(data)]
     return RecalledEnsemble(members, random_state=seed, max_flag_rate=None, **options)
@@ -148,7 +148,7 @@ class Evidence:
 
         def mix():
             detector = ensemble(self.seed, self.data)
-            return detector.gather_proba(LabelledData.from_arrays(*self._xy()))
+            return detector.collect_evidence(LabelledData.from_arrays(*self._xy())).pred_proba
 
         return self._get("mixture", mix)
 

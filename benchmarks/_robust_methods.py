@@ -53,7 +53,7 @@ class Task:
 
     def detector(self):
         """The default detector, whose evidence is gathered once for all methods of a task."""
-        members = None if is_numeric(self.X) else [self.classifier, "companions"]
+        members = None if is_numeric(self.X) else [self.classifier, "auto"]
         return RecalledEnsemble(members, random_state=self.seed, max_flag_rate=None)
 
 

@@ -107,7 +107,7 @@ def run(method, X, y, truth, text_model, cell) -> dict:
         return {"_training": (y, None), "change": 0.0, "rate_error": float(wrong.mean())}
     if method == "cleanlab":
         return run_cleanlab(X, y, truth, text_model)
-    estimators = None if text_model is None else [text_model, "companions"]
+    estimators = None if text_model is None else [text_model, "auto"]
     detector = EnsembleDetector(estimators, max_flag_rate=None, random_state=cell["seed"])
     detector.fit(X, y)
     rest = np.ones(len(y), dtype=bool)

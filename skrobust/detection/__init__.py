@@ -1,9 +1,10 @@
-"""Which labels are wrong? Detectors of label errors, and the functions under them."""
+"""Detectors of label errors, thresholds, and the same as plain functions."""
 
 from skrobust.detection._confident_learning import ConfidentLearning
 from skrobust.detection._consensus_mixture import ConsensusMixture
 from skrobust.detection._decoy_threshold import DecoyThreshold
 from skrobust.detection._density import DensityDetector
+from skrobust.detection._detect_from import detect_from
 from skrobust.detection._energy import EnergyDetector
 from skrobust.detection._ensemble import EnsembleDetector
 from skrobust.detection._fine import fine_scores
@@ -18,9 +19,9 @@ from skrobust.detection._prediction_functions import (
     multilabel_quality_scores,
     target_quality_scores,
 )
-from skrobust.detection._quality import label_quality_scores
 from skrobust.detection._residual import ResidualDetector
 from skrobust.detection._rules import find_label_errors
+from skrobust.detection._scores import label_quality_scores
 from skrobust.detection._training_dynamics import TrainingDynamics
 from skrobust.detection._trusted_threshold import TrustedThreshold
 from skrobust.noise import confident_joint, confident_thresholds
@@ -41,6 +42,7 @@ __all__ = [
     "TrustedThreshold",
     "confident_joint",
     "confident_thresholds",
+    "detect_from",
     "find_label_errors",
     "find_multilabel_errors",
     "find_target_errors",

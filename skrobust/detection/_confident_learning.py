@@ -1,39 +1,39 @@
-"""Confident learning: which labels contradict a model that has not seen them?"""
+"""Confident learning: labels that contradict out-of-sample predictions."""
 
 from numbers import Integral
 
 import numpy as np
 
 from skrobust.base import DetectionResult
-from skrobust.detection._class_limits import ClassLimits
-from skrobust.detection._corrections import add_corrections
-from skrobust.detection._proba_detector import ProbaDetector, most_probable
-from skrobust.detection._quality import QUALITY_METHODS, score_rows
-from skrobust.detection._rules import RULES, fit_rule
-from skrobust.noise._confident_joint import mean_self_confidence
+from skrobust.detection._detect_from import conclude, flag_by_rule, quality_by
+from skrobust.detection._evidence_detector import ProbaDetector
+from skrobust.detection._rules import RULES, ClassLimits
+from skrobust.detection._scores import QUALITY_METHODS, score_labels
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions
 
 
+@fill_docstring
 class ConfidentLearning(ProbaDetector):
-    """Detect label errors by predictions for rows that the model has not seen.
+    """Confident learning, a detector of label errors by out-of-sample predictions.
 
-    The evidence are out-of-fold probabilities of any classifier, or out-of-bag probabilities of
-    a forest. The confident joint turns them into an estimate of how many labels of each class
-    really belong to each other class, and a rule chooses so many rows.
+    The evidence is out-of-fold probabilities of any classifier, or out-of-bag probabilities of
+    a forest. The confident joint estimates from them how many labels of each class belong to each
+    other class, and a rule selects that many rows.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     estimator : classifier with ``predict_proba``, default=None
-        Model that supplies the evidence, cloned. It need not be the model that is trained in the
-        end, and better is not: a smooth model that single wrong labels hardly move finds more
-        errors than one that is accurate but learns them.
+        Model that supplies the predictions, cloned. It need not be the model that is trained in the
+        end, and a more accurate one is not always better: a smooth model that single wrong labels
+        hardly change finds more errors than one that is accurate but memorises them.
 
         - None: the out-of-bag probabilities of 300 extremely randomised trees with at least
-          five rows per leaf, from a single fit. Needs a table of numbers.
+          five rows per leaf, from a single fit. Needs a numeric feature matrix.
         - A forest with ``oob_score=True``: its out-of-bag probabilities, from a single fit.
-        - Any other classifier: its out-of-fold probabilities. X is handed on untouched.
+        - Any other classifier: its out-of-fold probabilities. X is passed on untouched.
     rule : {"prune_by_noise_rate", "prune_by_class", "both", "confident_learning", \
             "low_self_confidence", "low_normalized_margin", "predicted_neq_given"}, \
             default="prune_by_noise_rate"
@@ -45,78 +45,37 @@ class ConfidentLearning(ProbaDetector):
         Number of rows given each class that the "prune" rules and "both" flag at most, by label or
         in the order of ``classes_``; see :func:`find_label_errors`.
     min_per_class : int, default=1
-        Number of rows of each given class that are taken to be right, at least, by the same rules.
+        Minimum number of rows of each given class that are taken to be right by the same rules.
     confident_joint : array-like of shape (n_classes, n_classes), default=None
-        Mass of rows by given (rows) and true (columns) class from elsewhere; see
+        Weight of rows by given (rows) and true (columns) class from elsewhere; see
         :func:`find_label_errors`.
     confident_thresholds : array-like of shape (n_classes,), default=None
         Confident thresholds from elsewhere. None is the mean self-confidence.
-    cv : int, splitter or iterable of (train, test), default=5
-        Folds of the out-of-fold probabilities. For a number, folds are stratified, equal rows
-        and rows of one group share a fold, and folds become fewer where a class is small. Not
-        used with out-of-bag probabilities.
-    threshold : float or threshold object, default=None
-        Flag the rows whose quality is below this, instead of by `rule`; or let an object choose,
-        such as :class:`DecoyThreshold`.
-    flag_fraction : float or dict, default=None
-        Flag this share of the rows, those of the lowest quality, instead of by `rule`. A dict has
-        such shares by label, of the rows given each, and no other class is flagged.
-    max_flag_rate : float, default=0.8
-        Warn when more than this share of a class is flagged. None never warns.
-    store_estimators : bool, default=False
-        Keep the fitted models, for ``detect`` and ``score_labels``.
-    n_jobs : int, default=None
-        Number of folds, or threads of the forest, at a time.
-    random_state : int, RandomState instance or None, default=None
-        Seed for models, and parts of models, that have none of their own. None draws fresh
-        entropy: NumPy's global generator is neither read nor advanced.
+    %(cv)s
+        Not used with out-of-bag probabilities.
+    %(how_many)s
+    %(store_estimators)s
+    %(n_jobs)s
+    %(random_state)s
 
     Attributes
     ----------
-    label_quality_ : ndarray of shape (n_samples,)
-        How likely each label is right, in [0, 1]. NaN where the label is missing, or is the only
-        one of its class.
-    label_errors_ : ndarray of shape (n_samples,) of bool
-        Rows whose label is probably wrong.
+    %(label_quality_)s
+    %(label_errors_)s
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable label: mostly the given one, but another one in every flagged row and
         in some that the rule does not flag. The verified label where there is one.
-    corrected_labels_ : ndarray of shape (n_samples,)
-        The labels after correction. A flagged label is replaced only if another one is more
-        probable even if there is as little noise as the data leave plausible, the lower end of
-        `noise_rate_interval_`. The given label of all other rows, and the prediction for rows
-        without a label.
-    keep_weight_ : ndarray of shape (n_samples,)
-        Weight of the rows that are kept; 0 for flagged and unlabelled rows.
-    sample_indices_ : ndarray of shape (n_kept,)
-        Rows that are kept.
-    noise_rate_ : float
-        Estimated share of wrong labels.
-    noise_rate_interval_ : tuple of float
-        Interval of that share: from what the disagreement among certain rows leaves plausible to
-        what it is if every disagreement with the prediction is an error.
-    reliability_ : {"good", "limited", "cannot tell"}
-        Whether wrong labels can be told apart from overlap of the classes.
-    reliability_reason_ : str
-        What that rests on, in words and numbers.
-    transition_matrix_ : ndarray of shape (n_classes, n_classes)
-        Estimated probability of each given label (columns) for each true class (rows).
+    %(detected)s
+    %(transition_matrix_)s
     confident_joint_ : ndarray of shape (n_classes, n_classes)
-        Calibrated confident joint of the rows that nobody verified. Rows are given labels.
-    threshold_ : float or None
-        The cut of ``label_quality_``; None for rules without a scalar cut.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
+        Calibrated confident joint of the rows that are not verified. Rows are given labels.
     estimators_ : list of classifiers
         Fitted models, of a forest the mean of its trees, if ``store_estimators=True``.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
 
     See Also
     --------
     find_label_errors : The rules, for probabilities that you have already.
+    detect_from : The same for evidence that was collected already.
     skrobust.wrappers.CleaningClassifier : Trains a classifier on what is left.
 
     References
@@ -180,7 +139,7 @@ class ConfidentLearning(ProbaDetector):
         self.random_state = random_state
 
     def _detect(self, data) -> DetectionResult:
-        self._limits = ClassLimits.check(
+        limits = ClassLimits.check(
             self.rule,
             data.classes,
             self.n_per_class,
@@ -188,70 +147,27 @@ class ConfidentLearning(ProbaDetector):
             self.confident_joint,
             self.confident_thresholds,
         )
-        proba = self._gather(data).pred_proba
-        judged = ~np.isnan(proba[:, 0])
-        # Rows without evidence take no part, so that what stands there does not matter.
-        proba[~judged] = 1 / len(data.classes)
-        given = np.where(judged, data.y, -1)
-        errors = self._apply_rule(data, given, proba)
+        return self._detect_from(data, self.collect_evidence(data), limits)
 
-        def quality_of(codes):
-            quality = score_rows(self.quality_method, np.maximum(codes, 0), proba)
-            return np.where(judged, quality, np.nan)
-
-        predictions = most_probable(proba, self._order)
-        alternatives = most_probable(proba, self._order, without=given)
-        result = DetectionResult(
-            quality_of(data.y),
+    def _detect_from(self, data, evidence, limits) -> DetectionResult:
+        """Apply score and rule to the evidence."""
+        fitted, errors = flag_by_rule(
+            data, evidence, self.rule, thresholds=limits.thresholds, limits=limits
+        )
+        self._store(evidence)
+        self._rule, self.confident_joint_ = fitted, fitted.joint
+        return conclude(
+            data,
+            evidence,
+            fitted.order,
+            quality_by(evidence, self.quality_method),
             errors,
-            np.where(judged, predictions, data.y_train),
-            np.where(judged, alternatives, data.y_train),
-            self.confident_joint_,
-            self._scalar_cut(),
-            quality_of,
-            pred_proba=proba,
+            joint=fitted.joint,
+            threshold=fitted.scalar_threshold(self.quality_method),
+            pred_proba=evidence.filled,
         )
-        return add_corrections(result, data, given, proba, self._order)
-
-    def gather_proba(self, data) -> np.ndarray:
-        """Gather out-of-sample probabilities only, for a detector that looks at several."""
-        return self._gather(data).pred_proba
-
-    def predict_proba_of(self, X, classes) -> np.ndarray:
-        """Predict the probabilities of new rows by the models that were kept."""
-        return self._predict_mean(X, classes)
-
-    def _apply_rule(self, data, given, proba) -> np.ndarray:
-        """Fit the rule to the rows that count and that nobody verified, and flag all rows."""
-        best = np.where(data.used & (given >= 0), data.y_train, -1)
-        thresholds = self._limits.thresholds
-        if thresholds is None:
-            thresholds = mean_self_confidence(best, proba, data.sample_weight)
-        unverified = np.where(data.used & (data.verified < 0), given, -1)
-        # Classes go by their thresholds wherever a tie must be broken: not by their names.
-        self._order = np.argsort(thresholds, kind="stable")
-        self._cuts, errors = fit_rule(
-            self.rule,
-            unverified,
-            proba,
-            weight=data.sample_weight,
-            thresholds=thresholds,
-            order=self._order,
-            limits=self._limits,
-        )
-        self.confident_joint_ = self._cuts.joint
-        others = np.flatnonzero((given >= 0) & (unverified < 0))
-        if len(others):
-            errors[others] = self._cuts.flag(given[others], proba[others])
-        return errors
-
-    def _scalar_cut(self) -> float | None:
-        """The cut of the quality, where rule and score are the same."""
-        if self.rule == f"low_{self.quality_method}" and np.isfinite(self._cuts.score):
-            return float(np.nextafter(self._cuts.score, np.inf))
-        return None
 
     def _detect_new(self, X, codes):
-        proba = self._predict_mean(X)
-        quality = score_rows(self.quality_method, np.maximum(codes, 0), proba)
-        return quality, self._cuts.flag(codes, proba)
+        proba = self._stored_evidence()[0].predict(X)
+        quality = score_labels(self.quality_method, np.maximum(codes, 0), proba)
+        return quality, self._rule.flag(codes, proba)

@@ -1,4 +1,4 @@
-"""A threshold that knows how good its list is, because it has hidden errors of its own in it."""
+"""Target-decoy threshold, with estimates of the precision and the recall of its flags."""
 
 import dataclasses
 from numbers import Real
@@ -8,34 +8,31 @@ from scipy.stats import norm
 from sklearn.base import clone
 
 from skrobust.base import LabelQualityThreshold, NoiseLevel, ThresholdResult
-from skrobust.detection._channel_judge import verified_counts
-from skrobust.detection._decoys import decoy_curve
-from skrobust.detection._target_decoys import exchange_targets, share_bounds
+from skrobust.detection._decoys import decoy_curve, exchange_targets, share_bounds
+from skrobust.noise._label_counts import verified_counts
 from skrobust.noise._noise_model import fit_noise_model
 from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval
 
-# With fewer decoys below a cut, the ratio that bounds the share of errors is a matter of chance.
+# With fewer decoys below a threshold, the ratio that bounds the noise rate is due to chance.
 _LEAST_RECALL = 0.2
-# A bound this many times below the confident joint's rate says that decoys are unlike errors.
+# A bound this many times below the confident joint's rate means that decoys are unlike errors.
 _MISMATCH = 4.0
 
 
 class DecoyThreshold(LabelQualityThreshold):
-    """Choose the cut of the quality by labels that are wrong on purpose.
+    """Threshold of the quality by a target-decoy estimate of the false discovery rate.
 
-    How would an error score? Rows are given labels that are wrong for sure, and where these
-    decoys end up among the others tells which share of the errors lies below a cut (recall), and
-    with the share of errors in the whole which share of the rows below it are errors
-    (precision).
+    Rows are given labels that are wrong for sure, the decoys. Their ranks among the others show
+    which share of the errors lies below a threshold (recall), and, with the noise rate, which
+    share of the rows below it are errors (precision).
 
-    Where the detector judges rows by models that have not seen their labels, no model need be
-    fitted again: every row with every wrong label is a decoy, weighed by how likely noise is to
-    produce it. Which labels are given instead of which is read off the rows that the models are
-    surest about, so that noise in one direction, which takes decoys in that direction, is
-    recognised. Detectors whose models see the labels they judge are fitted once more, with a
-    tenth of the labels replaced.
+    Where the detector scores rows by models that were not trained on their labels, no model is
+    fitted again: every row with every wrong label is a decoy, weighted by its probability under
+    the noise model. This is fitted to the rows with the most confident predictions, so that
+    asymmetric noise has asymmetric decoys. Detectors whose models are trained on the labels they
+    score are fitted once more, with a tenth of the labels replaced.
 
     An entry of an indicator matrix has one wrong value only. A decoy among numeric targets is a
     row that is given the target of another row, or, where wrong targets evidently lie further
@@ -47,48 +44,48 @@ class DecoyThreshold(LabelQualityThreshold):
     ----------
     precision : float, default=None
         Flag as many rows as possible while so large a share of them is estimated to be wrong.
-        None wants the highest estimated F1.
+        None maximises the estimated F1.
     decoy_share : float, default=0.1
         Share of the rows that become decoys, where the detector must be fitted again.
     confidence_level : float, default=0.9
-        Of the intervals.
+        Coverage of the intervals, in (0, 1).
     random_state : int, RandomState instance or None, default=None
         Seed for the choice of decoys, where the detector must be fitted again.
 
     Attributes
     ----------
     threshold_ : float
-        The cut of the quality: what lies below is flagged; 0 flags nothing.
+        Threshold of the quality: what lies below is flagged; 0 flags nothing.
     noise_rate_ : float
-        Estimated share of wrong labels among the rows that nobody verified.
+        Estimated share of wrong labels among the rows that are not verified.
     noise_rate_interval_ : tuple of (float, float)
-        Where it may lie.
+        Its interval.
     estimated_precision_ : float
         Estimated share of wrong labels among the flagged ones; NaN where none is flagged.
     estimated_precision_interval_ : tuple of (float, float)
-        Where it may lie.
+        Its interval.
     estimated_recall_ : float
         Estimated share of flagged labels among the wrong ones.
     estimated_recall_interval_ : tuple of (float, float)
-        Where it may lie.
+        Its interval.
     n_decoys_ : float
-        Number of labels replaced, where the detector was fitted again; else the mass of the rows
-        that decoys were made of.
+        Number of labels replaced, where the detector was fitted again; else the total weight of
+        the rows that decoys were made of.
 
     See Also
     --------
-    EnsembleDetector : Uses such a cut by default.
-    MixtureThreshold : Looks for two humps in the quality.
+    EnsembleDetector : Uses such a threshold by default.
+    MixtureThreshold : Splits the quality by a mixture of two components.
 
     Notes
     -----
-    Precision and recall are estimates, and no better than that of the share of errors, which
-    nothing but verified rows can settle: labels that are wrong and labels that are merely hard
-    to foretell look alike. The intervals hold several ways to tell them apart, and chance.
+    Precision and recall are estimates, and no better than that of the noise rate, which
+    only verified rows can establish: wrong labels and labels that are hard
+    to predict have similar scores. The intervals cover several ways to separate them, and chance.
 
-    Wrong numeric targets are told from right ones by their residuals, those of right ones being
-    Student's, of three degrees of freedom or more. Errors that are no larger than the noise of
-    right targets are not counted, nor can they be found.
+    Wrong numeric targets are distinguished from right ones by their residuals, those of right ones
+    being Student's, of three degrees of freedom or more. Errors that are no larger than the noise
+    of right targets are not counted, nor can they be found.
 
     References
     ----------
@@ -131,16 +128,16 @@ class DecoyThreshold(LabelQualityThreshold):
         Parameters
         ----------
         inputs : ThresholdInput
-            What the detector says.
+            The labels and their quality.
 
         Returns
         -------
-        answer : ThresholdResult
+        result : ThresholdResult
             The rows to flag.
         """
         counted = inputs.rows & inputs.data.used
         if not counted.any():
-            self._settle(None, None, (0.0, 0.0, 0.0), 0.0)
+            self._set_estimates(None, None, (0.0, 0.0, 0.0), 0.0)
             return ThresholdResult(np.zeros(len(counted), dtype=bool), 0.0, noise_rate=0.0)
         if not inputs.has_classes:
             result = inputs.result
@@ -154,11 +151,11 @@ class DecoyThreshold(LabelQualityThreshold):
             )
             n_decoys = inputs.data.total_weight(counted)
         elif inputs.parts or inputs.result.quality_of is not None:
-            curve, rates, n_decoys = self._imagine(inputs)
+            curve, rates, n_decoys = self._from_predictions(inputs)
         else:
-            curve, rates, n_decoys = self._plant(inputs, counted)
+            curve, rates, n_decoys = self._from_replaced(inputs, counted)
         place = curve.best(rates[0], self.precision)
-        self._settle(curve, place, rates, n_decoys)
+        self._set_estimates(curve, place, rates, n_decoys)
         quality = np.where(np.isnan(inputs.quality), np.inf, inputs.quality)
         return ThresholdResult(
             inputs.rows & (quality < self.threshold_),
@@ -167,56 +164,55 @@ class DecoyThreshold(LabelQualityThreshold):
             noise_rate_interval=self.noise_rate_interval_,
         )
 
-    def _imagine(self, inputs):
-        """Compare with every error that noise could have made, by what is known already."""
-        imagined = [_imagine_errors(part) for part in inputs.parts or (inputs,)]
-        imagined = [part for part in imagined if part is not None]
-        weight = _join([part.weight for part in imagined])
-        table = _join([part.table for part in imagined])
+    def _from_predictions(self, inputs):
+        """Compare with every error under the noise model, without a further fit."""
+        parts = [_possible_errors(part) for part in inputs.parts or (inputs,)]
+        parts = [part for part in parts if part is not None]
+        weight = _join([part.weight for part in parts])
+        table = _join([part.table for part in parts])
         curve = decoy_curve(
-            _join([part.quality for part in imagined]),
+            _join([part.quality for part in parts]),
             table,
-            _join([part.wrong for part in imagined]),
+            _join([part.wrong for part in parts]),
             weight,
         )
         total = float(len(table) if weight is None else weight.sum())
-        # Each part counts by its weight, and with it the share of errors in it.
-        masses = [len(p.codes) if p.weight is None else p.weight.sum() for p in imagined]
-        levels = [(p.level.rate, p.level.low, p.level.high) for p in imagined]
-        return curve, tuple(np.average(levels, axis=0, weights=masses).tolist()), total
+        # The noise rate of each part counts by the weight of the part.
+        totals = [len(p.codes) if p.weight is None else p.weight.sum() for p in parts]
+        levels = [(p.level.rate, p.level.low, p.level.high) for p in parts]
+        return curve, tuple(np.average(levels, axis=0, weights=totals).tolist()), total
 
-    def _plant(self, inputs, counted):
-        """Give some rows wrong labels, let the detector judge again, and look where they are."""
+    def _from_replaced(self, inputs, counted):
+        """Replace some labels by wrong ones, and fit the detector again."""
         data, result = inputs.data, inputs.result
         rng = private_random_state(self.random_state)
         rows = np.flatnonzero(counted)
         n_classes = len(data.classes)
-        n_planted = max(1, round(self.decoy_share * len(rows)))
-        planted = np.sort(_sparing(data, rng.choice(rows, n_planted, replace=False)))
-        n_planted = len(planted)
+        n_replaced = max(1, round(self.decoy_share * len(rows)))
+        replaced = np.sort(_replaceable(data, rng.choice(rows, n_replaced, replace=False)))
+        n_replaced = len(replaced)
         pattern = np.ones((n_classes, n_classes))
         if result.joint is not None:
-            # By given label: what noise seems to have made of rows of that class, and a bit of
-            # everything else.
+            # By given label: the noise of rows of that class, and a small share of all others.
             pattern += np.asarray(result.joint, dtype=np.float64).T
         np.fill_diagonal(pattern, 0)
         pattern /= pattern.sum(axis=1, keepdims=True)
-        draws = rng.random_sample(n_planted)[:, None]
+        draws = rng.random_sample(n_replaced)[:, None]
         codes = data.y.copy()
-        cumulated = pattern[codes[planted]].cumsum(axis=1)
-        codes[planted] = np.minimum((cumulated < draws).sum(axis=1), n_classes - 1)
+        cumulated = pattern[codes[replaced]].cumsum(axis=1)
+        codes[replaced] = np.minimum((cumulated < draws).sum(axis=1), n_classes - 1)
         again = clone(inputs.detector).set_params(threshold=None)
         quality = again._detect(dataclasses.replace(data, y=codes)).quality
         here = np.zeros(data.n_samples, dtype=bool)
-        here[planted] = True
+        here[replaced] = True
         others = counted & ~here & ~np.isnan(quality)
         here &= ~np.isnan(quality)
         weight = data.sample_weight
-        mass = np.ones(data.n_samples) if weight is None else weight
+        row_weight = np.ones(data.n_samples) if weight is None else weight
         curve = decoy_curve(
             quality[others],
             quality[here],
-            mass[here],
+            row_weight[here],
             None if weight is None else weight[others],
         )
         enough = curve.recall > _LEAST_RECALL
@@ -234,8 +230,8 @@ class DecoyThreshold(LabelQualityThreshold):
             low, high = 0.0, 1.0
         return curve, (bound, low, high), float(here.sum())
 
-    def _settle(self, curve, place, rates, n_decoys) -> None:
-        """Set what was found out."""
+    def _set_estimates(self, curve, place, rates, n_decoys) -> None:
+        """Set the estimated attributes."""
         rate, lowest, highest = rates
         self.noise_rate_, self.noise_rate_interval_ = float(rate), (float(lowest), float(highest))
         self.n_decoys_ = n_decoys
@@ -245,14 +241,14 @@ class DecoyThreshold(LabelQualityThreshold):
             self.estimated_precision_interval_ = (0.0, 1.0)
             self.estimated_recall_interval_ = (0.0, 1.0)
             return
-        self.threshold_ = float(np.nextafter(curve.cuts[place], np.inf))
+        self.threshold_ = float(np.nextafter(curve.thresholds[place], np.inf))
         recall, flagged = float(curve.recall[place]), float(curve.flagged[place])
         margin = norm.ppf((1 + self.confidence_level) / 2) * np.sqrt(
             max(recall * (1 - recall), 1 / max(n_decoys, 1)) / max(n_decoys * max(rate, 1e-3), 1)
         )
         low, high = float(max(recall - margin, 0.0)), float(min(recall + margin, 1.0))
         self.estimated_recall_ = recall
-        # If there are more errors than thought, those are missed; if fewer, all the rest is found.
+        # With more errors than estimated, those are missed; with fewer, all the rest is found.
         self.estimated_recall_interval_ = (
             low * rate / highest,
             min(1.0, high * rate / lowest) if lowest > 0 else 1.0,
@@ -264,8 +260,8 @@ class DecoyThreshold(LabelQualityThreshold):
         )
 
 
-def _sparing(data, rows) -> np.ndarray:
-    """Leave two rows of each class alone, of those whose labels are to be replaced."""
+def _replaceable(data, rows) -> np.ndarray:
+    """Rows whose labels are to be replaced, without the last two of each class."""
     n_rows = np.bincount(data.y_train[data.used], minlength=len(data.classes))
     codes = data.y[rows]
     kept = [rows[codes == k][: max(n_rows[k] - 2, 0)] for k in range(len(data.classes))]
@@ -273,31 +269,19 @@ def _sparing(data, rows) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Imagined:
-    """Rows of classes, and every error that noise could have made of them.
-
-    Attributes
-    ----------
-    codes, quality : ndarray of shape (n_rows,)
-        Given labels and their qualities.
-    table, wrong : ndarray of shape (n_rows, n_classes)
-        The quality of each label, and the weight of each as a wrong one.
-    level : NoiseLevel
-        Share of wrong labels.
-    weight : ndarray of shape (n_rows,) or None
-        Weights.
-    """
+class _PossibleErrors:
+    """Rows, and every error that noise could have made of them."""
 
     codes: np.ndarray
     quality: np.ndarray
-    table: np.ndarray
-    wrong: np.ndarray
+    table: np.ndarray  # (n_rows, n_classes) quality of each label
+    wrong: np.ndarray  # (n_rows, n_classes) weight of each label as a wrong one
     level: NoiseLevel
     weight: np.ndarray | None
 
 
-def _imagine_errors(inputs) -> _Imagined | None:
-    """Give each row each label, and say by the noise channel how likely it is an error."""
+def _possible_errors(inputs) -> _PossibleErrors | None:
+    """Weight each label of each row by its probability to be an error under the noise model."""
     data = inputs.data
     rows = np.flatnonzero(inputs.rows & data.used)
     if not len(rows):
@@ -312,7 +296,7 @@ def _imagine_errors(inputs) -> _Imagined | None:
         table[:, k] = inputs.result.quality_of(labels)[rows]
     proba = inputs.result.pred_proba
     if proba is None:
-        # The quality of each label is as good as a probability for telling classes apart.
+        # The quality of each label ranks classes like a probability.
         proba = table + 1e-6
         proba = proba / proba.sum(axis=1, keepdims=True)
     else:
@@ -321,14 +305,14 @@ def _imagine_errors(inputs) -> _Imagined | None:
     level = inputs.result.level
     if level is None:
         level = estimate_noise_rate(codes, proba, weight)
-    channel = fit_noise_model(codes, proba, weight, level=level, known=known)
-    wrong = channel.error_proba(channel.invert(proba))
+    model = fit_noise_model(codes, proba, weight, level=level, known=known)
+    wrong = model.error_proba(model.invert(proba))
     if weight is not None:
         wrong = wrong * weight[:, None]
     quality = table[np.arange(len(rows)), codes]
-    return _Imagined(codes, quality, table, wrong, level, weight)
+    return _PossibleErrors(codes, quality, table, wrong, level, weight)
 
 
 def _join(arrays) -> np.ndarray | None:
-    """Put what the parts of a inputs say one after the other."""
+    """Concatenate the arrays of all parts, None if there are none."""
     return arrays[0] if len(arrays) == 1 else None if arrays[0] is None else np.concatenate(arrays)

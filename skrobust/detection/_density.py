@@ -1,20 +1,21 @@
-"""Which rows lie where their class is not dense? Densities of the classes."""
+"""Density detector: labels of rows where the density of their class is low."""
 
+import dataclasses
 from numbers import Integral, Real
 
 import numpy as np
 
 from skrobust.base import DetectionResult
-from skrobust.detection._corrections import add_corrections
 from skrobust.detection._density_models import DENSITIES, ClassDensities
-from skrobust.detection._proba_detector import ProbaDetector, most_probable
+from skrobust.detection._detect_from import conclude, flag_by_rule, quality_by
+from skrobust.detection._evidence_detector import ProbaDetector
 from skrobust.detection._rules import fit_rule
-from skrobust.evidence._copies import average_common
-from skrobust.evidence._evidence import Evidence
+from skrobust.evidence import Evidence, OutOfFold
 from skrobust.evidence._folds import make_folds
 from skrobust.evidence._neighbors import ADVICE, read_numbers
-from skrobust.evidence._out_of_fold import gather_out_of_fold
-from skrobust.noise._confident_joint import given_proba, mean_self_confidence
+from skrobust.evidence._replicates import average_frequent
+from skrobust.noise._confident_joint import given_proba
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
@@ -22,18 +23,19 @@ from skrobust.utils._weighted_quantiles import lower_threshold
 
 _MODES = ("low_nll", "expand")
 _MAX_ROUNDS = 5
-# At least so much of each class is learned from, lest a class shrinks to nothing.
+# At least this share of each class is learned from, so that no class vanishes.
 _QUOTA = 0.5
 # Classes of fewer distinct rows are not trimmed.
-_FEW_UNITS = 10
+_FEW_ROWS = 10
 
 
+@fill_docstring
 class DensityDetector(ProbaDetector):
-    """Detect label errors by the densities of the classes.
+    """Generative classifier by class densities, a detector of label errors.
 
-    The rows of each class give a density, without the fold of the row that is judged. By the
-    rule of Bayes, densities and frequencies of the classes say how probable each class is in the
-    place of a row. For embeddings, :class:`NeighborVote` is the better choice.
+    The rows of each class give a density, without the fold of the row that is scored. By Bayes'
+    rule, densities and frequencies of the classes yield the probability of each class. For
+    embeddings, :class:`NeighborVote` is the better choice.
 
     .. versionadded:: 0.1
 
@@ -41,85 +43,46 @@ class DensityDetector(ProbaDetector):
     ----------
     density : {"gaussian_mixture", "kde", "neighbors"}, default="neighbors"
         Kind of the densities: up to three Gaussians per class, a sum of Gaussian kernels, or one
-        over the volume that holds the nearest ten rows, which finds most on tables. Columns are
-        replaced by ranks first.
+        over the volume that holds the nearest ten rows, which finds most on tabular data. Columns
+        are replaced by ranks first.
     mode : {"low_nll", "expand"}, default="low_nll"
-        What densities are fitted to:
+        Rows that densities are fitted to:
 
-        - "low_nll": all rows at first, and then those that this did not find wrong, but at least
-          half of each class;
-        - "expand": rows whose label was verified at first; then also those that are more likely
+        - "low_nll": all rows at first, then those that this did not flag, but at least half of
+          each class;
+        - "expand": verified rows at first; then also those that are more likely
           under their class than the least likely of the verified ones, in up to five rounds, and
           at most as many of a class in a round as are there already. Needs verified labels of
           every class.
     n_dimensions : int, default=10
-        Wider tables are reduced to so many principal components.
+        Number of principal components to which wider matrices are reduced.
     trusted_quantile : float, default=0.1
         Share of the verified rows that may be less likely than rows that are admitted.
-    cv : int, splitter or iterable of (train, test), default=5
-        Folds; see :class:`ConfidentLearning`.
-    threshold : float or threshold object, default=None
-        Flag the rows whose quality is below this, instead of by the confident joint; or let an
-        object choose, such as :class:`DecoyThreshold`.
-    flag_fraction : float or dict, default=None
-        Flag this share of the rows, those of the lowest quality, instead. A dict has such shares by
-        label, of the rows given each, and no other class is flagged.
-    max_flag_rate : float, default=0.8
-        Warn when more than this share of a class is flagged. None never warns.
-    store_estimators : bool, default=False
-        Keep the densities, for ``detect`` and ``score_labels``.
-    n_jobs : int, default=None
-        Number of folds at a time.
+    %(cv)s
+    %(how_many)s
+    %(store_estimators)s
+    %(n_jobs)s
     random_state : int, RandomState instance or None, default=None
-        Seed of where mixtures start. None draws fresh entropy.
+        Seed of the initialisation of mixtures. None draws fresh entropy.
 
     Attributes
     ----------
-    label_quality_ : ndarray of shape (n_samples,)
-        How likely each label is right, in [0, 1]. NaN where the label is missing, or is the only
-        one of its class.
-    label_errors_ : ndarray of shape (n_samples,) of bool
-        Rows whose label is probably wrong.
+    %(label_quality_)s
+    %(label_errors_)s
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable label; in flagged rows, of the others. The verified label where there
         is one.
-    corrected_labels_ : ndarray of shape (n_samples,)
-        The labels after correction. A flagged label is replaced only if another one is more
-        probable even if there is as little noise as the data leave plausible, the lower end of
-        `noise_rate_interval_`. The given label of all other rows, and the prediction for rows
-        without a label.
-    keep_weight_ : ndarray of shape (n_samples,)
-        Weight of the rows that are kept; 0 for flagged and unlabelled rows.
-    sample_indices_ : ndarray of shape (n_kept,)
-        Rows that are kept.
     fitted_rows_ : ndarray of shape (n_samples,) of bool
         Rows that the densities were fitted to in the end.
-    noise_rate_ : float
-        Estimated share of wrong labels.
-    noise_rate_interval_ : tuple of float
-        Interval of that share: from what the disagreement among certain rows leaves plausible to
-        what it is if every disagreement with the prediction is an error.
-    reliability_ : {"good", "limited", "cannot tell"}
-        Whether wrong labels can be told apart from overlap of the classes.
-    reliability_reason_ : str
-        What that rests on, in words and numbers.
-    transition_matrix_ : ndarray of shape (n_classes, n_classes)
-        Estimated probability of each given label (columns) for each true class (rows).
-    threshold_ : float or None
-        The cut of ``label_quality_``; None for rules without a scalar cut.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
+    %(detected)s
+    %(transition_matrix_)s
     estimators_ : list of classifiers
         Densities of each fold, if ``store_estimators=True``.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
 
     See Also
     --------
-    NeighborVote : Judges by neighbours.
-    ConfidentLearning : Judges by any classifier.
+    NeighborVote : Scores by votes of neighbours.
+    ConfidentLearning : Scores by any classifier.
 
     References
     ----------
@@ -190,48 +153,47 @@ class DensityDetector(ProbaDetector):
 
     def _detect(self, data) -> DetectionResult:
         check_numeric(data.X, ADVICE)
-        read_numbers(data.X)  # may say no, before any work
-        estimator = self._get_estimator()
-        estimator.set_params(random_state=draw_seed(private_random_state(self.random_state)))
+        read_numbers(data.X)  # raises before any work
+        model = self._get_estimator()
+        model.set_params(random_state=draw_seed(private_random_state(self.random_state)))
         if self.mode == "expand":
             used = self._verified_rows(data)
             for _ in range(_MAX_ROUNDS):
-                evidence, folds = self._gather_from(estimator, data, used)
+                evidence, folds = self._collect_from(model, data, used)
                 more = self._admit(data, used, evidence, folds)
                 if not more.any():
                     break
                 used = used | more
         else:
-            evidence, _ = self._gather_from(estimator, data, data.used)
-            used = data.used & ~self._wrong(data, evidence.pred_proba)
+            evidence, _ = self._collect_from(model, data, data.used)
+            used = data.used & ~self._trimmed(data, evidence)
             if not np.array_equal(used, data.used):
-                evidence, _ = self._gather_from(estimator, data, used)
+                evidence, _ = self._collect_from(model, data, used)
         self.fitted_rows_ = used
-        self._keep_models(evidence)
-        return self._conclude_from(data, evidence.pred_proba)
-
-    def _gather_from(self, estimator, data, used) -> tuple[Evidence, list]:
-        """Fit densities to some rows, and judge all, each without its fold."""
-        y = data.classes[np.maximum(data.y_train, 0)]
-        known = used, data.groups, data.sample_weight
-        folds = make_folds(self.cv, data.X, y, data.y_train, *known)
-        evidence = gather_out_of_fold(
-            estimator,
-            data.X,
-            data.y_train,
-            data.classes,
-            used,
-            cv=folds,
-            sample_weight=data.sample_weight,
-            n_jobs=self.n_jobs,
+        self._store(evidence)
+        self._rule, errors = flag_by_rule(data, evidence, "prune_by_noise_rate")
+        # Trimming depends on labels, but hardly on that of a single row.
+        quality_of = quality_by(evidence, "self_confidence")
+        return conclude(
+            data, evidence, self._rule.order, quality_of, errors, joint=self._rule.joint
         )
+
+    def _collect_from(self, model, data, used) -> tuple[Evidence, list]:
+        """Fit densities to some rows, and predict all, each without its fold."""
+        labels, weight = np.where(used, data.y_train, -1), data.sample_weight
+        y = data.classes[np.maximum(labels, 0)]
+        folds = make_folds(self.cv, data.X, y, labels, used, data.groups, weight)
+        unverified = np.full(data.n_samples, -1)
+        learned = dataclasses.replace(data, y=labels, verified=unverified)
+        evidence = OutOfFold(model, folds, n_jobs=self.n_jobs).collect(learned)
         if data.groups is None:
-            labels = np.where(used, data.y_train, -1)
-            average_common(evidence.pred_proba, row_hashes(data.X), labels, data.sample_weight)
+            proba = evidence.pred_proba.copy()
+            average_frequent(proba, row_hashes(data.X), labels, weight)
+            evidence = dataclasses.replace(evidence, pred_proba=proba)
         return evidence, folds
 
     def _verified_rows(self, data) -> np.ndarray:
-        """Take the rows that a person looked at, or say that there are too few."""
+        """Rows with a verified label, of which there must be two of each class."""
         used = data.used & (data.verified >= 0)
         counts = np.bincount(data.verified[used], minlength=len(data.classes))
         if counts.min() < 2:
@@ -243,35 +205,34 @@ class DensityDetector(ProbaDetector):
         return used
 
     def _admit(self, data, used, evidence, folds) -> np.ndarray:
-        """Find the rows that are as likely under their class as most verified ones."""
-        logs = sum(_own_logs(model, data) for model in evidence.estimators)
-        logs /= len(evidence.estimators)
-        for model, (_, test) in zip(evidence.estimators, folds, strict=True):
+        """Rows that are as likely under their class as most verified ones."""
+        logs = sum(_own_logs(model, data) for model in evidence.models)
+        logs /= len(evidence.models)
+        for model, (_, test) in zip(evidence.models, folds, strict=True):
             logs[test] = _own_logs(model, data, test)
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         more = np.zeros(data.n_samples, dtype=bool)
         for k in range(len(data.classes)):
             own = data.used & (data.y_train == k)
             known = own & (data.verified >= 0)
-            mass = self.trusted_quantile * weight[known].sum()
-            cut = lower_threshold(logs[known], mass, weight[known])
-            rows = np.flatnonzero(own & ~used & (logs > cut))
-            # No class outgrows in one round what is known of it.
+            share = self.trusted_quantile * weight[known].sum()
+            threshold = lower_threshold(logs[known], share, weight[known])
+            rows = np.flatnonzero(own & ~used & (logs > threshold))
+            # No class grows in one round by more than it has already.
             least = -lower_threshold(-logs[rows], weight[own & used].sum(), weight[rows])
             more[rows[logs[rows] >= least]] = True
         return more
 
-    def _wrong(self, data, proba) -> np.ndarray:
-        """Find the rows that are not to be learned from, at most half of each class."""
-        wrong = np.zeros(data.n_samples, dtype=bool)
-        judged = ~np.isnan(proba[:, 0])
-        filled = np.where(judged[:, None], proba, 1 / len(data.classes))
-        open_codes = np.where(data.used & judged & (data.verified < 0), data.y, -1)
-        if not (open_codes >= 0).any():
-            return wrong
-        flagged = fit_rule("prune_by_noise_rate", open_codes, filled, weight=data.sample_weight)[1]
+    def _trimmed(self, data, evidence) -> np.ndarray:
+        """Flagged rows that are not to be learned from, at most half of each class."""
+        trimmed = np.zeros(data.n_samples, dtype=bool)
+        proba = evidence.filled
+        unverified = np.where(data.used & evidence.mask & (data.verified < 0), data.y, -1)
+        if not (unverified >= 0).any():
+            return trimmed
+        flagged = fit_rule("prune_by_noise_rate", unverified, proba, weight=data.sample_weight)[1]
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        quality = given_proba(np.maximum(data.y_train, 0), filled)
+        quality = given_proba(np.maximum(data.y_train, 0), proba)
         hashes = None
         for k in range(len(data.classes)):
             own = data.used & (data.y_train == k)
@@ -279,56 +240,20 @@ class DensityDetector(ProbaDetector):
             if len(rows) == 0:
                 continue
             hashes = row_hashes(data.X) if hashes is None else hashes
-            if len(np.unique(hashes[own])) < _FEW_UNITS:
+            if len(np.unique(hashes[own])) < _FEW_ROWS:
                 continue
             most = (1 - _QUOTA) * weight[own].sum()
-            cut = lower_threshold(quality[rows], most, weight[rows])
-            wrong[rows[quality[rows] <= cut]] = True
-        return wrong
-
-    def _conclude_from(self, data, proba) -> DetectionResult:
-        """Turn probabilities into a result, by the confident joint."""
-        judged = ~np.isnan(proba[:, 0])
-        proba[~judged] = 1 / len(data.classes)
-        given = np.where(judged, data.y, -1)
-        best = np.where(data.used & (given >= 0), data.y_train, -1)
-        thresholds = mean_self_confidence(best, proba, data.sample_weight)
-        order = np.argsort(thresholds, kind="stable")
-        unverified = np.where(data.used & (data.verified < 0), given, -1)
-        self._cuts, errors = fit_rule(
-            "prune_by_noise_rate",
-            unverified,
-            proba,
-            weight=data.sample_weight,
-            thresholds=thresholds,
-            order=order,
-        )
-        others = np.flatnonzero((given >= 0) & (unverified < 0))
-        if len(others):
-            errors[others] = self._cuts.flag(given[others], proba[others])
-
-        def quality_of(codes):
-            return np.where(judged, given_proba(np.maximum(codes, 0), proba), np.nan)
-
-        result = DetectionResult(
-            quality_of(data.y),
-            errors,
-            np.where(judged, most_probable(proba, order), data.y_train),
-            np.where(judged, most_probable(proba, order, without=given), data.y_train),
-            self._cuts.joint,
-            None,
-            # Trimming looks at labels, but hardly at that of a single row.
-            quality_of,
-        )
-        return add_corrections(result, data, given, proba, order)
+            threshold = lower_threshold(quality[rows], most, weight[rows])
+            trimmed[rows[quality[rows] <= threshold]] = True
+        return trimmed
 
     def _detect_new(self, X, codes):
-        proba = self._predict_mean(X)
-        return given_proba(np.maximum(codes, 0), proba), self._cuts.flag(codes, proba)
+        proba = self._stored_evidence()[0].predict(X)
+        return given_proba(np.maximum(codes, 0), proba), self._rule.flag(codes, proba)
 
 
 def _own_logs(model, data, rows=None) -> np.ndarray:
-    """Compute the logarithm of the density of the class of each row; -inf for none."""
+    """Logarithm of the density of the class of each row; -inf for none."""
     rows = np.arange(data.n_samples) if rows is None else rows
     logs = np.full((len(rows), len(data.classes) + 1), -np.inf)
     columns = np.searchsorted(data.classes, model.classes_)

@@ -1,4 +1,4 @@
-"""How likely is a row under each class? A classifier made of one density per class."""
+"""Classifier made of one density per class."""
 
 import numpy as np
 from scipy import sparse
@@ -8,18 +8,18 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import KernelDensity, NearestNeighbors
 
-from skrobust.evidence._copies import row_ids
+from skrobust.evidence._neighbor_index import ColumnScaler
 from skrobust.evidence._neighbors import read_numbers
-from skrobust.evidence._scaling import ColumnScaler
+from skrobust.evidence._replicates import row_ids
 from skrobust.utils._rows import row_hashes
 
 DENSITIES = ("gaussian_mixture", "kde", "neighbors")
 
 _MAX_COMPONENTS = 3
-# Balls are not smaller than this.
+# Minimum radius of a ball.
 _LEAST_RADIUS = 1e-3
-# Units per component of a mixture.
-_UNITS_PER_COMPONENT = 50
+# Distinct rows per component of a mixture.
+_ROWS_PER_COMPONENT = 50
 _EM_STEPS = 50
 # Share of a covariance that is replaced by the mean of its diagonal.
 _SHRINKAGE = 0.05
@@ -28,43 +28,15 @@ _KDE_ROWS = 20_000
 
 
 class ClassDensities(ClassifierMixin, BaseEstimator):
-    """Classify by densities of the classes times how frequent they are.
+    """Classifier by the densities and the frequencies of the classes; equal rows are merged."""
 
-    Equal rows are merged, so that the order of rows and repeats instead of weights change
-    nothing.
-
-    Parameters
-    ----------
-    density : {"gaussian_mixture", "kde", "neighbors"}
-        Kind of the density.
-    n_dimensions : int
-        To how many principal components wider tables are reduced.
-    random_state : int
-        Seed.
-    """
-
-    def __init__(self, density, n_dimensions, random_state=None):
+    def __init__(self, density: str, n_dimensions: int, random_state: int | None = None):
         self.density = density
         self.n_dimensions = n_dimensions
         self.random_state = random_state
 
     def fit(self, X, y, sample_weight=None):
-        """Fit the densities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Numbers.
-        y : array-like of shape (n_samples,)
-            Labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
-
-        Returns
-        -------
-        self : ClassDensities
-            Fitted.
-        """
+        """Fit the densities."""
         self.classes_, codes = np.unique(y, return_inverse=True)
         weight = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight)
         hashes = row_hashes(X)
@@ -112,52 +84,18 @@ class ClassDensities(ClassifierMixin, BaseEstimator):
         return np.asarray((table if self.mean_ is None else table - self.mean_) @ self.axes_)
 
     def log_densities(self, X) -> np.ndarray:
-        """Compute the logarithm of the density of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Numbers.
-
-        Returns
-        -------
-        log_densities : ndarray of shape (n_samples, n_classes)
-            Per dimension to the square root: rows of many dimensions are not independent
-            evidence from each of them.
-        """
+        """Compute the logarithm of the density of each class."""
         rows = self._project(self.scaler_.transform(read_numbers(X)))
         logs = np.stack([density.log(rows) for density in self.densities_], axis=1)
         return logs / np.sqrt(rows.shape[1])
 
     def predict_proba(self, X) -> np.ndarray:
-        """Compute the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Numbers.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes)
-            Rows sum to 1.
-        """
+        """Compute the probability of each class."""
         logs = self.log_densities(X) + self.log_prior_
         return np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
 
     def predict(self, X) -> np.ndarray:
-        """Return the most probable class of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Numbers.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Labels.
-        """
+        """Return the most probable class of each row."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
@@ -167,7 +105,7 @@ class _Mixture:
     def __init__(self, rows, mass, random_state):
         n_rows, n_columns = rows.shape
         # A covariance cannot be learned from fewer rows than it has columns.
-        per_component = max(_UNITS_PER_COMPONENT, 5 * n_columns)
+        per_component = max(_ROWS_PER_COMPONENT, 5 * n_columns)
         n_components = int(np.clip(n_rows // per_component, 1, _MAX_COMPONENTS))
         resp = np.ones((n_rows, 1))
         if n_components > 1:

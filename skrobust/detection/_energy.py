@@ -1,89 +1,75 @@
-"""Is a row like anything that the classes hold? Energies of out-of-fold logits."""
+"""Energies of out-of-fold logits: wrong labels, and rows that belong to none of the classes."""
 
 import functools
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import expit, log_softmax, logsumexp
-from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from skrobust.base import DetectionResult
 from skrobust.base._labels import encode_labels_like
-from skrobust.detection._corrections import add_corrections
+from skrobust.detection._detect_from import conclude, flag_by_rule
+from skrobust.detection._evidence_detector import ProbaDetector
 from skrobust.detection._mixture_1d import fit_mixture, weighted_quantile
-from skrobust.detection._proba_detector import ProbaDetector, most_probable
-from skrobust.detection._rules import fit_rule
-from skrobust.evidence._folds import make_folds
-from skrobust.evidence._observed import observe
-from skrobust.noise._confident_joint import mean_self_confidence
-from skrobust.utils._random import private_random_state, set_missing_random_states
+from skrobust.evidence import Evidence, OutOfFold
+from skrobust.evidence._out_of_fold import collect_recorded
+from skrobust.evidence._proba_source import route_fit
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import HasMethods, Interval, num_samples, routing_enabled
 
 _SMALLEST = 1e-6
-# Rows so many robust standard deviations above the median energy, or above those of so large a
-# share of the rows, are unlike the others.
+# Rows are unlike the others if so many robust standard deviations above the median energy, or above
+# the energies of this share of the rows.
 _FAR, _TAIL = 3.0, 0.95
-# What more than this share of the rows has in common is not strange.
+# A component of more than this share of the rows is not an open set.
 _MOST = 0.3
-# A row so many times as far above the median as the end of the ordinary rows is of no class.
+# A row is of no class if so many times as far above the median as the end of the ordinary rows.
 _NOWHERE = 3.0
 
 # Flagged labels have a quality below this, and all others none below.
-_CUT = 0.5
+_THRESHOLD = 0.5
 
 
+@fill_docstring
 class EnergyDetector(ProbaDetector):
-    """Detect wrong labels and rows that belong to none of the classes, by out-of-fold energies.
+    """Energy-based detector of wrong labels and of rows that belong to none of the classes.
 
-    Logits f of a classifier say more than its probabilities: the energy
-    ``-temperature * logsumexp(f / temperature)`` is high for a row that is like nothing that the
-    classifier knows, whichever class it then finds most probable. Such an open-set row has no
-    right label to suggest, and detectors that look at probabilities trust or relabel it at random.
+    The logits f of a classifier contain more information than its probabilities: the energy
+    ``-temperature * logsumexp(f / temperature)`` is high for a row that is unlike all training
+    rows, whichever class is predicted for it. Such an open-set row has no
+    right label to suggest, and detectors by probabilities trust or relabel it at random.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     estimator : classifier, default=None
-        Model that supplies the evidence, cloned. None is a logistic regression on Gaussian
-        kernels, whose logits fade where there are no rows; it needs a table of numbers. Logits of
-        another classifier are, by what it has first,
+        Model that supplies the logits, cloned. None is a logistic regression on Gaussian
+        kernels, whose logits fade where there are no rows; it needs a numeric feature matrix.
+        Logits of another classifier are, by what it has first,
 
         - the logarithms of ``predict_joint_log_proba`` of naive Bayes, so that the energy is
           minus the log-density of the row;
         - its ``decision_function``; a single column d counts as -d/2 and d/2;
         - the logarithms of ``predict_proba``, minus their mean: without that the energy would
-          be zero. It then says how sure the classifier is, and no more.
+          be zero. It then measures the confidence of the classifier alone.
 
-        Beware that the logits of a plain linear model grow with the distance from the others, so
-        that it finds nothing strange about rows far away.
+        The logits of a plain linear model grow with the distance from the others, so
+        that it does not find rows far away.
     temperature : float, default=1.0
         Scale of the logits in the energy.
-    cv : int, splitter or iterable of (train, test), default=5
-        Folds. For a number, folds are stratified, equal rows and rows of one group share a fold,
-        and folds become fewer where a class is small.
-    threshold : float or threshold object, default=None
-        Flag the rows whose quality is below this, instead of by the two rules; or let an object
-        choose, such as :class:`MixtureThreshold`.
-    flag_fraction : float or dict, default=None
-        Flag this share of the rows, those of the lowest quality, instead of by the two rules. A
-        dict has such shares by label, of the rows given each, and no other class is flagged.
-    max_flag_rate : float, default=0.8
-        Warn when more than this share of a class is flagged. None never warns.
-    store_estimators : bool, default=False
-        Keep the fitted models, for ``detect`` and ``score_labels``.
-    n_jobs : int, default=None
-        Number of folds at a time.
-    random_state : int, RandomState instance or None, default=None
-        Seed for models, and parts of models, that have none of their own. None draws fresh
-        entropy: NumPy's global generator is neither read nor advanced.
+    %(cv)s
+    %(how_many)s
+    %(store_estimators)s
+    %(n_jobs)s
+    %(random_state)s
 
     Attributes
     ----------
@@ -96,46 +82,20 @@ class EnergyDetector(ProbaDetector):
         Rows in `open_set_`, and rows whose label the probabilities contradict, by the rule of
         :class:`ConfidentLearning`.
     energy_ : ndarray of shape (n_samples,)
-        Energy of each row. NaN where no model could judge it.
+        Energy of each row. NaN where there is no out-of-fold prediction.
     open_set_ : ndarray of shape (n_samples,) of bool
-        Rows that are probably of no class: those of the upper hump of the energies, where they
-        have two humps; elsewhere those whose energy is three times as far above the median as
+        Rows that are probably of no class: those of the upper mode of the energies, where they
+        have two modes; elsewhere those whose energy is three times as far above the median as
         the end of the ordinary ones.
     suggested_labels_ : ndarray of shape (n_samples,)
         The most probable label, another than the given one in every flagged row. Of little worth
         in an open-set row. The verified label where there is one.
-    corrected_labels_ : ndarray of shape (n_samples,)
-        The labels after correction. A flagged label is replaced only if another one is more
-        probable even if there is as little noise as the data leave plausible, the lower end of
-        `noise_rate_interval_`. The given label of all other rows, and the prediction for rows
-        without a label.
-    keep_weight_ : ndarray of shape (n_samples,)
-        Weight of the rows that are kept; 0 for flagged and unlabelled rows.
-    sample_indices_ : ndarray of shape (n_kept,)
-        Rows that are kept.
-    noise_rate_ : float
-        Estimated share of wrong labels.
-    noise_rate_interval_ : tuple of float
-        Interval of that share: from what the disagreement among certain rows leaves plausible to
-        what it is if every disagreement with the prediction is an error.
-    reliability_ : {"good", "limited", "cannot tell"}
-        Whether wrong labels can be told apart from overlap of the classes.
-    reliability_reason_ : str
-        What that rests on, in words and numbers.
-    threshold_ : float or None
-        The cut of ``label_quality_``: 0.5, unless another one was asked for.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    estimators_ : list of classifiers
-        Fitted models, if ``store_estimators=True``.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+    %(detected)s
+    %(estimators_)s
 
     See Also
     --------
-    ConfidentLearning : Looks at probabilities alone.
+    ConfidentLearning : Scores by probabilities alone.
 
     References
     ----------
@@ -192,134 +152,92 @@ class EnergyDetector(ProbaDetector):
         return _default_model() if self.estimator is None else self.estimator
 
     def _detect(self, data) -> DetectionResult:
-        energy, log_proba, judged = self._gather_energies(data)
-        judged &= ~np.isnan(energy)
-        counted = judged & data.used
+        evidence = self._collect_energies(data)
+        energy, mask, proba = evidence.statistics["energy"], evidence.mask, evidence.filled
+        self._store(evidence)
+        counted = mask & data.used
         weight = None if data.sample_weight is None else data.sample_weight[counted]
-        self._set_cut(energy[counted], weight)
-        self.energy_ = np.where(judged, energy, np.nan)
-        proba = np.exp(log_proba)
-        proba[~judged] = 1 / len(data.classes)
-        given = np.where(judged, data.y, -1)
-
-        self.open_set_ = judged & (energy > self._open_cut)
-        self._fit_rule(data, given, proba)
+        self._set_thresholds(energy[counted], weight)
+        self.energy_ = np.where(mask, energy, np.nan)
+        self.open_set_ = mask & (energy > self._open_threshold)
+        self._rule, _ = flag_by_rule(data, evidence, "prune_by_noise_rate", rows=~self.open_set_)
 
         def quality_of(codes):
-            quality, _ = self._grade(np.where(judged, codes, -1), proba, energy)
-            return np.where(judged, quality, np.nan)
+            quality, _ = self._grade(np.where(mask, codes, -1), proba, energy)
+            return np.where(mask, quality, np.nan)
 
-        errors = self._grade(given, proba, energy)[1]
-        predictions = most_probable(proba, self._order)
-        alternatives = most_probable(proba, self._order, without=given)
-        result = DetectionResult(
-            quality_of(data.y),
-            errors,
-            np.where(judged, predictions, data.y_train),
-            np.where(judged, alternatives, data.y_train),
-            threshold=_CUT,
-            quality_of=quality_of,
-            features=np.where(judged, self._ordinary(energy), 0.5)[:, None],
+        return conclude(
+            data,
+            evidence,
+            self._rule.order,
+            quality_of,
+            self._grade(np.where(mask, data.y, -1), proba, energy)[1],
+            threshold=_THRESHOLD,
+            features=np.where(mask, self._ordinary(energy), 0.5)[:, None],
         )
-        return add_corrections(result, data, given, proba, self._order)
 
-    def _gather_energies(self, data):
-        """Fit fold by fold; return energies, log-probabilities, and which rows were judged."""
-        random_state = private_random_state(self.random_state)
+    def _collect_energies(self, data) -> Evidence:
+        """Collect out-of-fold probabilities and energies."""
         if self.estimator is None:
             check_numeric(
                 data.X,
-                f"{type(self).__name__} without an estimator looks at kernels of numbers. Pass an"
+                f"{type(self).__name__} without an estimator uses kernels of numbers. Pass an"
                 " estimator that takes X as it is, such as a Pipeline that encodes it first.",
             )
         elif not any(hasattr(self.estimator, method) for method in _LOGITS):
             raise TypeError(
                 f"estimator: {type(self.estimator).__name__} has none of {', '.join(_LOGITS)}, so"
-                " that there are no logits to look at."
+                " that there are no logits."
             )
-        y = data.classes[np.maximum(data.y_train, 0)]
-        known = data.used, data.groups, data.sample_weight
-        folds = make_folds(self.cv, data.X, y, data.y_train, *known)
-        model = clone(self._get_estimator())
-        set_missing_random_states(model, random_state)
-        weight, fit_params = self._route(model, data)
-        look = functools.partial(
-            _look, classes=data.classes, temperature=self.temperature, resize=self.estimator is None
+        routed = {} if self.estimator is None else route_fit(self, self.estimator, data)
+        common = {"n_jobs": self.n_jobs, "random_state": self.random_state, **routed}
+        source = OutOfFold(self._get_estimator(), self.cv, **common)
+        record = functools.partial(
+            _record_energy, classes=data.classes, temperature=self.temperature
         )
-        observed = observe(
-            look,
-            model,
-            data.X,
-            data.y_train,
-            data.classes,
-            data.used,
-            folds,
-            given=data.y,
-            sample_weight=weight,
-            fit_params=fit_params,
-            groups=data.groups,
-            n_jobs=self.n_jobs,
-        )
-        vars(self).pop("estimators_", None)
-        if self.store_estimators:
-            self.estimators_ = observed.models
-        energy, log_proba = observed.values["energy"], observed.values["log_proba"]
+        recorded = collect_recorded(source, data, record)
+        energy = recorded.values["energy"]
+        mask = recorded.mask & ~np.isnan(energy)
         # The mean of logarithms over several folds is the logarithm of no distribution.
-        return energy, log_softmax(np.nan_to_num(log_proba), axis=1), observed.judged
+        log_proba = log_softmax(np.nan_to_num(recorded.values["log_proba"]), axis=1)
+        proba = np.where(mask[:, None], np.exp(log_proba), np.nan)
+        return Evidence(proba, data.classes, recorded.models, {"energy": energy})
 
-    def _set_cut(self, energy, weight) -> None:
-        """Find from which energy on a row is like nothing, and on which scale."""
+    def _set_thresholds(self, energy, weight) -> None:
+        """Find the energies above which a row is unlike the others, or of no class."""
         center = weighted_quantile(energy, 0.5, weight)
-        spread = 1.4826 * weighted_quantile(np.abs(energy - center), 0.5, weight)
-        # Energies often end at that of a model which knows nothing, not far above the others.
-        self._soft_cut = min(center + _FAR * spread, weighted_quantile(energy, _TAIL, weight))
-        self._open_cut = center + _NOWHERE * (self._soft_cut - center)
+        deviation = 1.4826 * weighted_quantile(np.abs(energy - center), 0.5, weight)
+        # Energies often end at that of an uninformed prediction, not far above the others.
+        far = center + _FAR * deviation
+        self._soft_threshold = min(far, weighted_quantile(energy, _TAIL, weight))
+        self._open_threshold = center + _NOWHERE * (self._soft_threshold - center)
         mixture = fit_mixture(energy, weight)
         if mixture is not None and mixture.is_bimodal:
-            cut = mixture.cut(0.5)
-            # A hump among the ordinary rows is made of rows between classes.
-            if np.isfinite(cut) and cut > center + spread and mixture.shares[-1] < _MOST:
-                self._open_cut = self._soft_cut = cut
-        self._width = max(self._soft_cut - center, 1e-6 * (1 + abs(center))) / 6
+            boundary = mixture.threshold(0.5)
+            # A mode among the ordinary rows is made of rows between classes.
+            apart = np.isfinite(boundary) and boundary > center + deviation
+            if apart and mixture.shares[-1] < _MOST:
+                self._open_threshold = self._soft_threshold = boundary
+        self._width = max(self._soft_threshold - center, 1e-6 * (1 + abs(center))) / 6
 
     def _ordinary(self, energy) -> np.ndarray:
-        """Say in [0, 1] how ordinary energies are."""
-        return expit((self._soft_cut - energy) / self._width)
+        """How ordinary energies are, in [0, 1]."""
+        return expit((self._soft_threshold - energy) / self._width)
 
     def _grade(self, codes, proba, energy) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the quality of labels, and flag those that one of the two rules contradicts."""
+        """Quality of labels, and flags of those that one of the two rules contradicts."""
         quality = proba[np.arange(len(codes)), np.maximum(codes, 0)] * self._ordinary(energy)
-        flagged = (self._rule.flag(codes, proba) | (energy > self._open_cut)) & (codes >= 0)
-        low = np.minimum(quality / 2, np.nextafter(_CUT, 0))
+        flagged = (self._rule.flag(codes, proba) | (energy > self._open_threshold)) & (codes >= 0)
+        low = np.minimum(quality / 2, np.nextafter(_THRESHOLD, 0))
         return np.where(flagged, low, (1 + quality) / 2), flagged
 
-    def _fit_rule(self, data, given, proba) -> None:
-        """Fit the rule that tells which labels probabilities contradict, to the ordinary rows."""
-        weight = data.sample_weight
-        counted = data.used & (given >= 0) & ~self.open_set_
-        best = np.where(counted, data.y_train, -1)
-        thresholds = mean_self_confidence(best, proba, weight)
-        self._order = np.argsort(thresholds, kind="stable")
-        unverified = np.where(counted & (data.verified < 0), given, -1)
-        self._rule, _ = fit_rule(
-            "prune_by_noise_rate",
-            unverified,
-            proba,
-            weight=weight,
-            thresholds=thresholds,
-            order=self._order,
-        )
-
     def _detect_new(self, X, codes):
-        if not hasattr(self, "estimators_"):
-            raise AttributeError(
-                "The models that judge new rows were not kept: fit with store_estimators=True."
-            )
         energy, log_proba = 0.0, 0.0
-        for model in self.estimators_:
-            seen = _read(model, X, self.classes_, self.temperature)
-            energy = energy + seen["energy"] / len(self.estimators_)
-            log_proba = log_proba + seen["log_proba"] / len(self.estimators_)
+        models = self._stored_evidence()[0].models
+        for model in models:
+            values = _read_logits(model, X, self.classes_, self.temperature)
+            energy = energy + values["energy"] / len(models)
+            log_proba = log_proba + values["log_proba"] / len(models)
         proba = np.exp(log_softmax(log_proba, axis=1))
         return self._grade(codes, proba, energy)
 
@@ -333,35 +251,44 @@ class EnergyDetector(ProbaDetector):
         return tags
 
 
-def _default_model():
-    """Make the classifier that is looked at where nothing else is asked for.
+class _Kernels(Nystroem):
+    """Nystroem features, of as many rows as there are at most."""
 
-    Gaussian kernels around rows that stand for the data: far from all of them there is nothing
-    to be sure of, and the logits of all classes fall back to the same.
-    """
+    def fit(self, X, y=None):
+        wanted, self.n_components = self.n_components, min(self.n_components, num_samples(X))
+        try:
+            return super().fit(X, y)
+        finally:
+            self.n_components = wanted
+
+
+def _default_model() -> Pipeline:
+    """Make a classifier whose logits are equal for all classes far away from all rows."""
     scaler = StandardScaler(with_mean=False)
     classifier = LogisticRegression(C=10, tol=1e-5, max_iter=1000)
     if routing_enabled():
         scaler.set_fit_request(sample_weight=False)
         classifier.set_fit_request(sample_weight=True)
-    return make_pipeline(
-        SimpleImputer(keep_empty_features=True), scaler, Nystroem(n_components=300), classifier
-    )
+    steps = {
+        "simpleimputer": SimpleImputer(keep_empty_features=True),
+        "standardscaler": scaler,
+        "nystroem": _Kernels(n_components=300),
+        "logisticregression": classifier,
+    }
+    return Pipeline(list(steps.items()))
 
 
-def _look(model, training, X, watched, *, classes, temperature, resize) -> dict:
-    if resize:
-        n_components = min(model.get_params()["nystroem__n_components"], num_samples(training.X))
-        model.set_params(nystroem__n_components=n_components)
+def _record_energy(model, training, X, rows, *, classes, temperature) -> dict:
+    """Fit a model to training rows, and record the energies of others."""
     model.fit(training.X, training.y, **training.fit_params)
-    return _read(model, X, classes, temperature)
+    return _read_logits(model, X, classes, temperature)
 
 
-def _read(model, X, classes, temperature) -> dict:
-    """Read energies and log-probabilities off a fitted model."""
+def _read_logits(model, X, classes, temperature) -> dict:
+    """Energies and log-probabilities by a fitted model."""
     logits, own = logits_of(model, X)
     columns = encode_labels_like(own, classes, name=f"{type(model).__name__}.classes_")
-    # A class that the model does not know is as unlikely as can be.
+    # A class that the model does not know has the smallest probability.
     log_proba = np.full((len(logits), len(classes)), np.log(_SMALLEST))
     log_proba[:, columns] = np.maximum(log_softmax(logits, axis=1), np.log(_SMALLEST))
     energy = -temperature * logsumexp(logits / temperature, axis=1)
@@ -372,22 +299,7 @@ _LOGITS = ("predict_joint_log_proba", "decision_function", "predict_proba")
 
 
 def logits_of(model, X) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the logits of a fitted classifier.
-
-    Parameters
-    ----------
-    model : fitted classifier
-        With one of ``predict_joint_log_proba``, ``decision_function``, ``predict_proba``.
-    X : array-like of length n_samples
-        Rows.
-
-    Returns
-    -------
-    logits : ndarray of shape (n_samples, n_classes)
-        Logits.
-    classes : ndarray of shape (n_classes,)
-        Labels of the columns.
-    """
+    """Logits of a fitted classifier, and the labels of their columns."""
     classes = np.asarray(model.classes_)
     method = next(name for name in _LOGITS if hasattr(model, name))
     if method == "predict_proba":

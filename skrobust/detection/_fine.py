@@ -1,19 +1,20 @@
-"""Does a row point where its class points? FINE scores."""
+"""FINE scores: agreement of a row with the main direction of its class."""
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import indexable
 
 from skrobust.base import LabelledData
+from skrobust.evidence._neighbor_index import SCALES, ColumnScaler
 from skrobust.evidence._neighbors import read_numbers
-from skrobust.evidence._scaling import SCALES, ColumnScaler
 
 
 def fine_scores(X, y, *, scale="rank", contrast=True) -> np.ndarray:
-    """Score labels by the main direction of the rows that share them.
+    """FINE scores of labels, by the main direction of the rows that share them.
 
-    Rows are scaled to length one. The first singular vector of the rows of a class is where most
-    of them point, even if some labels are wrong; a row that points elsewhere is suspect.
+    Rows are scaled to length one. The first singular vector of the rows of a class is the
+    direction of most of them, even if some labels are wrong; a row of another direction is
+    suspicious.
 
     .. versionadded:: 0.1
 
@@ -24,7 +25,7 @@ def fine_scores(X, y, *, scale="rank", contrast=True) -> np.ndarray:
     y : array-like of shape (n_samples,)
         Given labels. Rows without a label take no part.
     scale : {"rank", "standard"} or None, default="rank"
-        What becomes of the columns first: "rank" replaces values by the share of rows with lower
+        How columns are scaled first: "rank" replaces values by the share of rows with lower
         ones, "standard" makes mean 0 and standard deviation 1, None takes columns as they are,
         which sparse tables of more than 100 columns need.
     contrast : bool, default=True
@@ -44,7 +45,7 @@ def fine_scores(X, y, *, scale="rank", contrast=True) -> np.ndarray:
 
     See Also
     --------
-    NeighborVote : Judges by neighbours, and mostly better.
+    NeighborVote : Scores by neighbours, and mostly better.
 
     References
     ----------
@@ -83,6 +84,7 @@ def fine_scores(X, y, *, scale="rank", contrast=True) -> np.ndarray:
 
 
 def _unit_length(X):
+    """Scale rows to length one."""
     if sparse.issparse(X):
         norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1), dtype=np.float64)).ravel()
         return sparse.diags(1 / np.where(norms > 0, norms, 1)) @ X
@@ -91,7 +93,7 @@ def _unit_length(X):
 
 
 def _main_direction(X) -> np.ndarray:
-    """Find the first right singular vector of rows of length one."""
+    """First right singular vector of rows of length one."""
     X = _unit_length(X)
     if X.shape[0] < X.shape[1]:
         products = X @ X.T

@@ -1,4 +1,4 @@
-"""What is a labelled row worth to those who look at their neighbours? KNN-Shapley values."""
+"""KNN-Shapley values: the contribution of each label to predictions of nearest neighbours."""
 
 from numbers import Integral
 
@@ -6,12 +6,17 @@ import numpy as np
 from sklearn.utils import indexable
 
 from skrobust.base import LabelledData
+from skrobust.evidence._neighbor_evidence import (
+    find_unique_rows,
+    search_neighborhood,
+    unique_numbers,
+)
 from skrobust.evidence._neighbor_index import METRICS
-from skrobust.evidence._neighbors import Neighborhood, check_enough_rows, make_units, unit_rows
+from skrobust.evidence._neighbors import check_enough_rows
 from skrobust.utils._random import private_random_state
 
 MAX_NEIGHBORS = 400
-"""Neighbours of a row that are looked at; what lies beyond is worth less than this fraction."""
+"""Neighbours of a row among which its prediction is divided."""
 
 
 def knn_shapley_scores(
@@ -24,11 +29,11 @@ def knn_shapley_scores(
     n_jobs=None,
     random_state=None,
 ) -> np.ndarray:
-    """Score labels by what they are worth to the predictions of the other rows.
+    """KNN-Shapley scores of labels, by their contribution to predictions of other rows.
 
     The Shapley value of a row is its fair share in the success of a classifier by nearest
     neighbours. Each row is predicted by all others, and what the label of a row adds to the
-    predictions of others is set against what it takes from them.
+    predictions of others is compared with what it takes from them.
 
     .. versionadded:: 0.1
 
@@ -86,84 +91,59 @@ def knn_shapley_scores(
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
     (X,) = indexable(X)
     data = LabelledData.from_arrays(X, y)
-    units = make_units(data)
-    n_voters = len(units.voters)
+    unique = find_unique_rows(data)
+    n_voters = len(unique.voters)
     check_enough_rows(n_neighbors, n_voters, "distinct rows with a label")
-    neighborhood = Neighborhood(
-        units,
-        unit_rows(X, units),
+    neighborhood = search_neighborhood(
+        unique,
+        unique_numbers(X, unique),
         min(max(max_neighbors, n_neighbors), n_voters - 1),
         metric=metric,
+        n_wanted=n_neighbors,
         n_jobs=n_jobs,
         random_state=private_random_state(random_state),
     )
-    quality = ShapleyValues(neighborhood, units, data, n_neighbors).quality(data.y)
+    quality = ShapleyValues(neighborhood, data).quality(data.y)
     return np.where(data.y < 0, np.nan, quality)
 
 
 def shapley_coefficients(ranks: np.ndarray, n_neighbors: int) -> np.ndarray:
-    """Compute by how much the value of the neighbour at a rank exceeds that at the next.
-
-    Parameters
-    ----------
-    ranks : ndarray of shape (n_entries,)
-        Ranks of neighbours, from 1.
-    n_neighbors : int
-        Number of neighbours of the classifier.
-
-    Returns
-    -------
-    coefficients : ndarray of shape (n_entries,)
-        For a neighbour whose label is right, if that of the next is wrong.
-    """
+    """Difference of the values of the neighbours at a rank, from 1, and at the next."""
     return np.minimum(n_neighbors, ranks) / (n_neighbors * ranks)
 
 
 class ShapleyValues:
-    """What units are worth to each prediction of another, whatever label they have.
+    """Values of unique rows to each prediction of another, whatever label they have."""
 
-    The recursion of Jia et al. goes from the furthest neighbour to the nearest. The label of a
-    neighbour enters its own value in one place only, so that the values it would have with
-    other labels come for free.
+    # The recursion of Jia et al. goes from the furthest neighbour to the nearest. The label of a
+    # neighbour enters its own value in one place only, so that the values it would have with
+    # other labels need no further pass.
 
-    Parameters
-    ----------
-    neighborhood : Neighborhood
-        Neighbours of each unit, as many as are to be looked at.
-    units : Units
-        Distinct rows.
-    data : LabelledData
-        The rows.
-    n_neighbors : int
-        Number of neighbours of the classifier.
-    """
-
-    def __init__(self, neighborhood, units, data, n_neighbors):
-        graph = neighborhood.graph[units.voters]
+    def __init__(self, neighborhood, data):
+        self.unique = unique = neighborhood.unique
+        graph = neighborhood.graph[unique.voters]
         counts = np.diff(graph.indptr)
-        self.units, self.n_classes = units, len(data.classes)
-        class_mass = units.class_mass(data)
-        self.test = np.repeat(units.voters, counts)
+        self.n_classes = len(data.classes)
+        class_weight = unique.class_weight(data)
+        self.test = np.repeat(unique.voters, counts)
         self.neighbor = graph.indices
         rank = np.arange(1, len(self.test) + 1) - np.repeat(graph.indptr[:-1], counts)
-        self.coefficient = shapley_coefficients(rank, n_neighbors)
-        total = np.asarray(class_mass.sum(axis=1)).ravel()
-        self.shares = class_mass.multiply(1 / np.where(total > 0, total, 1)[:, None]).tocsr()
+        self.coefficient = shapley_coefficients(rank, neighborhood.n_neighbors)
+        total = np.asarray(class_weight.sum(axis=1)).ravel()
+        self.shares = class_weight.multiply(1 / np.where(total > 0, total, 1)[:, None]).tocsr()
         match = self._match()
-        # The match of the next neighbour; beyond the last there is none, which is as good as
-        # wrong if all are there, and as the last itself if others are left out.
+        # The match of the next neighbour; after the last there is none, which counts as wrong if
+        # all are there, and as the last itself if others are left out.
         following = np.append(match[1:], 0.0)
         last = graph.indptr[1:][counts > 0] - 1
-        n_voters = len(units.voters)
-        cut_off = (counts == neighborhood.n_neighbors) & (counts < n_voters - 1)
+        cut_off = (counts == neighborhood.n_found) & (counts < len(unique.voters) - 1)
         following[last] = np.where(cut_off[counts > 0], match[last], 0.0)
-        steps = self.coefficient * (match - following)
-        sums = np.cumsum(steps)
+        sums = np.cumsum(self.coefficient * (match - following))
         ends = np.repeat(sums[np.maximum(graph.indptr[1:] - 1, 0)], counts)
         self.rest = (ends - sums) - self.coefficient * following
 
     def _match(self) -> np.ndarray:
-        """The share of rows of a unit and of its neighbour that have the same label."""
+        """Share of rows of a unique row and of its neighbour that have the same label."""
         pure = np.diff(self.shares.indptr) == 1
         code = np.full(self.shares.shape[0], -1)
         code[pure] = self.shares.indices[self.shares.indptr[:-1][pure]]
@@ -174,52 +154,27 @@ class ShapleyValues:
             match[mixed] = np.asarray(both.sum(axis=1)).ravel()
         return match
 
-    def of_label(self, label: int, entries) -> np.ndarray:
-        """Compute what neighbours are worth if they all have one label.
-
-        Parameters
-        ----------
-        label : int
-            The label.
-        entries : ndarray of shape (n_entries,)
-            Entries of the graph.
-
-        Returns
-        -------
-        values : ndarray of shape (n_entries,)
-            To the prediction of one other unit.
-        """
+    def of_label(self, label: int, entries: np.ndarray) -> np.ndarray:
+        """Values of neighbours to the prediction of one other unique row, if all have a label."""
         share = np.asarray(self.shares[:, [label]].todense()).ravel()
         return self.coefficient[entries] * share[self.test[entries]] + self.rest[entries]
 
-    def quality(self, codes) -> np.ndarray:
-        """Score labels of the rows.
-
-        Parameters
-        ----------
-        codes : ndarray of shape (n_samples,)
-            Labels.
-
-        Returns
-        -------
-        quality : ndarray of shape (n_samples,)
-            NaN for rows without a label, and for those that are nobody's neighbour because they
-            are not learned from.
-        """
-        n_units = len(self.units.first)
+    def quality(self, codes: np.ndarray) -> np.ndarray:
+        """Score labels; NaN for missing ones, and for rows that are not learned from."""
+        unique, n_unique = self.unique, len(self.unique.first)
         quality = np.full(len(codes), np.nan)
-        known = (codes >= 0) & (self.units.mass > 0)[self.units.of_row]
+        known = (codes >= 0) & (unique.weight > 0)[unique.of_row]
         for label in np.unique(codes[known]):
             rows = np.flatnonzero(known & (codes == label))
-            wanted = np.zeros(n_units, dtype=bool)
-            wanted[self.units.of_row[rows]] = True
+            wanted = np.zeros(n_unique, dtype=bool)
+            wanted[unique.of_row[rows]] = True
             entries = np.flatnonzero(wanted[self.neighbor])
-            values = self.of_label(label, entries) * self.units.mass[self.test[entries]]
+            values = self.of_label(label, entries) * unique.weight[self.test[entries]]
             neighbor = self.neighbor[entries]
             gain, loss = (
-                np.bincount(neighbor, np.maximum(sign * values, 0), minlength=n_units)
+                np.bincount(neighbor, np.maximum(sign * values, 0), minlength=n_unique)
                 for sign in (1, -1)
             )
-            unit = self.units.of_row[rows]
-            quality[rows] = (gain[unit] + 0.5) / (gain[unit] + loss[unit] + 1)
+            place = unique.of_row[rows]
+            quality[rows] = (gain[place] + 0.5) / (gain[place] + loss[place] + 1)
         return quality

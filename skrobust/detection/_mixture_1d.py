@@ -1,4 +1,4 @@
-"""Are there two kinds of rows? Mixtures of normal distributions of weighted numbers."""
+"""Mixtures of normal distributions of weighted numbers."""
 
 import dataclasses
 
@@ -8,28 +8,16 @@ _N_ITERATIONS = 300
 _TOLERANCE = 1e-7
 # Shares of the highest component that the search starts from.
 _STARTS = (0.5, 0.25, 0.1, 0.03)
-# Of a component, in standard deviations of all values: narrower ones fit rounding and little else.
+# Width of a component in standard deviations of all values: narrower ones fit rounding errors.
 _MIN_WIDTH = 0.2
 _GRID = np.linspace(0, 1, 257)
-# The density in a valley, as a share of the lower of the two humps.
+# The density in a valley, as a share of the lower of the two modes.
 _VALLEY = 0.9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mixture:
-    """A mixture of normal distributions, in the order of their means.
-
-    Attributes
-    ----------
-    shares, means, deviations : ndarray of shape (n_components,)
-        Of the components.
-    bic_gain : float
-        By how much the Bayesian information criterion prefers the mixture to one component.
-    is_bimodal : bool
-        Whether it does, and the density has a valley below its highest hump. Otherwise there is
-        no telling two kinds of rows apart: a skewed distribution is fitted better by several
-        components as well.
-    """
+    """A mixture of normal distributions, in the order of their means."""
 
     shares: np.ndarray
     means: np.ndarray
@@ -37,23 +25,8 @@ class Mixture:
     bic_gain: float
     is_bimodal: bool
 
-    def upper(self, values) -> np.ndarray:
-        """Compute how likely values are of the highest component.
-
-        The ratio of two normal densities of unlike width turns around far out, where the wider
-        one wins on both sides. Beyond that point its value there is kept, so that a larger value
-        is never less likely to be of the highest component.
-
-        Parameters
-        ----------
-        values : ndarray
-            Values.
-
-        Returns
-        -------
-        posterior : ndarray
-            In [0, 1], of the same shape.
-        """
+    def upper(self, values: np.ndarray) -> np.ndarray:
+        """Compute how likely values are of the highest component."""
         values = np.asarray(values, dtype=np.float64)
         precision = 1 / self.deviations**2
         against = np.zeros_like(values)
@@ -72,19 +45,8 @@ class Mixture:
             against = against + np.exp(np.clip(logs[0] - logs[1], -700, 700))
         return 1 / (1 + against)
 
-    def cut(self, posterior: float = 0.5) -> float:
-        """Find the value from which on the highest component has this posterior.
-
-        Parameters
-        ----------
-        posterior : float, default=0.5
-            Posterior wanted.
-
-        Returns
-        -------
-        cut : float
-            Infinite where it is not reached, minus infinity where it is everywhere.
-        """
+    def threshold(self, posterior: float = 0.5) -> float:
+        """Find the value from which on the highest component has this posterior."""
         reach = 10 * self.deviations
         low = float((self.means - reach).min())
         high = float((self.means + reach).max())
@@ -98,27 +60,10 @@ class Mixture:
         return high
 
 
-def fit_mixture(values, weight=None, *, n_components=2) -> Mixture | None:
-    """Fit a mixture of normal distributions by maximum likelihood.
-
-    The start is by quantiles, and equal values are one value of their summed weight: neither
-    chance, nor the order of rows, nor writing a row twice instead of giving it weight two
-    changes the result.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_samples,)
-        Finite numbers.
-    weight : ndarray of shape (n_samples,), default=None
-        Weights.
-    n_components : {2, 3}, default=2
-        Number of components.
-
-    Returns
-    -------
-    mixture : Mixture or None
-        None if there are too few distinct values.
-    """
+def fit_mixture(
+    values: np.ndarray, weight: np.ndarray | None = None, *, n_components=2
+) -> Mixture | None:
+    """Fit a mixture of normal distributions by maximum likelihood."""
     values, group = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True)
     mass = np.bincount(group, weights=weight, minlength=len(values)).astype(np.float64)
     values, mass = values[mass > 0], mass[mass > 0]
@@ -172,40 +117,25 @@ def _maximise(values, mass, member):
 
 
 def _has_valley(values, mass, shares, means, deviations) -> bool:
-    """Whether there is a valley below the highest hump, in the mixture and in the values."""
+    """Whether there is a valley below the highest mode, in the mixture and in the values."""
     grid = means[0] + (means[-1] - means[0]) * _GRID
     z = (grid[:, None] - means) / deviations
     density = (shares / deviations * np.exp(-(z**2) / 2)).sum(axis=1)
-    # How much lower each place is than the highest ones on either side of it.
+    # The lower of the highest densities on either side of each place.
     sides = np.minimum(np.maximum.accumulate(density), np.maximum.accumulate(density[::-1])[::-1])
     lowest = int(np.argmin(density / sides))
     if not density[lowest] < _VALLEY * sides[lowest]:
         return False
-    humps = density[: lowest + 1].argmax(), lowest + density[lowest:].argmax()
-    # Two humps fit a plateau as well: look at the values themselves, which are few and uneven.
-    places = grid[[humps[0], lowest, humps[1]]]
+    modes = density[: lowest + 1].argmax(), lowest + density[lowest:].argmax()
+    # Two modes fit a plateau as well: test the values themselves, which are few and uneven.
+    places = grid[[modes[0], lowest, modes[1]]]
     reach = (places[2] - places[0]) / 6
     before, valley, after = (mass[np.abs(values - place) <= reach].sum() for place in places)
     return bool(valley < _VALLEY**2 * min(before, after))
 
 
-def weighted_quantile(values, share, weight=None) -> float:
-    """Find the smallest value up to which the values have this share of the mass.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_samples,)
-        Values.
-    share : float
-        In [0, 1].
-    weight : ndarray of shape (n_samples,), default=None
-        Weights.
-
-    Returns
-    -------
-    quantile : float
-        One of the values.
-    """
+def weighted_quantile(values: np.ndarray, share: float, weight: np.ndarray | None = None) -> float:
+    """Find the smallest value up to which the values have this share of the mass."""
     values, group = np.unique(values, return_inverse=True)
     mass = np.cumsum(np.bincount(group, weights=weight, minlength=len(values)))
     place = np.searchsorted(mass, share * mass[-1] * (1 - 1e-12))

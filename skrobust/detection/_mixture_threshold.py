@@ -1,4 +1,4 @@
-"""Right and wrong labels make two humps: a threshold by a mixture of normal distributions."""
+"""Threshold by a mixture of normal distributions of the quality."""
 
 from numbers import Integral, Real
 
@@ -9,31 +9,32 @@ from skrobust.base import LabelQualityThreshold, ThresholdResult
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight
 
-# Qualities nearer to 0 or 1 than this are told apart from one another by nobody.
+# Qualities nearer to 0 or 1 than this are not distinguished.
 _MARGIN = 1e-3
 TRANSFORMS = ("logit", "log", "identity")
 
 
 class MixtureThreshold(LabelQualityThreshold):
-    """Flag the rows that belong to the lower of two humps of the quality.
+    """Threshold of the quality by a mixture of normal distributions.
 
     A mixture of normal distributions is fitted to the transformed quality, and rows that are most
-    likely of the lowest component are flagged. Where the quality has no separate hump of wrong
+    likely of the lowest component are flagged. Where the quality has no separate mode of wrong
     labels, nothing is: two components fit a skewed distribution better than one as well, but no
-    wrong labels are to be inferred from that.
+    wrong labels can be inferred from that.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     transform : {"logit", "log", "identity"}, default="logit"
-        What is fitted: log(q / (1 - q)), or log(q), which is minus the loss where the quality is
-        a probability, or the quality itself. The ends of [0, 1] are rounded to .001 and .999.
+        Values that are fitted: log(q / (1 - q)), or log(q), which is minus the loss where the
+        quality is a probability, or the quality itself. The ends of [0, 1] are rounded to .001
+        and .999.
     n_components : {2, 3}, default=3
-        With 2, labels are right or wrong, and there must be a valley between the two humps. With
-        3, right labels may be of easy or of hard rows; the lowest hump needs no valley, but must
+        With 2, labels are right or wrong, and there must be a valley between the two modes. With
+        3, right labels may be of easy or of hard rows; the lowest mode needs no valley, but must
         lie where a label is less likely than not, at a quality below one half. Of numeric
-        targets, it must lie where the residual is larger than its uncertainty lets expect.
+        targets, it must lie where the residual is larger than its uncertainty.
     precision : float, default=None
         Flag as many rows as possible while so large a share of them is expected to be wrong.
         None flags the rows that are more likely wrong than right.
@@ -45,11 +46,11 @@ class MixtureThreshold(LabelQualityThreshold):
     Attributes
     ----------
     is_bimodal_ : bool
-        Whether there is a separate hump of wrong labels; with `per_class`, in any class.
+        Whether there is a separate mode of wrong labels; with `per_class`, in any class.
     threshold_ : float or None
-        The cut of the quality, 0 where nothing is flagged; None with `per_class`.
+        Threshold of the quality, 0 where nothing is flagged; None with `per_class`.
     class_thresholds_ : ndarray of shape (n_classes,)
-        The cut of each class, with `per_class`; of an indicator matrix, the cuts for entries
+        Threshold of each class, with `per_class`; of an indicator matrix, those for entries
         that are 0 and 1 of the first label, then of the second, and so on.
     noise_rate_ : float
         Share of the lowest component.
@@ -141,11 +142,11 @@ class MixtureThreshold(LabelQualityThreshold):
         Parameters
         ----------
         inputs : ThresholdInput
-            What the detector says.
+            The labels and their quality.
 
         Returns
         -------
-        answer : ThresholdResult
+        result : ThresholdResult
             The rows to flag.
         """
         weight = inputs.data.sample_weight
@@ -158,13 +159,13 @@ class MixtureThreshold(LabelQualityThreshold):
             doubtful = inputs.doubtful_below
             self._fit(inputs.quality, codes, counted, weight, n_classes, doubtful)
             rows = inputs.rows
-            errors[rows] = inputs.quality[rows] < self._cuts[codes[rows]]
+            errors[rows] = inputs.quality[rows] < self._thresholds[codes[rows]]
         else:
             self._record(np.zeros(n_classes), False, (0.0, 0.0, 0.0, 1.0))
         return ThresholdResult(errors, self.threshold_, None, self.noise_rate_)
 
     def flag_new(self, quality, codes) -> np.ndarray:
-        """Flag new rows by the cuts that :meth:`select` found.
+        """Flag new rows by the thresholds that :meth:`select` found.
 
         Parameters
         ----------
@@ -178,75 +179,79 @@ class MixtureThreshold(LabelQualityThreshold):
         errors : ndarray of shape (n_samples,) of bool
             Rows to flag.
         """
-        return quality < self._cuts[np.maximum(codes, 0) if self.per_class else 0]
+        return quality < self._thresholds[np.maximum(codes, 0) if self.per_class else 0]
 
     def _fit(self, quality, codes, rows, weight, n_classes, doubtful_below=0.5) -> None:
-        cuts, bimodal = np.zeros(n_classes), False
-        sums = np.zeros(4)  # mass of the wrong, of the flagged, of both, of all
+        """Fit a mixture to each class."""
+        thresholds, bimodal = np.zeros(n_classes), False
+        sums = np.zeros(4)  # weight of the wrong, of the flagged, of both, of all
         for k in range(n_classes):
             own = rows & (codes == k)
-            mass = np.ones(own.sum()) if weight is None else weight[own]
-            if not own.any() or mass.sum() == 0:
+            amount = np.ones(own.sum()) if weight is None else weight[own]
+            if not own.any() or amount.sum() == 0:
                 continue
             values = self._transformed(quality[own])
-            mixture = fit_mixture(-values, mass, n_components=self.n_components)
-            sums[3] += mass.sum()
-            if not self._has_two_humps(mixture, doubtful_below):
+            mixture = fit_mixture(-values, amount, n_components=self.n_components)
+            sums[3] += amount.sum()
+            if not self._has_wrong_mode(mixture, doubtful_below):
                 continue
             bimodal = True
             wrong = mixture.upper(-values)
-            cut = self._cut(mixture, wrong, values, mass)
-            flagged = values < cut
-            cuts[k] = self._back(cut)
-            sums[0] += mass @ wrong
-            sums[1] += mass[flagged].sum()
-            sums[2] += mass[flagged] @ wrong[flagged]
-        self._record(cuts, bimodal, sums)
+            threshold = self._find_threshold(mixture, wrong, values, amount)
+            flagged = values < threshold
+            thresholds[k] = self._back(threshold)
+            sums[0] += amount @ wrong
+            sums[1] += amount[flagged].sum()
+            sums[2] += amount[flagged] @ wrong[flagged]
+        self._record(thresholds, bimodal, sums)
 
-    def _has_two_humps(self, mixture, doubtful_below) -> bool:
+    def _has_wrong_mode(self, mixture, doubtful_below) -> bool:
+        """Whether the lowest component is one of wrong labels."""
         if mixture is None:
             return False
         if self.n_components == 2:
             return mixture.is_bimodal
         return mixture.bic_gain > 0 and self._back(-mixture.means[-1]) < doubtful_below
 
-    def _record(self, cuts, bimodal, sums) -> None:
+    def _record(self, thresholds, bimodal, sums) -> None:
+        """Set the fitted attributes."""
         wrong, flagged, both, total = sums
-        self._cuts = cuts
+        self._thresholds = thresholds
         self.is_bimodal_ = bimodal
-        self.threshold_ = None if self.per_class else float(cuts[0])
+        self.threshold_ = None if self.per_class else float(thresholds[0])
         if self.per_class:
-            self.class_thresholds_ = cuts
+            self.class_thresholds_ = thresholds
         self.noise_rate_ = float(wrong / total)
         self.estimated_precision_ = float(both / flagged) if flagged > 0 else np.nan
         self.estimated_recall_ = float(both / wrong) if wrong > 0 else np.nan
 
-    def _cut(self, mixture, wrong, values, mass) -> float:
-        """Find the cut of the transformed quality."""
+    def _find_threshold(self, mixture, wrong, values, amount) -> float:
+        """Threshold of the transformed quality."""
         if self.precision is None:
-            return -mixture.cut(0.5)
+            return -mixture.threshold(0.5)
         order = np.argsort(values, kind="stable")
         ends = np.append(np.diff(values[order]) > 0, True)
-        found = (np.cumsum((wrong * mass)[order]) / np.cumsum(mass[order]))[ends]
+        found = (np.cumsum((wrong * amount)[order]) / np.cumsum(amount[order]))[ends]
         enough = np.flatnonzero(found >= self.precision)
         if not len(enough):
             return -np.inf
         distinct = values[order][ends]
         last = enough[-1]
-        # Between two values, so that rounding on the way back to the quality does not matter.
+        # Between two values, so that rounding on the way back to the quality has no effect.
         return float((distinct[last] + distinct[min(last + 1, len(distinct) - 1)]) / 2) + (
             1e-9 if last == len(distinct) - 1 else 0.0
         )
 
     def _transformed(self, quality) -> np.ndarray:
+        """Transform qualities, the ends of [0, 1] rounded."""
         quality = np.clip(quality, _MARGIN, 1 - _MARGIN)
         if self.transform == "logit":
             return logit(quality)
         return np.log(quality) if self.transform == "log" else quality
 
-    def _back(self, cut: float) -> float:
-        """Turn a cut of the transformed quality into one of the quality."""
-        back = {"logit": expit, "log": np.exp, "identity": float}[self.transform](cut)
+    def _back(self, threshold: float) -> float:
+        """Map a threshold of the transformed quality to one of the quality."""
+        back = {"logit": expit, "log": np.exp, "identity": float}[self.transform](threshold)
         if not back > _MARGIN:
             return 0.0
         return 1.0 if back > 1 - _MARGIN else float(back)

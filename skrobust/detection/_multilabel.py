@@ -1,4 +1,4 @@
-"""Which entries of an indicator matrix are wrong, and which rows have a wrong entry?"""
+"""Wrong entries of an indicator matrix, and rows that have one."""
 
 import functools
 import warnings
@@ -12,19 +12,21 @@ from skrobust.base import DetectionResult, LabelledData, NoiseLevel, ThresholdIn
 from skrobust.base._labelled_data import apply_verified_labels
 from skrobust.base._labels import check_indicators
 from skrobust.base._threshold import score_new_labels
-from skrobust.detection._corrections import careful_labels
+from skrobust.detection._detect_from import conservative_labels
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.detection._target_detector import TargetDetector
+from skrobust.evidence import OutOfBag, OutOfFold
+from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.evidence._indicator import (
-    gather_all_labels,
-    gather_per_label,
+    collect_all_labels,
+    collect_per_label,
     predict_indicators,
     predicts_all_labels,
 )
-from skrobust.evidence._out_of_bag import default_forest, gives_out_of_bag
-from skrobust.evidence._out_of_fold import check_predicts_proba
+from skrobust.evidence._out_of_bag import default_forest, is_out_of_bag_forest
 from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.noise._noise_rate import estimate_noise_rate
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Features, Interval, StrOptions, fit_context
@@ -34,24 +36,24 @@ from skrobust.utils._weights import weight_fit_params
 AGGREGATES = ("ema", "min", "mean")
 
 
+@fill_docstring
 class MultilabelDetector(TargetDetector):
-    """Detect wrong entries where each row may have several labels, or none.
+    """Confident learning of wrong entries where each row may have several labels, or none.
 
-    Each label is a inputs of its own, answered by probabilities of models that have not seen
-    the row; a rule of confident learning chooses the entries to flag, and the qualities of the
-    entries of a row are aggregated to its own.
+    Each label is a problem of two classes, with out-of-sample probabilities; a rule of confident
+    learning selects the entries to flag, and the qualities of the entries of a row are aggregated.
 
     .. versionadded:: 0.1
 
     Parameters
     ----------
     estimator : classifier with ``predict_proba``, default=None
-        Model that supplies the evidence, cloned.
+        Model that supplies the predictions, cloned.
 
         - None: for each label, the out-of-bag probabilities of 300 extremely randomised trees
-          with at least five rows per leaf. Needs a table of numbers.
+          with at least five rows per leaf. Needs a numeric feature matrix.
         - A forest with ``oob_score=True``: its out-of-bag probabilities, for each label.
-        - Any other classifier: its out-of-fold probabilities. X is handed on untouched.
+        - Any other classifier: its out-of-fold probabilities. X is passed on untouched.
     strategy : {"auto", "one_vs_rest", "native"}, default="auto"
         Whether one clone is fitted for each label, or one for all of them, which then must take
         an indicator matrix and learns only from rows without missing entries. "auto" is
@@ -74,47 +76,42 @@ class MultilabelDetector(TargetDetector):
         Folds of the out-of-fold probabilities. For a number, equal rows and rows of one group
         share a fold. Not used with out-of-bag probabilities.
     threshold : float or threshold object, default=None
-        Flag the entries whose quality is below this, instead of by `rule`; or let
-        :class:`DecoyThreshold`, :class:`MixtureThreshold` or :class:`TrustedThreshold` choose,
-        of the entries of all labels together.
+        Quality below which an entry is flagged, in [0, 1], or an object that chooses it, of the
+        entries of all labels together: :class:`DecoyThreshold`, :class:`MixtureThreshold` or
+        :class:`TrustedThreshold`. None flags by `rule`.
     flag_fraction : float, default=None
-        Flag this share of the entries, those of the lowest quality, instead of by `rule`.
+        Share of the entries to flag, in [0, 1]: those of the lowest quality, instead of by `rule`.
     max_flag_rate : float, default=0.8
-        Warn when more than this share of the rows that are given a label, or of those that are
-        not, are flagged for it. None never warns.
-    store_estimators : bool, default=False
-        Keep the fitted models, for ``detect`` and ``score_labels``.
-    n_jobs : int, default=None
-        Number of folds, or threads of a forest, at a time.
-    random_state : int, RandomState instance or None, default=None
-        Seed for models, and parts of models, that have none of their own. None draws fresh
-        entropy: NumPy's global generator is neither read nor advanced.
+        Maximum share of the rows that are given a label, or of those that are not, that may be
+        flagged for it before a warning is issued. None never warns.
+    %(store_estimators)s
+    %(n_jobs)s
+    %(random_state)s
 
     Attributes
     ----------
     entry_quality_ : ndarray of shape (n_samples, n_labels)
-        How likely each entry is right, in [0, 1]; with :class:`TrustedThreshold`, as verified
-        entries teach. NaN where it is missing, or where the label cannot be learned, such as one
-        that all other rows have.
+        How likely each entry is right, in [0, 1]; with :class:`TrustedThreshold`, calibrated on
+        verified entries. NaN where it is missing, or where the label cannot be learned, such as
+        one that all other rows have.
     entry_errors_ : ndarray of shape (n_samples, n_labels) of bool
-        Entries that are probably wrong.
+        Entries that are flagged as probably wrong.
     label_quality_ : ndarray of shape (n_samples,)
-        How likely the labels of a row are right, in [0, 1]. NaN where none of its entries is
-        judged.
+        How likely the labels of a row are right, in [0, 1]. NaN where none of its entries has a
+        quality.
     label_errors_ : ndarray of shape (n_samples,) of bool
         Rows with a flagged entry.
     suggested_labels_ : ndarray of shape (n_samples, n_labels)
-        The given entries with the flagged ones turned round, missing ones filled in with what is
+        The given entries with the flagged ones inverted, missing ones filled in with what is
         more probable, and verified ones as verified. Integers, or floats with NaN where nothing
         is known.
     corrected_labels_ : ndarray of shape (n_samples, n_labels)
-        The labels after correction. A flagged entry is turned round only if that is more probable
-        even if there is as little noise in its label as the data leave plausible. Missing entries
+        The labels after correction. A flagged entry is inverted only if that is more probable
+        even at the lowest plausible noise rate of its label. Missing entries
         are filled in as in `suggested_labels_`, and verified ones are as verified.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for rows with a flagged entry or without any entry.
-    sample_indices_ : ndarray of shape (n_kept,)
-        Rows that are kept.
+    %(sample_indices_)s
     noise_rate_ : float
         Estimated share of wrong entries: the mean over labels of the disagreement of entries and
         predictions, extrapolated to entries that are certain, as in :class:`EnsembleDetector`.
@@ -122,23 +119,20 @@ class MultilabelDetector(TargetDetector):
         Interval of that share. Only a threshold object that estimates the share without an
         interval leaves it out.
     reliability_ : {"good", "limited", "cannot tell"}
-        Whether wrong labels can be told apart from what is hard to predict.
-    reliability_reason_ : str
-        What that rests on, in words and numbers.
+        Whether wrong labels can be distinguished from what is hard to predict.
+    %(reliability_reason_)s
     confident_joint_ : ndarray of shape (n_labels, 2, 2)
         Calibrated confident joint of each label, of the entries that are not verified. Rows are
         given entries.
     threshold_ : float or None
-        The cut of ``entry_quality_``; None for rules and threshold objects without a scalar cut.
+        Threshold of ``entry_quality_``; None for rules and threshold objects without a scalar
+        threshold.
     fitted_threshold_ : threshold object
         The fitted copy of `threshold`, if that is one.
     estimators_ : list
         Fitted models, if ``store_estimators=True``: a list for each label, or the models that
         predict all labels.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+    %(features_in)s
 
     See Also
     --------
@@ -207,7 +201,7 @@ class MultilabelDetector(TargetDetector):
         self.random_state = random_state
 
     def _get_estimator(self):
-        """The model that supplies evidence."""
+        """Model that supplies the predictions."""
         return default_forest() if self.estimator is None else self.estimator
 
     def __sklearn_tags__(self):
@@ -215,13 +209,13 @@ class MultilabelDetector(TargetDetector):
         tags.target_tags.two_d_labels = True
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = False
-        # What y may hold: 0 and 1 only, in several columns.
+        # y holds 0 and 1 only, in several columns.
         tags.classifier_tags = ClassifierTags(multi_class=False, multi_label=True)
         return tags
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
-        """Judge the labels of a data set.
+        """Find wrong labels of a data set.
 
         Parameters
         ----------
@@ -231,22 +225,22 @@ class MultilabelDetector(TargetDetector):
             1 where a row is given a label, 0 where it is not. None and NaN are missing entries,
             which are never fitted on and get a suggestion.
         verified_labels : array-like of shape (n_samples, n_labels), default=None
-            Entries as checked by a person, missing where nobody looked; `y` stays as it was given,
-            not overwritten by them. Where they agree with `y`, the entry is trusted: never flagged,
-            quality 1. Where they do not, it is a known error: flagged, quality 0, with the verified
-            entry as the suggestion. Models learn from verified entries.
+            Entries as verified by a reviewer, missing where none was; `y` holds the given entries,
+            not overwritten by these. Where they agree with `y`, the entry is trusted: never
+            flagged, quality 1. Where they do not, it is a known error: flagged, quality 0, with
+            the verified entry as the suggestion. Models learn from verified entries.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, used in every fit and count. An integer weight counts as so many equal
             rows; rows of weight zero are not learned from.
         groups : array-like of shape (n_samples,), default=None
-            Rows of one group never judge one another.
+            Group of each row: no row is scored by a model that was trained on its group.
 
         Returns
         -------
         self : object
             Fitted detector.
         """
-        self._check_cuts()
+        self._check_thresholds()
         data = LabelledData.from_arrays(
             X,
             y,
@@ -256,23 +250,23 @@ class MultilabelDetector(TargetDetector):
             groups=groups,
         )
         features = Features(data.X)
-        evidence = self._gather(data)
+        evidence = self._collect(data)
         features.record(self)
         vars(self).pop("estimators_", None)
         if self.store_estimators:
-            self.estimators_ = evidence.estimators
+            self.estimators_ = evidence.models
         self._conclude(data, evidence.pred_proba)
         self._remember_rows(data)
         return self
 
-    def _gather(self, data):
-        """Gather the evidence: one fit of a forest, or one fit per fold, for each label or all."""
+    def _collect(self, data):
+        """Collect the evidence: one fit of a forest, or one fit per fold, for each label or all."""
         random_state = private_random_state(self.random_state)
-        forest = self.estimator is None or gives_out_of_bag(self.estimator)
+        forest = self.estimator is None or is_out_of_bag_forest(self.estimator)
         if forest:
             check_numeric(
                 data.X,
-                "MultilabelDetector without an estimator of another kind looks at forests. Pass an"
+                "MultilabelDetector without an estimator of another kind uses forests. Pass an"
                 " estimator that takes X as it is, such as a Pipeline that encodes it first.",
             )
         estimator = clone(self._get_estimator())
@@ -287,30 +281,24 @@ class MultilabelDetector(TargetDetector):
             estimator.set_params(oob_score=False)
         set_missing_random_states(estimator, random_state)
         check_predicts_proba(estimator)
-        weight_fit_params(estimator, data.sample_weight)  # may say no, before any work
+        weight_fit_params(estimator, data.sample_weight)  # raises before any work
         if out_of_bag:
-            fit_params, weight = None, data.sample_weight
-        else:
-            fit_params, weight = self._route(estimator, data)
-        params = {"cv": self.cv, "sample_weight": weight, "fit_params": fit_params}
-        params["n_jobs"] = self.n_jobs
-        if native:
-            return gather_all_labels(estimator, data, **params)
-        return gather_per_label(
-            estimator, data, out_of_bag=out_of_bag, random_state=random_state, **params
-        )
+            return collect_per_label(OutOfBag(estimator, n_jobs=self.n_jobs), data)
+        routed = self._route(estimator, data)
+        source = OutOfFold(estimator, self.cv, n_jobs=self.n_jobs, **routed)
+        return (collect_all_labels if native else collect_per_label)(source, data)
 
     def _conclude(self, data, proba) -> None:
-        """Judge entries and rows, and set the fitted attributes."""
+        """Score entries and rows, and set the fitted attributes."""
         self._n_labels = data.y.shape[1]
         quality = _entry_quality(data.y, proba)
         unverified = ~np.isnan(quality) & ~data.checked
         own = ThresholdResult(self._apply_rule(data, proba))
 
-        def ask():
-            return self._make_question(data, proba, quality, unverified, own.errors)
+        def make_input():
+            return self._threshold_input(data, proba, quality, unverified, own.errors)
 
-        answer = self._flag(quality, unverified, data.label_weight, own, ask)
+        answer = self._flag(quality, unverified, data.label_weight, own, make_input)
         self.threshold_ = answer.threshold
         quality, flags = apply_verified_labels(data, np.array(answer.quality), answer.errors.copy())
         self.entry_quality_, self.entry_errors_ = quality, flags
@@ -323,8 +311,8 @@ class MultilabelDetector(TargetDetector):
         self.sample_indices_ = np.flatnonzero(~self.label_errors_ & given)
         self.suggested_labels_ = _suggest(data, proba, self.entry_errors_)
         levels = _levels(data, proba)
-        safe = self.entry_errors_ & _safe_corrections(data, proba, levels)
-        self.corrected_labels_ = _suggest(data, proba, safe)
+        sure = self.entry_errors_ & _sure_errors(data, proba, levels)
+        self.corrected_labels_ = _suggest(data, proba, sure)
         if answer.noise_rate is not None:
             self._set_noise_rate(answer.noise_rate, answer.noise_rate_interval)
             return
@@ -339,8 +327,8 @@ class MultilabelDetector(TargetDetector):
         )
         self._set_noise_rate(rate, interval, level.reliability, level.reason)
 
-    def _make_question(self, data, proba, quality, unverified, errors) -> ThresholdInput:
-        """Ask a threshold object about all entries: each label is a inputs of two classes."""
+    def _threshold_input(self, data, proba, quality, unverified, errors) -> ThresholdInput:
+        """Input of a threshold object: all entries, of two classes per label."""
         parts = tuple(
             ThresholdInput(
                 self,
@@ -358,7 +346,7 @@ class MultilabelDetector(TargetDetector):
         )
         weight = data.sample_weight
         entries = LabelledData(
-            None,  # rows are shared: the parts have them
+            None,  # the parts have the rows
             _entry_classes(data.y),
             np.arange(2 * data.y.shape[1]),
             _entry_classes(data.verified),
@@ -374,19 +362,19 @@ class MultilabelDetector(TargetDetector):
         """Fit the rule to each label, and flag entries."""
         flags = np.zeros(data.y.shape, dtype=bool)
         self.confident_joint_ = np.zeros((data.y.shape[1], 2, 2))
-        self._cuts = []
+        self._rules = []
         for k in range(data.y.shape[1]):
-            judged = ~np.isnan(proba[:, k])
-            codes = np.where(judged, data.y[:, k], -1)
-            used = data.used[:, k] & judged
+            known = ~np.isnan(proba[:, k])
+            codes = np.where(known, data.y[:, k], -1)
+            used = data.used[:, k] & known
             counted = used & ~data.checked[:, k] & (codes >= 0)
             if not counted.any() or not np.ptp(data.y_train[used, k]):
-                self._cuts.append(None)
+                self._rules.append(None)
                 continue
-            both = _two_columns(np.where(judged, proba[:, k], 0.5))
+            both = _two_columns(np.where(known, proba[:, k], 0.5))
             best = np.where(used, data.y_train[:, k], -1)
             thresholds = mean_self_confidence(best, both, data.sample_weight)
-            cuts, flags[:, k] = fit_rule(
+            rule, flags[:, k] = fit_rule(
                 self.rule,
                 np.where(counted, codes, -1),
                 both,
@@ -396,12 +384,13 @@ class MultilabelDetector(TargetDetector):
             )
             others = np.flatnonzero((codes >= 0) & ~counted)
             if len(others):
-                flags[others, k] = cuts.flag(codes[others], both[others])
-            self.confident_joint_[k] = cuts.joint
-            self._cuts.append(cuts)
+                flags[others, k] = rule.flag(codes[others], both[others])
+            self.confident_joint_[k] = rule.joint
+            self._rules.append(rule)
         return flags
 
     def _warn_of_rates(self, data) -> None:
+        """Warn of labels for which too many rows are flagged."""
         if self.max_flag_rate is None:
             return
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
@@ -419,6 +408,7 @@ class MultilabelDetector(TargetDetector):
                 )
 
     def _check_new_targets(self, y):
+        """Validate the labels of new rows."""
         codes = check_indicators(y)
         if codes.shape[1] != self._n_labels:
             raise ValueError(
@@ -430,15 +420,15 @@ class MultilabelDetector(TargetDetector):
         proba = predict_indicators(self.estimators_, X, self._n_labels)
         quality = _entry_quality(y, proba)
         flags = np.zeros(y.shape, dtype=bool)
-        for k, cuts in enumerate(self._cuts):
+        for k, rule in enumerate(self._rules):
             rows = np.flatnonzero(~np.isnan(quality[:, k]))
-            if cuts is not None and len(rows):
-                flags[rows, k] = cuts.flag(y[rows, k], _two_columns(proba[rows, k]))
+            if rule is not None and len(rows):
+                flags[rows, k] = rule.flag(y[rows, k], _two_columns(proba[rows, k]))
         threshold = getattr(self, "fitted_threshold_", None)
         flat = quality.ravel(order="F"), _entry_classes(y), flags.ravel(order="F")
         with np.errstate(invalid="ignore"):
-            judged = score_new_labels(threshold, self.threshold_, *flat)
-        return tuple(values.reshape(y.shape, order="F") for values in judged)
+            known = score_new_labels(threshold, self.threshold_, *flat)
+        return tuple(values.reshape(y.shape, order="F") for values in known)
 
     def detect(self, X, y, *, entries=False) -> np.ndarray:
         """Flag rows that were not in ``fit``.
@@ -450,7 +440,7 @@ class MultilabelDetector(TargetDetector):
         y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
             Given labels. Missing entries are not flagged.
         entries : bool, default=False
-            Whether to say which entries are wrong, instead of which rows have a wrong one.
+            Whether to flag entries instead of rows.
 
         Returns
         -------
@@ -482,22 +472,7 @@ class MultilabelDetector(TargetDetector):
 
 
 def aggregate_quality(entry_quality: np.ndarray, aggregate: str, alpha: float = 0.8) -> np.ndarray:
-    """Turn the qualities of the entries of each row into one.
-
-    Parameters
-    ----------
-    entry_quality : ndarray of shape (n_samples, n_labels)
-        Qualities; NaN entries do not count.
-    aggregate : {"ema", "min", "mean"}
-        How; see :class:`MultilabelDetector`.
-    alpha : float
-        Share of the next worse entry in the moving average.
-
-    Returns
-    -------
-    quality : ndarray of shape (n_samples,)
-        Between the best and the worst entry of the row; NaN where all are NaN.
-    """
+    """Aggregate the qualities of the entries of each row; NaN entries do not count."""
     known = ~np.isnan(entry_quality)
     if aggregate == "mean":
         sums, counts = np.where(known, entry_quality, 0).sum(axis=1), known.sum(axis=1)
@@ -515,12 +490,12 @@ def aggregate_quality(entry_quality: np.ndarray, aggregate: str, alpha: float = 
 
 
 def _entry_quality(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
-    """Probability of what is given; NaN where it is missing or nobody can say."""
+    """Probability of the given entry; NaN where it is missing or has no prediction."""
     return np.where(codes == 1, proba, np.where(codes == 0, 1 - proba, np.nan))
 
 
 def _levels(data, proba) -> list[NoiseLevel]:
-    """Estimate the level of noise of each label, from the entries that are not verified."""
+    """Noise rate of each label, from the entries that are not verified."""
     levels = []
     for k in range(data.y.shape[1]):
         counted = data.used[:, k] & ~data.checked[:, k] & ~np.isnan(proba[:, k])
@@ -530,27 +505,27 @@ def _levels(data, proba) -> list[NoiseLevel]:
     return levels
 
 
-def _safe_corrections(data, proba, levels) -> np.ndarray:
-    """Find the entries that are probably wrong even at the lower end of the level of noise."""
-    safe = data.known_errors.copy()
+def _sure_errors(data, proba, levels) -> np.ndarray:
+    """Entries that are probably wrong even at the lowest plausible noise rate."""
+    sure = data.known_errors.copy()
     for k, level in enumerate(levels):
-        judged = ~np.isnan(proba[:, k])
-        given = np.where(judged, data.y[:, k], -1)
-        both = _two_columns(np.where(judged, proba[:, k], 0.5))
-        labels, _ = careful_labels(level, data.one_label(k), given, both, np.arange(2))
-        safe[:, k] |= (given >= 0) & (labels != given)
-    return safe
+        known = ~np.isnan(proba[:, k])
+        given = np.where(known, data.y[:, k], -1)
+        both = _two_columns(np.where(known, proba[:, k], 0.5))
+        labels, _ = conservative_labels(level, data.one_label(k), given, both, np.arange(2))
+        sure[:, k] |= (given >= 0) & (labels != given)
+    return sure
 
 
 def _mean_level(levels) -> NoiseLevel:
-    """Average the levels of noise of all labels."""
-    masses = np.array([level.n_rows for level in levels])
-    shares = masses / masses.sum() if masses.any() else masses
+    """Mean noise rate over the labels."""
+    totals = np.array([level.n_rows for level in levels])
+    shares = totals / totals.sum() if totals.any() else totals
     rate, low, high, certain, disagreement, explained = (
         float(shares @ [getattr(level, name) for level in levels])
         for name in ("rate", "low", "high", "certain", "disagreement", "explained")
     )
-    return NoiseLevel(rate, low, high, certain, disagreement, explained >= 0.5, float(masses.sum()))
+    return NoiseLevel(rate, low, high, certain, disagreement, explained >= 0.5, float(totals.sum()))
 
 
 def _entry_classes(codes: np.ndarray) -> np.ndarray:
@@ -560,11 +535,12 @@ def _entry_classes(codes: np.ndarray) -> np.ndarray:
 
 
 def _two_columns(proba: np.ndarray) -> np.ndarray:
+    """Probabilities of two classes from those of the second."""
     return np.column_stack([1 - proba, proba])
 
 
 def _suggest(data, proba, flags) -> np.ndarray:
-    """What the labels should be."""
+    """Labels with flagged entries inverted and missing ones filled in."""
     with np.errstate(invalid="ignore"):
         guess = np.where(np.isnan(proba), -1, proba > 0.5).astype(np.intp)
     best = np.where(data.given, np.where(flags, 1 - data.y, data.y), guess)

@@ -1,17 +1,17 @@
-"""Wrong targets and wrong entries, for predictions that were computed elsewhere."""
+"""Wrong numeric targets and wrong entries, by predictions that were computed elsewhere."""
 
 import numpy as np
 
 from skrobust.base._labels import check_indicators, check_targets
 from skrobust.detection._multilabel import AGGREGATES, aggregate_quality
-from skrobust.detection._residual_rules import mixture_cut
+from skrobust.detection._residual_rules import mixture_threshold
 from skrobust.detection._rules import check_rule, fit_rule
 from skrobust.detection._target_detector import weighted_median
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import check_index, number_matrix
 from skrobust.utils._sklearn import check_sample_weight
 
-# Residuals this small, as a share of the spread of all targets, are rounding.
+# Residuals this small, as a share of the deviation of all targets, are rounding errors.
 _ROUNDING = 1e-6
 
 
@@ -75,7 +75,7 @@ def target_quality_scores(y, y_pred, *, uncertainty=None, sample_weight=None) ->
     See Also
     --------
     find_target_errors : Which targets are wrong.
-    ResidualDetector : The detector that gathers predictions and uncertainty as well.
+    ResidualDetector : The detector that collects predictions and uncertainty as well.
 
     References
     ----------
@@ -122,7 +122,7 @@ def find_target_errors(y, y_pred, *, uncertainty=None, sample_weight=None) -> np
     See Also
     --------
     target_quality_scores : How likely each target is right.
-    ResidualDetector : The detector that gathers predictions and uncertainty as well.
+    ResidualDetector : The detector that collects predictions and uncertainty as well.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def find_target_errors(y, y_pred, *, uncertainty=None, sample_weight=None) -> np
     """
     scores, given, weight = _standardised(y, y_pred, uncertainty, sample_weight)
     errors = np.zeros(len(scores), dtype=bool)
-    errors[given] = scores[given] > mixture_cut(scores[given], weight)
+    errors[given] = scores[given] > mixture_threshold(scores[given], weight)
     return errors
 
 
@@ -196,7 +196,7 @@ def multilabel_quality_scores(
     See Also
     --------
     find_multilabel_errors : Which entries are wrong.
-    MultilabelDetector : The detector that gathers the probabilities as well.
+    MultilabelDetector : The detector that collects the probabilities as well.
 
     References
     ----------
@@ -227,7 +227,7 @@ def find_multilabel_errors(
 ) -> np.ndarray:
     """Find the entries of an indicator matrix that are probably wrong.
 
-    Each label is a question of two classes, to which :func:`find_label_errors` is applied. Labels
+    Each label is a problem of two classes, to which :func:`find_label_errors` is applied. Labels
     that all rows have, or none, are not flagged.
 
     .. versionadded:: 0.1
@@ -251,7 +251,7 @@ def find_multilabel_errors(
     See Also
     --------
     multilabel_quality_scores : How likely the labels of each row are right.
-    MultilabelDetector : The detector that gathers the probabilities as well.
+    MultilabelDetector : The detector that collects the probabilities as well.
 
     Examples
     --------

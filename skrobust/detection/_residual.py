@@ -1,4 +1,4 @@
-"""Which numeric targets are too far from what a model says that has not seen them?"""
+"""Residual detector: numeric targets that are too far from out-of-sample predictions."""
 
 import dataclasses
 from numbers import Integral
@@ -10,45 +10,47 @@ from skrobust.base import DetectionResult, LabelledData, ThresholdInput, Thresho
 from skrobust.base._labelled_data import apply_verified_labels
 from skrobust.base._labels import check_targets
 from skrobust.base._threshold import overall_noise_rate, score_new_labels
+from skrobust.detection._decoys import exchange_targets
 from skrobust.detection._residual_models import FoldModels, ForestModels
 from skrobust.detection._residual_rules import (
-    LEAST_CUT,
+    LEAST_THRESHOLD,
     RESIDUAL_RULES,
     best_share,
-    mixture_cut,
+    mixture_threshold,
     r2,
-    share_cut,
+    share_threshold,
 )
-from skrobust.detection._target_decoys import exchange_targets
 from skrobust.detection._target_detector import TargetDetector, weighted_median
 from skrobust.evidence._values import (
     ValueEvidence,
     default_regression_forest,
-    gives_out_of_bag_values,
-    predict_values,
+    is_out_of_bag_regressor,
+    predict_mean,
 )
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric, row_hashes
 from skrobust.utils._sklearn import Features, Interval, StrOptions, fit_context
 from skrobust.utils._weights import weight_fit_params
 
-# Squares of residuals beyond so many medians say nothing about the noise of right targets.
+# Residuals beyond so many medians are truncated before their squares are predicted.
 _CAP = 6
-# The noise of a row is at least this share of the median residual, whatever a forest says.
+# Minimum noise of a row, as a share of the median residual.
 _LEAST_NOISE = 0.3
-# Residuals this small, as a share of the spread of all targets, are rounding.
+# Residuals this small, as a share of the deviation of all targets, are rounding errors.
 _ROUNDING = 1e-6
 _LEAST_MEDIAN = 0.05
 _BITS = 20
 
 
+@fill_docstring
 class ResidualDetector(TargetDetector):
-    """Detect wrong numeric targets by their distance from predictions of a model.
+    """Residual detector of wrong numeric targets, by their distance from predictions.
 
     Each target is compared with the prediction of a model that was fitted without it. Its
-    residual is divided by an estimate of how large residuals of right targets are there: how
+    residual is divided by an estimate of the size of residuals of right targets there: how
     much models differ, and how noisy the targets of such rows are. Rows that look wrong are then
-    left out, and all are judged once more.
+    left out, and all are scored once more.
 
     .. versionadded:: 0.1
 
@@ -58,9 +60,9 @@ class ResidualDetector(TargetDetector):
         Model that predicts, cloned.
 
         - None: the out-of-bag predictions of 300 extremely randomised trees with at least five
-          rows per leaf, from a single fit. Needs a table of numbers.
+          rows per leaf, from a single fit. Needs a numeric feature matrix.
         - A forest with ``oob_score=True``: its out-of-bag predictions, from a single fit.
-        - Any other regressor: its out-of-fold predictions. X is handed on untouched.
+        - Any other regressor: its out-of-fold predictions. X is passed on untouched.
     rule : {"mixture", "refit"}, default="mixture"
         How many targets are flagged.
 
@@ -72,33 +74,30 @@ class ResidualDetector(TargetDetector):
           of a data set that has no errors.
     cv : int, splitter or iterable of (train, test), default=5
         Folds of the out-of-fold predictions. For a number, equal rows and rows of one group
-        share a fold, and rows are dealt by their content, so that sorted tables need no
+        share a fold, and rows are assigned by their content, so that sorted data need no
         shuffling. Not used with out-of-bag predictions.
     n_bootstrap : int, default=0
         Number of times that halves of the rows are predicted by a model of the other half. The
-        spread of these predictions is the first part of ``uncertainty_``; 0 leaves it out. Not
-        used with out-of-bag predictions, where the trees spread.
+        standard deviation of these predictions is the first part of ``uncertainty_``; 0 leaves it
+        out. Not used with out-of-bag predictions, where trees differ.
     threshold : float or threshold object, default=None
-        Flag the rows whose quality is below this, instead of by `rule`; or let
-        :class:`DecoyThreshold`, :class:`MixtureThreshold` or :class:`TrustedThreshold` choose.
+        Quality below which a row is flagged, in [0, 1], or an object that chooses it:
+        :class:`DecoyThreshold`, :class:`MixtureThreshold` or :class:`TrustedThreshold`. None flags
+        by `rule`.
     flag_fraction : float, default=None
-        Flag this share of the rows, those of the lowest quality, instead of by `rule`.
-    store_estimators : bool, default=False
-        Keep the fitted models, for ``detect`` and ``score_labels``.
-    n_jobs : int, default=None
-        Number of folds, or threads of the forest, at a time.
-    random_state : int, RandomState instance or None, default=None
-        Seed for models, and parts of models, that have none of their own, and for halves. None
-        draws fresh entropy: NumPy's global generator is neither read nor advanced.
+        Share of the rows to flag, in [0, 1]: those of the lowest quality, instead of by `rule`.
+    %(store_estimators)s
+    %(n_jobs)s
+    %(random_state)s
 
     Attributes
     ----------
     label_quality_ : ndarray of shape (n_samples,)
         How likely each target is right, in [0, 1]: exp(-z), where z is the absolute standardised
         residual as a multiple of its median; with :class:`TrustedThreshold`, the probability
-        that verified rows teach. NaN where the target is missing or no model judges it.
+        after calibration on verified rows. NaN where there is no target or no prediction.
     label_errors_ : ndarray of shape (n_samples,) of bool
-        Rows whose target is probably wrong.
+        Rows whose target is flagged as probably wrong.
     suggested_labels_ : ndarray of shape (n_samples,)
         The prediction where the target is flagged or missing, else the target; the verified one
         where there is one. NaN where nothing is known.
@@ -106,8 +105,7 @@ class ResidualDetector(TargetDetector):
         The targets after correction; the same as `suggested_labels_`.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for flagged rows and those without a target.
-    sample_indices_ : ndarray of shape (n_kept,)
-        Rows that are kept.
+    %(sample_indices_)s
     noise_rate_ : float
         Estimated share of wrong targets: that part of the residuals which is like those of targets
         exchanged between rows, as in :class:`DecoyThreshold`; or as a threshold object estimates.
@@ -117,11 +115,10 @@ class ResidualDetector(TargetDetector):
         interval leaves it out.
     reliability_ : {"good", "limited"}
         Whether the interval is narrow.
-    reliability_reason_ : str
-        What that rests on, in words and numbers.
+    %(reliability_reason_)s
     threshold_ : float or None
-        The cut of ``label_quality_``: what lies below is flagged. None for threshold objects
-        without a scalar cut.
+        Threshold of ``label_quality_``: what lies below is flagged. None for threshold objects
+        without a scalar threshold.
     fitted_threshold_ : threshold object
         The fitted copy of `threshold`, if that is one.
     predictions_ : ndarray of shape (n_samples,)
@@ -129,14 +126,11 @@ class ResidualDetector(TargetDetector):
     residuals_ : ndarray of shape (n_samples,)
         Given targets minus predictions.
     uncertainty_ : ndarray of shape (n_samples,)
-        How large residuals of right targets are estimated to be: the spread of models plus the
+        Estimated size of residuals of right targets: the deviation of models plus the
         root of the predicted squared residual.
     estimators_ : list of regressors
         Fitted models, of a forest the mean of its trees, if ``store_estimators=True``.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+    %(features_in)s
 
     See Also
     --------
@@ -148,8 +142,8 @@ class ResidualDetector(TargetDetector):
     -----
     The squared residuals are predicted by a forest where X is a table of numbers, whatever the
     model, because it is smooth and never negative; elsewhere by clones of the model, whose
-    prediction is then added to the root mean square. Residuals beyond six medians are cut off:
-    else wrong targets would excuse themselves and their neighbours.
+    prediction is then added to the root mean square. Residuals beyond six medians are truncated:
+    otherwise wrong targets would raise the uncertainty of themselves and their neighbours.
 
     References
     ----------
@@ -213,7 +207,7 @@ class ResidualDetector(TargetDetector):
         self.random_state = random_state
 
     def _get_estimator(self):
-        """The model that supplies evidence."""
+        """Model that supplies the predictions."""
         return default_regression_forest() if self.estimator is None else self.estimator
 
     def __sklearn_tags__(self):
@@ -223,7 +217,7 @@ class ResidualDetector(TargetDetector):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
-        """Judge the targets of a data set.
+        """Find wrong targets of a data set.
 
         Parameters
         ----------
@@ -233,22 +227,23 @@ class ResidualDetector(TargetDetector):
             Given targets. None and NaN are missing targets, which are never fitted on and get a
             suggestion.
         verified_labels : array-like of shape (n_samples,), default=None
-            Targets as checked by a person, NaN where nobody looked; `y` stays as it was given, not
-            overwritten by them. Where they agree with `y`, up to rounding, the row is trusted:
-            never flagged, quality 1. Where they do not, it is a known error: flagged, quality 0,
-            with the verified target as the suggestion. Models learn from verified targets.
+            Targets as verified by a reviewer, NaN where a row was not reviewed; `y` holds the given
+            targets, not overwritten by these. Where they agree with `y`, up to rounding, the row is
+            trusted: never flagged, quality 1. Where they do not, it is a known error: flagged,
+            quality 0, with the verified target as the suggestion. Models are trained on verified
+            targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, used in every fit and count. An integer weight counts as so many equal
             rows; rows of weight zero are not learned from.
         groups : array-like of shape (n_samples,), default=None
-            Rows of one group never judge one another.
+            Group of each row: no row is scored by a model that was trained on its group.
 
         Returns
         -------
         self : object
             Fitted detector.
         """
-        self._check_cuts()
+        self._check_thresholds()
         data = LabelledData.from_arrays(
             X,
             y,
@@ -259,20 +254,20 @@ class ResidualDetector(TargetDetector):
         )
         features = Features(data.X)
         models = self._make_models(data)
-        evidence, cut = self._detect(data, models)
+        residuals, threshold = self._find_residuals(data, models)
         features.record(self)
-        self._conclude(data, evidence, cut)
+        self._conclude(data, residuals, threshold)
         self._remember_rows(data)
         return self
 
     def _make_models(self, data):
-        """Prepare what predicts targets, and what predicts the size of residuals."""
+        """Make the models of targets and of the size of residuals, not fitted."""
         random_state = private_random_state(self.random_state)
-        forest = self.estimator is None or gives_out_of_bag_values(self.estimator)
+        forest = self.estimator is None or is_out_of_bag_regressor(self.estimator)
         if forest:
             check_numeric(
                 data.X,
-                "ResidualDetector without an estimator of another kind looks at a forest. Pass an"
+                "ResidualDetector without an estimator of another kind uses a forest. Pass an"
                 " estimator that takes X as it is, such as a Pipeline that encodes it first.",
             )
         if self.estimator is None:
@@ -280,90 +275,80 @@ class ResidualDetector(TargetDetector):
         else:
             estimator = clone(self.estimator)
         set_missing_random_states(estimator, random_state)
-        weight_fit_params(estimator, data.sample_weight)  # may say no, before any work
+        weight_fit_params(estimator, data.sample_weight)  # raises before any work
         # A tree is out of the bag of a whole group next to never, so that groups need folds.
         if forest and data.groups is None:
             return ForestModels(estimator, data, self.n_jobs)
         if forest:
             estimator.set_params(oob_score=False)
-        fit_params, weight = self._route(estimator, data)
         return FoldModels(
             estimator,
             data,
             cv=self.cv,
             n_bootstrap=self.n_bootstrap,
-            fit_params=fit_params,
-            weight=weight,
             n_jobs=self.n_jobs,
             random_state=random_state,
+            **self._route(estimator, data),
         )
 
-    def _detect(self, data, models):
-        """Judge all rows, leave out those that look wrong, and judge them again.
-
-        Returns
-        -------
-        evidence : _Residuals
-            What is known in the end.
-        cut : float
-            Scores above this are flagged, by the method's own rule.
-        """
-        evidence = _look(data, models, data.used)
+    def _find_residuals(self, data, models):
+        """Score all rows, and again without those that look wrong; also return the threshold."""
+        evidence = _standardise(data, models, data.used)
         unverified = evidence.unverified
         weight = None if data.sample_weight is None else data.sample_weight[unverified]
         share = None
         if self.rule == "refit":
             size = np.abs(data.y_train - evidence.predictions)
 
-            def doubt(share):
-                cut = share_cut(size[unverified], share, weight)
-                return unverified & (size >= cut) & (share > 0)
+            def suspected(share):
+                threshold = share_threshold(size[unverified], share, weight)
+                return unverified & (size >= threshold) & (share > 0)
 
             def score_without(share):
-                keep = data.used & ~doubt(share)
+                keep = data.used & ~suspected(share)
                 predictions = models.predict(keep).predictions if share else evidence.predictions
                 scored = data.used & ~np.isnan(predictions)
-                mass = None if data.sample_weight is None else data.sample_weight[scored]
-                return r2(data.y_train[scored], predictions[scored], mass)
+                row_weight = None if data.sample_weight is None else data.sample_weight[scored]
+                return r2(data.y_train[scored], predictions[scored], row_weight)
 
             share = best_share(score_without)
-            doubted = doubt(share)
+            suspects = suspected(share)
         else:
-            doubted = unverified & (
-                evidence.scores > mixture_cut(evidence.scores[unverified], weight)
+            suspects = unverified & (
+                evidence.scores > mixture_threshold(evidence.scores[unverified], weight)
             )
-        left = data.used & ~doubted
-        if doubted.any() and len(np.unique(row_hashes(data.X)[left])) > 1:
-            evidence = _look(data, models, left)
+        left = data.used & ~suspects
+        if suspects.any() and len(np.unique(row_hashes(data.X)[left])) > 1:
+            evidence = _standardise(data, models, left)
         scores = evidence.scores[unverified]
         if share is None:
-            return evidence, mixture_cut(scores, weight)
-        # What is at the cut is flagged.
-        return evidence, float(np.nextafter(share_cut(scores, share, weight), -np.inf))
+            return evidence, mixture_threshold(scores, weight)
+        # What is at the threshold is flagged.
+        return evidence, float(np.nextafter(share_threshold(scores, share, weight), -np.inf))
 
-    def _conclude(self, data, evidence, cut) -> None:
+    def _conclude(self, data, evidence, threshold) -> None:
         """Set the fitted attributes."""
         self._unit = evidence.unit
-        self._own_cut = float(np.exp(-cut / self._unit))
+        self._own_threshold = float(np.exp(-threshold / self._unit))
         quality = np.exp(-evidence.scores / self._unit)
         quality[~data.given] = np.nan
         unverified = ~np.isnan(quality) & ~data.checked
         with np.errstate(invalid="ignore"):
-            own = ThresholdResult(evidence.scores > cut, self._own_cut)
+            own = ThresholdResult(evidence.scores > threshold, self._own_threshold)
 
         def quality_of(targets):
             size = np.abs(targets - evidence.predictions)
             return np.exp(-size / evidence.uncertainty / self._unit)
 
-        def ask():
+        def make_input():
             result = DetectionResult(
                 quality, own.errors, threshold=own.threshold, quality_of=quality_of
             )
-            # Up to there, the uncertainty lets residuals be expected.
-            doubtful = float(np.exp(-LEAST_CUT / self._unit))
-            return ThresholdInput(self, data, result, quality, unverified, doubtful)
+            # Up to there, residuals are within the uncertainty.
+            suspect = float(np.exp(-LEAST_THRESHOLD / self._unit))
+            return ThresholdInput(self, data, result, quality, unverified, suspect)
 
-        answer = self._flag(quality, unverified, data.sample_weight, own, ask)
+        answer = self._flag(quality, unverified, data.sample_weight, own, make_input)
         self.threshold_ = answer.threshold
         quality, errors = apply_verified_labels(
             data, np.array(answer.quality), answer.errors.copy()
@@ -387,30 +372,32 @@ class ResidualDetector(TargetDetector):
         for name in ("estimators_", "_noise"):
             vars(self).pop(name, None)
         if self.store_estimators:
-            self.estimators_ = evidence.models.estimators
+            self.estimators_ = evidence.models.models
             self._noise = evidence.noise
 
     def _check_new_targets(self, y):
+        """Validate the targets of new rows."""
         return check_targets(y)
 
     def _detect_new(self, X, y):
-        predictions, spread = _predict_new(self.estimators_, X)
+        predictions, deviation = predict_mean(self.estimators_, X)
         halves = self._noise.halves
         if halves:
-            both = [_predict_new(half, X)[0] for half in halves]
-            spread = np.std([predictions, *both], axis=0)
-        uncertainty = self._noise.uncertainty(_predict_new(self._noise.estimators, X)[0], spread)
+            both = [predict_mean(half, X)[0] for half in halves]
+            deviation = np.std([predictions, *both], axis=0)
+        squares, _ = predict_mean(self._noise.models, X)
+        uncertainty = self._noise.uncertainty(squares, deviation)
         scores = np.abs(y - predictions) / uncertainty
         quality = np.exp(-scores / self._unit)
         codes = np.where(np.isnan(y), -1, 0)
         threshold = getattr(self, "fitted_threshold_", None)
         with np.errstate(invalid="ignore"):
-            own = quality < self._own_cut
+            own = quality < self._own_threshold
             return score_new_labels(threshold, self.threshold_, quality, codes, own)
 
 
 def _estimate_rate(data, quality_of, unverified, errors):
-    """Estimate the share of wrong targets, and its interval."""
+    """Estimate the noise rate, and its interval."""
     counted = unverified & data.used
     rates = (0.0, 0.0, 0.0)
     if counted.any():
@@ -423,29 +410,30 @@ def _keep_the_best(data, quality, errors) -> None:
     """Unflag the best rows, if all would be flagged."""
     counted = data.used & data.given
     if counted.any() and errors[counted].all():
-        doubtful = counted & ~data.known_errors
-        if doubtful.any():
-            errors[doubtful & (quality == quality[doubtful].max())] = False
+        suspect = counted & ~data.known_errors
+        if suspect.any():
+            errors[suspect & (quality == quality[suspect].max())] = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Noise:
-    """What turns predicted squares and spreads into an uncertainty, also of new rows."""
+    """Uncertainty from predicted squares and deviations, also of new rows."""
 
     base: float
     least: float
     tiny: float
-    estimators: list
+    models: list
     halves: list
 
-    def uncertainty(self, squares: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    def uncertainty(self, squares: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+        """Size that residuals of right targets are expected to have."""
         noise = self.base + np.maximum(np.sqrt(np.maximum(squares, 0.0)), self.least)
-        return np.maximum(noise + spread, self.tiny)
+        return np.maximum(noise + deviation, self.tiny)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Residuals:
-    """What one look at all rows yields."""
+    """Standardised residuals of all rows, and what they are computed from."""
 
     predictions: np.ndarray
     uncertainty: np.ndarray
@@ -456,28 +444,13 @@ class _Residuals:
     models: ValueEvidence
 
 
-def _look(data, models, fitted) -> _Residuals:
-    """Predict all rows by models of some, and estimate how large their residuals may be.
-
-    Parameters
-    ----------
-    data : LabelledData
-        Rows.
-    models : ForestModels or FoldModels
-        What predicts.
-    fitted : ndarray of shape (n_samples,) of bool
-        Rows to learn from.
-
-    Returns
-    -------
-    residuals : _Residuals
-        Absolute standardised residuals, and what they are made of.
-    """
+def _standardise(data, models, fitted: np.ndarray) -> _Residuals:
+    """Predict all rows by models of some, and divide residuals by their expected size."""
     evidence = models.predict(fitted)
     predictions = evidence.predictions
     learned = fitted & ~np.isnan(predictions)
     if not learned.any():
-        raise ValueError("No row was predicted by a model that had not seen it.")
+        raise ValueError("No row was predicted by a model that was not trained on it.")
     weight = None if data.sample_weight is None else data.sample_weight[learned]
     size = np.zeros(data.n_samples)
     size[learned] = np.abs(data.y_train[learned] - predictions[learned])
@@ -486,26 +459,18 @@ def _look(data, models, fitted) -> _Residuals:
     # Even where all targets are equal, sums of them are not exact.
     tiny = max(_ROUNDING * scale, 1e-12 * abs(centre), 1e-100)
     median = max(weighted_median(size[learned], weight), tiny)
-    # In units of a power of two, sums of squares are exact, so that trees break ties alike in
+    # Multiples of a power of two have exact sums, so that trees break ties in the same way in
     # whatever order rows come.
     unit = 2.0 ** (np.floor(2 * np.log2(median)) - _BITS)
     squares = np.round(np.minimum(size, _CAP * median) ** 2 / unit) * unit
-    predicted, estimators = models.predict_squares(squares, learned)
-    spread, halves = models.spread(evidence, fitted)
+    predicted, noise_models = models.predict_squares(squares, learned)
+    deviation, halves = models.deviation(evidence, fitted)
     base = 0.0 if models.smooth else np.sqrt(np.average(squares[learned], weights=weight))
-    noise = _Noise(base, _LEAST_NOISE * median, tiny, estimators, halves)
-    uncertainty = noise.uncertainty(predicted, spread)
+    noise = _Noise(base, _LEAST_NOISE * median, tiny, noise_models, halves)
+    uncertainty = noise.uncertainty(predicted, deviation)
     scores = np.abs(data.y - predictions) / uncertainty
     unverified = data.used & data.given & ~data.checked & ~np.isnan(scores)
     counted = unverified if unverified.any() else data.used & ~np.isnan(scores)
-    mass = None if data.sample_weight is None else data.sample_weight[counted]
-    unit = max(weighted_median(scores[counted], mass), _LEAST_MEDIAN) if counted.any() else 1.0
+    weight = None if data.sample_weight is None else data.sample_weight[counted]
+    unit = max(weighted_median(scores[counted], weight), _LEAST_MEDIAN) if counted.any() else 1.0
     return _Residuals(predictions, uncertainty, scores, unverified, unit, noise, evidence)
-
-
-def _predict_new(estimators, X) -> tuple[np.ndarray, np.ndarray]:
-    """Mean prediction of models for new rows, and the spread of trees if they are a forest."""
-    if len(estimators) == 1 and hasattr(estimators[0], "predict_with_spread"):
-        return estimators[0].predict_with_spread(X)
-    predictions = sum(predict_values(model, X) for model in estimators) / len(estimators)
-    return predictions, np.zeros(len(predictions))

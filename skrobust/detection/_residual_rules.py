@@ -1,4 +1,4 @@
-"""From standardised residuals to flags: how many targets are wrong?"""
+"""Rules for standardised residuals: how many targets are flagged."""
 
 from collections.abc import Callable
 
@@ -18,46 +18,30 @@ _QUARTILE = 0.6744897501960817
 _LEAST_SCALE = 0.2
 # How much wider the residuals of wrong targets spread, at least.
 _LEAST_RATIO = 3.0
-LEAST_CUT = 1.5
-"""Residuals up to this are what the uncertainty lets expect, whatever the others are like."""
+LEAST_THRESHOLD = 1.5
+"""Residuals up to this are within the uncertainty, whatever the others are like."""
 # Probability of being wrong from which on a target is flagged, whatever the others are like.
 _LEAST_WRONG = 0.25
-# Share of right targets among the flagged ones that is accepted. The lower of the two cuts counts:
+# Share of right targets among the flagged ones that is accepted. The lower threshold counts:
 # where errors are far off, few right targets lie at a probability of a quarter, and more errors
 # are found below it. On the linear data of 200 rows by which cleanlab is tested (50 seeds), a
 # quarter alone finds .88 of the errors at F1 .92, with this share .92 at .93. Where errors are not
 # the largest residuals, which they are there by definition, recall rises from .87 to .88 and F1
 # falls from .90 to .88; a share of .05 changes neither, and finds .89 of the errors above.
 _FALSE_SHARE = 0.1
-# Standard deviations of right targets up to which the cut is searched.
+# Standard deviations of right targets up to which the threshold is searched.
 _FARTHEST = 20
 _COARSE = (0.01, 0.05, 0.1, 0.15, 0.2)
 _N_FINE = 3
 
 
-def mixture_cut(scores: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Find the residual from which on targets are flagged as wrong.
-
-    Residuals of right and of wrong targets are taken to follow two normal distributions around
-    zero, a narrow one and a wide one, fitted by expectation maximisation. Flagged are targets that
-    are wrong with a probability of a quarter, and more as long as at most a tenth of the flagged
-    ones are right: a missed error costs a model more than a right target that is left out.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_samples,)
-        Absolute standardised residuals.
-    weight : ndarray of shape (n_samples,), default=None
-        Weights, positive.
-
-    Returns
-    -------
-    cut : float
-        Scores above this may belong to the wide distribution; infinite if none does.
-    """
+def mixture_threshold(scores: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Residual above which targets are flagged, by a narrow and a wide normal distribution."""
+    # Flagged are targets that are wrong with a probability of a quarter, and more as long as at
+    # most a tenth of them are right: a missed error costs a model more than a right target.
     if not len(scores):
         return np.inf
-    mass = np.ones(len(scores)) if weight is None else weight / weight.mean()
+    total = np.ones(len(scores)) if weight is None else weight / weight.mean()
     squares = scores**2
     narrow = max(weighted_median(scores, weight) / _QUARTILE, _LEAST_SCALE)
     least = narrow / 2
@@ -65,9 +49,9 @@ def mixture_cut(scores: np.ndarray, weight: np.ndarray | None = None) -> float:
     for _ in range(_N_STEPS):
         before = narrow, wide, share
         gap = np.log((1 - share) / share * wide / narrow)
-        wrong = expit(squares * (0.5 / narrow**2 - 0.5 / wide**2) - gap) * mass
-        right = mass - wrong
-        share = wrong.sum() / mass.sum()
+        wrong = expit(squares * (0.5 / narrow**2 - 0.5 / wide**2) - gap) * total
+        right = total - wrong
+        share = wrong.sum() / total.sum()
         if not 1e-9 < share < 1 - 1e-9:
             return np.inf
         narrow = max(np.sqrt((right * squares).sum() / right.sum()), least)
@@ -76,34 +60,22 @@ def mixture_cut(scores: np.ndarray, weight: np.ndarray | None = None) -> float:
             break
     gap = np.log((1 - share) / share * wide / narrow)
     gap += np.log(_LEAST_WRONG / (1 - _LEAST_WRONG))
-    cut = np.sqrt(max(gap, 0) / (0.5 / narrow**2 - 0.5 / wide**2))
-    return float(max(min(cut, _false_share_cut(narrow, wide, share)), LEAST_CUT))
+    threshold = np.sqrt(max(gap, 0) / (0.5 / narrow**2 - 0.5 / wide**2))
+    return float(max(min(threshold, _false_share_threshold(narrow, wide, share)), LEAST_THRESHOLD))
 
 
-def _false_share_cut(narrow: float, wide: float, share: float) -> float:
-    """Find the cut above which the accepted share of targets belongs to the narrow distribution."""
+def _false_share_threshold(narrow: float, wide: float, share: float) -> float:
+    """Threshold above which the accepted share of targets is of the narrow distribution."""
 
-    def excess(cut: float) -> float:
-        right = (1 - share) * norm.sf(cut / narrow)
-        return right / (right + share * norm.sf(cut / wide)) - _FALSE_SHARE
+    def excess(threshold: float) -> float:
+        right = (1 - share) * norm.sf(threshold / narrow)
+        return right / (right + share * norm.sf(threshold / wide)) - _FALSE_SHARE
 
     return brentq(excess, 0, _FARTHEST * narrow) if excess(0) > 0 else 0.0
 
 
 def best_share(score_without: Callable[[float], float]) -> float:
-    """Choose the share of rows whose removal improves a model most.
-
-    Parameters
-    ----------
-    score_without : callable
-        Takes a share, and returns the score of a model that was fitted without so many of the
-        worst rows.
-
-    Returns
-    -------
-    share : float
-        From a coarse grid and a finer one around its best point; 0 if nothing is gained.
-    """
+    """Choose the share of rows whose removal improves a model most."""
     scores = {share: score_without(share) for share in (0.0, *_COARSE)}
     best = max(_COARSE, key=scores.get)
     place = _COARSE.index(best)
@@ -116,10 +88,10 @@ def best_share(score_without: Callable[[float], float]) -> float:
     return best if scores[best] > scores[0.0] else 0.0
 
 
-def share_cut(scores: np.ndarray, share: float, weight: np.ndarray | None = None) -> float:
-    """Find the score from which on the largest scores make up a share of the mass."""
-    mass = share * (len(scores) if weight is None else weight.sum())
-    return -lower_threshold(-scores, mass, weight)
+def share_threshold(scores: np.ndarray, share: float, weight: np.ndarray | None = None) -> float:
+    """Score from which on the largest scores make up a share of the total weight."""
+    total = share * (len(scores) if weight is None else weight.sum())
+    return -lower_threshold(-scores, total, weight)
 
 
 def r2(y: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None) -> float:

@@ -1,32 +1,34 @@
-"""From probabilities to flags: the rules of confident learning.
+"""Rules of confident learning: from probabilities to flags.
 
-A rule is fitted to labelled rows, which yields cuts, and the cuts flag rows: the same ones, or
-others that come later. Because a cut is a value and not a count, rows that tie at it share one
-fate, in whatever order they come, and a row of weight two is treated as two equal rows.
+A rule is fitted to labelled rows and yields thresholds, which flag these rows or later ones. A
+threshold is a value and not a count, so that tied rows are flagged together.
 """
+
+from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from numbers import Integral
 
 import numpy as np
-from joblib import effective_n_jobs
 
+from skrobust.base._labels import encode_labels_like
 from skrobust.base._pred_proba import column_classes, match_proba
-from skrobust.detection._class_limits import ClassLimits
-from skrobust.detection._quality import QUALITY_METHODS, score_rows
+from skrobust.detection._pair_thresholds import PairThresholds, sort_by_class
+from skrobust.detection._scores import QUALITY_METHODS, score_labels
 from skrobust.noise._confident_joint import (
-    SLACK,
     calibrate_joint,
     class_weights,
     confident_predictions,
     count_joint,
     given_proba,
     mean_self_confidence,
+    round_keeping_row_totals,
 )
 from skrobust.utils._argument_names import explain_names
-from skrobust.utils._blocks import for_each_block, in_threads
+from skrobust.utils._blocks import for_each_block
 from skrobust.utils._sklearn import check_sample_weight
-from skrobust.utils._weighted_quantiles import WEIGHT_SLACK, lower_threshold, upper_threshold
+from skrobust.utils._weighted_quantiles import lower_threshold
 from skrobust.utils._weights import as_counts
 
 RULES = (
@@ -38,12 +40,7 @@ RULES = (
     "low_normalized_margin",
     "predicted_neq_given",
 )
-# Margins that are handled at once, if they belong to several classes.
-_GROUP_SIZE = 1 << 17
-_COPY_BYTES = 1 << 23
-# Well clear of the slack, whatever the rounding of single precision.
-_POSITIVE = 4 * SLACK
-# For sums of fractional weights.
+_PRUNE_RULES = ("prune_by_noise_rate", "prune_by_class", "both")
 
 
 @explain_names
@@ -105,7 +102,7 @@ def find_label_errors(
     min_per_class : int, default=1
         Number of rows of each given class that are taken to be right, at least, by the same rules.
     confident_joint : array-like of shape (n_classes, n_classes), default=None
-        Mass of rows by given (rows) and true (columns) class from elsewhere, which is calibrated
+        Weight of rows by given (rows) and true (columns) class from elsewhere, which is calibrated
         to the given labels. Used by the "prune" rules and "both".
     confident_thresholds : array-like of shape (n_classes,), default=None
         Probability from which on a row counts for each class, from elsewhere. None is the mean
@@ -119,8 +116,8 @@ def find_label_errors(
     Returns
     -------
     label_errors : ndarray of shape (n_samples,) of bool, or of shape (n_flagged,), dtype intp
-        True where the label is probably wrong. Rows that tie at a cut are all flagged, if at
-        least half of them would be, or none.
+        True where the label is probably wrong. Rows that tie at a threshold are all flagged,
+        if at least half of them would be, or none.
 
     Raises
     ------
@@ -131,7 +128,7 @@ def find_label_errors(
     See Also
     --------
     label_quality_scores : How likely each label is right.
-    ConfidentLearning : The detector that gathers the probabilities as well.
+    ConfidentLearning : The detector that collects the probabilities as well.
 
     References
     ----------
@@ -166,7 +163,7 @@ def find_label_errors(
     rows = np.flatnonzero(errors)
     if not len(rows):
         return rows
-    quality = score_rows(rank_by, codes[rows], np.asarray(pred_proba[rows]), n_jobs=n_jobs)
+    quality = score_labels(rank_by, codes[rows], np.asarray(pred_proba[rows]), n_jobs=n_jobs)
     return rows[np.argsort(quality, kind="stable")]
 
 
@@ -177,52 +174,29 @@ def check_rule(rule) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class RuleCuts:
-    """What a rule learned from the rows it was fitted to.
-
-    Attributes
-    ----------
-    rule : str
-        Name of the rule.
-    thresholds : ndarray of shape (n_classes,)
-        Mean self-confidence per class.
-    joint : ndarray of shape (n_classes, n_classes)
-        Calibrated confident joint, rows are given labels.
-    margin : ndarray of shape (n_classes, n_classes) or None
-        A row given k is flagged where the probability of j exceeds that of k by
-        ``margin[k, j]``.
-    confidence : ndarray of shape (n_classes,) or None
-        A row given k is flagged where the probability of k is at most ``confidence[k]``.
-    score : float or None
-        A row is flagged where its score is at most this.
-    """
+class FittedRule:
+    """Thresholds of a rule, fitted to labelled rows."""
 
     rule: str
-    thresholds: np.ndarray
-    joint: np.ndarray
-    margin: np.ndarray | None = None
-    confidence: np.ndarray | None = None
-    score: float | None = None
+    thresholds: np.ndarray  # (n_classes,) mean self-confidence
+    joint: np.ndarray  # (n_classes, n_classes) calibrated, rows are given labels
+    order: np.ndarray | None = None  # order of classes in which ties are broken
+    margin: np.ndarray | None = None  # [k, j]: flags given k where p[j] - p[k] is at least this
+    confidence: np.ndarray | None = None  # [k]: flags given k where p[k] is at most this
+    score: float | None = None  # flags where the score of the rule is at most this
 
-    def flag(self, codes: np.ndarray, pred_proba: np.ndarray, *, n_jobs=None) -> np.ndarray:
-        """Flag rows, which need not be those of the fit.
+    def scalar_threshold(self, quality_method) -> float | None:
+        """Threshold of the quality, where that is the score of the rule; else None."""
+        if self.rule == f"low_{quality_method}" and np.isfinite(self.score):
+            return float(np.nextafter(self.score, np.inf))
+        return None
 
-        Parameters
-        ----------
-        codes : ndarray of shape (n_samples,)
-            Given labels; -1 is never flagged.
-        pred_proba : ndarray of shape (n_samples, n_classes)
-            Probabilities.
-        n_jobs : int, default=None
-            Number of threads.
-
-        Returns
-        -------
-        flagged : ndarray of shape (n_samples,) of bool
-            The rows flagged.
-        """
+    def flag(
+        self, codes: np.ndarray, pred_proba: np.ndarray, *, n_jobs: int | None = None
+    ) -> np.ndarray:
+        """Flag rows, those of the fit or others; a label of -1 is never flagged."""
         if self.score is not None:
-            scores = score_rows(self.rule.removeprefix("low_"), codes, pred_proba, n_jobs=n_jobs)
+            scores = score_labels(self.rule.removeprefix("low_"), codes, pred_proba, n_jobs=n_jobs)
             return (scores <= self.score) & (codes >= 0)
         guesses, disagrees = confident_predictions(
             codes, pred_proba, self.thresholds, disagreements=True, n_jobs=n_jobs
@@ -234,14 +208,14 @@ class RuleCuts:
         if self.margin is not None:
             rows = np.flatnonzero(disagrees)
 
-            def narrow(start: int, stop: int) -> None:
+            def keep_above(start: int, stop: int) -> None:
                 some = rows[start:stop]
                 block = np.asarray(pred_proba[some])
                 block = block - block[np.arange(len(some)), codes[some]][:, None]
                 disagrees[some] = (block >= self.margin[codes[some]]).any(axis=1)
 
             row_bytes = 2 * pred_proba.shape[1] * pred_proba.itemsize
-            for_each_block(narrow, len(rows), row_bytes, n_jobs=n_jobs)
+            for_each_block(keep_above, len(rows), row_bytes, n_jobs=n_jobs)
         return disagrees
 
 
@@ -256,257 +230,146 @@ def fit_rule(
     joint: np.ndarray | None = None,
     limits: ClassLimits | None = None,
     n_jobs: int | None = None,
-) -> tuple[RuleCuts, np.ndarray]:
-    """Fit a rule and flag the rows it was fitted to.
-
-    Parameters
-    ----------
-    rule : str
-        One of `RULES`.
-    codes : ndarray of shape (n_samples,)
-        Given labels; rows with -1 take no part.
-    pred_proba : ndarray of shape (n_samples, n_classes)
-        Probabilities, validated on the way.
-    weight : ndarray of shape (n_samples,), default=None
-        Weights; only ratios matter, unless all of them are integers.
-    thresholds : ndarray of shape (n_classes,), default=None
-        Confident thresholds, if they come from elsewhere.
-    order : ndarray of shape (n_classes,), default=None
-        Order of classes in which ties are resolved when counts are rounded.
-    joint : ndarray of shape (n_classes, n_classes), default=None
-        Mass of rows by given (rows) and true (columns) class, if it comes from elsewhere.
-    limits : ClassLimits, default=None
-        What the user wants of each class.
-    n_jobs : int, default=None
-        Number of threads.
-
-    Returns
-    -------
-    cuts : RuleCuts
-        What was learned.
-    flagged : ndarray of shape (n_samples,) of bool
-        The rows flagged.
-    """
+) -> tuple[FittedRule, np.ndarray]:
+    """Fit a rule to rows with a label, and flag them."""
     n_classes = pred_proba.shape[1]
     weight = as_counts(weight, codes >= 0)
     limits = ClassLimits() if limits is None else limits
     thresholds = limits.thresholds if thresholds is None else thresholds
     own = given_proba(codes, pred_proba)
-    masses = class_weights(codes, n_classes, weight)
+    totals = class_weights(codes, n_classes, weight)
     if thresholds is None:
-        thresholds = mean_self_confidence(codes, pred_proba, weight, own=own, totals=masses)
+        thresholds = mean_self_confidence(codes, pred_proba, weight, own=own, totals=totals)
     guesses, disagrees = confident_predictions(
         codes, pred_proba, thresholds, disagreements=True, own=own, n_jobs=n_jobs
     )
     if joint is None and limits.joint is not None:
-        joint = calibrate_joint(limits.joint, masses, order=order)
+        joint = calibrate_joint(limits.joint, totals, order=order)
     elif joint is None:
-        joint = calibrate_joint(count_joint(codes, guesses, n_classes, weight), masses, order=order)
+        joint = calibrate_joint(count_joint(codes, guesses, n_classes, weight), totals, order=order)
     else:
-        joint = joint * (masses / np.maximum(joint.sum(axis=1), 1e-300))[:, None]
-    cuts = RuleCuts(rule, thresholds, joint)
+        joint = joint * (totals / np.maximum(joint.sum(axis=1), 1e-300))[:, None]
+    fitted = FittedRule(rule, thresholds, joint, order)
     if rule == "predicted_neq_given":
-        return cuts, disagrees
+        return fitted, disagrees
     if rule in ("prune_by_class", "both", "prune_by_noise_rate"):
         del guesses
-        counts = limits.counts_to_flag(joint, masses)
+        counts = limits.counts_to_flag(joint, totals)
         flagged = disagrees.copy()
         if rule != "prune_by_noise_rate":
-            confidence = _confidence_cuts(codes, own, masses, counts, weight, limits.least)
-            cuts = dataclasses.replace(cuts, confidence=confidence)
+            confidence = _confidence_thresholds(codes, own, totals, counts, weight, limits.least)
+            fitted = dataclasses.replace(fitted, confidence=confidence)
             flagged &= own <= confidence[codes]
         if rule != "prune_by_class":
-            pairs = _PairCuts(codes, pred_proba, own, weight, counts, masses, limits.least)
+            pairs = PairThresholds(codes, pred_proba, own, weight, counts, totals, limits.least)
             flagged &= pairs.fit(disagrees, n_jobs)
-            cuts = dataclasses.replace(cuts, margin=pairs.cuts)
-        return cuts, flagged
+            fitted = dataclasses.replace(fitted, margin=pairs.thresholds)
+        return fitted, flagged
     off = disagrees & (guesses >= 0) & (guesses != codes)
     if rule == "confident_learning":
-        return cuts, off
+        return fitted, off
     del guesses, disagrees
-    mass = np.count_nonzero(off) if weight is None else weight[off].sum()
-    scores = score_rows(rule.removeprefix("low_"), codes, pred_proba, own=own, n_jobs=n_jobs)
+    total = np.count_nonzero(off) if weight is None else weight[off].sum()
+    scores = score_labels(rule.removeprefix("low_"), codes, pred_proba, own=own, n_jobs=n_jobs)
     used = slice(None) if codes.min() >= 0 else codes >= 0
-    cut = lower_threshold(scores[used], mass, None if weight is None else weight[used])
-    flagged = scores <= cut
-    return dataclasses.replace(cuts, score=float(cut)), flagged & (codes >= 0)
+    threshold = lower_threshold(scores[used], total, None if weight is None else weight[used])
+    flagged = scores <= threshold
+    return dataclasses.replace(fitted, score=float(threshold)), flagged & (codes >= 0)
 
 
-def _sort_by_class(codes: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Order rows by class; also return where each class begins, and the end of the last."""
-    # Sorting 16-bit integers is a radix sort, linear in the number of rows.
-    order = np.argsort(codes.astype(np.int16) if n_classes < 2**15 else codes, kind="stable")
-    n_unused = np.count_nonzero(codes < 0)
-    counts = np.bincount(codes[codes >= 0] if n_unused else codes, minlength=n_classes)
-    return order, n_unused + np.concatenate([[0], np.cumsum(counts)])
-
-
-def _confidence_cuts(codes, own, masses, counts, weight, least) -> np.ndarray:
-    cuts = np.full(len(masses), -np.inf, dtype=own.dtype)
-    order, edges = _sort_by_class(codes, len(masses))
-    for k in np.flatnonzero(masses > least):
+def _confidence_thresholds(codes, own, totals, counts, weight, least) -> np.ndarray:
+    """Thresholds of the probability of the given label, by class."""
+    thresholds = np.full(len(totals), -np.inf, dtype=own.dtype)
+    order, edges = sort_by_class(codes, len(totals))
+    for k in np.flatnonzero(totals > least):
         rows = order[edges[k] : edges[k + 1]]
-        wanted = masses[k] - counts[k, k]
-        cuts[k] = lower_threshold(own[rows], wanted, None if weight is None else weight[rows])
-    return cuts
+        wanted = totals[k] - counts[k, k]
+        thresholds[k] = lower_threshold(own[rows], wanted, None if weight is None else weight[rows])
+    return thresholds
 
 
-class _PairCuts:
-    """Cuts of the margin for each pair of a given class and another.
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassLimits:
+    """Numbers of errors per class that the user sets instead of the confident joint."""
 
-    Only a row whose most probable class is not the given one (a suspect) can be flagged in the
-    end, and every row with a positive margin is a suspect. So where a pair has as many rows of
-    positive margin as it wants, its cut is found among the suspects, which are few; only where
-    it has not, among all rows of the given class.
-    """
+    wanted: np.ndarray | None = None
+    least: int = 1
+    joint: np.ndarray | None = None
+    thresholds: np.ndarray | None = None
 
-    def __init__(self, codes, pred_proba, own, weight, counts, masses, least):
-        self.codes, self.own, self.weight = codes, own, weight
-        self.n_classes = len(masses)
-        self.entries = np.asarray(pred_proba).reshape(-1)
-        wanted = counts > 0
-        np.fill_diagonal(wanted, False)
-        wanted[masses <= least] = False
-        self.given, self.other = np.divmod(np.flatnonzero(wanted), self.n_classes)
-        self.wanted = counts[self.given, self.other]
-        self.cuts = np.full(counts.shape, np.inf, dtype=pred_proba.dtype)
+    @classmethod
+    def check(cls, rule, classes, n_per_class, min_per_class, joint, thresholds) -> ClassLimits:
+        """Validate what the user gave."""
+        if not isinstance(min_per_class, Integral) or min_per_class < 1:
+            raise ValueError(
+                f"min_per_class must be an integer of at least 1, got {min_per_class!r}."
+            )
+        for name, value in (("n_per_class", n_per_class), ("confident_joint", joint)):
+            if value is not None and rule not in _PRUNE_RULES:
+                raise ValueError(
+                    f"{name} is of no use with rule={rule!r}: choose one of"
+                    f" {', '.join(map(repr, _PRUNE_RULES))}."
+                )
+        n_classes = len(classes)
+        if joint is not None:
+            joint = _numbers(joint, "confident_joint", (n_classes, n_classes))
+            empty = np.flatnonzero(joint.sum(axis=1) == 0)
+            if len(empty):
+                raise ValueError(f"confident_joint has no weight in row {empty[0]}.")
+        if thresholds is not None:
+            thresholds = _numbers(thresholds, "confident_thresholds", (n_classes,))
+        wanted = None if n_per_class is None else _wanted(n_per_class, np.asarray(classes))
+        return cls(wanted, int(min_per_class), joint, thresholds)
 
-    def fit(self, suspects: np.ndarray, n_jobs: int | None) -> np.ndarray:
-        """Find the cuts; return a mask of the rows they flag, of which only suspects count."""
-        flagged = np.zeros(len(suspects), dtype=bool)
-        resolved = np.zeros(len(self.given), dtype=bool)
-        rows = np.flatnonzero(suspects)
-        order, edges = _sort_by_class(self.codes[rows], self.n_classes)
-        self._fit_pairs(rows[order], edges, np.arange(len(resolved)), resolved, flagged, n_jobs)
-        del rows, order
-        left = np.flatnonzero(~resolved)
-        if len(left):
-            order, edges = _sort_by_class(self.codes, self.n_classes)
-            self._fit_pairs(order, edges, left, None, flagged, n_jobs)
-        return flagged
+    def counts_to_flag(self, joint: np.ndarray, totals: np.ndarray) -> np.ndarray:
+        """Counts of the joint, with enough right rows per class and as many wrong ones as set."""
+        diagonal = np.maximum(joint.diagonal(), self.least)
+        missing = diagonal - joint.diagonal()
+        counts = np.maximum(joint, 0)
+        for k in np.flatnonzero(missing):
+            n_others = max(np.count_nonzero(joint[k]) - 1.0, 1.0)
+            row = np.maximum(joint[k] - missing[k] / n_others, 0)
+            # Whole rows can be removed only in whole numbers: what is left of a fraction stays.
+            counts[k] = np.floor(row) if totals.dtype.kind == "i" else row
+        np.fill_diagonal(counts, diagonal)
+        return counts if self.wanted is None else self._as_wanted(counts, totals)
 
-    def _fit_pairs(self, order, edges, pairs, resolved, flagged, n_jobs) -> None:
-        """Fit some pairs on rows sorted by class, several small classes or one large at a time."""
-        starts = np.searchsorted(self.given[pairs], np.arange(self.n_classes + 1))
-        sizes = np.diff(edges) * np.diff(starts)
-        large = np.flatnonzero(sizes > _GROUP_SIZE)
-        small = np.flatnonzero((sizes > 0) & (sizes <= _GROUP_SIZE))
-        group = np.cumsum(sizes[small]) // _GROUP_SIZE
-        jobs = [
-            *((self._fit_class, np.array([k])) for k in large),
-            *((self._fit_classes, some) for some in np.split(small, _changes(group)) if len(some)),
-        ]
-        n_threads = max(1, min(effective_n_jobs(n_jobs), len(jobs)))
-
-        def work(thread: int) -> None:
-            for fit, classes in jobs[thread::n_threads]:
-                rows = np.concatenate([order[edges[k] : edges[k + 1]] for k in classes])
-                some = np.concatenate([pairs[starts[k] : starts[k + 1]] for k in classes])
-                fit(rows, some, resolved, flagged)
-
-        in_threads(work, [(thread,) for thread in range(n_threads)])
-
-    def _fit_class(self, rows, pairs, resolved, flagged) -> None:
-        """Fit the pairs of one given class, one after the other."""
-        own = self.own[rows]
-        weight = None if self.weight is None else self.weight[rows]
-        hit = np.zeros(len(rows), dtype=bool)
-        # One row after the other is the faster order to read, if there is room for a copy.
-        if len(rows) * self.n_classes * own.itemsize <= _COPY_BYTES:
-            table = self.entries.reshape(-1, self.n_classes)
-            columns = np.ascontiguousarray(table.take(rows, axis=0).T)
-        else:
-            columns = None
-            first = rows * self.n_classes
-        for pair in pairs:
-            other = self.other[pair]
-            column = columns[other] if columns is not None else self.entries.take(first + other)
-            margins = column - own
-            if resolved is not None:
-                positive = margins > _POSITIVE
-                here = np.count_nonzero(positive) if weight is None else weight[positive].sum()
-                if here < self.wanted[pair]:
-                    continue
-                resolved[pair] = True
-            cut = upper_threshold(margins, self.wanted[pair], weight)
-            self.cuts[self.given[pair], other] = cut
-            hit |= margins >= cut
-        flagged[rows[hit]] = True
-
-    def _fit_classes(self, rows, pairs, resolved, flagged) -> None:
-        """Fit the pairs of several given classes, all at once: entries of rows times pairs."""
-        given, wanted = self.given[pairs], self.wanted[pairs]
-        first = np.searchsorted(given, self.codes[rows])
-        n_pairs = np.searchsorted(given, self.codes[rows], side="right") - first
-        row = np.repeat(np.arange(len(rows)), n_pairs)
-        pair = np.arange(len(row)) + np.repeat(first - np.cumsum(n_pairs) + n_pairs, n_pairs)
-        places = (rows * self.n_classes)[row]
-        places += self.other[pairs][pair]
-        margins = self.entries.take(places)
-        margins -= self.own[rows][row]
-        del places
-        if resolved is not None:
-            positive = np.flatnonzero(margins > _POSITIVE)
-            row, pair, margins = row[positive], pair[positive], margins[positive]
-        mass = None if self.weight is None else self.weight[rows][row]
-        cuts = _cut_groups(margins, pair, wanted, mass)
-        if resolved is not None:
-            enough = np.bincount(pair, weights=mass, minlength=len(pairs)) >= wanted
-            cuts[~enough] = np.inf
-            resolved[pairs[enough]] = True
-            pairs, kept = pairs[enough], cuts[enough]
-        else:
-            kept = cuts
-        self.cuts[self.given[pairs], self.other[pairs]] = kept
-        flagged[rows[row[margins >= cuts[pair]]]] = True
+    def _as_wanted(self, counts, totals) -> np.ndarray:
+        """Scale the counts of errors of each given class to the number that was set."""
+        counts = counts.astype(np.float64)
+        for k in np.flatnonzero(~np.isnan(self.wanted)):
+            n_wanted = min(self.wanted[k], totals[k])
+            others = np.delete(np.arange(len(counts)), k)
+            total = counts[k, others].sum()
+            # Where the joint counts no error, all other classes are as likely.
+            share = counts[k, others] / total if total > 0 else 1 / len(others)
+            counts[k, others] = n_wanted * share
+            counts[k, k] = totals[k] - n_wanted
+        if totals.dtype.kind == "i":
+            counts = round_keeping_row_totals(np.ascontiguousarray(counts))
+        return counts
 
 
-def _changes(values: np.ndarray) -> np.ndarray:
-    """Places at which a value differs from the one before."""
-    return np.flatnonzero(values[1:] != values[:-1]) + 1
+def _wanted(n_per_class, classes) -> np.ndarray:
+    """Numbers by class, NaN where the joint decides."""
+    if not isinstance(n_per_class, Mapping):
+        return _numbers(n_per_class, "n_per_class", (len(classes),))
+    wanted = np.full(len(classes), np.nan)
+    if n_per_class:
+        place = encode_labels_like(list(n_per_class), classes, name="n_per_class")
+        values = list(n_per_class.values())
+        wanted[place] = _numbers(values, "n_per_class", (len(values),))
+    return wanted
 
 
-def _cut_groups(values, group, wanted, mass) -> np.ndarray:
-    """Find the cut of each group of values, as :func:`upper_threshold` does for one.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_values,)
-        Values.
-    group : ndarray of shape (n_values,)
-        Group of each value.
-    wanted : ndarray of shape (n_groups,)
-        Mass wanted in each group.
-    mass : ndarray of shape (n_values,) or None
-        Mass of each value; None is 1 each.
-
-    Returns
-    -------
-    cuts : ndarray of shape (n_groups,)
-        Of the type of `values`; infinite where nothing is selected.
-    """
-    cuts = np.full(len(wanted), np.inf, dtype=values.dtype)
-    if len(values) == 0:
-        return cuts
-    order = np.argsort(values)
-    groups = group[order].astype(np.int16 if len(wanted) < 2**15 else np.intp)
-    order = order[np.argsort(groups, kind="stable")]
-    values, group = values[order], group[order]
-    # Runs of equal values of one group, which share one fate.
-    starts = (values[1:] != values[:-1]) | (group[1:] != group[:-1])
-    starts = np.concatenate([[0], np.flatnonzero(starts) + 1])
-    ends = np.append(starts[1:], len(values))
-    below = np.arange(len(values) + 1)
-    if mass is not None:
-        below = np.concatenate([[0.0], np.cumsum(mass[order])])
-    group = group[starts]
-    group_ends = np.cumsum(np.bincount(group, weights=ends - starts, minlength=len(wanted)))
-    until_middle = (below[starts] + below[ends]) / 2
-    above_middle = below[group_ends.astype(np.intp)][group] - until_middle
-    chosen = above_middle <= wanted[group] * (1 + WEIGHT_SLACK)
-    if mass is not None:
-        chosen &= below[ends] > below[starts]
-    chosen = np.flatnonzero(chosen)
-    lowest = chosen[np.append(0, _changes(group[chosen]))] if len(chosen) else chosen
-    cuts[group[lowest]] = values[starts[lowest]]
-    return cuts
+def _numbers(values, name, shape) -> np.ndarray:
+    """Finite numbers of a shape, none negative."""
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must hold numbers, got {values!r}.") from None
+    if numbers.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, got {numbers.shape}.")
+    if not np.isfinite(numbers).all() or numbers.min(initial=0) < 0:
+        raise ValueError(f"{name} must be finite and not negative, got {values!r}.")
+    return numbers

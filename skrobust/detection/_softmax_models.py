@@ -1,70 +1,176 @@
-"""Models of numeric features: linear, quadratic, with a radial kernel, and Gaussian classes."""
+"""Softmax models of ensembles: linear, quadratic and kernel regression, and Gaussian classes."""
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import cholesky, eigh, qr, solve_triangular
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_array, check_X_y
+from sklearn.utils.validation import check_is_fitted
 
-from skrobust.detection._softmax import SoftmaxClassifier
+from skrobust.utils._parallel import one_blas_thread
+from skrobust.utils._rows import row_hashes
 
-# So many dense columns are often pixels or an embedding: they share a unit, each tells little, and
-# classes differ by how they interact.
-MANY_ALIKE = 64
+# Multiplications of one pass over the data, about a tenth of a second on one core: the rows that it
+# allows suffice for models of so few parameters.
+BUDGET = 2e8
+MIN_ROWS = 5_000
+_MIN_ROWS_OF_CLASS = 50
+# Passes over the data. The penalty makes most problems converge in fewer.
+MAX_ITER = 100
+TOLERANCE = 1e-3
+_ROWS_PER_BLOCK = 8_192
+_FLOATS = [np.float64, np.float32]
+# So many dense columns are often pixels or an embedding: they share a unit, each carries little
+# information, and classes differ by their interactions.
+MANY_COLUMNS = 64
 # More columns than this are not decomposed exactly.
-_MANY_COLUMNS = 1_000
+_EXACT_COLUMNS = 1_000
 # Columns differ in unit where the largest scale is this many times the median one.
 _MIXED_UNITS = 10
 # Variance of the margin that the penalty of many standardised columns expects.
 _EXPECTED_VARIANCE = 8.0
 
 
-def column_scale(X, mass) -> tuple[np.ndarray | None, np.ndarray]:
-    """Compute what columns are standardised by.
+def fit_softmax(
+    X, codes: np.ndarray, n_classes: int, *, weight: np.ndarray, C: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a linear softmax model with an L2 penalty by L-BFGS."""
+    n_features = X.shape[1]
+    total = weight.sum()
+    share = (weight / total)[:, None]
+    target = np.zeros((len(codes), n_classes))
+    target[np.arange(len(codes)), codes] = 1.0
+    # Two classes have two vectors here, half as long as the one of the usual parametrisation.
+    penalty = (2.0 if n_classes == 2 else 1.0) / (C * total)
 
-    Parameters
-    ----------
-    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
-        Numbers.
-    mass : ndarray of shape (n_samples,)
-        Weights.
+    def loss(flat):
+        coef = flat.reshape(n_features + 1, n_classes)
+        log_proba = log_softmax(X @ coef[:-1] + coef[-1], axis=1)
+        value = -(share * target * log_proba).sum() + 0.5 * penalty * (coef[:-1] ** 2).sum()
+        error = share * (np.exp(log_proba) - target)
+        gradient = np.empty_like(coef)
+        gradient[:-1] = X.T @ error + penalty * coef[:-1]
+        gradient[-1] = error.sum(axis=0)
+        return value, gradient.ravel()
 
-    Returns
-    -------
-    center : ndarray of shape (n_features,) or None
-        Means; None for a sparse matrix, which is not centred.
-    scale : ndarray of shape (n_features,)
-        Standard deviations, or the largest entries of a sparse matrix; 1 for constant columns.
-    """
+    start = np.zeros((n_features + 1, n_classes))
+    found = minimize(
+        loss,
+        start.ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": MAX_ITER, "gtol": TOLERANCE, "ftol": 64 * np.finfo(float).eps},
+    )
+    coef = found.x.reshape(start.shape)
+    return coef[:-1], coef[-1]
+
+
+class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
+    """Base class of softmax models on features that are made of numeric columns."""
+
+    # A subclass implements ``_fit_features(X, weight, hashes, budget)``, which learns how features
+    # are made and returns `C`, and ``_features(X)``; or ``_fit_margins`` and ``_margins``.
+
+    _accepts_sparse = False
+    _max_rows = np.inf
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._accepts_sparse
+        return tags
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit features and coefficients."""
+        X, y = check_X_y(X, y, accept_sparse=self._formats(), dtype=_FLOATS)
+        weight = (
+            np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        )
+        if not weight.all():
+            X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        n_classes = len(self.classes_)
+        self.n_features_in_ = X.shape[1]
+        if n_classes == 1:  # as a fold may have it
+            return self
+        with one_blas_thread():
+            rows = _rows_in_budget(X, codes, weight, n_classes, self._max_rows)
+            self._fit_margins(*rows, n_classes)
+        return self
+
+    def _fit_margins(self, X, codes, weight, hashes, n_classes: int) -> None:
+        """Fit what ``_margins`` computes: logarithms of probabilities, up to a constant."""
+        n_rows = len(np.unique(hashes))
+        C = self._fit_features(X, weight, hashes, BUDGET / (n_rows * n_classes))
+        self.coef_, self.intercept_ = fit_softmax(
+            self._features(X), codes, n_classes, weight=weight, C=C
+        )
+
+    def _margins(self, X) -> np.ndarray:
+        return self._features(X) @ self.coef_ + self.intercept_
+
+    def _formats(self) -> str | bool:
+        return "csr" if self._accepts_sparse else False
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Predict probabilities."""
+        check_is_fitted(self)
+        X = check_array(X, accept_sparse=self._formats(), dtype=_FLOATS)
+        proba = np.ones((X.shape[0], len(self.classes_)))
+        if len(self.classes_) > 1:
+            with one_blas_thread():
+                for start in range(0, X.shape[0], _ROWS_PER_BLOCK):
+                    block = slice(start, start + _ROWS_PER_BLOCK)
+                    proba[block] = softmax(self._margins(X[block]), axis=1)
+        return proba
+
+    def predict(self, X) -> np.ndarray:
+        """Predict labels."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def _rows_in_budget(X, codes, weight, n_classes, max_rows) -> tuple:
+    """Leave out rows that the budget does not allow, the same share of each class, by hashes."""
+    hashes = row_hashes(X)
+    per_row = X.nnz / X.shape[0] if sparse.issparse(X) else X.shape[1]
+    n_rows = min(max(MIN_ROWS, BUDGET / max(per_row * n_classes, 1)), max_rows)
+    share = n_rows / len(np.unique(hashes))
+    if share >= 1:
+        return X, codes, weight, hashes
+    kept = np.zeros(len(codes), dtype=bool)
+    for k in range(n_classes):
+        rows = np.flatnonzero(codes == k)
+        distinct = np.unique(hashes[rows])
+        n_kept = min(max(int(share * len(distinct)), _MIN_ROWS_OF_CLASS), len(distinct))
+        kept[rows[hashes[rows] <= distinct[n_kept - 1]]] = True
+    return X[kept], codes[kept], weight[kept], hashes[kept]
+
+
+def column_scale(X, weight: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Means (None for a sparse matrix) and scales of columns, 1 for constant ones."""
     if sparse.issparse(X):
         center = None
-        scale = np.asarray(abs(X[mass > 0]).max(axis=0).todense(), dtype=np.float64).ravel()
+        scale = np.asarray(abs(X[weight > 0]).max(axis=0).todense(), dtype=np.float64).ravel()
     else:
-        center = np.average(X, axis=0, weights=mass)
-        scale = np.sqrt(np.average((X - center) ** 2, axis=0, weights=mass))
+        center = np.average(X, axis=0, weights=weight)
+        scale = np.sqrt(np.average((X - center) ** 2, axis=0, weights=weight))
     return center, np.where(scale > 1e-12 * (1 + np.abs(scale).max(initial=0)), scale, 1.0)
 
 
 class ScaledLogisticRegression(SoftmaxClassifier):
-    """Logistic regression on standardised columns, where weights count in the scaling as well.
-
-    Sparse columns are divided by their largest entry and not centred.
-
-    Parameters
-    ----------
-    C : float or None, default=None
-        Inverse strength of the penalty. None is 1, and for at least 64 dense columns 8 divided by
-        their number: the penalty then expects margins of the same variance for any number.
-    """
+    """Logistic regression on standardised columns, where weights count in the scaling as well."""
 
     _accepts_sparse = True
 
-    def __init__(self, C=None):
+    def __init__(self, C: float | None = None):
         self.C = C
 
-    def _fit_features(self, X, mass, hashes, budget) -> float:
-        self.center_, self.scale_ = column_scale(X, mass)
+    def _fit_features(self, X, weight, hashes, budget) -> float:
+        self.center_, self.scale_ = column_scale(X, weight)
         if self.C is not None:
             return self.C
-        alike = X.shape[1] >= MANY_ALIKE and not sparse.issparse(X)
+        alike = X.shape[1] >= MANY_COLUMNS and not sparse.issparse(X)
         return _EXPECTED_VARIANCE / X.shape[1] if alike else 1.0
 
     def _features(self, X):
@@ -76,16 +182,16 @@ class ScaledLogisticRegression(SoftmaxClassifier):
 class _ComponentModel(SoftmaxClassifier):
     """Base class of models of principal components."""
 
-    _max_rows = 10_000  # features of all of these are held in memory
+    _max_rows = 10_000  # the features of all of these are held in memory
 
-    def _fit_components(self, X, mass, n_components: int) -> np.ndarray:
+    def _fit_components(self, X, weight, n_components: int) -> np.ndarray:
         """Find the axes; return the variances along them."""
-        self.center_, scale = column_scale(X, mass)
-        # Pixels and embeddings share a unit, and small columns are noise. Other columns do not.
+        self.center_, scale = column_scale(X, weight)
+        # Pixels and embeddings share a unit, and small columns are noise; other columns do not.
         varying = scale[np.ptp(X, axis=0) > 0]
         mixed = len(varying) > 0 and varying.max() > _MIXED_UNITS * np.median(varying)
         self.scale_ = scale if mixed else np.ones_like(scale)
-        root = np.sqrt(mass / mass.sum())[:, None]
+        root = np.sqrt(weight / weight.sum())[:, None]
         variances, self.axes_ = principal_axes(
             root * ((X - self.center_) / self.scale_), n_components
         )
@@ -96,29 +202,21 @@ class _ComponentModel(SoftmaxClassifier):
 
 
 class QuadraticLogisticRegression(_ComponentModel):
-    """Logistic regression on principal components and their products.
+    """Logistic regression on principal components and their products."""
 
-    Parameters
-    ----------
-    n_components : int, default=50
-        Number of components, fewer where the budget allows no more.
-    C : float, default=0.02
-        Inverse strength of the penalty.
-    """
-
-    def __init__(self, n_components=50, C=0.02):
+    def __init__(self, n_components: int = 50, C: float = 0.02):
         self.n_components = n_components
         self.C = C
 
-    def _fit_features(self, X, mass, hashes, budget) -> float:
+    def _fit_features(self, X, weight, hashes, budget) -> float:
         # k components make k (k + 3) / 2 features.
         affordable = int((np.sqrt(9 + 8 * budget) - 3) / 2)
         n_components = min(max(affordable, 5), self.n_components)
-        variances = self._fit_components(X, mass, n_components)
+        variances = self._fit_components(X, weight, n_components)
         self.left_, self.right_ = np.triu_indices(len(variances))
         self.unit_ = np.sqrt(max(variances.max(), np.finfo(float).tiny))
         self.mean_, self.deviation_ = 0.0, 1.0
-        self.mean_, self.deviation_ = column_scale(self._features(X), mass)
+        self.mean_, self.deviation_ = column_scale(self._features(X), weight)
         return self.C
 
     def _features(self, X) -> np.ndarray:
@@ -128,31 +226,18 @@ class QuadraticLogisticRegression(_ComponentModel):
 
 
 class KernelLogisticRegression(_ComponentModel):
-    """Kernel logistic regression with a radial basis function, by the Nystroem approximation.
+    """Kernel logistic regression with a radial basis function, by the Nystroem approximation."""
 
-    The landmarks are the distinct rows with the smallest hashes: a random sample that does not
-    depend on the order of rows.
-
-    Parameters
-    ----------
-    n_components : int, default=100
-        Number of principal components between which distances are measured.
-    n_landmarks : int, default=250
-        Number of landmarks, fewer where the budget allows no more.
-    gamma : float, default=2.0
-        Inverse of the squared width of the kernel, for rows whose mean squared distance is 1.
-    C : float, default=10.0
-        Inverse strength of the penalty.
-    """
-
-    def __init__(self, n_components=100, n_landmarks=250, gamma=2.0, C=10.0):
+    def __init__(
+        self, n_components: int = 100, n_landmarks: int = 250, gamma: float = 2.0, C: float = 10.0
+    ):
         self.n_components = n_components
         self.n_landmarks = n_landmarks
         self.gamma = gamma
         self.C = C
 
-    def _fit_features(self, X, mass, hashes, budget) -> float:
-        variances = self._fit_components(X, mass, self.n_components)
+    def _fit_features(self, X, weight, hashes, budget) -> float:
+        variances = self._fit_components(X, weight, self.n_components)
         spread = max(2 * variances.sum(), np.finfo(float).tiny)
         self.width_ = np.sqrt(self.gamma / spread)
         n_landmarks = min(max(int(budget), 50), self.n_landmarks)
@@ -168,46 +253,33 @@ class KernelLogisticRegression(_ComponentModel):
 
 
 class GaussianComponents(_ComponentModel):
-    """Quadratic discriminant analysis on principal components.
+    """Quadratic discriminant analysis on principal components."""
 
-    The covariance of each class is shrunk towards that of all classes and towards a sphere.
-
-    Parameters
-    ----------
-    n_components : int, default=50
-        Number of components.
-    shrinkage : float, default=0.1
-        Share of each of the two covariances that a class is shrunk to.
-    temperature : float, default=2.0
-        Divides log-densities. Above 1, it makes up for tails that are heavier than Gaussian,
-        without which the predictions are too confident.
-    """
-
-    def __init__(self, n_components=50, shrinkage=0.1, temperature=2.0):
+    def __init__(self, n_components: int = 50, shrinkage: float = 0.1, temperature: float = 2.0):
         self.n_components = n_components
         self.shrinkage = shrinkage
         self.temperature = temperature
 
-    def _fit_margins(self, X, codes, mass, hashes, n_classes: int) -> None:
-        self._fit_components(X, mass, self.n_components)
+    def _fit_margins(self, X, codes, weight, hashes, n_classes: int) -> None:
+        self._fit_components(X, weight, self.n_components)
         parts = self._components(X)
         n_components = parts.shape[1]
         target = np.zeros((len(codes), n_classes))
-        target[np.arange(len(codes)), codes] = mass
+        target[np.arange(len(codes)), codes] = weight
         total = target.sum(axis=0)
         self.means_ = target.T @ parts / total[:, None]
         parts -= self.means_[codes]
-        pooled = (mass[:, None] * parts).T @ parts / mass.sum()
+        pooled = (weight[:, None] * parts).T @ parts / weight.sum()
         variance = np.trace(pooled) / n_components or 1.0
         prior = self.shrinkage * (pooled + variance * np.eye(n_components))
         self.whitening_ = np.empty((n_classes, n_components, n_components))
         self.offsets_ = np.empty(n_classes)
         for k in range(n_classes):
             rows = codes == k
-            own = (mass[rows, None] * parts[rows]).T @ parts[rows] / total[k]
+            own = (weight[rows, None] * parts[rows]).T @ parts[rows] / total[k]
             root = cholesky((1 - 2 * self.shrinkage) * own + prior, lower=True)
             self.whitening_[k] = solve_triangular(root, np.eye(n_components), lower=True).T
-            self.offsets_[k] = np.log(total[k] / mass.sum()) - np.log(np.diag(root)).sum()
+            self.offsets_[k] = np.log(total[k] / weight.sum()) - np.log(np.diag(root)).sum()
 
     def _margins(self, X) -> np.ndarray:
         parts = self._components(X)
@@ -224,25 +296,10 @@ def _radial(rows: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def principal_axes(X: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the eigenvectors of ``X.T @ X`` with the largest eigenvalues.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Centred rows. Their order does not matter.
-    n_components : int
-        Number of eigenvectors, at most.
-
-    Returns
-    -------
-    values : ndarray of shape (n_components,)
-        Eigenvalues, the largest first.
-    vectors : ndarray of shape (n_features, n_components)
-        Eigenvectors.
-    """
+    """Find the eigenvectors of ``X.T @ X`` with the largest eigenvalues."""
     n_features = X.shape[1]
     n_components = min(n_components, n_features)
-    if n_features <= _MANY_COLUMNS:
+    if n_features <= _EXACT_COLUMNS:
         some = [n_features - n_components, n_features - 1]
         values, vectors = eigh(X.T @ X, subset_by_index=some)
     else:

@@ -1,35 +1,27 @@
-"""What detectors have in common whose labels are no classes: numbers, or indicators."""
+"""Base class of detectors of wrong labels that are no classes: numbers, or indicators."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags, indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelQualityThreshold, ThresholdResult
 from skrobust.base._detector_report import DetectorReport
 from skrobust.base._noise_level import NARROW_INTERVAL
 from skrobust.base._threshold import overall_noise_rate
-from skrobust.utils._sklearn import (
-    HasMethods,
-    Interval,
-    check_features,
-    routing_enabled,
-    safe_indexing,
-)
+from skrobust.evidence._proba_source import estimator_router, route_fit
+from skrobust.utils._sklearn import HasMethods, Interval, check_features, safe_indexing
 from skrobust.utils._weighted_quantiles import lower_threshold
-from skrobust.utils._weights import weight_fit_params
 
 
 class TargetDetector(DetectorReport, BaseEstimator):
-    """Base class of detectors of wrong targets that are no classes.
+    """Base class of detectors of wrong targets that are no classes."""
 
-    A subclass writes ``fit``, ``_get_estimator()``, ``_check_new_targets(y)`` and
-    ``_detect_new(X, y)``, which returns the quality and the flags of rows that were not in
-    ``fit``. Where its targets are numbers, `_has_classes` is False.
-    """
+    # A subclass implements ``fit``, ``_get_estimator()``, ``_check_new_targets(y)`` and
+    # ``_detect_new(X, y)``, which returns quality and flags of rows that were not in ``fit``.
 
     _has_classes = True
 
@@ -52,21 +44,17 @@ class TargetDetector(DetectorReport, BaseEstimator):
         return tags
 
     def get_metadata_routing(self):
-        """Say which metadata this detector and its parts take.
+        """Get the metadata that this detector and its estimator take.
 
         Returns
         -------
         routing : MetadataRouter
             Routing information.
         """
-        mapping = MethodMapping().add(caller="fit", callee="fit")
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(estimator=self._get_estimator(), method_mapping=mapping)
-        )
+        return estimator_router(self, self._get_estimator())
 
-    def _check_cuts(self) -> None:
+    def _check_thresholds(self) -> None:
+        """Refuse thresholds that exclude one another, or do not suit the labels."""
         if self.threshold is not None and self.flag_fraction is not None:
             raise ValueError(
                 f"threshold={self.threshold!r} and flag_fraction={self.flag_fraction!r} both set"
@@ -82,57 +70,19 @@ class TargetDetector(DetectorReport, BaseEstimator):
                 " DecoyThreshold() or, where some rows are verified, TrustedThreshold()."
             )
 
-    def _route(self, estimator, data):
-        """Work out what the fits of the evidence get.
+    def _route(self, estimator, data) -> dict:
+        """Arguments `weighted` and `fit_params` of a producer, by the metadata that are routed."""
+        return {} if self.estimator is None else route_fit(self, estimator, data)
 
-        Parameters
-        ----------
-        estimator : estimator object
-            Model to be fitted.
-        data : object with `sample_weight` and `groups`
-            What ``fit`` was given.
-
-        Returns
-        -------
-        fit_params : dict or None
-            Keywords for ``fit`` beside the weights.
-        weight : ndarray of shape (n_samples,) or None
-            Weights for ``fit``.
-        """
-        weight = data.sample_weight
-        if not routing_enabled() or self.estimator is None:
-            return None, weight
-        weight_fit_params(estimator, weight)  # to decline weights is fine, to take none is not
-        metadata = {"sample_weight": weight, "groups": data.groups}
-        metadata = {key: value for key, value in metadata.items() if value is not None}
-        fit_params = dict(process_routing(self, "fit", **metadata)["estimator"]["fit"])
-        return fit_params, fit_params.pop("sample_weight", None)
-
-    def _flag(self, quality, unverified, weight, own, ask) -> ThresholdResult:
-        """Flag what the user asked for, or else what the method's own rule says.
-
-        Parameters
-        ----------
-        quality : ndarray
-            Of any shape; NaN is never flagged.
-        unverified : ndarray of bool
-            What may be flagged.
-        weight : ndarray or None
-            Of the same shape.
-        own : ThresholdResult
-            What the method's own rule says.
-        ask : callable
-            Takes nothing and returns the :class:`ThresholdInput`, columns one after the other.
-
-        Returns
-        -------
-        answer : ThresholdResult
-            In the shape of the quality, with the noise rate among all that is judged or verified.
-        """
+    def _flag(
+        self, quality: np.ndarray, unverified, weight: np.ndarray | None, own, make_input: Callable
+    ) -> ThresholdResult:
+        """Flag by what the user asked for, or else by the own rule; NaN is never flagged."""
+        # `make_input` returns the input of a threshold object, with columns one after the other.
         vars(self).pop("fitted_threshold_", None)
         if isinstance(self.threshold, LabelQualityThreshold):
             self.fitted_threshold_ = clone(self.threshold)
-            inputs = ask()
+            inputs = make_input()
             answer = self.fitted_threshold_.select(inputs)
             errors = answer.errors.reshape(quality.shape, order="F") & unverified
             better, rate = answer.quality, answer.noise_rate
@@ -148,19 +98,19 @@ class TargetDetector(DetectorReport, BaseEstimator):
                 )
             return ThresholdResult(errors, answer.threshold, quality, rate, interval)
         if self.threshold is not None:
-            cut = float(self.threshold)
+            threshold = float(self.threshold)
         elif self.flag_fraction is not None:
             counted = unverified if weight is None else unverified & (weight > 0)
             weight = None if weight is None else weight[counted]
-            mass = self.flag_fraction * (counted.sum() if weight is None else weight.sum())
-            cut = just_above(lower_threshold(quality[counted], mass, weight))
+            total = self.flag_fraction * (counted.sum() if weight is None else weight.sum())
+            threshold = just_above(lower_threshold(quality[counted], total, weight))
         else:
             return ThresholdResult(own.errors & unverified, own.threshold, quality)
         with np.errstate(invalid="ignore"):
-            return ThresholdResult(unverified & (quality < cut), cut, quality)
+            return ThresholdResult(unverified & (quality < threshold), threshold, quality)
 
     def _set_noise_rate(self, rate, interval, reliability=None, reason=None) -> None:
-        """Set the share of wrong targets, its interval, and how far it is to be relied on."""
+        """Set the noise rate, its interval, and how reliable it is."""
         vars(self).pop("noise_rate_interval_", None)
         self.noise_rate_ = float(rate)
         if interval is None:
@@ -181,7 +131,7 @@ class TargetDetector(DetectorReport, BaseEstimator):
         )
 
     def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
-        """Judge the targets of a data set and return the rows that are kept.
+        """Fit the detector and return the rows that are kept.
 
         Parameters
         ----------
@@ -190,7 +140,7 @@ class TargetDetector(DetectorReport, BaseEstimator):
         y : array-like of length n_samples
             Given targets.
         verified_labels : array-like of length n_samples, default=None
-            As of ``fit``.
+            As in ``fit``.
         sample_weight : array-like of shape (n_samples,), default=None
             As of ``fit``.
         groups : array-like of shape (n_samples,), default=None
@@ -264,43 +214,31 @@ class TargetDetector(DetectorReport, BaseEstimator):
         return ~np.isclose(y, truth), ~np.isnan(y) & ~np.isnan(truth)
 
     def _score_new(self, X, y):
+        """Quality and flags of labels of rows that were not in ``fit``."""
         check_is_fitted(self)
         y = self._check_new_targets(y)
         (X, y) = indexable(X, y)
         check_features(self, X)
         if not hasattr(self, "estimators_"):
             raise AttributeError(
-                "The models that judge new rows were not kept: fit with store_estimators=True."
+                "The models that score new rows were not kept: fit with store_estimators=True."
             )
         return self._detect_new(X, y)
 
 
-def just_above(cut: float) -> float:
-    """The threshold below which a cut lies; 0 where nothing is to be cut."""
-    return 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
+def just_above(value: float) -> float:
+    """Threshold that flags what is at most a value; 0 where nothing is flagged."""
+    return 0.0 if value == -np.inf else float(np.nextafter(value, np.inf))
 
 
 def weighted_median(values: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Median of values that count as often as they weigh.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_values,)
-        At least one.
-    weight : ndarray of shape (n_values,), default=None
-        Positive weights; None is 1 each.
-
-    Returns
-    -------
-    median : float
-        For integer weights, that of the repeated values.
-    """
+    """Median of weighted values; for integer weights, that of the repeated values."""
     if weight is None:
         return float(np.median(values))
     order = np.argsort(values, kind="stable")
-    mass = np.cumsum(weight[order])
-    half = mass[-1] / 2
-    slack = 1e-12 * mass[-1]
-    low = np.searchsorted(mass, half - slack)
-    high = np.searchsorted(mass, half + slack, side="right")
+    total = np.cumsum(weight[order])
+    half = total[-1] / 2
+    slack = 1e-12 * total[-1]
+    low = np.searchsorted(total, half - slack)
+    high = np.searchsorted(total, half + slack, side="right")
     return float(values[order][[low, min(high, len(values) - 1)]].mean())

@@ -1,49 +1,45 @@
-"""Training dynamics: which labels does a model learn late, reluctantly, or never?"""
+"""Training dynamics: labels that a model learns late, or never."""
 
 import dataclasses
-import functools
 import itertools
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import clone
+from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import assert_all_finite
 
 from skrobust.base import DetectionResult
-from skrobust.detection._corrections import add_corrections
-from skrobust.detection._dynamics_statistics import STATISTICS, DynamicsWatcher, quality_from
-from skrobust.detection._proba_detector import ProbaDetector, most_probable
-from skrobust.evidence._copies import row_ids
-from skrobust.evidence._folds import make_folds
-from skrobust.evidence._observed import observe, one_fold
-from skrobust.evidence._staged import (
-    check_has_stages,
-    has_stages,
-    is_stochastic,
-    last_layer_norms,
-    staged_proba,
-    watch_training,
-)
+from skrobust.detection._detect_from import conclude, given_labels, most_probable
+from skrobust.detection._evidence_detector import ProbaDetector
+from skrobust.evidence import Stages, staged_proba
+from skrobust.evidence._proba_source import route_fit
+from skrobust.evidence._replicates import row_ids
+from skrobust.evidence._staged import has_stages
+from skrobust.evidence._stages import StageRecorder, norms_of
+from skrobust.evidence._training_record import check_has_stages, is_stochastic
 from skrobust.noise._confident_joint import mean_self_confidence
-from skrobust.utils._random import private_random_state, set_missing_random_states
+from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._weighted_quantiles import lower_threshold
 
+STATISTICS = ("aum", "aum_logits", "el2n", "grand", "forgetting", "mean_loss", "oscillation")
 RULES = ("negative_margin", "fake_class")
-# Share of the rows with a made-up label that lie below the cut of "fake_class".
+# Share of the rows with an artificial label that lie below the threshold of "fake_class".
 _FAKE_SHARE = 0.9
 _STAGES, _SLOW_STAGES = 15, 45
-# Statistics that are negative where another class is ahead.
+# Statistics that are negative where another class has the higher probability.
 _MARGINS = ("aum", "aum_logits")
 
 
+@fill_docstring
 class TrainingDynamics(ProbaDetector):
-    """Detect label errors by how a model learns them.
+    """Training dynamics, a detector of label errors by how a model learns them.
 
     A model that is trained stage by stage learns what rows have in common first and the
-    exceptions later. So the label of a row that early stages contradict is suspect. Statistics of
+    exceptions later: the label of a row that early stages contradict is suspicious. Statistics of
     each row are added up while the model trains; no history is kept.
 
     .. versionadded:: 0.1
@@ -51,8 +47,8 @@ class TrainingDynamics(ProbaDetector):
     Parameters
     ----------
     estimator : classifier, default=None
-        Model whose training is watched, cloned. None is histogram gradient boosting of small
-        trees, for tables of numbers. Others are
+        Model whose training is recorded, cloned. None is histogram gradient boosting of small
+        trees, for numeric feature matrices. Others are
 
         - those that :func:`~skrobust.evidence.staged_proba` knows: boosting, bags and forests,
           and classes registered there;
@@ -60,8 +56,9 @@ class TrainingDynamics(ProbaDetector):
           ``SGDClassifier(loss="log_loss")`` and ``MLPClassifier``: one pass over all rows is one
           stage;
         - a Pipeline that ends with one of these: its transformers are fitted once.
-    statistic : {"aum", "el2n", "grand", "forgetting", "mean_loss", "oscillation"}, default="aum"
-        What ``label_quality_`` is made of, with p the probabilities of a row after a stage:
+    statistic : {"aum", "aum_logits", "el2n", "grand", "forgetting", "mean_loss", "oscillation"}, \
+            default="aum"
+        Statistic that yields ``label_quality_``, with p the probabilities of a row after a stage:
 
         - "aum": the area under the margin, the mean of p[y] - max of the other p, which is
           mapped from [-1, 1] to [0, 1];
@@ -72,58 +69,45 @@ class TrainingDynamics(ProbaDetector):
         - "grand": the mean length of the gradient with respect to the last layer, which is that
           error times the length of its input. Needs a linear last layer;
         - "forgetting": how often a label was predicted after one stage and not after the next;
-          infinite for a label that never was. Equal counts are told apart by the mean of p[y];
+          infinite for a label that never was. The mean of p[y] breaks ties;
         - "mean_loss": the mean of -log p[y];
-        - "oscillation": the mean divergence of p from that of the stage before. It tells
-          unsettled rows, whatever their labels.
+        - "oscillation": the mean divergence of p from that of the previous stage. It finds
+          unstable rows, whatever their labels.
     rule : {"negative_margin", "fake_class"}, default="negative_margin"
         Which rows are flagged:
 
         - "negative_margin": those whose area under the margin is negative, so that another class
-          is ahead on average over the stages;
+          has the higher probability on average over the stages;
         - "fake_class": those of lower quality than nine tenths of some rows that are given the
-          label of a made-up class, which no model can learn. Takes a second training. Better
+          label of an artificial class, which no model can learn. Needs a second training. Better
           where few labels are wrong, worse where many are.
     n_stages : int, default=None
-        How many stages are looked at, the first ones. A learner with ``partial_fit`` makes so many
-        passes, of which the first ones and then ever fewer are looked at. None is 15 passes, or
-        the stages of a model that keeps them, as boosting and forests do. Late stages know single
-        rows by heart, so that margins rise for wrong labels too: except for the default model,
-        which learns slowly, the first 15 stages tell how many labels the rule "negative_margin"
-        flags, and without `cv` none is looked at after the model contradicts only half as many
-        labels.
+        Number of stages that are recorded, the first ones. A learner with ``partial_fit`` makes so
+        many passes, of which the first ones and then ever fewer are recorded. None is 15 passes, or
+        the stages of a model that keeps them, as boosting and forests do. Late stages memorise
+        single rows, so that margins rise for wrong labels too: except for the default model,
+        which learns slowly, the first 15 stages determine how many labels the rule
+        "negative_margin" flags, and without `cv` none is recorded after the model contradicts only
+        half as many labels.
     n_repeats : int, default=1
-        How many trainings with different seeds to take the mean of. A model that depends on no
-        seed, or has its own, gains nothing from more than one.
+        Number of trainings with different seeds of which the mean is taken. A model that depends on
+        no seed, or has its own, gains nothing from more than one.
     cv : int, splitter, iterable of (train, test) or None, default=None
-        None watches how a model learns the very rows that it judges, in a single training. With
-        folds each row is judged by the stages of models that do not train on it, which costs one
+        None records how a model learns the very rows that it scores, in a single training. With
+        folds, each row is scored by the stages of models that do not train on it, which costs one
         training per fold. Where `groups` are given to ``fit``, None is 5 folds of whole groups,
-        since otherwise rows of a group would judge one another.
-    threshold : float or threshold object, default=None
-        Flag the rows whose quality is below this, instead of by `rule`; or let an object choose,
-        such as :class:`MixtureThreshold`.
-    flag_fraction : float or dict, default=None
-        Flag this share of the rows, those of the lowest quality, instead of by `rule`. A dict has
-        such shares by label, of the rows given each, and no other class is flagged.
-    max_flag_rate : float, default=0.8
-        Warn when more than this share of a class is flagged. None never warns.
+        since otherwise rows of a group would affect one another's scores.
+    %(how_many)s
     store_estimators : bool, default=False
-        Keep the fitted models, for ``detect`` and ``score_labels``. New rows are judged by the
-        stages of a model that keeps them, and by the trained model where it does not.
-    n_jobs : int, default=None
-        Number of folds at a time.
-    random_state : int, RandomState instance or None, default=None
-        Seed for models, and parts of models, that have none of their own. None draws fresh
-        entropy: NumPy's global generator is neither read nor advanced.
+        Whether to keep the fitted models, which ``detect`` and ``score_labels`` need. New rows are
+        scored by the stages of a model that keeps them, and by the trained model where it does not.
+    %(n_jobs)s
+    %(random_state)s
 
     Attributes
     ----------
-    label_quality_ : ndarray of shape (n_samples,)
-        How likely each label is right, in [0, 1]. NaN where the label is missing, or is the only
-        one of its class.
-    label_errors_ : ndarray of shape (n_samples,) of bool
-        Rows whose label is probably wrong.
+    %(label_quality_)s
+    %(label_errors_)s
     dynamics_ : dict of str to ndarray of shape (n_samples,)
         All statistics: "aum", "aum_logits", "el2n", "forgetting", "mean_loss", "oscillation",
         "grand" where it is asked for, and those of a data map: "confidence" and "variability", the
@@ -131,48 +115,21 @@ class TrainingDynamics(ProbaDetector):
     suggested_labels_ : ndarray of shape (n_samples,)
         The label that is most probable on average over the stages: mostly the given one, but
         another one in every flagged row. The verified label where there is one.
-    corrected_labels_ : ndarray of shape (n_samples,)
-        The labels after correction. A flagged label is replaced only if another one is more
-        probable even if there is as little noise as the data leave plausible, the lower end of
-        `noise_rate_interval_`. The given label of all other rows, and the prediction for rows
-        without a label.
-    keep_weight_ : ndarray of shape (n_samples,)
-        Weight of the rows that are kept; 0 for flagged and unlabelled rows.
-    sample_indices_ : ndarray of shape (n_kept,)
-        Rows that are kept.
-    noise_rate_ : float
-        Estimated share of wrong labels.
-    noise_rate_interval_ : tuple of float
-        Interval of that share: from what the disagreement among certain rows leaves plausible to
-        what it is if every disagreement with the prediction is an error.
-    reliability_ : {"good", "limited", "cannot tell"}
-        Whether wrong labels can be told apart from overlap of the classes.
-    reliability_reason_ : str
-        What that rests on, in words and numbers.
-    transition_matrix_ : ndarray of shape (n_classes, n_classes)
-        Estimated probability of each given label (columns) for each true class (rows).
-    threshold_ : float or None
-        The cut of ``label_quality_``, if there is just one.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
-    estimators_ : list of classifiers
-        Fitted models, if ``store_estimators=True``.
-    n_features_in_ : int
-        Number of features, where X has any.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X has names that are all text.
+    %(detected)s
+    %(transition_matrix_)s
+    %(estimators_)s
 
     See Also
     --------
-    ConfidentLearning : Looks at the end of a training, on rows that had no part in it.
+    ConfidentLearning : Scores by the end of a training, on rows that had no part in it.
     skrobust.evidence.staged_proba : The stages of a fitted model.
 
     Notes
     -----
     Rows come to the model in an order that depends on their content, and equal rows with equal
     labels as one of their summed weight wherever it takes weights. In a single training, where a
-    heavy row would get its own label learned, each class keeps its mass, spread evenly over its
-    distinct rows.
+    heavy row would get its own label learned, the weight of each class is spread evenly
+    over its distinct rows.
 
     References
     ----------
@@ -243,15 +200,13 @@ class TrainingDynamics(ProbaDetector):
         self.random_state = random_state
 
     def _get_estimator(self):
-        """The model whose training is watched."""
-        return (
-            _default_model(self.n_stages or _SLOW_STAGES)
-            if self.estimator is None
-            else self.estimator
-        )
+        """Model whose training is recorded."""
+        if self.estimator is None:
+            return _default_model(self.n_stages or _SLOW_STAGES)
+        return self.estimator
 
     def _n_stages(self) -> int | None:
-        """Number of stages to look at; None is all."""
+        """Number of stages to record; None is all."""
         if self.n_stages is not None:
             return self.n_stages
         if self.estimator is None:
@@ -259,12 +214,12 @@ class TrainingDynamics(ProbaDetector):
         return None if has_stages(self.estimator) else _STAGES
 
     def _n_early(self) -> int | None:
-        """Number of stages that tell how many labels to flag; None is all that are looked at."""
+        """Number of stages that determine how many labels to flag; None is all."""
         return _STAGES if self._n_stages() is None else None
 
     @property
     def _exact_evidence(self) -> bool:
-        """Whether neither chance nor the order of classes has a part in the training."""
+        """Whether neither chance nor the order of classes affects the training."""
         return self.estimator is None or not is_stochastic(self.estimator)
 
     @property
@@ -274,123 +229,82 @@ class TrainingDynamics(ProbaDetector):
 
     def _detect(self, data) -> DetectionResult:
         random_state = private_random_state(self.random_state)
-        observed = self._watch(data, random_state)
+        source = self._source(data, random_state)
+        evidence = source.collect(data)
+        self._store(evidence)
         self._n_classes = len(data.classes)
-        values = observed.values
-        proba = np.nan_to_num(values.pop("mean_proba"), nan=1 / len(data.classes))
-        judged = observed.judged & ~np.isnan(values["aum"])
+        values = dict(evidence.statistics)
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         if "norms" in values:
-            used = data.used if data.sample_weight is None else data.sample_weight
             norms = values.pop("norms")
             known = ~np.isnan(norms)
+            used = data.used if data.sample_weight is None else weight
             self._scale = float(np.average(norms[known], weights=used[known]))
         early = values.pop("early_aum", values["aum"])
-        self._n_looked = self._n_stages()
+        self._n_recorded = self._n_stages()
         if "n_stages" in values:
-            self._n_looked = round(np.nanmean(values.pop("n_stages")))
-        hidden = ~judged | (data.y < 0)
+            self._n_recorded = round(np.nanmean(values.pop("n_stages")))
+        hidden = ~evidence.mask | (data.y < 0)
         self.dynamics_ = {name: np.where(hidden, np.nan, v) for name, v in values.items()}
         quality = self._quality(self.dynamics_)
-        given = np.where(judged, data.y, -1)
-        order = np.argsort(
-            mean_self_confidence(np.where(data.used, given, -1), proba, data.sample_weight),
-            kind="stable",
-        )
-        predictions = most_probable(proba, order)
-        alternatives = most_probable(proba, order, without=given)
+        given, proba = given_labels(data, evidence), evidence.filled
+        own = mean_self_confidence(np.where(data.used, given, -1), proba, data.sample_weight)
+        order = np.argsort(own, kind="stable")
         early = np.where(hidden, np.nan, early)
-        errors = self._flag_rows(data, quality, early, random_state)
-        best = np.where(errors, alternatives, given)
+        errors = self._flag_rows(data, source, quality, early, random_state)
+        best = np.where(errors, most_probable(proba, order, without=given), given)
         counted = data.used & (given >= 0) & (data.verified < 0)
         joint = np.zeros((len(data.classes), len(data.classes)))
-        weight = np.ones(len(given)) if data.sample_weight is None else data.sample_weight
         np.add.at(joint, (given[counted], best[counted]), weight[counted])
-        result = DetectionResult(
-            quality,
+        result = conclude(
+            data,
+            evidence,
+            order,
+            lambda _: quality,
             errors,
-            np.where(judged, predictions, data.y_train),
-            np.where(judged, alternatives, data.y_train),
-            joint if joint.any() else None,
-            self._own_cut,
+            joint=joint if joint.any() else None,
+            threshold=self._own_threshold,
             features=self._features(),
+            quality_of=None,  # the model has learned from the label
+            right_proba=None,
         )
-        result = add_corrections(result, data, given, proba, order)
         # Stages that learned from the row itself favour its label: flags are the better count.
         level = result.level
-        mass = data.sample_weight if data.sample_weight is not None else np.ones(len(given))
-        rate = float(mass[errors & counted].sum() / max(mass[counted].sum(), 1e-300))
+        rate = float(weight[errors & counted].sum() / max(weight[counted].sum(), 1e-300))
         level = dataclasses.replace(level, rate=float(np.clip(rate, level.low, level.high)))
-        return dataclasses.replace(result, level=level, right_proba=None)
+        return dataclasses.replace(result, level=level)
 
-    def _watch(self, data, random_state, codes=None, classes=None):
-        """Train and watch, on the labels of the data or on others."""
+    def _source(self, data, random_state) -> Stages:
+        """Producer of the statistics."""
         if self.estimator is None:
             check_numeric(
                 data.X,
-                f"{type(self).__name__} without an estimator watches a boosting model, which needs"
-                " a table of numbers. Pass a Pipeline that encodes X and ends with a model that"
+                f"{type(self).__name__} without an estimator trains a boosting model, which needs"
+                " a numeric array. Pass a Pipeline that encodes X and ends with a model that"
                 " has stages, or use ConfidentLearning with any classifier that takes X as it is.",
             )
             if not hasattr(data.X, "tocsr"):
                 # The model itself would take infinite numbers for large ones.
                 assert_all_finite(as_numbers(data.X, np.float64), allow_nan=True, input_name="X")
+            routed = {}
         else:
             check_has_stages(self.estimator)
-        train_codes = data.y_train if codes is None else codes
-        given = data.y if codes is None else codes
-        classes = data.classes if classes is None else classes
-        trained = np.where(data.used, train_codes, -1)
-        hashes = row_ids(row_hashes(data.X), trained, data.sample_weight)
-        folds = self._folds(data, train_codes, classes, hashes)
-        estimators = []
-        for _ in range(self.n_repeats):
-            model = clone(self._get_estimator())
-            set_missing_random_states(model, random_state)
-            estimators += [model] * len(folds)
-        weight, fit_params = self._route(estimators[0], data)
-        look = functools.partial(
-            _look,
-            given=given,
-            classes=classes,
-            in_sample=self._in_sample(data),
-            wants_norms=self.statistic == "grand",
-            n_stages=self._n_stages(),
+            routed = route_fit(self, self.estimator, data)
+        return Stages(
+            self._get_estimator(),
+            self._n_stages(),
+            self.cv,
+            n_repeats=self.n_repeats,
             n_early=self._n_early(),
-            rename=self.estimator is None,
-        )
-        observed = observe(
-            look,
-            estimators,
-            data.X,
-            train_codes,
-            classes,
-            data.used,
-            folds * self.n_repeats,
-            hashes=hashes,
-            given=given,
-            sample_weight=weight,
-            fit_params=fit_params,
-            even=self._in_sample(data),
-            groups=data.groups,
+            with_norms=self.statistic == "grand",
+            order_classes=self.estimator is None,
             n_jobs=self.n_jobs,
+            random_state=random_state,
+            **routed,
         )
-        if codes is None:
-            vars(self).pop("estimators_", None)
-            if self.store_estimators:
-                self.estimators_ = observed.models
-        return observed
-
-    def _in_sample(self, data) -> bool:
-        return self.cv is None and data.groups is None
-
-    def _folds(self, data, codes, classes, hashes):
-        if self._in_sample(data):
-            return one_fold(hashes, codes, data.used)
-        y = classes[np.maximum(codes, 0)]
-        known = data.used, data.groups, data.sample_weight
-        return make_folds(self.cv, data.X, y, codes, *known)
 
     def _quality(self, statistics) -> np.ndarray:
+        """Quality of labels by the statistic that was asked for."""
         if self.statistic not in statistics:
             raise ValueError(
                 f"statistic={self.statistic!r} was not recorded by the model; there are"
@@ -401,7 +315,7 @@ class TrainingDynamics(ProbaDetector):
         return quality_from(self.statistic, statistics[self.statistic], scale, confidence)
 
     def _features(self) -> np.ndarray:
-        """All statistics, for those who learn from verified rows which of them tell."""
+        """All statistics, for calibration on verified labels."""
         columns = [
             quality_from(name, values) if name in STATISTICS else values
             for name, values in sorted(self.dynamics_.items())
@@ -409,174 +323,106 @@ class TrainingDynamics(ProbaDetector):
         ]
         return np.nan_to_num(np.column_stack(columns), nan=0.5)
 
-    def _flag_rows(self, data, quality, early, random_state) -> np.ndarray:
-        """Flag rows by `rule`, and remember the cut of the quality if there is one."""
+    def _flag_rows(self, data, source, quality, early, random_state) -> np.ndarray:
+        """Flag rows by `rule`, and set the threshold of the quality if there is one."""
         is_margin = self.statistic in _MARGINS
-        self._own_cut = 0.5 if is_margin else None
+        self._own_threshold = 0.5 if is_margin else None
         if self.rule == "negative_margin":
             if is_margin and not np.array_equal(early, self.dynamics_["aum"], equal_nan=True):
-                self._own_cut = self._as_many_as(data, quality, early < 0)
-            return quality < self._own_cut if is_margin else early < 0
-        # Equal rows share a fate, and rows that nobody learns from have no part in the draw.
+                self._own_threshold = _as_many_as(data, quality, early < 0)
+            return quality < self._own_threshold if is_margin else early < 0
+        fake = self._draw_fake(data, random_state)
+        if not fake.any():
+            self._own_threshold = 0.0
+            return np.zeros(data.n_samples, dtype=bool)
+        with_fake = dataclasses.replace(
+            data,
+            y=np.where(fake, self._n_classes, data.y_train),
+            classes=np.arange(self._n_classes + 1),
+            verified=np.full(data.n_samples, -1),
+        )
+        statistics = source.collect(with_fake).statistics
+        fake &= ~np.isnan(statistics["aum"])
+        weight = np.ones(fake.sum()) if data.sample_weight is None else data.sample_weight[fake]
+        share = _FAKE_SHARE * weight.sum()
+        self._own_threshold = _just_above(self._quality(statistics)[fake], share, weight)
+        return quality < self._own_threshold
+
+    def _draw_fake(self, data, random_state) -> np.ndarray:
+        """Draw rows that are given the label of an artificial class."""
+        # Equal rows are drawn together, and rows that are not learned from take no part.
         used = np.flatnonzero(data.used)
         trained = np.where(data.used, data.y_train, -1)
         ids = row_ids(row_hashes(data.X), trained, data.sample_weight)
-        unit = np.unique(ids[used], return_inverse=True)[1]
-        n_units = unit.max() + 1
-        n_fake = max(1, n_units // (self._n_classes + 1))
+        block = np.unique(ids[used], return_inverse=True)[1]
+        n_blocks = block.max() + 1
+        n_fake = max(1, n_blocks // (self._n_classes + 1))
         fake = np.zeros(data.n_samples, dtype=bool)
-        fake[used] = np.isin(unit, random_state.permutation(n_units)[:n_fake])
+        fake[used] = np.isin(block, random_state.permutation(n_blocks)[:n_fake])
         fake &= data.verified < 0
-        # What is left must still have all classes, or the model knows fewer than it is asked for.
+        # The other rows must still have all classes, or the model would know fewer.
         for k in range(self._n_classes):
             if not (data.used & ~fake & (data.y_train == k)).any():
                 fake &= data.y_train != k
-        if not fake.any():
-            self._own_cut = 0.0
-            return np.zeros(data.n_samples, dtype=bool)
-        codes = np.where(fake, self._n_classes, data.y_train)
-        classes = np.arange(self._n_classes + 1)
-        observed = self._watch(data, random_state, codes, classes)
-        fake &= ~np.isnan(observed.values["aum"])
-        observed_quality = self._quality(observed.values)[fake]
-        weight = np.ones(fake.sum()) if data.sample_weight is None else data.sample_weight[fake]
-        cut = lower_threshold(observed_quality, _FAKE_SHARE * weight.sum(), weight)
-        self._own_cut = 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
-        return quality < self._own_cut
-
-    def _as_many_as(self, data, quality, flagged) -> float:
-        """Find the cut of the quality below which no more lies than is flagged."""
-        counted = data.used & ~np.isnan(quality) & (data.verified < 0)
-        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        mass = weight[counted & flagged].sum()
-        cut = lower_threshold(quality[counted], mass, weight[counted])
-        return 0.0 if cut == -np.inf else float(np.nextafter(cut, np.inf))
+        return fake
 
     def _detect_new(self, X, codes):
-        if not hasattr(self, "estimators_"):
-            raise AttributeError(
-                "The models that judge new rows were not kept: fit with store_estimators=True."
-            )
-        seen: dict = {}
-        wants_norms = self.statistic == "grand"
-        for model in self.estimators_:
-            watcher = DynamicsWatcher(
-                X, codes, self.classes_, wants_norms=wants_norms, n_early=self._n_early()
+        models, total = self._stored_evidence()[0].models, {}
+        with_norms = self.statistic == "grand"
+        for model in models:
+            recorder = StageRecorder(
+                X, codes, self.classes_, wants_norms=with_norms, n_early=self._n_early()
             )
             if has_stages(model):
-                for proba in itertools.islice(staged_proba(model, X), self._n_looked):
-                    watcher.add(proba, model.classes_)
+                for proba in itertools.islice(staged_proba(model, X), self._n_recorded):
+                    recorder.add(proba, model.classes_)
             else:
-                norms = _norms_of(model, X) if wants_norms else None
-                watcher.add(model.predict_proba(X), model.classes_, norms=norms)
-            for name, values in watcher.result().items():
-                seen[name] = seen.get(name, 0.0) + values / len(self.estimators_)
-        quality = self._quality(seen)
-        if self._own_cut is not None:
-            return quality, quality < self._own_cut
-        return quality, seen.get("early_aum", seen["aum"]) < 0
+                norms = norms_of(model, X) if with_norms else None
+                recorder.add(model.predict_proba(X), model.classes_, norms=norms)
+            for name, values in recorder.result().items():
+                total[name] = total.get(name, 0.0) + values / len(models)
+        quality = self._quality(total)
+        if self._own_threshold is not None:
+            return quality, quality < self._own_threshold
+        return quality, total.get("early_aum", total["aum"]) < 0
 
 
-def _default_model(n_stages) -> HistGradientBoostingClassifier:
-    """Make the model that is watched where nothing else is asked for.
+def quality_from(
+    statistic: str, values: np.ndarray, scale: float = 1.0, confidence=1.0
+) -> np.ndarray:
+    """Map a statistic of labels to a quality in [0, 1], by a fixed monotone function."""
+    if statistic == "aum":
+        quality = (values + 1) / 2
+    elif statistic == "aum_logits":
+        quality = expit(values)
+    elif statistic == "el2n":
+        quality = 1 - values / np.sqrt(2)
+    elif statistic == "grand":  # relative to the typical length of the input
+        quality = 1 / (1 + values / scale)
+    elif statistic == "forgetting":  # the mean probability of the label breaks ties
+        quality = 1 / (2 + values - confidence)
+    else:
+        quality = np.exp(-values)
+    return np.clip(quality, 0.0, 1.0)
 
-    Small trees that see a third of the features at each split learn single rows late. Measured on
-    six tables with planted errors, they rank errors better than trees of 31 leaves, and watched
-    on the rows that they train on better than on others.
-    """
+
+def _as_many_as(data, quality, flagged) -> float:
+    """Threshold of the quality below which no more total weight lies than is flagged."""
+    counted = data.used & ~np.isnan(quality) & (data.verified < 0)
+    weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+    return _just_above(quality[counted], weight[counted & flagged].sum(), weight[counted])
+
+
+def _just_above(quality, total, weight) -> float:
+    """Threshold below which the lowest values of a total weight lie; 0 where none does."""
+    threshold = lower_threshold(quality, total, weight)
+    return 0.0 if threshold == -np.inf else float(np.nextafter(threshold, np.inf))
+
+
+def _default_model(n_stages: int) -> HistGradientBoostingClassifier:
+    """Make boosting of small trees with a third of the features at each split."""
+    # It memorises single rows late. On six tables with synthetic errors it ranks errors better than
+    # trees of 31 leaves, and recorded on the rows that it trains on better than on others.
     return HistGradientBoostingClassifier(
         max_iter=n_stages, max_leaf_nodes=8, max_features=0.3, early_stopping=False
     )
-
-
-def _look(
-    model,
-    training,
-    X,
-    watched,
-    *,
-    given,
-    classes,
-    in_sample,
-    wants_norms,
-    n_stages,
-    n_early,
-    rename,
-) -> dict:
-    """Train a model and return what was seen of the rows `watched`."""
-    codes, y = given, training.y
-    if rename:
-        # The model draws at random for one class after the other: take them as they appear
-        # among the rows, which are in the order of their content, and not by their names.
-        rank, order, y = _by_appearance(training.y, classes)
-        codes = np.where(given >= 0, rank[given], -1)
-    columns = np.arange(len(classes)) if rename else classes
-    training = dataclasses.replace(training, y=y)
-    place = training.row_of[watched]
-    same = in_sample and (place >= 0).all()
-    same = same and (codes[watched] == codes[training.rows][place]).all()
-    trained = None
-    if in_sample and n_early is not None:
-        # One of several equal rows stands for all, as in the training.
-        known = np.flatnonzero(place >= 0)
-        trained = known[np.unique(place[known], return_index=True)[1]]
-    if same:
-        watcher = DynamicsWatcher(
-            training.X,
-            codes[training.rows],
-            columns,
-            in_sample=True,
-            wants_norms=wants_norms,
-            n_early=n_early,
-            trained=None if trained is None else np.arange(len(training.rows)),
-        )
-    else:
-        watcher = DynamicsWatcher(
-            X,
-            codes[watched],
-            columns,
-            wants_norms=wants_norms,
-            n_early=n_early,
-            trained=trained,
-        )
-    watch_training(
-        model,
-        training.X,
-        training.y,
-        watcher,
-        weight=training.weight,
-        fit_params=training.fit_params,
-        n_stages=n_stages,
-    )
-    seen = watcher.result()
-    if rename:
-        model.classes_ = classes[order]
-        seen["mean_proba"] = seen["mean_proba"][:, rank]
-    return {name: values[place] for name, values in seen.items()} if same else seen
-
-
-def _by_appearance(y, classes):
-    """Number classes in the order in which they first appear.
-
-    Returns
-    -------
-    rank : ndarray of shape (n_classes,)
-        New number of each class; those that do not appear come last.
-    order : ndarray of shape (n_present,)
-        The classes that appear, as positions in `classes`, in the new order.
-    y : ndarray of shape (n_samples,)
-        The labels as new numbers.
-    """
-    codes = np.searchsorted(classes, y)
-    present, first = np.unique(codes, return_index=True)
-    order = present[np.argsort(first)]
-    rank = np.full(len(classes), -1, dtype=np.intp)
-    rank[order] = np.arange(len(order))
-    rank[rank < 0] = np.arange(len(order), len(classes))
-    return rank, order, rank[codes]
-
-
-def _norms_of(model, X):
-    if hasattr(model, "steps"):
-        return _norms_of(model[-1], model[:-1].transform(X) if len(model) > 1 else X)
-    return last_layer_norms(model, X)

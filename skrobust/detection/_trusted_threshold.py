@@ -1,4 +1,4 @@
-"""Verified rows say how good a quality is: calibration, and a threshold with a known precision."""
+"""Threshold with a known precision, by calibration of the quality on verified rows."""
 
 from numbers import Real
 
@@ -13,22 +13,22 @@ from skrobust.detection._verified_label_model import best_f1_threshold
 from skrobust.utils._sklearn import Interval, check_sample_weight
 
 _SMALLEST = 1e-6
-# Verified rows of so much weight share a band of the quality, and so many are believed to behave
-# as a logistic curve says, in each band.
-_BAND_MASS, _PRIOR_MASS = 10.0, 2.0
-# So much of the logistic curve is kept, so that no two qualities become one.
+# Total weight of verified rows in a band of the quality, and of the prior rows in each band that
+# follow a logistic curve.
+_BAND_WEIGHT, _PRIOR_WEIGHT = 10.0, 2.0
+# Share of the logistic curve that is kept, so that no two qualities become one.
 _TILT = 0.05
 
 
 class TrustedThreshold(LabelQualityThreshold):
-    """Turn the quality into the probability that a label is right, by rows that a person verified.
+    """Threshold of the quality after calibration on verified labels.
 
-    Verified rows are counted in bands of the quality, and a curve that never falls is drawn
-    through the shares of right labels. What it says becomes ``label_quality_``, so that the cut
-    for a wanted precision, or for the best F1, is found by adding up. In a detector, the quality
-    is what was learned from the verified rows, each of them judged without its own verdict, if
-    there are enough of them. Of numeric targets and of entries of an indicator matrix, it is what
-    the detector's method says.
+    Verified rows are counted in bands of the quality, and isotonic regression is fitted to the
+    shares of right labels. Its predictions become ``label_quality_``, from which the threshold
+    for a wanted precision, or for the best F1, follows. In a detector, the quality is already
+    calibrated on the verified rows, each of them without its own verified label, if there are
+    enough of them. Of numeric targets and of entries of an indicator matrix, it is the
+    quality by the detector's method.
 
     .. versionadded:: 0.1
 
@@ -43,7 +43,7 @@ class TrustedThreshold(LabelQualityThreshold):
     Attributes
     ----------
     threshold_ : float
-        The cut of the calibrated quality, 0 where nothing is flagged.
+        Threshold of the calibrated quality, 0 where nothing is flagged.
     estimated_precision_ : float
         Expected share of wrong labels among the flagged ones; NaN where none is flagged.
     estimated_precision_interval_ : tuple of two floats
@@ -62,15 +62,15 @@ class TrustedThreshold(LabelQualityThreshold):
 
     See Also
     --------
-    DecoyThreshold : Estimates precision where nobody verified rows.
-    MixtureThreshold : Looks for a hump of wrong labels.
+    DecoyThreshold : Estimates precision where no rows are verified.
+    MixtureThreshold : Looks for a mode of wrong labels.
 
     Notes
     -----
     The verified rows must be drawn at random, or at least by nothing that knows more about their
-    labels than the quality does. In ``fit``, a person who looks at the worst rows only makes all
-    others look worse than they are. In a detector, how many of the others are wrong is estimated by
-    the detector, which allows for such a choice.
+    labels than the quality does. In ``fit``, verifying the worst rows only makes all others look
+    worse than they are. In a detector, the noise rate of the others is estimated by the detector,
+    which allows for such a choice.
 
     References
     ----------
@@ -112,10 +112,10 @@ class TrustedThreshold(LabelQualityThreshold):
         Parameters
         ----------
         quality : array-like of shape (n_samples,)
-            Quality of labels, in [0, 1], that does not know what was verified. NaN takes no part.
+            Quality of labels, in [0, 1], independent of what was verified. NaN takes no part.
         is_right : array-like of shape (n_samples,)
-            Whether a label was found right: True or 1, False or 0; None or NaN where nobody
-            looked. The threshold is for those, or for all rows where there are none.
+            Whether a label was found right: True or 1, False or 0; None or NaN where it was not
+            verified. The threshold is for those, or for all rows where there are none.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
 
@@ -126,18 +126,20 @@ class TrustedThreshold(LabelQualityThreshold):
         """
         self.validate()
         quality = _check_quality(quality)
-        verdict = np.asarray(is_right, dtype=np.float64)
-        if verdict.shape != quality.shape:
+        verified = np.asarray(is_right, dtype=np.float64)
+        if verified.shape != quality.shape:
             raise ValueError(
                 f"is_right must have one entry per quality, {len(quality)}, got shape"
-                f" {verdict.shape}."
+                f" {verified.shape}."
             )
-        checked = ~np.isnan(verdict)
-        if not np.isin(verdict[checked], (0, 1)).all():
-            raise ValueError("is_right must hold True, False and, where nobody looked, NaN only.")
+        checked = ~np.isnan(verified)
+        if not np.isin(verified[checked], (0, 1)).all():
+            raise ValueError(
+                "is_right must hold True, False and, where a label was not verified, NaN only."
+            )
         weight = None if sample_weight is None else check_sample_weight(sample_weight, quality)
         rows = ~checked if (~checked).any() else checked
-        self._fit(quality, checked, verdict == 1, rows, weight, "is_right")
+        self._fit(quality, checked, verified == 1, rows, weight, "is_right")
         return self
 
     def select(self, inputs) -> ThresholdResult:
@@ -146,11 +148,11 @@ class TrustedThreshold(LabelQualityThreshold):
         Parameters
         ----------
         inputs : ThresholdInput
-            What the detector says.
+            The labels and their quality.
 
         Returns
         -------
-        answer : ThresholdResult
+        result : ThresholdResult
             The rows to flag, and the calibrated quality.
         """
         data = inputs.data
@@ -175,7 +177,7 @@ class TrustedThreshold(LabelQualityThreshold):
         quality : array-like of shape (n_samples,)
             Quality of labels.
         codes : ndarray of shape (n_samples,), default=None
-            Given labels, which do not matter.
+            Given labels; ignored.
 
         Returns
         -------
@@ -184,7 +186,7 @@ class TrustedThreshold(LabelQualityThreshold):
         """
         score = _score(quality)
         curve = expit(self._intercept + self._slope * score)
-        # Outside of all bands, it goes on as the logistic curve does.
+        # Outside of all bands, it continues like the logistic curve.
         beyond = score - np.clip(score, self._bands[0], self._bands[-1])
         shares = np.interp(score, self._bands, self._shares)
         shares = expit(_score(shares) + self._slope * beyond)
@@ -192,66 +194,68 @@ class TrustedThreshold(LabelQualityThreshold):
         return right if self._shift == 0 else expit(_score(right) + self._shift)
 
     def _fit(self, quality, checked, right, rows, weight, source, rates=None) -> np.ndarray:
-        """Learn the curve, set what is estimated, and return the calibrated quality."""
-        mass = np.ones(len(quality)) if weight is None else weight
-        known = ~np.isnan(quality) & (mass > 0)
+        """Fit the curve, set the estimates, and return the calibrated quality."""
+        weights = np.ones(len(quality)) if weight is None else weight
+        known = ~np.isnan(quality) & (weights > 0)
         learned = np.flatnonzero(checked & known)
-        _check_verdicts(right[learned], source)
+        _check_verified(right[learned], source)
         self.n_verified_ = len(learned)
-        score, target, amount = _score(quality[learned]), right[learned], mass[learned]
+        score, target, amount = _score(quality[learned]), right[learned], weights[learned]
         self._intercept, self._slope = _logistic(score, target, amount)
-        self._draw(score, target, amount)
+        self._fit_curve(score, target, amount)
         self._shift = 0.0
         vars(self).pop("noise_rate_interval_", None)
         calibrated = self.recalibrate(quality)
         open_rows = rows & known
         if rates is not None and open_rows.any():
-            self._shift = _log_odds_shift(calibrated[open_rows], mass[open_rows], rates[0])
+            self._shift = _log_odds_shift(calibrated[open_rows], weights[open_rows], rates[0])
             calibrated = self.recalibrate(quality)
             self.noise_rate_interval_ = rates[1:]
-        self._choose(calibrated[open_rows], mass[open_rows])
+        self._choose(calibrated[open_rows], weights[open_rows])
         flagged = calibrated[learned] < self.threshold_
         self._bound(amount[flagged], ~target[flagged])
         return calibrated
 
-    def _draw(self, score, right, amount) -> None:
-        """Draw the curve through bands of verified rows."""
+    def _fit_curve(self, score, right, amount) -> None:
+        """Fit the curve through bands of verified rows."""
         values, place = np.unique(score, return_inverse=True)
         total = np.bincount(place, weights=amount)
-        hits = np.bincount(place, weights=amount * right)
+        right_weight = np.bincount(place, weights=amount * right)
         middle = np.cumsum(total) - total / 2
-        n_bands = max(1, int(total.sum() / _BAND_MASS))
+        n_bands = max(1, int(total.sum() / _BAND_WEIGHT))
         band = (middle * (n_bands / total.sum())).astype(np.intp)
         band = np.unique(band, return_inverse=True)[1]
         sums = np.bincount(band, weights=total)
         centre = np.bincount(band, weights=total * values) / sums
         curve = np.bincount(band, weights=total * expit(self._intercept + self._slope * values))
-        share = np.bincount(band, weights=hits) + _PRIOR_MASS * curve / sums
-        share /= sums + _PRIOR_MASS
+        share = np.bincount(band, weights=right_weight) + _PRIOR_WEIGHT * curve / sums
+        share /= sums + _PRIOR_WEIGHT
         fall = IsotonicRegression().fit(centre, share, sample_weight=sums)
         self._bands, self._shares = centre, np.clip(fall.predict(centre), 0, 1)
 
-    def _choose(self, right, mass) -> None:
-        """Choose the cut of the calibrated quality, and estimate what it does."""
+    def _choose(self, right, weights) -> None:
+        """Choose the threshold of the calibrated quality, and estimate its effect."""
         if not len(right):
             self.threshold_, self.noise_rate_ = 0.0, 0.0
             self.estimated_precision_ = self.estimated_recall_ = np.nan
             return
         wrong = 1 - right
-        self.noise_rate_ = float(np.average(wrong, weights=mass))
+        self.noise_rate_ = float(np.average(wrong, weights=weights))
         if self.precision is None:
-            self.threshold_ = best_f1_threshold(right, mass)
+            self.threshold_ = best_f1_threshold(right, weights)
         else:
             values, place = np.unique(right, return_inverse=True)
-            total = np.bincount(place, weights=mass)
+            total = np.bincount(place, weights=weights)
             share = np.cumsum(total * (1 - values)) / np.cumsum(total)
             enough = np.flatnonzero(share >= self.precision)
             self.threshold_ = (
                 float(np.nextafter(values[enough[-1]], np.inf)) if len(enough) else 0.0
             )
         flagged = right < self.threshold_
-        found, total = mass[flagged] @ wrong[flagged], mass @ wrong
-        self.estimated_precision_ = float(found / mass[flagged].sum()) if flagged.any() else np.nan
+        found, total = weights[flagged] @ wrong[flagged], weights @ wrong
+        self.estimated_precision_ = (
+            float(found / weights[flagged].sum()) if flagged.any() else np.nan
+        )
         self.estimated_recall_ = float(found / total) if total > 0 else np.nan
 
     def _bound(self, amount, wrong) -> None:
@@ -267,6 +271,7 @@ class TrustedThreshold(LabelQualityThreshold):
 
 
 def _check_quality(quality) -> np.ndarray:
+    """Validate qualities."""
     quality = np.asarray(quality, dtype=np.float64)
     if quality.ndim != 1:
         raise ValueError(f"quality must be one-dimensional, got shape {quality.shape}.")
@@ -276,8 +281,8 @@ def _check_quality(quality) -> np.ndarray:
     return quality
 
 
-def _check_verdicts(right, source) -> None:
-    """Refuse to learn from verified rows that are all alike."""
+def _check_verified(right, source) -> None:
+    """Refuse verified labels that are all right or all wrong."""
     if not len(right):
         raise ValueError(
             f"TrustedThreshold learns from verified rows, and {source} has none that has a"
@@ -293,19 +298,20 @@ def _check_verdicts(right, source) -> None:
 
 
 def _score(quality) -> np.ndarray:
+    """Log-odds of a quality."""
     return logit(np.clip(np.asarray(quality, dtype=np.float64), _SMALLEST, 1 - _SMALLEST))
 
 
-def _log_odds_shift(right, mass, rate: float) -> float:
-    """What to add to log-odds of labels to be right, so that a share is expected to be wrong."""
+def _log_odds_shift(right, weights, rate: float) -> float:
+    """Shift of log-odds of labels to be right, at which a share is expected to be wrong."""
     odds = _score(right)
     rate = float(np.clip(rate, _SMALLEST, 1 - _SMALLEST))
-    share = mass / mass.sum()
+    share = weights / weights.sum()
     return float(brentq(lambda shift: share @ expit(-odds - shift) - rate, -40, 40))
 
 
 def _logistic(score, right, amount) -> tuple[float, float]:
-    """Fit a rising logistic curve, which without data says what the quality does."""
+    """Fit a rising logistic curve, which without data is the identity."""
     sign = np.where(right, 1.0, -1.0)
 
     def loss(params):

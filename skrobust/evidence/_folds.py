@@ -1,4 +1,4 @@
-"""Folds for label-error detection: copies stay together, rare classes are not tested."""
+"""Cross-validation folds that keep replicated rows together and do not test lone rows."""
 
 from collections.abc import Iterable
 
@@ -12,69 +12,69 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import indexable
 
-from skrobust.evidence._copies import common_rows, label_salts, row_counts, row_ids
+from skrobust.evidence._replicates import frequent_rows, label_salts, row_counts, row_ids
 from skrobust.utils._rows import row_hashes
 from skrobust.utils._sklearn import safe_indexing
 
-# Units this many times smaller than a fold are dealt without regard to their sizes.
-_MANY_UNITS = 100
+# Blocks this many times smaller than a fold are assigned without regard to their sizes.
+_MANY_BLOCKS = 100
 
 
 class FoldsByContent(int):
-    """A number of folds that are dealt by the content of rows, not by their place."""
+    """A number of folds that are assigned by the content of rows, not by their position."""
 
-    def __new__(cls, n_splits, deal=0):
+    def __new__(cls, n_splits, shuffle=0):
         folds = super().__new__(cls, n_splits)
-        folds.deal = deal
+        folds.shuffle = shuffle
         return folds
 
-    def place(self, n_units: int) -> np.ndarray:
-        """Shuffle the places of units that are numbered by their content."""
-        return np.random.RandomState(self.deal).permutation(n_units)
+    def positions(self, n_blocks: int) -> np.ndarray:
+        """Shuffle blocks that are numbered by their content."""
+        return np.random.RandomState(self.shuffle).permutation(n_blocks)
 
 
-def row_units(
+def row_blocks(
     X, labels: np.ndarray, groups: np.ndarray | None = None, sample_weight: np.ndarray | None = None
 ) -> np.ndarray:
-    """Number the units that must not be split between training and test rows."""
+    """Number blocks of rows that must not be split between training and test rows."""
     return _join_groups(row_ids(row_hashes(X), labels, sample_weight, groups), groups)
 
 
 def _join_groups(ids, groups) -> np.ndarray:
     """Number the connected components of rows with equal ids or in one group."""
-    units = np.unique(ids, return_inverse=True)[1]
+    blocks = np.unique(ids, return_inverse=True)[1]
     if groups is None:
-        return units
-    n_units, n_groups = units.max() + 1, groups.max() + 1
+        return blocks
+    n_blocks, n_groups = blocks.max() + 1, groups.max() + 1
     # Groups that share a row hash are one: the connected parts of the graph of both.
     links = sparse.coo_matrix(
-        (np.ones(len(units), dtype=np.int8), (units, groups + n_units)),
-        shape=(n_units + n_groups, n_units + n_groups),
+        (np.ones(len(blocks), dtype=np.int8), (blocks, groups + n_blocks)),
+        shape=(n_blocks + n_groups, n_blocks + n_groups),
     )
     _, part = sparse.csgraph.connected_components(links, directed=False)
-    return np.unique(part[units], return_inverse=True)[1]
+    return np.unique(part[blocks], return_inverse=True)[1]
 
 
-def lone_class_rows(units: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Find the rows whose class occurs in one unit only, so that no model learns it elsewhere."""
+def lone_class_rows(blocks: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Rows whose class occurs in one block only, so that no model learns it elsewhere."""
     used = codes >= 0
-    # Whether any row of a class belongs to another unit than one of them that stands for all.
-    one = np.zeros(codes.max(initial=0) + 1, dtype=units.dtype)
-    one[codes[used]] = units[used]
+    # Whether any row of a class belongs to another block than a representative of the class.
+    one = np.zeros(codes.max(initial=0) + 1, dtype=blocks.dtype)
+    one[codes[used]] = blocks[used]
     several = np.zeros(len(one), dtype=bool)
-    several[codes[used & (units != one[codes])]] = True
+    several[codes[used & (blocks != one[codes])]] = True
     if not several.any():
         raise ValueError(
-            "Every class has only one distinct row (or group of rows): to judge a label, some"
-            " other row of its class is needed."
+            "Every class has only one distinct row (or group of rows): to score a label,"
+            " some other row of its class is needed."
         )
     return used & ~several[codes]
 
 
-def _count_units(units: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Count the units in which each class occurs."""
+def _count_blocks(blocks: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Number of blocks in which each class occurs."""
     n_classes = codes.max() + 1
-    return np.bincount(np.unique(units * n_classes + codes) % n_classes, minlength=n_classes)
+    return np.bincount(np.unique(blocks * n_classes + codes) % n_classes, minlength=n_classes)
 
 
 def make_folds(
@@ -86,7 +86,9 @@ def make_folds(
     groups=None,
     sample_weight: np.ndarray | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split rows into training and test rows."""
+    """Split the used rows into training and test rows, numbered among all rows."""
+    # For a number, folds are stratified, keep blocks whole and become fewer where a class is small;
+    # rows of a class with one block are in every training fold.
     rows = np.flatnonzero(used)
     by_row_number = isinstance(cv, Iterable) and not hasattr(cv, "split")
     if by_row_number or isinstance(cv, PredefinedSplit):
@@ -104,7 +106,7 @@ def make_folds(
         n_splits = 5 if cv is None else int(cv)
         weight = None if sample_weight is None else sample_weight[rows]
         by_content = cv if isinstance(cv, FoldsByContent) else None
-        splits = _split_units(n_splits, X_used, codes[rows], groups_used, weight, by_content)
+        splits = _split_blocks(n_splits, X_used, codes[rows], groups_used, weight, by_content)
     else:
         splitter = check_cv(cv, y[rows], classifier=True)
         splits = list(splitter.split(X_used, y[rows], groups_used))
@@ -129,61 +131,61 @@ def _refuse_empty(folds, cv):
     return folds
 
 
-def _split_units(n_splits, X, codes, groups, weight, by_content):
-    """Split rows into stratified folds that keep units whole."""
+def _split_blocks(n_splits, X, codes, groups, weight, by_content):
+    """Split rows into stratified folds that keep blocks whole."""
     hashes = row_hashes(X)
-    common = common_rows(hashes, codes, weight)
-    ids = row_ids(hashes, codes, weight, groups) if common.any() else hashes
-    units = _join_groups(ids, groups)
-    lone = lone_class_rows(units, codes)
+    frequent = frequent_rows(hashes, codes, weight)
+    ids = row_ids(hashes, codes, weight, groups) if frequent.any() else hashes
+    blocks = _join_groups(ids, groups)
+    lone = lone_class_rows(blocks, codes)
     testable = ~lone
-    per_class = _count_units(units[testable], codes[testable])
+    per_class = _count_blocks(blocks[testable], codes[testable])
     n_splits = max(2, min(n_splits, per_class[per_class > 1].min()))
     fold = np.full(len(codes), -1, dtype=np.intp)
-    whole = np.flatnonzero(testable & ~common if groups is None else testable)
+    whole = np.flatnonzero(testable & ~frequent if groups is None else testable)
     if len(whole):
-        alike = groups is None
-        fold[whole] = _place_units(units[whole], codes[whole], n_splits, alike, by_content)
-    heavy = np.zeros(len(codes), dtype=bool)
-    if groups is None and common.any():
-        rows = np.flatnonzero(testable & common)
+        small = groups is None
+        fold[whole] = _assign_blocks(blocks[whole], codes[whole], n_splits, small, by_content)
+    in_all = np.zeros(len(codes), dtype=bool)
+    if groups is None and frequent.any():
+        rows = np.flatnonzero(testable & frequent)
         salt = label_salts(hashes, codes, weight)[codes[rows]]
-        # Label by label and value by value, so that each fold gets its part of every one; rows that
-        # differ in weight alone in the order of their weights, and not of their places.
+        # Label by label and value by value, so that each fold has its share of every one; rows that
+        # differ in weight alone are ordered by weight, not by position.
         least = np.zeros(len(rows)) if weight is None else weight[rows]
         order = np.lexsort((least, hashes[rows], salt))
-        first = 0 if by_content is None else by_content.deal
+        first = 0 if by_content is None else by_content.shuffle
         fold[rows[order]] = (first + np.arange(len(rows))) % n_splits
-        heavy = common & testable & (row_counts(hashes, codes, weight) >= n_splits)
+        in_all = frequent & testable & (row_counts(hashes, codes, weight) >= n_splits)
     for k in range(n_splits):
-        test = np.flatnonzero((fold == k) | heavy)
+        test = np.flatnonzero((fold == k) | in_all)
         if len(test):
-            yield np.flatnonzero((testable & (fold != k)) | lone | heavy), test
+            yield np.flatnonzero((testable & (fold != k)) | lone | in_all), test
 
 
-def _place_units(units, codes, n_splits, alike, by_content) -> np.ndarray:
-    """Return the fold of each row, equal for rows of one unit."""
-    _, first, inverse = np.unique(units, return_index=True, return_inverse=True)
+def _assign_blocks(blocks, codes, n_splits, small, by_content) -> np.ndarray:
+    """Fold of each row, equal for rows of one block."""
+    _, first, inverse = np.unique(blocks, return_index=True, return_inverse=True)
     largest = np.bincount(inverse).max()
-    if alike or largest * n_splits * _MANY_UNITS <= len(units):
-        # Where every unit is a small part of a fold, stratify by the first row of each and let
-        # the others follow: balancing units of different sizes takes long and gains little.
-        # Units are numbered in the order of their hashes.
-        position = first if by_content is None else by_content.place(len(first))
+    if small or largest * n_splits * _MANY_BLOCKS <= len(blocks):
+        # Where every block is a small part of a fold, stratify by the first row of each: balancing
+        # blocks of different sizes takes long and gains little. Blocks are numbered in the order
+        # of their hashes.
+        position = first if by_content is None else by_content.positions(len(first))
         if by_content is not None:
-            # Of a unit with several labels, the same one stands for it in whatever order of rows.
-            order = np.lexsort((label_salts(units.astype(np.uint64), codes)[codes], inverse))
+            # The representative of a block with several labels must not depend on the row order.
+            order = np.lexsort((label_salts(blocks.astype(np.uint64), codes)[codes], inverse))
             first = order[np.searchsorted(inverse[order], np.arange(len(first)))]
-        return _deal(codes[first], position, n_splits)[inverse]
-    fold = np.empty(len(units), dtype=np.intp)
+        return _assign(codes[first], position, n_splits)[inverse]
+    fold = np.empty(len(blocks), dtype=np.intp)
     splitter = StratifiedGroupKFold(n_splits)
-    for k, (_, test) in enumerate(splitter.split(units, codes, inverse)):
+    for k, (_, test) in enumerate(splitter.split(blocks, codes, inverse)):
         fold[test] = k
     return fold
 
 
-def _deal(labels: np.ndarray, position: np.ndarray, n_splits: int) -> np.ndarray:
-    """Deal units to stratified folds, in the order of their positions."""
+def _assign(labels: np.ndarray, position: np.ndarray, n_splits: int) -> np.ndarray:
+    """Assign blocks to stratified folds, in the order of their positions."""
     order = np.argsort(position)
     labels = labels[order]
     folds = np.empty(len(labels), dtype=np.intp)
@@ -192,9 +194,58 @@ def _deal(labels: np.ndarray, position: np.ndarray, n_splits: int) -> np.ndarray
         for k, (_, test) in enumerate(StratifiedKFold(n_splits).split(labels, labels)):
             folds[order[test]] = k
         return folds
-    # Copies with other labels left a class the first of its unit fewer times than there are
-    # folds, which StratifiedKFold warns about. Classes go by first appearance, not by name.
+    # A class may represent fewer blocks than there are folds, which StratifiedKFold warns about.
+    # Classes are ordered by first appearance, not by name.
     appearance = np.unique(labels, return_index=True)
     rank = appearance[1][np.searchsorted(appearance[0], labels)]
     folds[order[np.argsort(rank, kind="stable")]] = np.arange(len(labels)) % n_splits
     return folds
+
+
+def make_value_folds(
+    cv,
+    X,
+    y: np.ndarray,
+    used: np.ndarray,
+    groups: np.ndarray | None = None,
+    *,
+    sample_weight: np.ndarray | None = None,
+    random_state=None,
+):
+    """Split rows for targets that are no classes, in an order that depends on their content."""
+    # Sorted arrays need no shuffling, and permuting rows permutes the folds.
+    if cv is not None and not isinstance(cv, (int, np.integer)):
+        return make_folds(cv, X, y, np.where(used, 0, -1), used, groups)
+    if cv is not None and cv < 2:
+        raise ValueError(f"cv={cv!r} must be at least 2 folds.")
+    rows = np.flatnonzero(used)
+    X_used = X if used.all() else safe_indexing(X, rows)
+    weight = None if sample_weight is None else sample_weight[rows]
+    # An indicator matrix has a row of targets.
+    axis = None if y.ndim == 1 else 0
+    targets = np.unique(y[rows], axis=axis, return_inverse=True)[1].ravel()
+    blocks = row_blocks(X_used, targets, None if groups is None else groups[rows], weight)
+    sizes = np.bincount(blocks, weights=weight).astype(np.float64)
+    check_two_blocks(len(sizes))
+    n_folds = min(5 if cv is None else int(cv), len(sizes))
+    order = np.arange(len(sizes)) if random_state is None else random_state.permutation(len(sizes))
+    fold = np.empty(len(sizes), dtype=np.intp)
+    if sizes.max() * n_folds * _MANY_BLOCKS <= sizes.sum() or np.ptp(sizes) == 0:
+        fold[order] = np.arange(len(sizes)) % n_folds
+    else:
+        filled = np.zeros(n_folds)
+        for block in order[np.argsort(-sizes[order], kind="stable")]:
+            fold[block] = filled.argmin()
+            filled[fold[block]] += sizes[block]
+    fold = fold[blocks]
+    return [(rows[fold != k], rows[fold == k]) for k in range(n_folds)]
+
+
+def check_two_blocks(n_blocks: int) -> None:
+    """Refuse rows of which none can be predicted from another."""
+    if n_blocks < 2:
+        raise ValueError(
+            "At least two distinct rows (or groups of rows) with a target and a positive weight"
+            f" are needed to predict one by another, found {n_blocks}: a minimum of 2 is required,"
+            " 1 sample does not do."
+        )

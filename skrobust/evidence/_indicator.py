@@ -1,29 +1,44 @@
-"""How likely has a row each of several labels, by models that have not seen the row?"""
+"""Out-of-sample probabilities of several labels per row."""
 
 import dataclasses
+import functools
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils import get_tags
 
-from skrobust.evidence._out_of_bag import gather_out_of_bag
-from skrobust.evidence._out_of_fold import gather_out_of_fold, predict_columns
-from skrobust.evidence._progress import track
-from skrobust.evidence._values import make_value_folds
-from skrobust.utils._parallel import delayed, stream
-from skrobust.utils._sklearn import num_samples, safe_indexing
-from skrobust.utils._weights import index_fit_params, weight_fit_params
+from skrobust.evidence._evidence import predict_columns
+from skrobust.evidence._fold_fits import fit_folds
+from skrobust.evidence._folds import make_value_folds
+from skrobust.evidence._out_of_bag import OutOfBag
+from skrobust.evidence._out_of_fold import OutOfFold
+from skrobust.utils._sklearn import num_samples
+from skrobust.utils._weights import weight_fit_params
 
 _BOTH = np.array([0, 1])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class IndicatorEvidence:
-    """Probabilities of labels, and the models that gave them."""
+    """Probabilities of labels, and the models that predict new rows."""
 
-    pred_proba: np.ndarray
-    estimators: list
+    pred_proba: np.ndarray  # (n_samples, n_labels), NaN where there is no prediction
+    models: list  # a list per label, empty where it cannot be learned; or models of all labels
+
+    def predict(self, X) -> np.ndarray:
+        """Predict the probabilities of all labels for new rows; NaN where there is no model."""
+        return predict_indicators(self.models, X, self.pred_proba.shape[1])
+
+
+def predict_indicators(models: list, X, n_labels: int) -> np.ndarray:
+    """Mean probability of all labels by models of each label, or of all of them."""
+    if not isinstance(models[0], list):
+        return sum(predict_all_labels(model, X, n_labels) for model in models) / len(models)
+    proba = np.full((num_samples(X), n_labels), np.nan)
+    for k, own in enumerate(models):
+        if own:
+            proba[:, k] = sum(predict_columns(m, X, _BOTH)[:, 1] for m in own) / len(own)
+    return proba
 
 
 def predicts_all_labels(estimator) -> bool:
@@ -33,42 +48,26 @@ def predicts_all_labels(estimator) -> bool:
     )
 
 
-def gather_per_label(
-    estimator, data, *, out_of_bag: bool, cv, sample_weight, fit_params, n_jobs, random_state
-) -> IndicatorEvidence:
+def collect_per_label(source: OutOfBag | OutOfFold, data) -> IndicatorEvidence:
     """Fit models of one label at a time."""
     proba = np.full(data.y.shape, np.nan)
-    estimators = []
+    models = []
     for k in range(data.y.shape[1]):
-        best, used = data.y_train[:, k], data.used[:, k]
-        counts = np.bincount(best[used], minlength=2)
+        counts = np.bincount(data.y_train[data.used[:, k], k], minlength=2)
         if counts.min() == 0 or counts.max() < 2:
-            estimators.append([])
+            models.append([])
             continue
-        common = (estimator, data.X, best, _BOTH, used)
-        if out_of_bag:
-            evidence = gather_out_of_bag(
-                *common, sample_weight=sample_weight, n_jobs=n_jobs, random_state=random_state
-            )
-        else:
-            evidence = gather_out_of_fold(
-                *common,
-                cv=cv,
-                sample_weight=sample_weight,
-                groups=data.groups,
-                fit_params=fit_params,
-                n_jobs=n_jobs,
-            )
+        evidence = source.collect(data.one_label(k))
         proba[:, k] = evidence.pred_proba[:, 1]
-        estimators.append(evidence.estimators)
-    return IndicatorEvidence(proba, estimators)
+        models.append(list(evidence.models))
+    return IndicatorEvidence(proba, models)
 
 
-def gather_all_labels(
-    estimator, data, *, cv, sample_weight, fit_params, n_jobs
-) -> IndicatorEvidence:
+def collect_all_labels(source: OutOfFold, data) -> IndicatorEvidence:
     """Fit models of all labels at once, on the rows of which every entry is known."""
-    weight_fit_params(estimator, sample_weight)  # may say no, before any work
+    estimator = source.estimator
+    weight = data.sample_weight if source.weighted else None
+    weight_fit_params(estimator, weight)  # raises before any work
     used = data.used.all(axis=1)
     if not used.any():
         raise ValueError(
@@ -76,41 +75,35 @@ def gather_all_labels(
             " use strategy='one_vs_rest'."
         )
     folds = make_value_folds(
-        cv, data.X, data.y_train, used, data.groups, sample_weight=data.sample_weight
+        source.cv, data.X, data.y_train, used, data.groups, sample_weight=data.sample_weight
     )
     extra = np.flatnonzero(~used)
-    calls = (
-        delayed(_fit_and_predict)(
-            clone(estimator), data.X, data.y_train, train, test, extra, sample_weight, fit_params
-        )
-        for train, test in folds
+    fits = fit_folds(
+        [estimator],
+        data.X,
+        data.y_train,
+        folds,
+        extra,
+        functools.partial(predict_all_labels, n_labels=data.y.shape[1]),
+        sample_weight=weight,
+        fit_params=source.fit_params,
+        n_jobs=source.n_jobs,
     )
-    jobs = stream(calls, n_jobs=n_jobs)
-    sums, counts = np.zeros(data.y.shape), np.zeros(data.y.shape)
-    estimators = []
-    for (train, test), (fitted, proba) in zip(folds, track(jobs, len(folds), "folds"), strict=True):
+    sums, counts, models = np.zeros(data.y.shape), np.zeros(data.y.shape), []
+    for train, test, (model,), (proba,) in fits:
         rows = np.concatenate([test, extra])
-        # A model that never saw a label given, or never saw it withheld, cannot judge it.
+        # A model that never saw both values of a label cannot score it.
         seen = np.ptp(data.y_train[train], axis=0) > 0
         sums[rows] += np.where(seen, proba, 0)
         counts[rows] += seen
-        estimators.append(fitted)
+        models.append(model)
     return IndicatorEvidence(
-        np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0), estimators
+        np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0), models
     )
 
 
-def _fit_and_predict(estimator, X, y, train, test, extra, sample_weight, fit_params):
-    params = index_fit_params(fit_params or {}, train, len(y))
-    if sample_weight is not None:
-        params.update(weight_fit_params(estimator, sample_weight[train]))
-    estimator.fit(safe_indexing(X, train), y[train], **params)
-    rows = np.concatenate([test, extra])
-    return estimator, predict_all_labels(estimator, safe_indexing(X, rows), y.shape[1])
-
-
 def predict_all_labels(estimator, X, n_labels: int) -> np.ndarray:
-    """Predict the probabilities of all labels, whatever form the model gives them."""
+    """Predict the probabilities of all labels, in whichever form the model returns them."""
     given = estimator.predict_proba(X)
     name = type(estimator).__name__
     if isinstance(given, list):
@@ -131,15 +124,4 @@ def predict_all_labels(estimator, X, n_labels: int) -> np.ndarray:
         )
     if not (np.isfinite(proba).all() and proba.min(initial=0) >= 0 and proba.max(initial=0) <= 1):
         raise ValueError(f"{name}.predict_proba returned entries that are no probabilities.")
-    return proba
-
-
-def predict_indicators(estimators: list, X, n_labels: int) -> np.ndarray:
-    """Predict new rows by the mean of the models of :class:`IndicatorEvidence`."""
-    if not isinstance(estimators[0], list):
-        return sum(predict_all_labels(model, X, n_labels) for model in estimators) / len(estimators)
-    proba = np.full((num_samples(X), n_labels), np.nan)
-    for k, models in enumerate(estimators):
-        if models:
-            proba[:, k] = sum(predict_columns(m, X, _BOTH)[:, 1] for m in models) / len(models)
     return proba

@@ -1,4 +1,4 @@
-"""Rows that can be asked which of them are nearest: exactly, or nearly and much faster."""
+"""Search for the nearest of some rows, exactly or approximately, on columns of one scale."""
 
 import copy
 import warnings
@@ -15,17 +15,21 @@ from skrobust.utils._random import draw_seed
 METRICS = ("cosine", "euclidean", "manhattan")
 ALGORITHMS = ("auto", "exact", "approximate")
 
-EXACT_ROWS = 100_000
-"""Up to here the exact neighbours are found by default."""
+SCALES = ("rank", "standard")
 
-# What an approximate search keeps at least: with fewer, it finds too few of the right ones.
+EXACT_ROWS = 100_000
+"""Up to so many rows the exact neighbours are found by default."""
+
+# Neighbours that an approximate search keeps at least: with fewer, its recall is low.
 _MIN_KEPT = 15
-# Rows that lack neighbours are compared with all, if there are so few: that needs no preparation.
+# Rows that lack neighbours are compared with all, if they are no more: that needs no preparation.
 _FEW_QUERIES = 2000
+# Quantiles that represent the distribution of a column.
+_MAX_LANDMARKS = 1000
 
 
 def choose_algorithm(algorithm: str, n_rows: int) -> str:
-    """Say whether neighbours are found exactly, and refuse what is not installed."""
+    """Resolve "auto" by the number of rows, and refuse a search that is not installed."""
     if algorithm == "auto":
         algorithm = "exact" if n_rows <= EXACT_ROWS else "approximate"
     if algorithm == "approximate":
@@ -46,7 +50,10 @@ def _import_pynndescent(n_rows):
 
 
 class NeighborIndex:
-    """Rows, and the search for those of them that are nearest to others."""
+    """Index of rows for nearest-neighbour queries."""
+
+    # Cosine distances are half of the squared Euclidean distances of rows of length one, so that
+    # trees and fast pairwise distances serve them as well.
 
     def __init__(
         self,
@@ -90,7 +97,7 @@ class NeighborIndex:
     def own_neighbors(
         self, rows: np.ndarray, n_neighbors: int, left_out: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find what is nearest to some of the rows, mostly themselves."""
+        """Nearest neighbours of indexed rows, themselves included: distances and positions."""
         if left_out is not None:
             return self._search_without(left_out, self.rows[rows], n_neighbors)
         if self.exact:
@@ -109,7 +116,7 @@ class NeighborIndex:
     def neighbors(
         self, X, n_neighbors: int, left_out: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find what is nearest to other rows; see :meth:`own_neighbors`."""
+        """Nearest neighbours of other rows: distances and positions."""
         if self.metric == "cosine":
             X = _normalize(X, self.extra)
         if left_out is not None:
@@ -117,7 +124,7 @@ class NeighborIndex:
         return self._search(X, n_neighbors)
 
     def _search_without(self, left_out, X, n_neighbors):
-        """Search among all rows but some, which are counted all the same."""
+        """Search among all rows but some, whose positions remain counted."""
         kept = np.flatnonzero(~left_out)
         others = copy.copy(self)
         others.rows = self.rows[kept]
@@ -142,12 +149,12 @@ class NeighborIndex:
                 near, found = self.search.kneighbors(some, n_neighbors)
             distances[start:stop], neighbors[start:stop] = near, found
 
-        # What comes back are two words per neighbour: a block is many rows.
+        # A result is two words per neighbour: a block is many rows.
         for_each_block(find, X.shape[0], 16 * n_neighbors, block_bytes=1 << 26)
         return self._finish(distances, neighbors)
 
     def _finish(self, distances, neighbors):
-        """Turn Euclidean into cosine distances, and sort equal distances by row number."""
+        """Convert Euclidean to cosine distances, and sort equal distances by position."""
         lost = neighbors < 0
         distances = distances.astype(np.float32, copy=False)
         if self.metric == "cosine":
@@ -167,21 +174,28 @@ class NeighborIndex:
 
 
 def find_others(
-    search: Callable, owner: np.ndarray, voter_owner: np.ndarray, n_neighbors: int, *, spare: int
+    search: Callable,
+    group: np.ndarray,
+    other_group: np.ndarray,
+    n_neighbors: int,
+    *,
+    spare: int,
 ) -> tuple:
-    """Search for more and more neighbours until each row has enough that are not its own."""
-    n_queries, n_voters = len(owner), len(voter_owner)
+    """Search for more neighbours until each row has enough outside of its own group."""
+    # Twice as many neighbours of a row of a large group are mostly of that group again. Where they
+    # cost more than a pass over all candidates, those outside of the group are searched alone.
+    n_queries, n_candidates = len(group), len(other_group)
     distances = np.full((n_queries, n_neighbors), np.inf, dtype=np.float32)
     neighbors = np.full((n_queries, n_neighbors), -1, dtype=np.int32)
 
     def keep_others(rows, found, near) -> np.ndarray:
-        """Keep the nearest that are not the row's own; return the rows that have too few."""
+        """Keep the nearest outside of the row's group; return the rows that have too few."""
         short = np.zeros(len(rows), dtype=bool)
 
         def keep(start: int, stop: int) -> None:
             some = rows[start:stop]
             good = np.isfinite(found[start:stop])
-            good &= voter_owner[near[start:stop]] != owner[some][:, None]
+            good &= other_group[near[start:stop]] != group[some][:, None]
             place = np.cumsum(good, axis=1)
             short[start:stop] = place[:, -1] < n_neighbors
             good &= place <= n_neighbors
@@ -195,26 +209,28 @@ def find_others(
 
     wanted, rows = n_neighbors + spare, np.arange(n_queries)
     while len(rows):
-        wanted = min(wanted, n_voters)
+        wanted = min(wanted, n_candidates)
         found = search(slice(None) if len(rows) == n_queries else rows, wanted)
         rows = keep_others(rows, *found)
-        if wanted == n_voters:
+        if wanted == n_candidates:
             break
         wanted *= 2
-        groups, n_members = np.unique(owner[rows], return_counts=True)
-        large = groups[(n_members * wanted > n_voters) & np.isin(groups, voter_owner)]
-        for group in large:
-            own = voter_owner == group
-            n_others = n_voters - np.count_nonzero(own)
+        groups, n_members = np.unique(group[rows], return_counts=True)
+        large = groups[(n_members * wanted > n_candidates) & np.isin(groups, other_group)]
+        for number in large:
+            own = other_group == number
+            n_others = n_candidates - np.count_nonzero(own)
             if n_others:
-                members = rows[owner[rows] == group]
+                members = rows[group[rows] == number]
                 keep_others(members, *search(members, min(n_neighbors, n_others), own))
-        rows = rows[~np.isin(owner[rows], large)]
+        rows = rows[~np.isin(group[rows], large)]
     return distances, neighbors
 
 
 def _normalize(X, extra: bool | None = None):
     """Scale rows to length one."""
+    # A row of zeros has no direction, and is orthogonal to all others: it gets the direction of a
+    # column of its own, which is appended if `extra`, or if there is such a row.
     n_rows = X.shape[0]
     tiny = np.finfo(np.float32).tiny
     if sparse.issparse(X):
@@ -234,3 +250,51 @@ def _normalize(X, extra: bool | None = None):
         X.indices, X.indptr = X.indices.astype(np.intc), X.indptr.astype(np.intc)
         return X
     return np.ascontiguousarray(np.hstack([X, column]))
+
+
+class ColumnScaler:
+    """Scaler of columns by ranks ("rank"), by mean and standard deviation ("standard"), or not."""
+
+    def __init__(self, scale: str | None):
+        self.scale = scale
+
+    def fit(self, X: np.ndarray, weight: np.ndarray) -> "ColumnScaler":
+        """Learn from the rows of positive weight."""
+        if self.scale is None:
+            return self
+        counts = weight > 0
+        X, weight = (X, weight) if counts.all() else (X[counts], weight[counts])
+        weight = weight / weight.sum()
+        if self.scale == "standard":
+            mean = np.array([weight @ column for column in X.T])
+            deviation = np.sqrt([weight @ (column - m) ** 2 for column, m in zip(X.T, mean)])
+            # The deviations of a constant column are rounding errors.
+            flat = deviation <= 10 * np.finfo(X.dtype).eps * np.abs(mean)
+            self.mean_, self.deviation_ = mean, np.where(flat, np.inf, deviation)
+        else:
+            self.landmarks_ = [_rank_landmarks(column, weight) for column in X.T]
+        return self
+
+    def transform(self, X: np.ndarray):
+        """Scale rows."""
+        if self.scale is None:
+            return X.astype(np.float32, copy=False)
+        scaled = np.empty(X.shape, dtype=np.float32)
+        for j, column in enumerate(X.T):
+            if self.scale == "standard":
+                scaled[:, j] = (column - self.mean_[j]) / self.deviation_[j]
+            else:
+                scaled[:, j] = np.interp(column, *self.landmarks_[j])
+        return scaled
+
+
+def _rank_landmarks(column, weight) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values of a column, or some of them, with their ranks."""
+    values, group = np.unique(column, return_inverse=True)
+    share = np.bincount(group, weights=weight)
+    rank = np.cumsum(share) - share / 2
+    if len(values) > _MAX_LANDMARKS:
+        wanted = np.linspace(rank[0], rank[-1], _MAX_LANDMARKS)
+        kept = np.unique(np.searchsorted(rank, wanted).clip(max=len(rank) - 1))
+        values, rank = values[kept], rank[kept]
+    return values, rank

@@ -1,20 +1,21 @@
-"""What does a model say about rows that it has not seen? Out-of-fold probabilities."""
+"""Out-of-fold probabilities: each row is predicted by a model that was fitted without its fold."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import indexable
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
 
-from skrobust.base._labelled_data import check_groups, check_two_classes
-from skrobust.base._labels import encode_labels, encode_labels_like
-from skrobust.evidence._copies import average_common
-from skrobust.evidence._evidence import Evidence
+from skrobust.base import LabelledData
+from skrobust.evidence._evidence import Evidence, check_predicts_proba, predict_columns
+from skrobust.evidence._fold_fits import Recorded, fit_folds, record_folds
 from skrobust.evidence._folds import make_folds
-from skrobust.evidence._progress import track
-from skrobust.utils._parallel import delayed, stream
+from skrobust.evidence._replicates import average_frequent
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import row_hashes
-from skrobust.utils._sklearn import check_sample_weight, num_samples, safe_indexing
-from skrobust.utils._weights import index_fit_params, weight_fit_params
 
 
 def out_of_fold_proba(
@@ -42,7 +43,7 @@ def out_of_fold_proba(
     estimator : estimator object
         Classifier with ``predict_proba``; cloned for each fold.
     X : array-like of length n_samples
-        Input, handed to `estimator` as it is: arrays, sparse matrices, DataFrames, lists of
+        Input, passed to `estimator` as it is: arrays, sparse matrices, DataFrames, lists of
         texts.
     y : array-like of shape (n_samples,)
         Given labels. Rows whose label is missing are not fitted on; they get the mean prediction
@@ -87,122 +88,218 @@ def out_of_fold_proba(
     >>> out_of_fold_proba(LogisticRegression(max_iter=1000), X, y).shape
     (150, 3)
     """
-    (X,) = indexable(X)
-    codes, classes = encode_labels(y)
-    groups = check_groups(groups, len(codes))
-    weight = None if sample_weight is None else check_sample_weight(sample_weight, X)
-    used = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
-    check_two_classes(classes[np.unique(codes[used])])
-    estimator = clone(estimator)
-    set_missing_random_states(estimator, private_random_state(random_state))
-    return gather_out_of_fold(
-        estimator,
-        X,
-        codes,
-        classes,
-        used,
-        cv=cv,
-        sample_weight=weight,
-        groups=groups,
-        fit_params=fit_params,
-        n_jobs=n_jobs,
-    ).pred_proba
+    data = LabelledData.from_arrays(X, y, sample_weight=sample_weight, groups=groups)
+    source = OutOfFold(
+        estimator, cv, fit_params=fit_params, n_jobs=n_jobs, random_state=random_state
+    )
+    return source.collect(data).pred_proba.copy()
 
 
-def check_predicts_proba(estimator) -> None:
-    """Refuse an estimator without ``predict_proba``."""
-    if not hasattr(estimator, "predict_proba"):
-        raise TypeError(
-            f"{type(estimator).__name__} has no predict_proba, so it cannot say how likely a"
-            " label is. Use a classifier that has, or wrap it in CalibratedClassifierCV."
-        )
+@dataclasses.dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Producer of out-of-fold probabilities of any classifier.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    estimator : classifier with ``predict_proba``
+        Cloned for each fold.
+    cv : int, splitter or iterable of (train, test), default=5
+        How to split. For a number, folds are stratified and keep equal rows and groups together.
+    fit_params : dict, default=None
+        More keywords for ``fit``; arrays with an entry per row are indexed.
+    weighted : bool, default=True
+        Whether the weights of the data are passed to ``fit``.
+    by_content : bool, default=False
+        Whether models are fitted to rows in the order of their content, equal ones merged where
+        the model takes weights. The order of rows then changes nothing, not even for learners that
+        take rows one by one.
+    n_jobs : int, default=None
+        Number of folds fitted in parallel.
+    random_state : int, RandomState instance or None, default=None
+        Seed for parts of the estimator that have none. None draws fresh entropy.
+
+    See Also
+    --------
+    out_of_fold_proba : The same for arrays.
+    OutOfBag : Out-of-sample probabilities from one fit of a forest.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skrobust.detection import detect_from
+    >>> from skrobust.evidence import OutOfFold
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y[0] = 2
+    >>> result = detect_from((X, y), OutOfFold(GaussianNB()))
+    >>> bool(result.errors[0])
+    True
+    """
+
+    estimator: object
+    cv: object = 5
+    _: dataclasses.KW_ONLY
+    fit_params: dict | None = None
+    weighted: bool = True
+    by_content: bool = False
+    n_jobs: int | None = None
+    random_state: object = None
+
+    def collect(self, data) -> Evidence:
+        """Fit a clone per fold and predict the rows of each test fold.
+
+        Parameters
+        ----------
+        data : LabelledData
+            Rows. Models learn from verified labels where there are any, else from given ones.
+            Rows that are not learned from get the mean prediction of the fold models.
+
+        Returns
+        -------
+        evidence : Evidence
+            Probabilities and the fold models.
+        """
+        if not self.by_content:
+            return collect_out_of_fold([self], data)[0]
+        check_predicts_proba(self.estimator)
+        predict = functools.partial(_fit_and_predict, classes=data.classes)
+        recorded = collect_recorded(self, data, predict)
+        proba = recorded.values["pred_proba"]
+        proba[~recorded.mask] = np.nan
+        return Evidence(proba, data.classes, recorded.models)
 
 
-def gather_out_of_fold(
-    estimator,
-    X,
-    codes: np.ndarray,
-    classes: np.ndarray,
-    used: np.ndarray,
-    *,
-    hidden: np.ndarray | None = None,
-    cv=5,
-    sample_weight=None,
-    groups=None,
-    fit_params=None,
-    n_jobs=None,
-) -> Evidence:
-    """Fit clones fold by fold; see :func:`out_of_fold_proba`."""
-    check_predicts_proba(estimator)
-    weight_fit_params(estimator, sample_weight)  # may say no, before any work
-    n_samples = num_samples(X)
+def _fit_and_predict(model, training, X, rows, *, classes) -> dict:
+    """Fit a model to training rows and predict others; see :func:`record_folds`."""
+    model.fit(training.X, training.y, **training.fit_params)
+    return {"pred_proba": predict_columns(model, X, classes)}
+
+
+def collect_out_of_fold(sources: list[OutOfFold], data) -> list[Evidence]:
+    """Collect predictions of models that share folds, and the first steps of their pipelines."""
+    first = sources[0]
+    estimators = []
+    for source in sources:
+        check_predicts_proba(source.estimator)
+        estimators.append(clone(source.estimator))
+        set_missing_random_states(estimators[-1], private_random_state(source.random_state))
+    weight, codes, classes = data.sample_weight if first.weighted else None, *_labels(data)
+    n_samples, used, hidden = data.n_samples, data.used, data.hidden
     y = classes[np.maximum(codes, 0)]
     in_folds = used if hidden is None else used | hidden
-    folds = make_folds(cv, X, y, codes, in_folds, groups, sample_weight)
+    folds = make_folds(first.cv, data.X, y, codes, in_folds, data.groups, weight)
     if hidden is not None:
         folds = [(_without_hidden(train, codes, hidden), test) for train, test in folds]
     extra = np.flatnonzero(~in_folds)
-    calls = (
-        delayed(_fit_and_predict)(
-            clone(estimator), X, y, classes, train, test, extra, sample_weight, fit_params
-        )
-        for train, test in folds
+    fits = fit_folds(
+        estimators,
+        data.X,
+        y,
+        folds,
+        extra,
+        functools.partial(predict_columns, classes=classes),
+        sample_weight=weight,
+        fit_params=first.fit_params,
+        n_jobs=first.n_jobs,
     )
-    jobs = stream(calls, n_jobs=n_jobs)
-    sums, counts, extra_sum, estimators = None, np.zeros(n_samples, dtype=np.intp), 0.0, []
-    unseen = np.zeros(n_samples, dtype=bool)
-    for (train, test), (fitted, proba) in zip(folds, track(jobs, len(folds), "folds"), strict=True):
-        if sums is None:
-            sums = np.zeros((n_samples, len(classes)), dtype=proba.dtype)
-        sums[test] += proba[: len(test)]
+    sums: list = [None] * len(sources)
+    extra_sums: list = [0.0] * len(sources)
+    counts, unseen = np.zeros(n_samples, dtype=np.intp), np.zeros(n_samples, dtype=bool)
+    models: list = [[] for _ in sources]
+    for train, test, fitted, predictions in fits:
+        for j, (model, proba) in enumerate(zip(fitted, predictions, strict=True)):
+            if sums[j] is None:
+                sums[j] = np.zeros((n_samples, len(classes)), dtype=proba.dtype)
+            sums[j][test] += proba[: len(test)]
+            extra_sums[j] = extra_sums[j] + proba[len(test) :]
+            models[j].append(model)
         counts[test] += 1
-        extra_sum = extra_sum + proba[len(test) :]
-        # A model that never saw a class cannot judge labels of it.
+        # A model that never saw a class cannot score labels of it.
         seen = np.bincount(codes[train], minlength=len(classes)) > 0
         unseen[test] |= ~seen[codes[test]]
-        estimators.append(fitted)
-    sums[extra] = extra_sum / len(folds)
     counts[extra] = 1
     tested = (counts > 0) & ~unseen
-    np.divide(sums, counts[:, None], out=sums, where=tested[:, None])
-    sums[~tested] = np.nan
-    if groups is None and (cv is None or isinstance(cv, (int, np.integer))):
-        # Equal rows of a category differ in nothing but the fold that they happen to be in.
-        labels = np.where(in_folds, codes, -1)
-        average_common(sums, row_hashes(X), labels, sample_weight)
-    return Evidence(sums, estimators, classes)
+    evidence = []
+    for proba, extra_sum, own in zip(sums, extra_sums, models, strict=True):
+        proba[extra] = extra_sum / len(folds)
+        np.divide(proba, counts[:, None], out=proba, where=tested[:, None])
+        proba[~tested] = np.nan
+        if data.groups is None and (first.cv is None or isinstance(first.cv, (int, np.integer))):
+            # Equal rows of a category differ in nothing but the fold to which they are assigned.
+            labels = np.where(in_folds, codes, -1)
+            average_frequent(proba, row_hashes(data.X), labels, weight)
+        evidence.append(Evidence(proba, classes, own))
+    return evidence
+
+
+def collect_recorded(source: OutOfFold, data, record: Callable) -> Recorded:
+    """Record values ``record(model, training, X, rows)`` over folds; see :func:`record_folds`."""
+    model = clone(source.estimator)
+    set_missing_random_states(model, private_random_state(source.random_state))
+    codes, classes = _labels(data)
+    weight = data.sample_weight
+    y = classes[np.maximum(codes, 0)]
+    folds = make_folds(source.cv, data.X, y, codes, data.used, data.groups, weight)
+    return record_folds(
+        record,
+        [model] * len(folds),
+        data.X,
+        codes,
+        classes,
+        data.used,
+        folds,
+        given=data.y,
+        sample_weight=weight if source.weighted else None,
+        fit_params=source.fit_params,
+        groups=data.groups,
+        n_jobs=source.n_jobs,
+    )
+
+
+def _labels(data) -> tuple[np.ndarray, np.ndarray]:
+    """Labels to learn from, and the classes."""
+    return data.y_train, data.classes
 
 
 def _without_hidden(train, codes, hidden) -> np.ndarray:
-    """Leave hidden labels out of a fold, unless a class would be gone."""
+    """Leave hidden labels out of a fold, unless a class would be lost."""
     kept = train[~hidden[train]]
     return kept if len(np.unique(codes[kept])) == len(np.unique(codes[train])) else train
 
 
-def _fit_and_predict(estimator, X, y, classes, train, test, extra, sample_weight, fit_params):
-    params = index_fit_params(fit_params or {}, train, len(y))
-    if sample_weight is not None:
-        params.update(weight_fit_params(estimator, sample_weight[train]))
-    estimator.fit(safe_indexing(X, train), y[train], **params)
-    rows = np.concatenate([test, extra])
-    return estimator, predict_columns(estimator, safe_indexing(X, rows), classes)
+def share_first_steps(one: OutOfFold, other: OutOfFold) -> bool:
+    """Whether two models are pipelines with equal first steps, which can be fitted once."""
+    pipelines = one.estimator, other.estimator
+    if any(not isinstance(p, Pipeline) or len(p) < 2 or p.memory is not None for p in pipelines):
+        return False
+    if one.fit_params or other.fit_params or one.cv is not other.cv:
+        return False
+    if one.by_content or other.by_content:
+        return False
+    same = one.n_jobs == other.n_jobs and one.weighted == other.weighted
+    return same and same_parameters(pipelines[0].steps[:-1], pipelines[1].steps[:-1])
 
 
-def predict_columns(estimator, X, classes: np.ndarray) -> np.ndarray:
-    """Predict probabilities, one column for each of `classes`, zero where a model lacks one."""
-    proba = np.asarray(estimator.predict_proba(X))
-    own = np.asarray(estimator.classes_)
-    name = type(estimator).__name__
-    if proba.ndim != 2 or proba.shape[1] != len(own):
-        raise ValueError(
-            f"{name}.predict_proba returned shape {proba.shape} for {len(own)} classes."
+def same_parameters(one, other) -> bool:
+    """Whether two values of parameters are certainly the same."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, (bool, int, float, str)):
+        return one == other
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same_parameters, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(
+            same_parameters(one[key], other[key]) for key in one
         )
-    if proba.dtype.kind != "f":
-        proba = proba.astype(np.float64)
-    if not np.isfinite(proba).all() or proba.min(initial=0) < 0:
-        raise ValueError(f"{name}.predict_proba returned NaN, infinite or negative entries.")
-    if np.array_equal(own, classes):
-        return proba
-    aligned = np.zeros((len(proba), len(classes)), dtype=proba.dtype)
-    aligned[:, encode_labels_like(own, classes, name=f"{name}.classes_")] = proba
-    return aligned
+    if hasattr(one, "get_params"):
+        requests = [repr(get_routing_for_object(part)) for part in (one, other)]
+        own = [part.get_params(deep=False) for part in (one, other)]
+        return requests[0] == requests[1] and same_parameters(*own)
+    return False

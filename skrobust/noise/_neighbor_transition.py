@@ -9,12 +9,14 @@ from scipy import sparse
 
 from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.base._overwritten import labels_look_overwritten, warn_of_overwritten
-from skrobust.evidence._neighbor_index import ALGORITHMS
-from skrobust.evidence._neighborhood_choice import (
-    DETECTOR_METRICS,
-    DETECTOR_SCALES,
-    find_neighborhood,
+from skrobust.evidence import Neighbors
+from skrobust.evidence._neighbor_evidence import (
+    METRIC_OPTIONS,
+    SCALE_OPTIONS,
+    Neighborhood,
+    UniqueRows,
 )
+from skrobust.evidence._neighbor_index import ALGORITHMS
 from skrobust.noise._consensus_moments import (
     MAX_CLASSES,
     align_classes,
@@ -132,8 +134,8 @@ class NeighborTransition(TransitionEstimator):
 
     _parameter_constraints: dict = {
         "n_neighbors": [Interval(Integral, 2, None, closed="left")],
-        "metric": [StrOptions(set(DETECTOR_METRICS))],
-        "scale": [None, StrOptions(set(DETECTOR_SCALES))],
+        "metric": [StrOptions(set(METRIC_OPTIONS))],
+        "scale": [None, StrOptions(set(SCALE_OPTIONS))],
         "algorithm": [StrOptions(set(ALGORITHMS))],
         "n_starts": [Interval(Integral, 1, None, closed="left")],
         "n_bootstrap": [Interval(Integral, 0, None, closed="left")],
@@ -182,10 +184,11 @@ class NeighborTransition(TransitionEstimator):
         given = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
         counted = np.bincount(given.y[given.used], minlength=n_classes) > 0
         check_counted(counted, data.classes, "counts")
-        units, neighborhood = find_neighborhood(
-            self, given, n_tried=N_TRIED, random_state=random_state
-        )
-        triples = label_triples(neighborhood.graph, units.class_mass(given), self.n_neighbors_)
+        neighborhood = neighbors_of(self, random_state).search(given, n_tried=N_TRIED)
+        set_neighbor_parameters(self, neighborhood)
+        unique = neighborhood.unique
+        class_weight = unique.class_weight(given)
+        triples = label_triples(neighborhood.graph, class_weight, self.n_neighbors_)
         counts = triples.count()
         check_counted(counts.sum(axis=(1, 2)) > 0, data.classes, "has enough neighbours")
         consensus = count_consensus(counts)
@@ -193,7 +196,7 @@ class NeighborTransition(TransitionEstimator):
             consensus, n_starts=self.n_starts, random_state=random_state
         )
         known = verified_counts(data)
-        disagreement = neighbor_disagreement(given, units, neighborhood.graph)
+        disagreement = neighbor_disagreement(given, unique, neighborhood.graph)
         if labels_look_overwritten(data, disagreement, 1 - prior @ transition.diagonal()):
             warn_of_overwritten(data)
             known = np.zeros_like(known)
@@ -229,13 +232,33 @@ class NeighborTransition(TransitionEstimator):
         return np.quantile(samples, [tail, 1 - tail], axis=0)
 
 
-def neighbor_disagreement(data: LabelledData, units: Any, graph: sparse.csr_matrix) -> np.ndarray:
+def neighbors_of(estimator: Any, random_state: Any) -> Neighbors:
+    """Producer of neighbours with the parameters of an estimator."""
+    return Neighbors(
+        estimator.n_neighbors,
+        estimator.metric,
+        estimator.scale,
+        estimator.algorithm,
+        n_jobs=estimator.n_jobs,
+        random_state=random_state,
+    )
+
+
+def set_neighbor_parameters(estimator: Any, neighborhood: Neighborhood) -> None:
+    """Set the parameters of the search, with defaults resolved."""
+    estimator.n_neighbors_ = neighborhood.n_neighbors
+    estimator.metric_, estimator.scale_ = neighborhood.metric, neighborhood.scale
+
+
+def neighbor_disagreement(
+    data: LabelledData, unique: UniqueRows, graph: sparse.csr_matrix
+) -> np.ndarray:
     """Whether the nearest other row has another given label; NaN where there is none."""
-    label = np.asarray(units.class_mass(data).argmax(axis=1)).ravel()
+    label = np.asarray(unique.class_weight(data).argmax(axis=1)).ravel()
     some = np.flatnonzero(np.diff(graph.indptr))
     nearest = np.full(graph.shape[0], -1)
     nearest[some] = label[graph.indices[graph.indptr[some]]]
-    nearest = nearest[units.of_row]
+    nearest = nearest[unique.of_row]
     return np.where((nearest < 0) | (data.y < 0), np.nan, nearest != data.y)
 
 

@@ -14,19 +14,16 @@ from sklearn.utils.validation import check_is_fitted
 from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.base._labels import encode_labels_like, missing_labels
 from skrobust.base._overwritten import labels_look_overwritten, warn_of_overwritten
+from skrobust.evidence._neighbor_evidence import (
+    METRIC_OPTIONS,
+    SCALE_OPTIONS,
+    UniqueRows,
+    find_unique_rows,
+    search_neighborhood,
+    unique_numbers,
+)
 from skrobust.evidence._neighbor_index import ALGORITHMS
-from skrobust.evidence._neighborhood_choice import (
-    DETECTOR_METRICS,
-    DETECTOR_SCALES,
-    find_neighborhood,
-)
-from skrobust.evidence._neighbors import (
-    Neighborhood,
-    Units,
-    make_units,
-    read_numbers,
-    unit_rows,
-)
+from skrobust.evidence._neighbors import read_numbers
 from skrobust.noise._consensus_moments import MAX_CLASSES, count_consensus, solve_consensus
 from skrobust.noise._flip import draw_labels, replace_labels
 from skrobust.noise._label_counts import check_counted, count_labels
@@ -39,6 +36,8 @@ from skrobust.noise._label_triples import (
 from skrobust.noise._neighbor_transition import (
     N_TRIED,
     neighbor_disagreement,
+    neighbors_of,
+    set_neighbor_parameters,
     warn_of_ambiguity,
 )
 from skrobust.noise._proba_transition import DOCUMENTATION
@@ -195,8 +194,8 @@ class NoiseSimulator(TransitionEstimator):
         "min_region_size": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "n_neighbors": [Interval(Integral, 2, None, closed="left")],
-        "metric": [StrOptions(set(DETECTOR_METRICS) - {"precomputed"})],
-        "scale": [None, StrOptions(set(DETECTOR_SCALES))],
+        "metric": [StrOptions(set(METRIC_OPTIONS) - {"precomputed"})],
+        "scale": [None, StrOptions(set(SCALE_OPTIONS))],
         "algorithm": [StrOptions(set(ALGORITHMS))],
         "n_starts": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [None, Integral],
@@ -466,12 +465,12 @@ class _TripleSource:
         n_labels = (labels >= 0).sum(axis=1)
         if n_labels[weight > 0].min() >= 3:
             set_fitted(simulator, n_neighbors_=None, metric_=None, scale_=None)
-            self.units, self.neighborhood = make_units(given), None
+            self.units, self.neighborhood = find_unique_rows(given), None
         else:
-            self.units, self.neighborhood = find_neighborhood(
-                simulator, given, n_tried=N_TRIED, random_state=rng
-            )
-        self.X = unit_rows(given.X, self.units)
+            self.neighborhood = neighbors_of(simulator, rng).search(given, n_tried=N_TRIED)
+            set_neighbor_parameters(simulator, self.neighborhood)
+            self.units = self.neighborhood.unique
+        self.X = unique_numbers(given.X, self.units)
         # On the scale of units, on which replicated rows are one.
         total = np.bincount(self.units.of_row, weights=weight)
         self.row_weight = weight / total[total > 0].mean()
@@ -486,8 +485,8 @@ class _TripleSource:
             place[some] = np.arange(len(some))
             of_row, X = place[of_row], X[some]
             if graph is not None:
-                owner = units.owner[some]
-                graph = self._neighbors(Units(of_row, some, owner, units.mass[some]), X)
+                own = UniqueRows(of_row, some, units.group[some], units.weight[some])
+                graph = self._neighbors(own, X)
         n_units = X.shape[0]
         if self.labels.shape[1] > 1:
             row_weight = np.where(of_row >= 0, self.row_weight, 0.0)
@@ -495,7 +494,7 @@ class _TripleSource:
                 self.labels, self.n_classes, row_weight, of_row, n_units, graph
             )
         else:
-            class_weight = units.class_mass(self.given)
+            class_weight = units.class_weight(self.given)
             class_weight = class_weight if some is None else class_weight[some]
             triples = label_triples(graph, class_weight, self.simulator.n_neighbors_)
             unit_of = np.arange(n_units)
@@ -503,10 +502,10 @@ class _TripleSource:
         weight = np.asarray(table.weight.sum(axis=1)).ravel()
         return _TripleRows(triples, unit_of, table, X, weight)
 
-    def _neighbors(self, units: Units, X: Any) -> sparse.csr_matrix:
+    def _neighbors(self, units: UniqueRows, X: Any) -> sparse.csr_matrix:
         """Search the neighbours of some units."""
         simulator = self.simulator
-        return Neighborhood(
+        return search_neighborhood(
             units,
             X,
             simulator.n_neighbors_,

@@ -10,7 +10,7 @@ import numpy as np
 from skrobust.base import LabelledData, NoiseLevel, TransitionEstimator
 from skrobust.base._overwritten import label_surprise, labels_look_overwritten, warn_of_overwritten
 from skrobust.evidence._evidence import Evidence
-from skrobust.evidence._folds import row_units
+from skrobust.evidence._folds import row_blocks
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.noise._confident_joint import class_weights
 from skrobust.noise._label_counts import (
@@ -239,16 +239,14 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         return joint
 
     def _predict_rows(self, data: LabelledData, evidence: Evidence | None) -> PredictedRows:
-        """Gather labels and out-of-sample probabilities of all rows."""
+        """Collect labels and out-of-sample probabilities of all rows."""
         given = np.where(data.used, data.y, -1)
         if evidence is None:
             trained = data
             if not self._trains_on_verified and data.checked.any():
                 trained = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-            evidence = self._gather_evidence(trained)
-        proba = evidence.pred_proba.copy()
-        has_proba = ~np.isnan(proba[:, 0])
-        proba[~has_proba] = 1 / proba.shape[1]
+            evidence = self.collect_evidence(trained)
+        has_proba, proba = evidence.mask, evidence.filled
         checked = data.used & data.checked
         unverified = np.where(checked, -1, given)
         return PredictedRows(
@@ -293,7 +291,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         some = np.flatnonzero((rows.given >= 0) | (rows.verified >= 0))
         # Replicated rows, and rows of one group, are drawn together: they are not independent.
         labels = np.where(data.used, data.y_train, -1)
-        units = row_units(data.X, labels, data.groups, data.sample_weight)[some]
+        units = row_blocks(data.X, labels, data.groups, data.sample_weight)[some]
         units = np.unique(units, return_inverse=True)[1]
         n_units = int(units.max()) + 1
         weight = np.zeros(data.n_samples)

@@ -142,7 +142,7 @@ class TrustedTransition(ProbaTransition):
     def _predict_rows(self, data: LabelledData, evidence: Evidence | None) -> _VerifiedRows:
         rows = super()._predict_rows(data, evidence)
         unverified = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-        given_proba = self._gather_evidence(unverified).pred_proba
+        given_proba = self.collect_evidence(unverified).pred_proba
         return _VerifiedRows(**vars(rows), given_proba=given_proba)
 
     def _count(self, rows: _VerifiedRows) -> TransitionEstimate:

@@ -132,9 +132,9 @@ class ImportanceReweighter(ProbaSource, Reweighter):
         evidence = None
         if self.transition is None and not data.checked.any():
             # The default estimator of the transition uses the same probabilities.
-            evidence = self._gather_evidence(noisy)
+            evidence = self.collect_evidence(noisy)
         matrix = self._resolve_transition(data, evidence)
-        proba = (evidence or self._gather_evidence(noisy)).pred_proba
+        proba = (evidence or self.collect_evidence(noisy)).pred_proba
         weight = np.ones(data.n_samples)
         rows = np.flatnonzero(noisy.used & ~data.checked & ~np.isnan(proba[:, 0]))
         if len(rows):

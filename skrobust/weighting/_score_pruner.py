@@ -10,7 +10,7 @@ from sklearn.utils import indexable
 from skrobust.base import LabelledData
 from skrobust.base._labels import decode_labels, encode_labels_like
 from skrobust.detection import TrainingDynamics
-from skrobust.detection._dynamics_statistics import STATISTICS, quality_from
+from skrobust.detection._training_dynamics import STATISTICS, quality_from
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
 from skrobust.utils._weighted_quantiles import upper_threshold

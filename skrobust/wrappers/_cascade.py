@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import Tags, get_tags, indexable
@@ -14,11 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelledData
 from skrobust.base._scoring import LabelledScore
-from skrobust.evidence._out_of_fold import (
-    check_predicts_proba,
-    gather_out_of_fold,
-    predict_columns,
-)
+from skrobust.evidence import OutOfFold
+from skrobust.evidence._evidence import check_predicts_proba, predict_columns
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._predictions import predict_column
@@ -191,17 +188,14 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
         random_state = private_random_state(self.random_state)
         for final in (fast, accurate):
             set_missing_random_states(final.estimator, random_state)
-        evidence = gather_out_of_fold(
-            clone(fast.estimator),
-            data.X,
-            data.y_train,
-            data.classes,
-            data.used,
-            cv=self.cv,
-            groups=data.groups,
+        source = OutOfFold(
+            fast.estimator,
+            self.cv,
             fit_params=fast.fit_params,
+            weighted=False,
             n_jobs=self.n_jobs,
         )
+        evidence = source.collect(data)
         calls = (delayed(final.train)(given(data, final.weight)) for final in (fast, accurate))
         self.fast_estimator_, self.accurate_estimator_ = stream(calls, n_jobs=self.n_jobs)
         self.classes_ = self.fast_estimator_.classes_

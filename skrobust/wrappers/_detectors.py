@@ -8,8 +8,8 @@ from sklearn.base import clone
 from skrobust.base import DetectionResult, LabelErrorDetector
 from skrobust.base._pred_proba import as_proba, check_all, column_names, order_of_columns
 from skrobust.detection import ConfidentLearning, EnsembleDetector
-from skrobust.detection._companions import COMPANIONS, has_preprocessing
-from skrobust.evidence._evidence import Evidence
+from skrobust.detection._diverse_models import AUTO, has_preprocessing
+from skrobust.evidence import Evidence
 from skrobust.utils._columns import check_index, complete_column
 from skrobust.utils._rows import is_plain_numeric
 
@@ -22,7 +22,7 @@ def default_detector(X, estimator) -> EnsembleDetector:
     """
     if is_plain_numeric(X):
         return EnsembleDetector()
-    diverse = [COMPANIONS] if has_preprocessing(estimator) else []
+    diverse = [AUTO] if has_preprocessing(estimator) else []
     return EnsembleDetector([clone(estimator), *diverse])
 
 
@@ -36,8 +36,8 @@ class PrecomputedProba(ConfidentLearning):
             self._calibrate = None
         return self
 
-    def _gather(self, data) -> Evidence:
-        return Evidence(self._precomputed[0].copy(), [], data.classes)
+    def collect_evidence(self, data) -> Evidence:
+        return Evidence(self._precomputed[0], data.classes)
 
     def _detect(self, data) -> DetectionResult:
         result = super()._detect(data)

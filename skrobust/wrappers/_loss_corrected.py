@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
 
 from skrobust.base import LabelledData, TransitionEstimator
+from skrobust.evidence._evidence import check_predicts_proba, predict_columns
 from skrobust.evidence._out_of_bag import default_forest
-from skrobust.evidence._out_of_fold import check_predicts_proba, predict_columns
 from skrobust.noise._noise_model import NoiseModel
 from skrobust.noise._resolve import (
     TRANSITION_CONSTRAINTS,

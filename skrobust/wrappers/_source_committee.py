@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from skrobust.base._labels import encode_labels_like
-from skrobust.evidence._out_of_fold import predict_columns
+from skrobust.evidence._evidence import predict_columns
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._predictions import predict_column
 from skrobust.wrappers._aggregation import aggregate_sources

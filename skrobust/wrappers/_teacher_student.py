@@ -11,9 +11,10 @@ from sklearn.base import clone
 from skrobust.base import LabelledData
 from skrobust.base._labels import decode_labels
 from skrobust.detection import ConfidentLearning, EnsembleDetector
+from skrobust.detection._detect_from import most_probable
 from skrobust.detection._mixture_1d import fit_mixture
-from skrobust.detection._proba_detector import most_probable
-from skrobust.evidence._out_of_fold import check_predicts_proba, gather_out_of_fold
+from skrobust.evidence import OutOfFold
+from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.noise._confident_joint import given_proba, mean_self_confidence
 from skrobust.noise._noise_model import fit_noise_model
 from skrobust.noise._noise_rate import estimate_noise_rate
@@ -206,17 +207,14 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
         for _ in range(self.n_rounds - 1):
             teacher = clone(final.estimator)
             set_missing_random_states(teacher, random_state)
-            evidence = gather_out_of_fold(
+            source = OutOfFold(
                 teacher,
-                data.X,
-                pseudo.labels,
-                data.classes,
-                pseudo.selected,
-                cv=self.cv,
-                groups=data.groups,
+                self.cv,
                 fit_params=final.fit_params,
+                weighted=False,
                 n_jobs=self.n_jobs,
             )
+            evidence = source.collect(pseudo.as_labels_of(data))
             pseudo = pseudo_label(data, evidence.pred_proba, self.selection, noisy=False)
         training = TrainingSet.from_mask(pseudo.selected, pseudo.labels, final.weight)
         model = final.train(training)
@@ -235,7 +233,7 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
             check_predicts_proba(self.teacher)
             source = ConfidentLearning(self.teacher)
         propagate_params(source, cv=self.cv, n_jobs=self.n_jobs, random_state=self.random_state)
-        return source.gather_proba(data)
+        return source.collect_evidence(data).pred_proba
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -258,6 +256,15 @@ class PseudoLabels:
     proba: np.ndarray
     selected: np.ndarray
     transition: np.ndarray
+
+    def as_labels_of(self, data) -> LabelledData:
+        """Rows with the selected pseudo-labels as their given labels, unweighted."""
+        return dataclasses.replace(
+            data,
+            y=np.where(self.selected, self.labels, -1),
+            verified=np.full(data.n_samples, -1),
+            sample_weight=None,
+        )
 
 
 def pseudo_label(

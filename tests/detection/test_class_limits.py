@@ -165,7 +165,7 @@ def test_ranks_only_what_is_flagged():
         ({"confident_joint": np.eye(4), "rule": "low_self_confidence"}, "of no use with"),
         ({"min_per_class": 0}, "min_per_class must be an integer of at least 1, got 0"),
         ({"confident_joint": np.eye(3)}, "confident_joint must have the shape"),
-        ({"confident_joint": np.zeros((4, 4))}, "confident_joint has no mass in row 0"),
+        ({"confident_joint": np.zeros((4, 4))}, "confident_joint has no weight in row 0"),
         ({"confident_thresholds": ["a"] * 4}, "confident_thresholds must hold numbers"),
         ({"rank_by": "margin"}, "rank_by must be None or one of"),
     ],

@@ -14,10 +14,7 @@ from sklearn.svm import LinearSVC
 
 from skrobust.detection import (
     ConfidentLearning,
-    DensityDetector,
     EnergyDetector,
-    NegativeClassDetector,
-    TrainingDynamics,
 )
 from skrobust.detection._energy import logits_of
 from skrobust.testing._outputs import rank_auc
@@ -119,12 +116,9 @@ def test_flags_and_quality_are_in_one_order(open_set):
         np.testing.assert_array_equal(detector.detect(X, y), detector.score_labels(X, y) < 0.5)
 
 
-def test_only_detectors_that_look_at_probabilities_hand_them_on():
-    for cls in (EnergyDetector, DensityDetector, TrainingDynamics, NegativeClassDetector):
-        assert not hasattr(cls, "gather_proba")
-        assert not hasattr(cls, "predict_proba_of")
+def test_fitted_models_predict_new_rows():
     X, y, _ = make_rows(120, noise=0.1, seed=0)
     detector = ConfidentLearning(GaussianNB(), store_estimators=True).fit(X, y)
-    classes = np.append(detector.classes_, 9)
-    assert detector.predict_proba_of(X, classes).shape == (120, 4)
-    np.testing.assert_array_equal(detector.classes_, np.unique(y))
+    mean = np.mean([model.predict_proba(X) for model in detector.estimators_], axis=0)
+    own = mean[np.arange(120), y]
+    np.testing.assert_allclose(detector.score_labels(X, y), own)

@@ -26,16 +26,15 @@ from sklearn.utils import get_tags
 from skrobust.detection import (
     ConfidentLearning,
     EnsembleDetector,
-    NeighborVote,
-    _ensemble_members,
+    _diverse_models,
     find_label_errors,
 )
-from skrobust.detection._companions import ScaledNeighbors
-from skrobust.detection._ensemble_members import default_members, same_container
+from skrobust.detection._diverse_models import ScaledNeighbors, default_models, same_container
 from skrobust.detection._rules import RULES
 from skrobust.evidence import out_of_fold_proba
 from skrobust.evidence._folds import FoldsByContent
-from skrobust.evidence._opinion_pool import pool_weights
+from skrobust.evidence._mixture import stacking_weights
+from skrobust.evidence._neighbor_evidence import VotingModel
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
 from skrobust.wrappers import CleaningClassifier
 
@@ -69,7 +68,7 @@ def _f1(detector, flipped):
 
 
 def _kinds(X):
-    return [m if isinstance(m, str) else type(m).__name__ for m in default_members(X)]
+    return [m if isinstance(m, str) else type(m).__name__ for m in default_models(X)]
 
 
 FORESTS = ["ExtraTreesClassifier"] * 6
@@ -83,8 +82,8 @@ def test_default_models_by_what_X_is_like(monkeypatch):
     assert _kinds(sparse.csr_array(X)) == SPARSE_FORESTS + others
     holes = np.where(X > 2, np.nan, X)
     assert _kinds(holes) == _kinds(pd.DataFrame(holes)) == FORESTS
-    assert default_members(X)[3].max_features == 32
-    assert default_members(X[:, :4])[3].max_features == 4
+    assert default_models(X)[3].max_features == 32
+    assert default_models(X[:, :4])[3].max_features == 4
     of_components = [
         "QuadraticLogisticRegression",
         "KernelLogisticRegression",
@@ -92,9 +91,9 @@ def test_default_models_by_what_X_is_like(monkeypatch):
     ]
     assert _kinds(np.tile(X, 2)) == FORESTS + others + of_components
     assert _kinds(sparse.csr_array(np.tile(X, 2))) == SPARSE_FORESTS + others
-    monkeypatch.setattr(_ensemble_members, "MANY_ROWS", 50)
-    monkeypatch.setattr(_ensemble_members, "MOST_DRAWN", 40)
-    members = default_members(X)
+    monkeypatch.setattr(_diverse_models, "MANY_ROWS", 50)
+    monkeypatch.setattr(_diverse_models, "MOST_DRAWN", 40)
+    members = default_models(X)
     assert _kinds(X) == FORESTS
     assert {m.n_estimators for m in members} == {60}
     assert round(members[0].max_samples * 60) == 40
@@ -116,8 +115,8 @@ def test_forests_that_differ_in_leaf_size_are_grown_once(noisy, monkeypatch):
     detector.fit(X, y)
     assert [tree.min_samples_leaf for tree in grown] == [3] * 5 + [1] * 5
     assert detector.weights_.shape == (4,)
-    assert [model.estimator.min_samples_leaf for model in detector.estimators_] == [20, 3, 8, 1]
-    smooth, rough = (detector.estimators_[j].predict_proba_of(X, detector.classes_) for j in (0, 1))
+    (smooth,), (rough,) = detector.estimators_[:2]
+    smooth, rough = smooth.predict_proba(X), rough.predict_proba(X)
     assert np.ptp(smooth) < np.ptp(rough)
 
 
@@ -139,7 +138,7 @@ def test_the_container_does_not_matter(noisy):
 
 def test_many_rows_of_which_many_are_equal_or_in_groups(monkeypatch, noisy):
     X, y, _, _ = noisy
-    monkeypatch.setattr(_ensemble_members, "MOST_DRAWN", 100)
+    monkeypatch.setattr(_diverse_models, "MOST_DRAWN", 100)
     many, y = np.repeat(X[:40], 3, axis=0), np.repeat(y[:40], 3)
     detector = EnsembleDetector(random_state=0).fit(many, y)
     assert np.isfinite(detector.label_quality_).all()
@@ -167,7 +166,7 @@ def test_tables_of_all_kinds(kind, noisy):
     }[kind]
     detector = EnsembleDetector(random_state=0).fit(table, y_noisy)
     assert average_precision_score(flipped, 1 - detector.label_quality_) > 0.5
-    assert len(detector.weights_) == len(default_members(same_container(table)[0]))
+    assert len(detector.weights_) == len(default_models(same_container(table)[0]))
     if kind == "wide indices":
         assert wide.indices.dtype == np.int64
         plain = EnsembleDetector(random_state=0).fit(positive, y_noisy)
@@ -195,7 +194,7 @@ def test_text_needs_models_and_gets_that_of_the_wrapper(seed):
     assert wrapper.detector_.estimators_[0][-1].__class__ is LogisticRegression
 
 
-# Companions of a pipeline ---------------------------------------------------------------------
+# Default models behind a pipeline --------------------------------------------------------------
 
 
 def _mixed_table(n_samples=300, seed=0):
@@ -217,44 +216,44 @@ def _mixed_pipeline():
     return make_pipeline(encode, HistGradientBoostingClassifier(max_iter=10, random_state=0))
 
 
-def test_companions_judge_behind_the_first_steps_of_the_pipeline():
+def test_default_models_behind_the_first_steps_of_the_pipeline():
     table, _, y_noisy, flipped = _mixed_table()
     alone = EnsembleDetector([_mixed_pipeline()], n_rounds=1, random_state=0)
     alone.fit(table, y_noisy)
     together = EnsembleDetector(
-        [_mixed_pipeline(), "companions"], store_estimators=True, random_state=0
+        [_mixed_pipeline(), "auto"], store_estimators=True, random_state=0
     ).fit(table, y_noisy)
     assert len(together.weights_) == len(together.estimators_) == 5
     ap = [average_precision_score(flipped, 1 - d.label_quality_) for d in (alone, together)]
     assert ap[1] > ap[0]
     wrapper = CleaningClassifier(_mixed_pipeline(), random_state=0).fit(table, y_noisy)
     assert_array_equal(wrapper.detector_.label_quality_, together.label_quality_)
-    assert "companions" not in map(str, wrapper.detector_.estimators_)
+    assert "auto" not in map(str, wrapper.detector_.estimators_)
     # New rows are judged by all of them.
     quality = together.score_labels(table, y_noisy)
     assert average_precision_score(flipped, 1 - quality) > 0.8
 
 
-def test_companions_leave_the_pipeline_alone_where_no_table_comes_out_of_its_steps():
+def test_default_models_leave_the_pipeline_alone_where_no_table_comes_out_of_its_steps():
     table, _, y_noisy, _ = _mixed_table(200)
     words = make_pipeline(FunctionTransformer(), _mixed_pipeline())
-    detector = EnsembleDetector([words, "companions"], random_state=0).fit(table, y_noisy)
+    detector = EnsembleDetector([words, "auto"], random_state=0).fit(table, y_noisy)
     assert len(detector.estimators_) == 1
 
 
-def test_companions_need_a_pipeline(noisy):
+def test_auto_needs_a_pipeline(noisy):
     X, _, y, _ = noisy
-    for estimators in (["companions"], [make_pipeline(GaussianNB()), "companions"]):
-        with pytest.raises(ValueError, match="share the first steps of a pipeline"):
+    for estimators in (["auto"], [make_pipeline(GaussianNB()), "auto"]):
+        with pytest.raises(ValueError, match="shares the first steps of a pipeline"):
             EnsembleDetector(estimators).fit(X, y)
 
 
-def test_companions_take_weights_and_few_rows(noisy):
+def test_auto_takes_weights_and_few_rows(noisy):
     X, _, y, _ = noisy
     pipeline = make_pipeline(StandardScaler(), GaussianNB())
     weight = np.random.default_rng(0).integers(1, 3, len(y)).astype(float)
-    EnsembleDetector([pipeline, "companions"]).fit(X, y, sample_weight=weight)
-    detector = EnsembleDetector([pipeline, "companions"], max_flag_rate=None)
+    EnsembleDetector([pipeline, "auto"]).fit(X, y, sample_weight=weight)
+    detector = EnsembleDetector([pipeline, "auto"], max_flag_rate=None)
     detector.fit(X[:12], np.arange(12) % 2)
     assert np.isfinite(detector.label_quality_).all()
 
@@ -277,7 +276,7 @@ def test_scaled_neighbors():
     "estimators, error, message",
     [
         ([], ValueError, "at least one model"),
-        (["nearest"], ValueError, "the words 'neighbors' and 'companions', got 'nearest'"),
+        (["nearest"], ValueError, "the words 'neighbors' and 'auto', got 'nearest'"),
         ([GaussianNB(), 3], TypeError, "may hold classifiers"),
         ([GaussianNB(), LinearSVC()], TypeError, "LinearSVC has no predict_proba"),
         ([GaussianNB(), KNeighborsClassifier()], TypeError, "it takes none"),
@@ -303,7 +302,7 @@ def test_weights(noisy):
     opinions = [out_of_fold_proba(model, X, y, cv=cv).astype(np.float32) for model in MODELS]
     own = np.column_stack([opinion[np.arange(300), y] for opinion in opinions])
     detector = EnsembleDetector(list(MODELS), quality_method="self_confidence")
-    assert_allclose(detector.fit(X, y).weights_, pool_weights(own))
+    assert_allclose(detector.fit(X, y).weights_, stacking_weights(own))
     assert_allclose(detector.label_quality_, own @ detector.weights_, rtol=1e-6, atol=1e-8)
     detector.set_params(weights="uniform").fit(X, y)
     assert_allclose(detector.weights_, [0.5, 0.5])
@@ -422,7 +421,7 @@ def test_verified_rows_teach(seed):
 def test_new_rows(noisy):
     X, _, y, flipped = noisy
     detector = EnsembleDetector(store_estimators=True, random_state=0).fit(X[:200], y[:200])
-    assert isinstance(detector.estimators_[-2], NeighborVote)
+    assert isinstance(detector.estimators_[-2][0], VotingModel)
     quality = detector.score_labels(X[200:], y[200:])
     assert average_precision_score(flipped[200:], 1 - quality) > 0.6
     errors = detector.detect(X[200:], y[200:])
@@ -623,12 +622,11 @@ def test_models_without_weight_are_not_fitted_again(noisy, monkeypatch):
     detector.set_params(weights=[1, 1]).fit(X, y)
     assert len(Counting.seen) == 15
     detector.set_params(weights=[0.99, 0.01], store_estimators=True).fit(X, y)
-    (later,) = detector._later_rounds
-    assert_allclose(later["weights_"], [0.99, 0.01])
+    assert_allclose(detector._stored_evidence()[1].weights, [0.99, 0.01])
     detector.set_params(weights=[0.995, 0.005]).fit(X, y)
-    (later,) = detector._later_rounds
-    assert_allclose(later["weights_"], [1.0])
-    assert len(later["estimators_"]) == 1
+    second = detector._stored_evidence()[1]
+    assert_allclose(second.weights, [1.0])
+    assert len(second.parts) == 1
     assert detector.score_labels(X, y).shape == (300,)
 
 

@@ -10,7 +10,11 @@ from scipy import sparse
 from skrobust.base import LabelledData
 from skrobust.detection import fine_scores, knn_shapley_scores
 from skrobust.detection._knn_shapley import ShapleyValues
-from skrobust.evidence._neighbors import Neighborhood, make_units, unit_rows
+from skrobust.evidence._neighbor_evidence import (
+    find_unique_rows,
+    search_neighborhood,
+    unique_numbers,
+)
 from skrobust.testing._outputs import rank_auc
 from skrobust.testing._problems import make_rows
 
@@ -39,15 +43,17 @@ def test_values_are_shapley_values(seed, k):
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(7, 2)), np.array([0, 1, 0, 1, 2, 0, 1])
     data = LabelledData.from_arrays(X, y)
-    units = make_units(data)
-    neighborhood = Neighborhood(units, unit_rows(X, units), 6, metric="euclidean")
-    values = ShapleyValues(neighborhood, units, data, k)
-    of_unit = np.empty(7, dtype=int)
-    of_unit[units.of_row] = np.arange(7)
+    unique = find_unique_rows(data)
+    neighborhood = search_neighborhood(
+        unique, unique_numbers(X, unique), 6, metric="euclidean", n_wanted=k
+    )
+    values = ShapleyValues(neighborhood, data)
+    row = np.empty(7, dtype=int)
+    row[unique.of_row] = np.arange(7)
     for label in range(3):
         every = values.of_label(label, np.arange(42))
         for entry in range(42):
-            test, j = of_unit[values.test[entry]], of_unit[values.neighbor[entry]]
+            test, j = row[values.test[entry]], row[values.neighbor[entry]]
             others = [i for i in range(7) if i != test]
             labels = y.copy()
             labels[j] = label

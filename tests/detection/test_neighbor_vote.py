@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from skrobust.detection import NeighborVote
 from skrobust.evidence import neighbor_graph
-from skrobust.evidence._neighbor_votes import mean_log_loss, mean_shares, vote_shares
+from skrobust.evidence._neighbor_evidence import mean_log_loss, mean_shares, vote_shares
 from skrobust.noise import flip_labels
 from skrobust.testing._outputs import rank_auc
 from skrobust.testing._problems import make_rows
@@ -19,17 +19,17 @@ from skrobust.testing._problems import make_rows
 def test_votes_by_hand():
     # Distances 1 and 2: weights 1 - 1 / 2.2 and 1 - 2 / 2.2, and a vote shared by both classes.
     graph = neighbor_graph([[0.0], [1.0], [-2.0], [9.0]], n_neighbors=2)
-    class_mass = sparse.csr_matrix([[1.0, 0], [1, 0], [0, 1], [1, 0]])
-    shares = vote_shares(graph, class_mass)
+    class_weight = sparse.csr_matrix([[1.0, 0], [1, 0], [0, 1], [1, 0]])
+    shares = vote_shares(graph, class_weight)
     near, far = 1 - 1 / 2.2, 1 - 2 / 2.2
     np.testing.assert_allclose(shares[0], np.array([near + 0.5, far + 0.5]) / (near + far + 1))
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     expected = -(np.log(shares[[0, 1, 3], 0]).sum() + np.log(shares[2, 1])) / 4
-    np.testing.assert_allclose(mean_log_loss(shares, class_mass), expected)
+    np.testing.assert_allclose(mean_log_loss(shares, class_weight), expected)
     # Copies of a row all count, and nobody's vote is the prior.
     graph = neighbor_graph([[0.0]] * 3, n_neighbors=2)
-    np.testing.assert_allclose(vote_shares(graph, class_mass[:3])[0], [0.5, 0.5])
-    np.testing.assert_allclose(vote_shares(sparse.csr_matrix((1, 3)), class_mass[:3]), 0.5)
+    np.testing.assert_allclose(vote_shares(graph, class_weight[:3])[0], [0.5, 0.5])
+    np.testing.assert_allclose(vote_shares(sparse.csr_matrix((1, 3)), class_weight[:3]), 0.5)
 
 
 def test_a_label_takes_no_part_in_the_vote_about_it(seed):
@@ -72,13 +72,13 @@ def test_rank_knows_how_many_labels_of_each_class_are_wrong(seed):
 def test_rounds_leave_out_a_tenth(seed):
     X, y, _ = make_rows(100, seed=seed)
     graph = neighbor_graph(X, n_neighbors=15)
-    class_mass = sparse.csr_matrix(np.eye(3)[y])
-    single = mean_shares(graph, class_mass, 10, n_rounds=0, random_state=None)
+    class_weight = sparse.csr_matrix(np.eye(3)[y])
+    single = mean_shares(graph, class_weight, 10, n_rounds=0, random_state=None)
     rng = np.random.RandomState(seed)
-    many = mean_shares(graph, class_mass, 10, n_rounds=200, random_state=rng)
+    many = mean_shares(graph, class_weight, 10, n_rounds=200, random_state=rng)
     assert 0 < np.abs(single - many).mean() < 0.02
     graph = neighbor_graph(X, n_neighbors=10)
-    np.testing.assert_allclose(single, vote_shares(graph, class_mass))
+    np.testing.assert_allclose(single, vote_shares(graph, class_weight))
 
 
 def test_distances_are_chosen_by_what_foretells_labels(seed):

@@ -15,9 +15,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from skrobust.detection import DecoyThreshold, MixtureThreshold, ResidualDetector
-from skrobust.detection._residual_rules import best_share, mixture_cut, r2
+from skrobust.detection._residual_rules import best_share, mixture_threshold, r2
 from skrobust.detection._target_detector import weighted_median
-from skrobust.evidence._values import gather_values_out_of_bag, make_value_folds
+from skrobust.evidence._folds import make_value_folds
+from skrobust.evidence._values import collect_values_out_of_bag
 
 FOREST = ExtraTreesRegressor(60, bootstrap=True, oob_score=True, min_samples_leaf=5, random_state=0)
 
@@ -46,7 +47,7 @@ def test_is_its_parts(noisy):
     scores = np.abs(detector.residuals_) / detector.uncertainty_
     assert_allclose(detector.label_quality_, np.exp(-scores / np.median(scores)))
     assert_allclose(np.median(detector.label_quality_), np.exp(-1), rtol=1e-3)
-    assert_array_equal(detector.label_errors_, scores > mixture_cut(scores))
+    assert_array_equal(detector.label_errors_, scores > mixture_threshold(scores))
     assert_array_equal(detector.label_errors_, detector.label_quality_ < detector.threshold_)
     low, high = detector.noise_rate_interval_
     assert low <= detector.noise_rate_ <= high
@@ -116,11 +117,11 @@ def test_a_forest_is_asked_out_of_bag_only_if_it_says_so(noisy):
     X, _, y, _ = noisy
     for forest in (FOREST, RandomForestRegressor(60, oob_score=True, random_state=0)):
         used = np.ones(len(y), dtype=bool)
-        ours = gather_values_out_of_bag(forest, X, y, used)
+        ours = collect_values_out_of_bag(forest, X, y, used)
         # The rows are in another order, so that the trees are others of the same kind.
         expected = forest.fit(X, y).oob_prediction_
         assert np.corrcoef(ours.predictions, expected)[0, 1] > 0.8
-        assert (ours.spread > 0).all()
+        assert (ours.deviation > 0).all()
     plain = ExtraTreesRegressor(10, random_state=0)
     assert len(ResidualDetector(plain, store_estimators=True).fit(X, y).estimators_) == 5
     assert len(ResidualDetector(FOREST, store_estimators=True).fit(X, y).estimators_) == 1
@@ -151,31 +152,31 @@ def test_refit_rule_chooses_the_share_by_r2_over_all_rows(noisy):
     assert r2(np.ones(3), np.ones(3)) == 1.0
 
 
-def test_mixture_cut():
+def test_mixture_threshold():
     rng = np.random.default_rng(0)
     right = np.abs(rng.normal(size=900)) * 0.6
-    assert np.mean(right > mixture_cut(right)) < 0.005
+    assert np.mean(right > mixture_threshold(right)) < 0.005
     both = np.concatenate([right, np.abs(rng.normal(size=100)) * 10])
-    cut = mixture_cut(both)
+    cut = mixture_threshold(both)
     assert 1.5 <= cut < 3
     weight = rng.integers(1, 4, size=len(both)).astype(float)
     repeated = np.repeat(both, weight.astype(int))
-    assert_allclose(mixture_cut(both, weight), mixture_cut(repeated), rtol=1e-6)
-    assert_allclose(mixture_cut(both, 0.25 * weight), mixture_cut(repeated), rtol=1e-6)
-    assert mixture_cut(np.zeros(20)) == np.inf
-    assert mixture_cut(np.array([])) == np.inf
+    assert_allclose(mixture_threshold(both, weight), mixture_threshold(repeated), rtol=1e-6)
+    assert_allclose(mixture_threshold(both, 0.25 * weight), mixture_threshold(repeated), rtol=1e-6)
+    assert mixture_threshold(np.zeros(20)) == np.inf
+    assert mixture_threshold(np.array([])) == np.inf
 
 
-def test_mixture_cut_bounds_the_share_of_right_targets():
+def test_mixture_threshold_bounds_the_share_of_right_targets():
     rng = np.random.default_rng(0)
     right, wrong = np.abs(rng.normal(size=9000)), np.abs(rng.normal(size=1000)) * 25
-    cut = mixture_cut(np.concatenate([right, wrong]))
+    cut = mixture_threshold(np.concatenate([right, wrong]))
     n_right, n_wrong = (right > cut).sum(), (wrong > cut).sum()
     assert n_right / (n_right + n_wrong) == pytest.approx(0.1, abs=0.02)
     assert n_wrong > 900
     # Where the two overlap, a probability of a quarter is the lower cut, and more are right.
     wrong /= 7
-    cut = mixture_cut(np.concatenate([right, wrong]))
+    cut = mixture_threshold(np.concatenate([right, wrong]))
     n_right, n_wrong = (right > cut).sum(), (wrong > cut).sum()
     assert n_right / (n_right + n_wrong) > 0.12
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from skrobust.detection import find_label_errors
-from skrobust.detection._rules import RULES, RuleCuts, _cut_groups, fit_rule, upper_threshold
+from skrobust.detection._pair_thresholds import group_thresholds
+from skrobust.detection._rules import RULES, FittedRule, fit_rule
 from skrobust.noise._confident_joint import FEW_CLASSES
+from skrobust.utils._weighted_quantiles import upper_threshold
 from tests._probabilities import TOY_LABELS, TOY_PROBA, make_noisy
 
 each_rule = pytest.mark.parametrize("rule", RULES)
@@ -153,12 +155,12 @@ class TestInvariance:
         weight[0] = 1
         again = np.repeat(y, weight), np.repeat(proba, weight, axis=0)
         for rule in RULES:
-            cuts, flagged = fit_rule(rule, y, proba, weight=weight.astype(float))
-            cuts_again, flagged_again = fit_rule(rule, *again)
+            fitted, flagged = fit_rule(rule, y, proba, weight=weight.astype(float))
+            again_fitted, flagged_again = fit_rule(rule, *again)
             assert_array_equal(np.repeat(flagged, weight), flagged_again, err_msg=rule)
-            assert_array_equal(cuts.joint, cuts_again.joint)
+            assert_array_equal(fitted.joint, again_fitted.joint)
             for name in ("margin", "confidence", "score"):
-                one, other = getattr(cuts, name), getattr(cuts_again, name)
+                one, other = getattr(fitted, name), getattr(again_fitted, name)
                 assert (one is None) == (other is None)
                 if one is not None:
                     assert_array_equal(one, other, err_msg=f"{rule}: {name}")
@@ -223,16 +225,16 @@ class TestInvariance:
     @pytest.mark.parametrize("weighted", [False, True])
     @pytest.mark.parametrize("n_classes", [4, 60])
     @each_rule
-    def test_cuts_flag_the_rows_of_the_fit(self, rule, n_classes, weighted):
+    def test_a_fitted_rule_flags_the_rows_of_the_fit(self, rule, n_classes, weighted):
         y, proba = make_noisy(0, 3000, n_classes, dtype=np.float32)
         weight = np.random.default_rng(0).random(3000) if weighted else None
-        cuts, flagged = fit_rule(rule, y, proba, weight=weight)
-        assert isinstance(cuts, RuleCuts)
+        fitted, flagged = fit_rule(rule, y, proba, weight=weight)
+        assert isinstance(fitted, FittedRule)
         assert flagged.any()
         for n_jobs in (1, 2):
-            assert_array_equal(cuts.flag(y, proba, n_jobs=n_jobs), flagged)
+            assert_array_equal(fitted.flag(y, proba, n_jobs=n_jobs), flagged)
         codes = np.where(np.arange(3000) % 2 == 0, -1, y)
-        assert_array_equal(cuts.flag(codes, proba), flagged & (codes >= 0))
+        assert_array_equal(fitted.flag(codes, proba), flagged & (codes >= 0))
 
     @each_rule
     def test_nothing_is_wrong(self, rule):
@@ -270,8 +272,8 @@ class TestTopMassCut:
         assert upper_threshold(values, mass) == cut
         assert upper_threshold(values, mass, ones) == cut
         group = np.zeros(len(values), dtype=int)
-        assert _cut_groups(values, group, np.array([mass]), None)[0] == cut
-        assert _cut_groups(values, group, np.array([mass]), ones)[0] == cut
+        assert group_thresholds(values, group, np.array([mass]), None)[0] == cut
+        assert group_thresholds(values, group, np.array([mass]), ones)[0] == cut
 
     @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.booleans())
     def test_groups(self, seed, n_groups, weighted):
@@ -284,7 +286,7 @@ class TestTopMassCut:
             upper_threshold(values[group == g], wanted[g], weight[group == g] if weighted else None)
             for g in range(n_groups)
         ]
-        assert_array_equal(_cut_groups(values, group, wanted, weight), expected)
+        assert_array_equal(group_thresholds(values, group, wanted, weight), expected)
 
 
 class TestLabels:

@@ -19,9 +19,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skrobust.detection import TrainingDynamics
-from skrobust.detection._dynamics_statistics import STATISTICS, DynamicsWatcher
+from skrobust.detection._training_dynamics import STATISTICS
 from skrobust.evidence import staged_proba
-from skrobust.evidence._staged import watch_training
+from skrobust.evidence._stages import StageRecorder
+from skrobust.evidence._training_record import record_training
 from skrobust.noise import flip_labels, symmetric_transition
 from skrobust.testing._outputs import rank_auc
 from skrobust.utils._rows import row_hashes
@@ -43,10 +44,10 @@ def _fit_in_order(model, X, y):
 
 
 def _statistics(model, X, y, n_stages):
-    watcher = DynamicsWatcher(X, y, np.arange(3))
+    recorder = StageRecorder(X, y, np.arange(3))
     for _, proba in zip(range(n_stages), staged_proba(model, X), strict=False):
-        watcher.add(proba, model.classes_)
-    return watcher.result()
+        recorder.add(proba, model.classes_)
+    return recorder.result()
 
 
 def test_is_its_parts_in_sample(noisy):
@@ -175,15 +176,15 @@ def test_what_a_model_recorded_is_used(noisy):
 
     recorded = np.linspace(-1, 1, 300)
 
-    @watch_training.register(Recorder)
-    def _watch(estimator, X, y, watcher, *, weight=None, fit_params=None, n_stages=None):
+    @record_training.register(Recorder)
+    def _watch(estimator, X, y, recorder, *, weight=None, fit_params=None, n_stages=None):
         Recorder.n_fits += 1
         estimator.fit(X, y)
-        assert watcher.in_sample
+        assert recorder.in_sample
         # In the order of the training rows, which is not that of the data.
         place = [np.flatnonzero((data == row).all(axis=1))[0] for row in X]
         proba = estimator.predict_proba(X)
-        watcher.take({"aum": recorded[place], "mean_proba": proba})
+        recorder.take({"aum": recorded[place], "mean_proba": proba})
 
     data = X
     detector = TrainingDynamics(Recorder(), max_flag_rate=None).fit(X, y)

@@ -11,9 +11,8 @@ from sklearn.neighbors import KNeighborsTransformer
 
 from skrobust.base import LabelledData
 from skrobust.evidence import neighbor_graph
-from skrobust.evidence._neighbor_index import NeighborIndex, find_others
-from skrobust.evidence._neighbors import make_units
-from skrobust.evidence._scaling import ColumnScaler
+from skrobust.evidence._neighbor_evidence import find_unique_rows
+from skrobust.evidence._neighbor_index import ColumnScaler, NeighborIndex, find_others
 
 
 @pytest.fixture
@@ -198,15 +197,15 @@ def test_scaling_by_ranks_and_weights():
 
 
 @pytest.mark.parametrize(("n_rows", "n_values", "weight"), [(60, 3, 1.0), (400, 10, 3.0)])
-def test_units_do_not_depend_on_the_order_of_rows(seed, n_rows, n_values, weight):
+def test_unique_rows_do_not_depend_on_the_order_of_rows(seed, n_rows, n_values, weight):
     rng = np.random.default_rng(seed)
     X = rng.integers(n_values, size=(n_rows, 2)).astype(float)
     y = rng.integers(2, size=n_rows)
     order = rng.permutation(n_rows)
-    units, other = (
-        make_units(LabelledData.from_arrays(X[i], y[i], sample_weight=np.full(n_rows, w)))
+    unique, other = (
+        find_unique_rows(LabelledData.from_arrays(X[i], y[i], sample_weight=np.full(n_rows, w)))
         for i, w in ((np.arange(n_rows), 1.0), (order, weight))
     )
-    np.testing.assert_array_equal(units.of_row[order], other.of_row)
-    np.testing.assert_allclose(units.mass, other.mass)
-    np.testing.assert_allclose(units.mass.mean(), 1)
+    np.testing.assert_array_equal(unique.of_row[order], other.of_row)
+    np.testing.assert_allclose(unique.weight, other.weight)
+    np.testing.assert_allclose(unique.weight.mean(), 1)

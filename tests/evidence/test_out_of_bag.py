@@ -7,13 +7,10 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from skrobust.evidence import out_of_bag_proba
-from skrobust.evidence._out_of_bag import (
-    default_forest,
-    gather_at_leaf_sizes,
-    gives_out_of_bag,
-    node_proba,
-)
+from skrobust.base import LabelledData
+from skrobust.evidence import OutOfBag, out_of_bag_proba
+from skrobust.evidence._forest import node_proba
+from skrobust.evidence._out_of_bag import default_forest, is_out_of_bag_forest
 
 
 @pytest.fixture
@@ -90,9 +87,9 @@ def test_missing_values_pass(data):
 
 def test_default_forest_and_which_forests_are_asked():
     assert default_forest().get_params()["min_samples_leaf"] == 5
-    assert gives_out_of_bag(ExtraTreesClassifier(bootstrap=True, oob_score=True))
-    assert not gives_out_of_bag(ExtraTreesClassifier(bootstrap=True))
-    assert not gives_out_of_bag(LogisticRegression())
+    assert is_out_of_bag_forest(ExtraTreesClassifier(bootstrap=True, oob_score=True))
+    assert not is_out_of_bag_forest(ExtraTreesClassifier(bootstrap=True))
+    assert not is_out_of_bag_forest(LogisticRegression())
 
 
 def test_refusals(data):
@@ -130,9 +127,9 @@ def test_trees_are_read_at_a_leaf_size_as_a_walk_finds_it(forest, data, leaf_siz
 
 def test_several_leaf_sizes_are_as_good_as_several_forests(data, seed):
     X, y = data
-    classes, used = np.arange(3), np.ones(200, dtype=bool)
     forest = ExtraTreesClassifier(200, min_samples_leaf=3, bootstrap=True, random_state=seed)
-    several = gather_at_leaf_sizes(forest, X, y, classes, used, leaf_sizes=(3, 10, 25))
+    data = LabelledData.from_arrays(X, y)
+    several = OutOfBag(forest, (3, 10, 25)).collect(data).parts
     np.testing.assert_allclose(several[0].pred_proba, out_of_bag_proba(forest, X, y))
     for leaf_size, evidence in zip((3, 10, 25), several, strict=True):
         alone = out_of_bag_proba(forest.set_params(min_samples_leaf=leaf_size), X, y)

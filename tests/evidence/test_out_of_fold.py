@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from skrobust.evidence import out_of_fold_proba
-from skrobust.evidence._folds import make_folds, row_units
+from skrobust.evidence._folds import make_folds, row_blocks
 from skrobust.evidence._progress import report_progress
 
 
@@ -45,7 +45,7 @@ def test_equal_rows_share_a_fold(data):
     np.testing.assert_array_equal(proba[:40], proba[200:])
     folds = make_folds(5, X, y, y, np.ones(240, dtype=bool))
     for train, test in folds:
-        assert not set(row_units(X, y)[train]) & set(row_units(X, y)[test])
+        assert not set(row_blocks(X, y)[train]) & set(row_blocks(X, y)[test])
     tested = np.sort(np.concatenate([test for _, test in folds]))
     np.testing.assert_array_equal(tested, np.arange(240))
 

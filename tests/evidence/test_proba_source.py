@@ -15,7 +15,7 @@ from skrobust.testing._problems import make_rows
 
 
 class Source(ProbaSource, BaseEstimator):
-    """Only gathers the evidence."""
+    """Only collects the evidence."""
 
     def __init__(self, estimator=None, *, cv=5, n_jobs=None, random_state=None):
         self.estimator = estimator
@@ -24,8 +24,8 @@ class Source(ProbaSource, BaseEstimator):
         self.random_state = random_state
 
 
-def _gather(data, *args, **kwargs):
-    return Source(*args, **kwargs)._gather_evidence(data).pred_proba
+def _collect(data, *args, **kwargs):
+    return Source(*args, **kwargs).collect_evidence(data).pred_proba
 
 
 def _forest(**params):
@@ -36,9 +36,9 @@ def test_forests_judge_out_of_bag(seed):
     X, y, _ = make_rows(90, seed=seed)
     data = LabelledData.from_arrays(X, y)
     expected = out_of_bag_proba(None, X, y, random_state=seed)
-    assert_array_equal(_gather(data, random_state=seed), expected)
+    assert_array_equal(_collect(data, random_state=seed), expected)
     expected = out_of_bag_proba(_forest(), X, y)
-    assert_array_equal(_gather(data, _forest(oob_score=True)), expected)
+    assert_array_equal(_collect(data, _forest(oob_score=True)), expected)
 
 
 def test_other_models_judge_out_of_fold(seed):
@@ -46,7 +46,7 @@ def test_other_models_judge_out_of_fold(seed):
     data = LabelledData.from_arrays(X, y)
     for model in (GaussianNB(), _forest()):
         expected = out_of_fold_proba(model, X, y, cv=3)
-        assert_allclose(_gather(data, model, cv=3), expected)
+        assert_allclose(_collect(data, model, cv=3), expected)
 
 
 def test_groups_need_folds(seed):
@@ -54,14 +54,14 @@ def test_groups_need_folds(seed):
     groups = np.arange(90) // 3
     data = LabelledData.from_arrays(X, y, groups=groups)
     expected = out_of_fold_proba(_forest(), X, y, groups=groups)
-    assert_allclose(_gather(data, _forest(oob_score=True)), expected)
+    assert_allclose(_collect(data, _forest(oob_score=True)), expected)
 
 
 def test_verified_labels_are_learned(seed):
     X, y, planted = make_rows(90, seed=seed)
     truth = np.where(planted, (y + 1) % 3, y)
     data = LabelledData.from_arrays(X, y, verified_labels=truth)
-    assert_allclose(_gather(data, GaussianNB()), out_of_fold_proba(GaussianNB(), X, truth))
+    assert_allclose(_collect(data, GaussianNB()), out_of_fold_proba(GaussianNB(), X, truth))
 
 
 def test_tags_are_those_of_the_model():
@@ -73,4 +73,4 @@ def test_a_forest_needs_a_table(seed):
     data = LabelledData.from_arrays(["some", "words"] * 5, [0, 1] * 5)
     for model in (None, _forest(oob_score=True)):
         with pytest.raises((TypeError, ValueError), match="Source without an estimator"):
-            _gather(data, model)
+            _collect(data, model)

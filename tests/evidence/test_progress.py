@@ -67,7 +67,7 @@ def test_ensemble_numbers_its_models_in_each_round():
     log = Log()
     with report_progress(log):
         EnsembleDetector(models, weights="uniform", random_state=0).fit(X, y)
-    names = ["ExtraTreesClassifier", "NeighborVote", "GaussianNB"]
+    names = ["ExtraTreesClassifier", "Neighbors", "GaussianNB"]
     expected = [
         f"step {number} of 3: {name}, round {turn}"
         for turn in (1, 2)

@@ -21,11 +21,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skrobust.evidence import staged_proba
-from skrobust.evidence._staged import (
+from skrobust.evidence._training_record import (
     check_has_stages,
     last_layer_norms,
-    watch_training,
-    watched_passes,
+    record_training,
+    recorded_passes,
 )
 
 X, Y = load_iris(return_X_y=True)
@@ -128,7 +128,7 @@ def test_another_class_can_be_registered():
     check_has_stages(make_pipeline(StandardScaler(), Doubles()))
 
 
-class Watcher:
+class StageList:
     """Remembers the stages."""
 
     in_sample, wants_norms = True, False
@@ -147,11 +147,11 @@ class Watcher:
 
 def test_passes_of_a_learner_are_watched():
     learner = SGDClassifier(loss="log_loss", random_state=3)
-    watcher = Watcher(X)
+    recorder = StageList(X)
     pipeline = make_pipeline(StandardScaler(), learner)
-    watch_training(pipeline, X, Y, watcher, n_stages=8)
-    assert len(watcher.stages) == len(watched_passes(8)) == 5
-    np.testing.assert_allclose(watcher.stages[-1], pipeline.predict_proba(X))
+    record_training(pipeline, X, Y, recorder, n_stages=8)
+    assert len(recorder.stages) == len(recorded_passes(8)) == 5
+    np.testing.assert_allclose(recorder.stages[-1], pipeline.predict_proba(X))
     assert learner.random_state == 3
     assert learner.t_ == 1 + 8 * len(X)
 
@@ -173,11 +173,11 @@ def test_a_look_is_what_the_learner_predicts(learner, n_classes):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(5001, 60))  # more than one block, the last one not full
     y = np.arange(5001) % n_classes
-    watcher, learner = Watcher(rows), clone(learner)
-    watcher.wants_norms = True
-    watch_training(learner, rows, y, watcher, n_stages=1)
-    np.testing.assert_allclose(watcher.stages[-1], learner.predict_proba(rows), atol=1e-12)
-    np.testing.assert_allclose(watcher.norms[-1], last_layer_norms(learner, rows))
+    recorder, learner = StageList(rows), clone(learner)
+    recorder.wants_norms = True
+    record_training(learner, rows, y, recorder, n_stages=1)
+    np.testing.assert_allclose(recorder.stages[-1], learner.predict_proba(rows), atol=1e-12)
+    np.testing.assert_allclose(recorder.norms[-1], last_layer_norms(learner, rows))
 
 
 def test_a_subclass_predicts_in_its_own_way():
@@ -189,9 +189,9 @@ def test_a_subclass_predicts_in_its_own_way():
         def staged_predict_proba(self, X):
             yield np.eye(3)[self.predict(X)]
 
-    watcher = Watcher(X)
-    watch_training(Certain(loss="log_loss"), X, Y, watcher, n_stages=1)
-    assert set(np.unique(watcher.stages[0])) == {0, 1}
+    recorder = StageList(X)
+    record_training(Certain(loss="log_loss"), X, Y, recorder, n_stages=1)
+    assert set(np.unique(recorder.stages[0])) == {0, 1}
     assert len(list(staged_proba(Steps(max_iter=2).fit(X, Y), X))) == 1
 
 
@@ -199,24 +199,24 @@ def test_bad_rows_are_refused_as_the_learner_does():
     bad = np.where(np.arange(4) == 0, np.nan, X)
     learner = MLPClassifier((4,), random_state=0)
     with pytest.raises(ValueError, match="contains NaN"):
-        watch_training(learner, X, Y, Watcher(bad), n_stages=1)
+        record_training(learner, X, Y, StageList(bad), n_stages=1)
 
 
 def test_weights_reach_the_passes():
     weight = np.where(Y == 0, 5.0, 1.0)
-    plain, weighed = Watcher(X), Watcher(X)
-    watch_training(GaussianNB(), X, Y, plain, n_stages=1)
-    watch_training(GaussianNB(), X, Y, weighed, weight=weight, n_stages=1)
+    plain, weighed = StageList(X), StageList(X)
+    record_training(GaussianNB(), X, Y, plain, n_stages=1)
+    record_training(GaussianNB(), X, Y, weighed, weight=weight, n_stages=1)
     expected = GaussianNB().fit(X, Y, sample_weight=weight).predict_proba(X)
     np.testing.assert_allclose(weighed.stages[0], expected)
     assert not np.allclose(weighed.stages[0], plain.stages[0], rtol=0.1, atol=0)
 
 
 def test_boosting_is_watched_up_to_a_stage():
-    watcher = Watcher(X)
+    recorder = StageList(X)
     model = GradientBoostingClassifier(n_estimators=5, random_state=0)
-    watch_training(model, X, Y, watcher, n_stages=2)
-    assert len(watcher.stages) == 2
+    record_training(model, X, Y, recorder, n_stages=2)
+    assert len(recorder.stages) == 2
     assert len(model.estimators_) == 5
 
 
@@ -224,22 +224,22 @@ def test_a_class_can_hand_over_what_it_recorded():
     class Recorder(Doubles):
         pass
 
-    @watch_training.register(Recorder)
-    def _watch(estimator, X, y, watcher, *, weight=None, fit_params=None, n_stages=None):
+    @record_training.register(Recorder)
+    def _watch(estimator, X, y, recorder, *, weight=None, fit_params=None, n_stages=None):
         estimator.fit(X, y)
-        watcher.take({"aum": np.zeros(len(X))})
+        recorder.take({"aum": np.zeros(len(X))})
 
-    watcher = Watcher(X)
-    watcher.take = lambda statistics: watcher.stages.append(statistics)
+    recorder = StageList(X)
+    recorder.take = lambda statistics: recorder.stages.append(statistics)
     check_has_stages(Recorder())
-    watch_training(make_pipeline(StandardScaler(), Recorder()), X, Y, watcher)
-    assert list(watcher.stages[0]) == ["aum"]
+    record_training(make_pipeline(StandardScaler(), Recorder()), X, Y, recorder)
+    assert list(recorder.stages[0]) == ["aum"]
 
 
 def test_passes_become_rarer():
-    assert watched_passes(1) == [1]
-    assert watched_passes(10) == [1, 2, 3, 5, 8]
-    assert len(watched_passes(1000)) < 20
+    assert recorded_passes(1) == [1]
+    assert recorded_passes(10) == [1, 2, 3, 5, 8]
+    assert len(recorded_passes(1000)) < 20
 
 
 def test_learners_without_probabilities_are_refused():

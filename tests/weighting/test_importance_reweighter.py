@@ -12,8 +12,7 @@ from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skrobust.evidence import _proba_source
-from skrobust.evidence._out_of_bag import gather_out_of_bag
+from skrobust.evidence import OutOfBag
 from skrobust.noise import (
     AnchorTransition,
     ConfidentTransition,
@@ -176,13 +175,13 @@ def _as_floats(rows):
 
 def test_default_models_are_fitted_once(noisy, seed, monkeypatch):
     X, _, given, _ = noisy
-    forests = []
+    forests, collect = [], OutOfBag.collect
 
-    def gather(*args, **kwargs):
-        forests.append(gather_out_of_bag(*args, **kwargs))
+    def count(source, data):
+        forests.append(collect(source, data))
         return forests[-1]
 
-    monkeypatch.setattr(_proba_source, "gather_out_of_bag", gather)
+    monkeypatch.setattr(OutOfBag, "collect", count)
     reweighter = ImportanceReweighter(random_state=seed).fit(X, given)
     assert len(forests) == 1
     alone = AnchorTransition(random_state=seed).fit(X, given).transition_matrix_

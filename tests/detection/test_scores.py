@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skrobust.detection import label_quality_scores
-from skrobust.detection._quality import QUALITY_METHODS, score_rows
+from skrobust.detection._scores import score_labels
 from skrobust.noise._confident_joint import FEW_CLASSES
 from tests._probabilities import make_noisy
 
-METHODS = (*QUALITY_METHODS, "margin")
+CLEANLAB_METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
+METHODS = (*CLEANLAB_METHODS, "contrast", "margin")
 each_method = pytest.mark.parametrize("method", METHODS)
 
 
@@ -33,6 +34,7 @@ def test_values():
         return label_quality_scores(y, proba, method=method)
 
     assert_allclose(score("self_confidence"), [0.5, 0.25, 1, 0])
+    assert_allclose(score("contrast"), [2 / 3, 1 / 3, 1, 0])
     assert_allclose(score("margin"), [0.25, -0.25, 1, -1])
     assert_allclose(score("normalized_margin"), [0.625, 0.375, 1, 0])
     ratio = 1.5 * np.log(2) / np.log(3) / np.array([0.5, 0.25])
@@ -46,7 +48,7 @@ def test_against_cleanlab(case):
 
     y, proba = case
     tolerance = 1e-5 if proba.dtype == np.float32 else 1e-12
-    for method in QUALITY_METHODS:
+    for method in CLEANLAB_METHODS:
         theirs = get_label_quality_scores(y, proba, method=method)
         ours = label_quality_scores(y, proba, method=method)
         assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance, err_msg=method)
@@ -94,7 +96,7 @@ def test_row_and_class_order(method, n_classes):
 def test_own_probabilities_are_left_alone(method):
     y, proba = make_noisy(0, 100, 3)
     own = proba[np.arange(100), y]
-    scores = score_rows(method, y, proba, own=own)
+    scores = score_labels(method, y, proba, own=own)
     assert_array_equal(own, proba[np.arange(100), y])
     assert_array_equal(scores, label_quality_scores(y, proba, method=method))
 

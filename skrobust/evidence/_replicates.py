@@ -1,4 +1,4 @@
-"""Equal rows: rare copies, which stay together, and common values, whose rows are split."""
+"""Equal rows: replicates, which share a fold, and frequent values, whose rows are split."""
 
 import dataclasses
 
@@ -7,19 +7,19 @@ from scipy import sparse
 
 from skrobust.utils._rows import mix_words
 
-# So many equal rows may be a common value; fewer are copies.
-_LEAST_COMMON = 5
-# A table is one of categories if so much of it are values that many rows share, and
+# So many equal rows may be a frequent value; fewer are replicates.
+_LEAST_FREQUENT = 5
+# A table is categorical if at least this share of it are values that many rows have, and
 _LEAST_SHARED = 0.5
-# if so much of that has several labels, as noise brings about, or there are few values at all.
+# this share of those has several labels, as noise causes, or there are few values at all.
 _LEAST_MIXED = 0.02
 _FEW_VALUES = 10
-# Of so many pairs of a value and a label, a common factor of all counts is no chance.
+# With more pairs of a value and a label than this, a common factor of all counts is no chance.
 _MANY_PAIRS = 100
 
 
 def row_counts(hashes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """Count how many equal rows each row stands for; whole weights are such counts."""
+    """Number of equal rows that each row represents, without a factor common to all rows."""
     counts = (labels >= 0).astype(np.float64)
     if _are_counts(weight):
         counts *= weight
@@ -42,16 +42,18 @@ def _pair_keys(hashes, labels) -> np.ndarray:
     return mix_words(hashes ^ mix_words((labels + 2).astype(np.uint64)))
 
 
-def common_rows(
+def frequent_rows(
     hashes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None
 ) -> np.ndarray:
-    """Find the rows whose value is a category that many rows share, not one that was copied."""
+    """Rows whose value is a category that many rows share, as opposed to a replicated row."""
+    # Replicates share a fold, or a replicated error would confirm itself; but a model must have
+    # seen a frequent value to predict its label.
     value_of, value = np.unique(hashes, return_inverse=True)
     if len(value_of) == len(hashes) and not _are_counts(weight):
         return np.zeros(len(hashes), dtype=bool)
     counts = row_counts(hashes, labels, weight)
     n_rows = np.bincount(value, weights=counts)
-    shared = n_rows >= _LEAST_COMMON
+    shared = n_rows >= _LEAST_FREQUENT
     if not shared.any():
         return np.zeros(len(hashes), dtype=bool)
     counted = np.flatnonzero(counts > 0)
@@ -74,26 +76,26 @@ def row_ids(
     weight: np.ndarray | None = None,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return numbers that are equal for rows which must stay together."""
-    common = np.flatnonzero(common_rows(hashes, labels, weight))
-    if len(common) == 0:
+    """Numbers that are equal for rows which must not be separated."""
+    frequent = np.flatnonzero(frequent_rows(hashes, labels, weight))
+    if len(frequent) == 0:
         return hashes
     ids = hashes.copy()
     if groups is not None:
-        ids[common] = _salted(hashes[common], groups[common])
+        ids[frequent] = _salted(hashes[frequent], groups[frequent])
         return ids
-    salt = np.append(label_salts(hashes, labels, weight), np.uint64(0))[labels[common]]
-    # Rows that differ in nothing else are numbered by weight, and not by their places.
-    least = np.zeros(len(common)) if weight is None else weight[common]
-    order = np.lexsort((least, labels[common], salt, hashes[common]))
-    ids[common[order]] = _numbered(hashes[common[order]], np.arange(len(order)))
+    salt = np.append(label_salts(hashes, labels, weight), np.uint64(0))[labels[frequent]]
+    # Rows that differ in nothing else are numbered by weight, not by position.
+    least = np.zeros(len(frequent)) if weight is None else weight[frequent]
+    order = np.lexsort((least, labels[frequent], salt, hashes[frequent]))
+    ids[frequent[order]] = _numbered(hashes[frequent[order]], np.arange(len(order)))
     return ids
 
 
 def label_salts(
     hashes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None
 ) -> np.ndarray:
-    """Tell labels apart by the rows that have them, not by their names or order."""
+    """Hash each label by the rows that have it, independent of its name and order."""
     salts = np.zeros(int(labels.max(initial=-1)) + 1, dtype=np.uint64)
     used = np.flatnonzero(labels >= 0)
     counts = np.round(row_counts(hashes, labels, weight)[used]).astype(np.uint64)
@@ -101,18 +103,18 @@ def label_salts(
     return salts
 
 
-def average_common(
+def average_frequent(
     values: np.ndarray,
     hashes: np.ndarray,
     labels: np.ndarray,
     weight: np.ndarray | None = None,
 ) -> None:
-    """Give rows of a common value that have the same label the mean of their values, in place."""
-    common = common_rows(hashes, labels, weight)
-    if not common.any():
+    """Replace values of rows with a frequent value and the same label by their mean, in place."""
+    frequent = frequent_rows(hashes, labels, weight)
+    if not frequent.any():
         return
     table = values.reshape(len(values), -1)
-    rows = np.flatnonzero(common & ~np.isnan(table[:, 0]))
+    rows = np.flatnonzero(frequent & ~np.isnan(table[:, 0]))
     if len(rows) == 0:
         return
     _, pair = np.unique(_pair_keys(hashes[rows], labels[rows]), return_inverse=True)
@@ -122,7 +124,7 @@ def average_common(
 
 
 def _numbered(hashes, position) -> np.ndarray:
-    """Make ids of sorted hashes and of how far each position is from the first of its hash."""
+    """Hash sorted hashes together with the distance from the first position of each."""
     first = np.ones(len(hashes), dtype=bool)
     first[1:] = hashes[1:] != hashes[:-1]
     number = position - position[first][np.cumsum(first) - 1]
@@ -135,22 +137,22 @@ def _salted(hashes, number) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RowParts:
-    """Rows merged where they are copies, and divided into parts where their value is common."""
+    """Replicated rows merged, and rows of frequent values divided into parts."""
 
-    pair_of_row: np.ndarray
-    label: np.ndarray
-    share: sparse.csr_matrix
-    first: np.ndarray
-    common: np.ndarray
+    pair_of_row: np.ndarray  # (n_samples,) pair of a value and a label
+    label: np.ndarray  # (n_pairs,) label of each pair; -1 for none
+    share: sparse.csr_matrix  # (n_pairs, n_parts) share of each pair in each part
+    first: np.ndarray  # (n_parts,) a row of each part; the order depends on content alone
+    frequent: np.ndarray  # (n_parts,) parts of frequent values
 
     @property
     def of_row(self) -> np.ndarray:
-        """A part of each row, shape (n_samples,): the only one, unless its value is common."""
+        """A part of each row: the only one, unless its value is frequent."""
         return self.share.indices[self.share.indptr[:-1]].astype(np.intp)[self.pair_of_row]
 
     def per_row(self, values: np.ndarray) -> np.ndarray:
-        """Turn one value, or row of values, per part into one per row: the mean of known ones."""
-        if not self.common.any():
+        """Map one value, or row of values, per part to rows, as the mean of known ones."""
+        if not self.frequent.any():
             return values[self.of_row]
         known = self.share @ (~np.isnan(values)).astype(np.float64)
         means = np.full(known.shape, np.nan)
@@ -167,8 +169,8 @@ def divide_rows(
     n_parts: int,
     by_label: bool = False,
 ) -> RowParts:
-    """Merge copies, and divide the rows of common values into parts of about equal weight."""
-    common = common_rows(hashes, labels, weight)
+    """Merge replicated rows, and divide rows of frequent values into parts of equal weight."""
+    frequent = frequent_rows(hashes, labels, weight)
     _, first, pair_of_row = np.unique(
         _pair_keys(hashes, labels), return_index=True, return_inverse=True
     )
@@ -176,7 +178,7 @@ def divide_rows(
     order = np.lexsort((labels[first], salt, hashes[first]))
     first, place = first[order], np.argsort(order)
     pair_of_row = place[pair_of_row]
-    pair_hash, label, divided = hashes[first], labels[first], common[first]
+    pair_hash, label, divided = hashes[first], labels[first], frequent[first]
     counts, most, n_pieces = (np.ones(len(first), dtype=np.int64) for _ in range(3))
     split = np.flatnonzero(divided & (label >= 0))
     if len(split):
@@ -196,13 +198,13 @@ def divide_rows(
     if by_label:
         piece_id[at] = _numbered(piece_id[at], at)
     elif len(at):
-        # The rows of one label begin at the part after the last row of the label before.
+        # The rows of one label begin at the part after the last row of the previous label.
         before = np.cumsum(counts[split]) - counts[split]
         start = np.zeros(len(first), dtype=np.int64)
         start[split] = before - before[np.searchsorted(value, np.arange(len(total)))][value]
         pair = piece_pair[at]
         piece_id[at] = _salted(piece_id[at], (start[pair] + number[at]) % most[pair])
-    # Rows of a common value that are not counted are none of its parts.
+    # Rows of a frequent value that are not counted form a part of their own.
     apart = np.flatnonzero(divided[piece_pair] & (label[piece_pair] < 0))
     piece_id[apart] = _salted(piece_id[apart], np.full(len(apart), 2**40))
     ids, part_first, part = np.unique(piece_id, return_index=True, return_inverse=True)

@@ -1,4 +1,6 @@
-"""How likely is each label right? Scores of labels against predicted probabilities."""
+"""Label quality scores: how likely each label is right, by predicted probabilities."""
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,7 +10,8 @@ from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
 
 QUALITY_METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
-_METHODS = (*QUALITY_METHODS, "margin")
+SCORES: dict[str, Callable] = {}
+"""Scores by name: functions of a block of probabilities, its labels and their probabilities."""
 
 
 @explain_names
@@ -24,18 +27,19 @@ def label_quality_scores(
     y : array-like of shape (n_samples,)
         Given labels: column numbers, or labels whose sorted distinct values are the columns.
     pred_proba : array-like of shape (n_samples, n_classes)
-        Out-of-sample probabilities, read block by block. Memory maps are welcome.
-    method : {"self_confidence", "normalized_margin", "confidence_weighted_entropy", "margin"}, \
-            default="self_confidence"
+        Out-of-sample probabilities, read block by block. Memory maps are accepted.
+    method : {"self_confidence", "normalized_margin", "confidence_weighted_entropy", "contrast", \
+            "margin"}, default="self_confidence"
         The score, with p the probabilities of a row and y its label:
 
         - "self_confidence": p[y];
         - "normalized_margin": (p[y] - max of the other p + 1) / 2;
         - "confidence_weighted_entropy": log(1 + r) / r, where r is the entropy of p, as a share
           of its maximum, divided by p[y];
+        - "contrast": p[y] / (p[y] + max of the other p);
         - "margin": p[y] - max of the other p, which lies in [-1, 1].
     classes : array-like of shape (n_classes,), default=None
-        The label of each column. None works it out from `y`.
+        The label of each column. None derives it from `y`.
     n_jobs : int, default=None
         Number of threads.
 
@@ -73,73 +77,94 @@ def label_quality_scores(
     >>> label_quality_scores([0, 0], pred_proba, method="margin")
     array([ 0.8, -0.5])
     """
-    if method not in _METHODS:
-        raise ValueError(f"method must be one of {', '.join(map(repr, _METHODS))}, got {method!r}.")
+    check_score(method, "method")
     codes, pred_proba = match_proba(y, pred_proba, classes=classes)
     check_all(pred_proba, n_jobs=n_jobs)
-    return score_rows(method, codes, pred_proba, n_jobs=n_jobs)
+    return score_labels(method, codes, pred_proba, n_jobs=n_jobs)
 
 
-def score_rows(
-    method: str,
+def check_score(score, name: str) -> None:
+    """Refuse an unknown score."""
+    if score not in SCORES:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, SCORES))}, got {score!r}.")
+
+
+def register_score(name: str) -> Callable:
+    """Register a function of a block of probabilities as a score."""
+
+    def register(function: Callable) -> Callable:
+        SCORES[name] = function
+        return function
+
+    return register
+
+
+def score_labels(
+    score: str | Callable,
     codes: np.ndarray,
     pred_proba: np.ndarray,
     *,
     own: np.ndarray | None = None,
     n_jobs: int | None = None,
 ) -> np.ndarray:
-    """Score rows that are already checked; what stands in rows with code -1 means nothing.
-
-    Parameters
-    ----------
-    method : str
-        See :func:`label_quality_scores`.
-    codes : ndarray of shape (n_samples,)
-        Given labels.
-    pred_proba : ndarray of shape (n_samples, n_classes)
-        Probabilities.
-    own : ndarray of shape (n_samples,), default=None
-        Probabilities of the given labels, if known.
-    n_jobs : int, default=None
-        Number of threads.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_samples,)
-        Of the type of `pred_proba`.
-    """
+    """Score labels block by block; the scores of rows with code -1 are meaningless."""
+    if callable(score):
+        return np.asarray(score(codes, pred_proba))
     own = given_proba(codes, pred_proba) if own is None else own
-    if method == "self_confidence":
+    if score == "self_confidence":  # without a look at the other columns
         return own
     scores = np.empty_like(own)
-    finish = _weigh_entropy if method == "confidence_weighted_entropy" else _subtract_best_other
-
-    def score(start: int, stop: int) -> None:
-        # A copy, which is changed in place; a few columns are turned on their side, so that every
-        # operation runs along many rows.
-        block = np.array(pred_proba[start:stop].T, order="C" if few else "F").T
-        scores[start:stop] = finish(block, codes[start:stop], own[start:stop])
-
     few = pred_proba.shape[1] <= FEW_CLASSES
+
+    def score_block(start: int, stop: int) -> None:
+        # A copy, which the score may change; few columns are transposed, so that every operation
+        # runs along many rows.
+        block = np.array(pred_proba[start:stop].T, order="C" if few else "F").T
+        scores[start:stop] = SCORES[score](block, codes[start:stop], own[start:stop])
+
     row_bytes = 2 * pred_proba.shape[1] * pred_proba.itemsize
-    for_each_block(score, len(codes), row_bytes, n_jobs=n_jobs)
-    if method == "normalized_margin":
-        scores += 1
-        scores /= 2
+    for_each_block(score_block, len(codes), row_bytes, n_jobs=n_jobs)
     return scores
 
 
-def _subtract_best_other(block: np.ndarray, labels: np.ndarray, own: np.ndarray) -> np.ndarray:
-    rows = np.arange(len(block))
-    block[rows, labels] = -1
-    if block.flags.c_contiguous:
-        return own - block[rows, block.argmax(axis=1)]
-    return own - block.max(axis=1)
+@register_score("self_confidence")
+def _self_confidence(block: np.ndarray, labels: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Probability of the label."""
+    return own
 
 
-def _weigh_entropy(block: np.ndarray, labels: np.ndarray, own: np.ndarray) -> np.ndarray:
+@register_score("normalized_margin")
+def _normalized_margin(block: np.ndarray, labels: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Margin to the most probable other class, mapped to [0, 1]."""
+    return (_margin(block, labels, own) + 1) / 2
+
+
+@register_score("confidence_weighted_entropy")
+def _weighted_entropy(block: np.ndarray, labels: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Entropy by the probability of the label, mapped to [0, 1]."""
     # 0 log 0 is 0, and so is the smallest normal number in place of the first 0.
     logs = np.log(np.maximum(block, np.finfo(block.dtype).tiny))
     block *= logs
     ratio = -block.sum(axis=1) / np.log(block.shape[1]) / np.maximum(own, SLACK)
     return np.log(ratio + 1) / np.maximum(ratio, SLACK)
+
+
+@register_score("contrast")
+def _contrast(block: np.ndarray, labels: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Share of the label in its probability and that of the most probable other class."""
+    return own / (own + _best_other(block, labels))
+
+
+@register_score("margin")
+def _margin(block: np.ndarray, labels: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Margin to the most probable other class, in [-1, 1]."""
+    return own - _best_other(block, labels)
+
+
+def _best_other(block: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Largest probability of another class; overwrites the block."""
+    rows = np.arange(len(block))
+    block[rows, labels] = -1
+    if block.flags.c_contiguous:
+        return block[rows, block.argmax(axis=1)]
+    return block.max(axis=1)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skrobust.detection._dynamics_statistics import STATISTICS, DynamicsWatcher, quality_from
+from skrobust.detection._training_dynamics import STATISTICS, quality_from
+from skrobust.evidence._stages import StageRecorder
 
 
 def _history(seed, n_stages, n_samples, n_classes):
@@ -14,12 +15,12 @@ def _history(seed, n_stages, n_samples, n_classes):
     return proba, rng.integers(n_classes, size=n_samples)
 
 
-def _watch(proba, codes, norms=None):
+def _record(proba, codes, norms=None):
     n_classes = proba.shape[2]
-    watcher = DynamicsWatcher(None, codes, np.arange(n_classes))
+    recorder = StageRecorder(None, codes, np.arange(n_classes))
     for i, stage in enumerate(proba):
-        watcher.add(stage, np.arange(n_classes), norms=None if norms is None else norms[i])
-    return watcher.result()
+        recorder.add(stage, np.arange(n_classes), norms=None if norms is None else norms[i])
+    return recorder.result()
 
 
 def _naive(proba, codes, norms):
@@ -52,7 +53,7 @@ def _naive(proba, codes, norms):
 def test_is_what_the_whole_history_says(seed, n_stages, n_classes):
     proba, codes = _history(seed, n_stages, 7, n_classes)
     norms = np.random.default_rng(seed).uniform(1, 3, size=proba.shape[:2])
-    seen = _watch(proba, codes, norms)
+    seen = _record(proba, codes, norms)
     for name, expected in _naive(proba, codes, norms).items():
         np.testing.assert_allclose(seen[name], expected, atol=1e-9, err_msg=name)
     np.testing.assert_allclose(seen["mean_proba"], proba.mean(axis=0))
@@ -61,7 +62,7 @@ def test_is_what_the_whole_history_says(seed, n_stages, n_classes):
 @given(st.integers(0, 1000), st.integers(2, 5))
 def test_el2n_lies_in_its_bounds(seed, n_classes):
     proba, codes = _history(seed, 3, 9, n_classes)
-    el2n = _watch(proba, codes)["el2n"]
+    el2n = _record(proba, codes)["el2n"]
     assert el2n.min() >= 0
     assert el2n.max() <= np.sqrt(2) + 1e-12
     if n_classes == 2:
@@ -71,16 +72,16 @@ def test_el2n_lies_in_its_bounds(seed, n_classes):
 
 def test_canonical_cases():
     perfect = np.eye(3)[None, [0, 2]].repeat(4, axis=0)
-    seen = _watch(perfect, np.array([0, 2]))
+    seen = _record(perfect, np.array([0, 2]))
     for name in ("el2n", "mean_loss", "oscillation", "forgetting", "variability"):
         np.testing.assert_array_equal(seen[name], 0, name)
     np.testing.assert_array_equal(seen["aum"], 1)
-    seen = _watch(perfect, np.array([1, 0]))
+    seen = _record(perfect, np.array([1, 0]))
     np.testing.assert_array_equal(seen["aum"], -1)
     np.testing.assert_allclose(seen["el2n"], np.sqrt(2))
     np.testing.assert_array_equal(seen["forgetting"], np.inf)
     own = np.array([0.9, 0.2, 0.8, 0.4, 0.3])
-    seen = _watch(np.stack([own, 1 - own], axis=1)[:, None], np.array([0]))
+    seen = _record(np.stack([own, 1 - own], axis=1)[:, None], np.array([0]))
     assert seen["forgetting"] == 2
     assert seen["oscillation"] > 0
 
@@ -101,22 +102,22 @@ def test_qualities_are_monotone_and_in_bounds():
 
 
 def test_columns_follow_the_classes_of_the_model():
-    watcher = DynamicsWatcher(None, np.array([2, 0]), np.array(["a", "b", "c"]))
-    watcher.add(np.array([[0.7, 0.3], [0.4, 0.6]]), np.array(["c", "a"]))
-    np.testing.assert_allclose(watcher.result()["confidence"], [0.7, 0.6])
+    recorder = StageRecorder(None, np.array([2, 0]), np.array(["a", "b", "c"]))
+    recorder.add(np.array([[0.7, 0.3], [0.4, 0.6]]), np.array(["c", "a"]))
+    np.testing.assert_allclose(recorder.result()["confidence"], [0.7, 0.6])
 
 
 def test_bad_stages_are_refused():
-    watcher = DynamicsWatcher(None, np.array([0, 1]), np.arange(2))
+    recorder = StageRecorder(None, np.array([0, 1]), np.arange(2))
     with pytest.raises(ValueError, match="no stage"):
-        watcher.result()
+        recorder.result()
     with pytest.raises(ValueError, match=r"shape \(2, 2\)"):
-        watcher.add(np.ones((3, 2)), np.arange(2))
+        recorder.add(np.ones((3, 2)), np.arange(2))
     with pytest.raises(ValueError, match="NaN or infinite"):
-        watcher.add(np.full((2, 2), np.nan), np.arange(2))
+        recorder.add(np.full((2, 2), np.nan), np.arange(2))
 
 
 def test_recorded_statistics_are_taken_as_they_are():
-    watcher = DynamicsWatcher(None, np.array([0, 1]), np.arange(2), in_sample=True)
-    watcher.with_X("other rows").take({"aum": np.array([0.5, -0.5])})
-    np.testing.assert_array_equal(watcher.result()["aum"], [0.5, -0.5])
+    recorder = StageRecorder(None, np.array([0, 1]), np.arange(2), in_sample=True)
+    recorder.with_X("other rows").take({"aum": np.array([0.5, -0.5])})
+    np.testing.assert_array_equal(recorder.result()["aum"], [0.5, -0.5])

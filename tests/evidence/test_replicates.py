@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from skrobust.evidence._copies import common_rows, divide_rows, row_ids
 from skrobust.evidence._folds import make_folds
+from skrobust.evidence._replicates import divide_rows, frequent_rows, row_ids
 from skrobust.utils._rows import row_hashes
 
 
@@ -16,7 +16,7 @@ def _categories(n_features, n_levels, seed, n_rows=2000, noise=0.1):
 
 
 def _common(X, y, weight=None):
-    return common_rows(row_hashes(X), y, weight)
+    return frequent_rows(row_hashes(X), y, weight)
 
 
 @pytest.mark.parametrize("n_features", range(1, 7))
@@ -85,7 +85,7 @@ def test_parts_hold_the_rows_of_a_value(by_label, seed):
     np.testing.assert_allclose(parts.share.sum(axis=1), 1)
     mass = parts.share.T @ np.bincount(parts.pair_of_row)
     assert mass.sum() == pytest.approx(2000)
-    assert parts.common.all()
+    assert parts.frequent.all()
     assert len(parts.first) == (80 if by_label else 40)
     if not by_label:  # each part has about as many rows, and about the labels of the value
         of_value = np.bincount(np.unique(hashes, return_inverse=True)[1])
