@@ -91,7 +91,7 @@ def comparison() -> list[tuple[str, str, str, str]]:
         ("Errors only where classes meet: average precision", "", *two("boundary", "ap", 1, 3)),
         ("Errors only where classes meet: F1", "", *two("boundary", "f1", 1, 3)),
         (
-            "Right labels, all flags corrected: labels made wrong, %",
+            "Right labels, all flags corrected: labels changed, %",
             "0.0",
             *two("clean", "change", 100, 1),
         ),

@@ -28,7 +28,7 @@ for share in shares:
     cascade = CascadeClassifier(fast, accurate, call_share=share, random_state=0).fit(X, y)
     called.append(cascade.calls_accurate(X_test).mean())
     scores.append(cascade.score(X_test, y_test))
-    print(f"asked for {share:.2f}, called for {called[-1]:.2f}, accuracy {scores[-1]:.3f}")
+    print(f"budget {share:.2f}, called for {called[-1]:.2f}, accuracy {scores[-1]:.3f}")
 both = accurate.fit(X, y).score(X_test, y_test)
 
 # %%

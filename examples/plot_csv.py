@@ -9,7 +9,7 @@ diagnosis --out reviewed.csv`` does the same.
 """
 
 # %%
-# The table: measurements of cell nuclei. Fifteen per cent of the diagnoses are made wrong.
+# The table: measurements of cell nuclei. Fifteen per cent of the diagnoses are changed at random.
 import tempfile
 from pathlib import Path
 

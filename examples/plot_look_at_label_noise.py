@@ -4,8 +4,8 @@ Look at label noise before cleaning
 ===================================
 
 Which labels are confused with which, how many rows are suspicious, and how good is the list of
-flagged rows? Labels of the digits data set are made wrong in one direction, so that the answers of
-the displays can be compared with the truth.
+flagged rows? Labels of the digits data set are flipped in one direction, so that the displays can
+be compared with the true labels.
 """
 
 # %%

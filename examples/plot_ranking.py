@@ -1,9 +1,9 @@
 """
-Models that cannot be told apart
-================================
+Models that cannot be distinguished
+===================================
 
 A test set with wrong labels rewards models that have learned the errors. Some verified rows show
-which models are better, and which of them cannot be told apart.
+which models are better, and which of them cannot be distinguished.
 """
 
 # %%
@@ -44,7 +44,7 @@ for pair in ranking.pairs:
 
 # %%
 # By the given labels, the random forest is best by far. By the verified ones it is the worst; the
-# two linear models cannot be told apart, although their scores differ.
+# two linear models cannot be distinguished, although their scores differ.
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 place = np.arange(len(ranking.names))
 reach = np.abs(ranking.intervals.T - ranking.scores)
@@ -64,5 +64,5 @@ pairs = [f"{pair['first']} -\n{pair['second']}" for pair in ranking.pairs]
 axes[1].set_yticks(range(len(pairs)), pairs, fontsize=7)
 axes[1].invert_yaxis()
 axes[1].set_xlabel("difference of accuracies")
-axes[1].set_title("gray: cannot be told apart", fontsize=9)
+axes[1].set_title("gray: cannot be distinguished", fontsize=9)
 plt.show()

@@ -3,8 +3,8 @@ Where to put the threshold
 ==========================
 
 Under accuracy, noisy labels choose between models nearly as well as clean ones. A threshold is
-another matter: where many negatives are labelled positive, the F1 score of the given labels asks
-for a threshold at which too much is predicted to be positive.
+another matter: where many negatives are labelled positive, the F1 score of the given labels is
+highest at a threshold at which too much is predicted to be positive.
 """
 
 # %%

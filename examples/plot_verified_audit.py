@@ -3,8 +3,8 @@ A verified audit
 ================
 
 How many labels are wrong, and how good is the model? A reviewer who looks at rows that were drawn
-at random within cells of given and predicted label can answer both, and the audit says beforehand
-how many rows it takes.
+at random within cells of given and predicted label can estimate both, and the audit computes
+beforehand how many rows it takes.
 """
 
 # %%
@@ -31,7 +31,7 @@ auditor = FlipRateAuditor(random_state=0).fit(y, pred)
 history = []
 for _ in range(8):
     rows = auditor.draw(50)
-    auditor.partial_fit(rows, truth[rows])  # what the reviewer says
+    auditor.partial_fit(rows, truth[rows])  # the verified labels
     score = noise_corrected_score(
         y,
         pred,

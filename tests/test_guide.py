@@ -87,7 +87,7 @@ def namespace(tmp_path, monkeypatch):
         "patient": np.arange(len(X)) // 2,
         "model": RandomForestClassifier(20, random_state=0).fit(X, y),
         "detector": EnsembleDetector(n_rounds=1, random_state=0),
-        "ask": lambda row: truth[row],
+        "check": lambda row: truth[row],
         "review": lambda row: truth_test[row],
         "grid": {"max_depth": [3, None]},
     }
