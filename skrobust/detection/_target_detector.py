@@ -6,10 +6,11 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags, indexable
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelQualityThreshold, ThresholdResult
-from skrobust.base._detector_report import DetectorReport
+from skrobust.base._detector_report import DetectorReport, scores_new_rows
 from skrobust.base._noise_level import NARROW_INTERVAL
 from skrobust.base._threshold import overall_noise_rate
 from skrobust.evidence._proba_source import estimator_router, route_fit
@@ -158,6 +159,7 @@ class TargetDetector(DetectorReport, BaseEstimator):
         kept = self.sample_indices_
         return safe_indexing(X, kept), safe_indexing(y, kept)
 
+    @available_if(scores_new_rows)
     def detect(self, X, y) -> np.ndarray:
         """Flag rows that were not in ``fit``.
 
@@ -175,6 +177,7 @@ class TargetDetector(DetectorReport, BaseEstimator):
         """
         return self._score_new(X, y)[1]
 
+    @available_if(scores_new_rows)
     def score_labels(self, X, y) -> np.ndarray:
         """Score how likely targets are right, of rows that were not in ``fit``.
 
