@@ -129,13 +129,13 @@ class OutOfFold:
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.naive_bayes import GaussianNB
-    >>> from skrobust.detection import detect_from
+    >>> from skrobust.base import LabelledData
     >>> from skrobust.evidence import OutOfFold
     >>> X, y = load_iris(return_X_y=True)
-    >>> y[0] = 2
-    >>> result = detect_from((X, y), OutOfFold(GaussianNB()))
-    >>> bool(result.errors[0])
-    True
+    >>> data = LabelledData.from_arrays(X, y)
+    >>> evidence = OutOfFold(GaussianNB(), cv=3).collect(data)
+    >>> evidence.pred_proba.shape
+    (150, 3)
     """
 
     estimator: object
