@@ -61,7 +61,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
     See Also
     --------
     DetectionResult : What ``_detect`` returns.
-    ConfidentLearning : A detector by the probabilities of one classifier.
+    skrobust.detection.ConfidentLearning : A detector by the probabilities of one classifier.
 
     Examples
     --------

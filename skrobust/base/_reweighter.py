@@ -22,7 +22,7 @@ class Reweighter(LabelEstimator):
 
     See Also
     --------
-    QualityReweighter : Weights by the label quality of a detector.
+    skrobust.weighting.QualityReweighter : Weights by the label quality of a detector.
 
     Examples
     --------

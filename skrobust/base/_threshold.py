@@ -29,7 +29,7 @@ class ThresholdInput:
     quality : ndarray of shape (n_samples,)
         Quality of each label, in [0, 1], as if it had not been verified; NaN where the method
         cannot score it. Calibrated on verified labels if
-        :attr:`LabelQualityThreshold.uses_calibrated_quality` is set.
+        ``uses_calibrated_quality`` of the threshold is set.
     rows : ndarray of shape (n_samples,) of bool
         Rows that may be flagged: scored and not verified.
     doubtful_below : float, default=0.5
@@ -136,8 +136,8 @@ class LabelQualityThreshold(ABC):
 
     See Also
     --------
-    MixtureThreshold : Splits the quality by a mixture of two components.
-    DecoyThreshold : Controls the estimated false discovery rate.
+    skrobust.detection.MixtureThreshold : Splits the quality by a mixture of two components.
+    skrobust.detection.DecoyThreshold : Controls the estimated false discovery rate.
 
     Examples
     --------

@@ -23,7 +23,7 @@ class TransitionEstimator(LabelEstimator):
 
     See Also
     --------
-    ConfidentTransition : Estimates the transition by confident learning.
+    skrobust.noise.ConfidentTransition : Estimates the transition by confident learning.
 
     Examples
     --------

@@ -10,6 +10,7 @@ from skrobust.base import LabelledData
 from skrobust.detection import ConfidentLearning, detect_from
 from skrobust.evidence import Evidence, OutOfFold
 
+
 @pytest.fixture(scope="module")
 def iris():
     X, y = load_iris(return_X_y=True)

@@ -167,7 +167,7 @@ class RobustLoss(torch.nn.Module):
         Returns
         -------
         rows : Tensor of shape (n_samples,)
-            Losses, which the weights have yet to multiply. By default those of :meth:`per_row`.
+            Losses, which the weights have yet to multiply. By default those of ``per_row``.
         """
         return self.per_row(logits, target)
 
