@@ -9,6 +9,7 @@ must be reached. scikit-learn has no type information of its own: its base class
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,16 +21,20 @@ LEAST_SHARE = 0.4
 
 def verify() -> dict:
     """Run the type checker, and return the part of its report about completeness."""
-    command = ["basedpyright", "--pythonpath", sys.executable, "--verifytypes", "skrobust"]
-    program = Path(sys.executable).parent / command[0]
-    if program.exists():
-        command[0] = str(program)
-    # An editable install is not found by static tools, the folder is.
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    # An editable install is not found by static tools, the folder is; and of several interpreters
+    # the first in the path is looked at.
+    paths = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(ROOT)}
+    env = {**os.environ} | {
+        name: os.pathsep.join(filter(None, [first, os.environ.get(name)]))
+        for name, first in paths.items()
+    }
+    program = shutil.which("basedpyright", path=env["PATH"])
+    if program is None:
+        raise SystemExit('basedpyright is not installed: pip install "skrobust[test]"')
     done = subprocess.run(
-        [*command, "--ignoreexternal", "--outputjson"],
+        [program, "--verifytypes", "skrobust", "--ignoreexternal", "--outputjson"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
+        env=env,
         capture_output=True,
         text=True,
     )
