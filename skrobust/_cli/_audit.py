@@ -217,7 +217,7 @@ def _read_features(options, table, labels, own, missing):
     left_out |= {name: Column(name, "as asked", "--drop") for name in options.drop}
     for name in options.verified:
         left_out[name] = Column(name, "verified labels", "--verified")
-    copies = []
+    duplicates = []
     for name in table.names:
         if name in taken or name in left_out or name in forced:
             continue
@@ -229,7 +229,7 @@ def _read_features(options, table, labels, own, missing):
                 f"use --verified {one_line(name)}, or --keep for a feature",
             )
         elif relation == "copy":
-            copies.append(name)
+            duplicates.append(name)
     names = [name for name in table.names if name not in left_out and name != options.label]
     reading = read_columns(
         table,
@@ -243,10 +243,10 @@ def _read_features(options, table, labels, own, missing):
     reading.columns = sorted(
         [*reading.columns, *left_out.values()], key=lambda column: place[column.name]
     )
-    if copies:
+    if duplicates:
         reading.notes.append(
-            f"{_listed(copies)}: classes that nearly always agree with the labels; use --drop if"
-            " this is a copy of them, or --verified if a reviewer wrote it"
+            f"{_listed(duplicates)}: classes that nearly always agree with the labels; use --drop"
+            " if this is a copy of them, or --verified if a reviewer wrote it"
         )
     if not reading.features:
         raise CommandError(
@@ -281,7 +281,7 @@ class Result:
     interval : tuple of float
         Interval of that share.
     reliability, reason : str
-        Whether wrong labels can be told apart from overlap of the classes, and why.
+        Whether wrong labels can be distinguished from overlap of the classes, and why.
     to_verify : ndarray of shape (n_suggested,), int
         Rows to verify, such that the share of wrong labels is known best afterwards.
     verified : ndarray of shape (n_rows,), bool
@@ -321,22 +321,22 @@ class Result:
         n_rows = len(labels.codes)
         code_of = {word: code for code, word in enumerate(labels.classes)}
 
-        def spread(values, fill):
+        def expand(values, fill):
             full = np.full(n_rows, fill, dtype=np.asarray(values).dtype)
             full[rows] = values
             return full
 
         def codes(words):
             words = np.asarray(words, dtype=object)
-            return spread(np.array([code_of.get(word, -1) for word in words]), -1)
+            return expand(np.array([code_of.get(word, -1) for word in words]), -1)
 
         labelled = labels.codes >= 0
-        quality = spread(np.asarray(detector.label_quality_, dtype=float), np.nan)
+        quality = expand(np.asarray(detector.label_quality_, dtype=float), np.nan)
         checked = np.full(n_rows, -1) if verified is None else verified.codes
         result = cls(
             labelled=labelled,
             quality=np.where(labelled, quality, np.nan),
-            flagged=spread(np.asarray(detector.label_errors_, dtype=bool), False) & labelled,
+            flagged=expand(np.asarray(detector.label_errors_, dtype=bool), False) & labelled,
             suggested=codes(detector.suggested_labels_),
             corrected=codes(detector.corrected_labels_),
             noise_rate=float(detector.noise_rate_),
@@ -379,7 +379,7 @@ def make_detector(kind, columns=(), *, n_jobs=None, random_state=0):
     ----------
     kind : {"ensemble", "forest", "logistic", "boosting"}
         The model behind the scores. The first two take features that are made once, without
-        looking at any label, so that no label leaks into the score of its own row. The other two
+        using any label, so that no label leaks into the score of its own row. The other two
         are pipelines, fitted anew in each fold.
 
     columns : iterable of Column, default=()
@@ -497,7 +497,7 @@ def fit(options, found: Input) -> tuple:
 
 
 def _flagging(options, verified, labels) -> dict:
-    """Return the parameters of a detector that say how many labels are flagged."""
+    """Return the parameters of a detector that set how many labels are flagged."""
     from skrobust.detection import DecoyThreshold, TrustedThreshold
 
     if options.precision is not None:

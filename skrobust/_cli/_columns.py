@@ -123,7 +123,7 @@ class _Words:
         """Whether some of the rows that count have no value."""
         return self.counts[self.filled].sum() < len(self.numbers) - len(self.skipped)
 
-    def spread(self, values: np.ndarray, missing) -> np.ndarray:
+    def expand(self, values: np.ndarray, missing) -> np.ndarray:
         """Return a value for each row, from one for each filled word."""
         full = np.full(len(self.words) + 1, missing, dtype=values.dtype)
         full[:-1][self.filled] = values
@@ -217,7 +217,7 @@ def _read_words(name, column: _Words, marks: Marks, role: str | None, table):
         dates = parse_dates(stripped, day_first=marks.default == COMMA)
         if dates is not None:
             odd = {word: int(n) for word, n, day in zip(words, counts, dates) if np.isnat(day)}
-            values = column.spread(dates, np.datetime64("NaT", "us"))
+            values = column.expand(dates, np.datetime64("NaT", "us"))
             return Column(name, "date", "", values, {**odd, **_gap_words(column)}), None
     else:
         why = ""
@@ -228,7 +228,7 @@ def _read_words(name, column: _Words, marks: Marks, role: str | None, table):
     few = len(set(stripped)) <= MAX_CATEGORIES
     kind = role if role in ("text", "category") else ("category" if few else "text")
     detail = why or (f"{len(set(stripped))} values" if kind == "category" else "")
-    return Column(name, kind, detail, column.spread(stripped, None)), None
+    return Column(name, kind, detail, column.expand(stripped, None)), None
 
 
 def _gap_words(column: _Words) -> dict:
@@ -280,12 +280,12 @@ def _as_number(name, column, parsed: Parsed, counts, role, is_index) -> Column |
     odd = {word: int(n) for word, n, good in zip(words, counts, is_number) if not good}
     odd |= _gap_words(column)
     values = np.clip(raw.values, -LARGEST_NUMBER, LARGEST_NUMBER)
-    spread = column.spread(values, np.nan)
+    expanded = column.expand(values, np.nan)
     present = values[is_number]
     if len(set(present.tolist())) == 1 and not (column.has_gaps or others):
         return Column(name, "constant", f"always {one_line(words[0])!r}")
     if role is None and not unit:
-        counted = np.delete(spread, column.skipped)
+        counted = np.delete(expanded, column.skipped)
         rule = number_is_identifier(name, counted, is_index=is_index)
         if rule:
             return Column(name, "identifier", rule)
@@ -297,7 +297,7 @@ def _as_number(name, column, parsed: Parsed, counts, role, is_index) -> Column |
         bare = sum(int(n) for u, n, good in zip(parsed.units, counts, is_number) if good and not u)
         if bare and unit != CLOCK:
             details.append(f"{bare} without a unit, read as {unit}")
-    return Column(name, "number", "; ".join(details), spread, odd)
+    return Column(name, "number", "; ".join(details), expanded, odd)
 
 
 def _are_codes(words, counts) -> bool:

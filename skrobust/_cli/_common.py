@@ -11,7 +11,7 @@ class CommandError(Exception):
 
 
 def require(*modules):
-    """Import optional modules, or say how to install them."""
+    """Import optional modules, or raise an error that names the pip command."""
     missing = []
     for name in modules:
         try:
@@ -32,7 +32,7 @@ def one_line(text, width=32):
 
 
 def percent(part, whole=1):
-    """Write a share; one decimal tells 0.4 % from nothing."""
+    """Write a share; one decimal distinguishes 0.4 % from 0."""
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 

@@ -12,9 +12,9 @@ SAMPLE = 200
 # Share of the filled cells that must be dates of one format.
 MOST = 0.9
 
-_LOOKS_LIKE = re.compile(r"\d.*[-/.:\s,].*\d|\d.*[A-Za-z]{3}.*\d")
+_DATE_SHAPE = re.compile(r"\d.*[-/.:\s,].*\d|\d.*[A-Za-z]{3}.*\d")
 _TIME = re.compile(r"[ T]+(\d{1,2}):(\d{2})(:\d{2}([.,]\d+)?)?\s*([AaPp]\.?[Mm]\.?)?\s*$")
-# Ambiguous pairs stand side by side: which of the two it is, the whole column decides.
+# Ambiguous pairs are next to each other: which of the two it is, the whole column decides.
 _FORMATS = (
     "ISO8601",
     *("%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d.%m.%y"),
@@ -43,7 +43,7 @@ def parse_dates(cells: np.ndarray, *, day_first: bool = False) -> np.ndarray | N
     """
     step = max(1, len(cells) // SAMPLE)
     sample = cells[::step][:SAMPLE]
-    likely = [cell for cell in sample if _LOOKS_LIKE.search(cell)]
+    likely = [cell for cell in sample if _DATE_SHAPE.search(cell)]
     if len(likely) < MOST * len(sample) or not likely:
         return None
     best, share = None, 0.0

@@ -97,8 +97,8 @@ def write_report(path, digits, detector):
 
     # A reviewer has time for so many, however few the detector flags.
     reviewed = copy.copy(detector)
-    cut = np.sort(detector.label_quality_)[N_TO_REVIEW - 1]
-    reviewed.label_errors_ = detector.label_quality_ <= cut
+    threshold = np.sort(detector.label_quality_)[N_TO_REVIEW - 1]
+    reviewed.label_errors_ = detector.label_quality_ <= threshold
     report = LabelReport.from_detector(
         reviewed,
         digits.data / 255,
@@ -120,7 +120,7 @@ def _lowest(digits, detector, rows):
             found = "not checked"
         elif not digits.is_error[row]:
             found = "given label is right"
-        elif digits.verdict[row] == "correctable":
+        elif digits.review_outcome[row] == "correctable":
             found = f"wrong, the digit is {digits.verified_target[row]:.0f}"
         else:
             found = "wrong, the digit is ambiguous"

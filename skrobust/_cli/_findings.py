@@ -188,11 +188,11 @@ def evidence_of(found, result, rows: np.ndarray) -> list[list[dict]]:
 
     labels = found.labels
     columns = {column.name: _as_plain(column) for column in found.reading.features}
-    told = telling_columns(columns, rows, labels.codes, result.suggested, labels.classes)
+    telling = telling_columns(columns, rows, labels.codes, result.suggested, labels.classes)
     names = ("value", "typical_of_given", "typical_of_suggested")
     return [
-        [{"column": told["names"][cell[0]], **dict(zip(names, cell[1:]))} for cell in cells]
-        for cells in told["cells"]
+        [{"column": telling["names"][cell[0]], **dict(zip(names, cell[1:]))} for cell in cells]
+        for cells in telling["cells"]
     ]
 
 
@@ -213,7 +213,7 @@ def _print_rows(report, found, result, top: int) -> None:
 
 
 def row_table(found, result, order: np.ndarray, extra=None) -> tuple[str, list[str]]:
-    """Lay out rows; below each stands what a reviewer needs to review it.
+    """Lay out rows; with what a reviewer needs to review it.
 
     Returns
     -------

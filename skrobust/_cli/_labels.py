@@ -181,7 +181,7 @@ def _total_rows(table, cells: np.ndarray) -> np.ndarray:
 
 
 def _note_words(labels: Labels, missing: MissingLabels, table) -> None:
-    """Note what was read as missing, spellings that are alike, and what may mark no label."""
+    """Note what was read as missing, similar spellings, and what may mark no label."""
     n_rows, classes = len(labels.codes), labels.classes
     is_text = not all(_DECIMAL.fullmatch(word.strip()) for word in classes)
     if not missing.keep_na:
@@ -196,10 +196,10 @@ def _note_words(labels: Labels, missing: MissingLabels, table) -> None:
     for marker in sorted(set(missing.markers) - missing.seen):
         labels.notes.append(f"--missing-label {one_line(missing.markers[marker])!r} never occurs")
     counts = np.bincount(labels.codes[labels.codes >= 0], minlength=len(classes))
-    alike = collections.defaultdict(list)
+    similar = collections.defaultdict(list)
     for code, word in enumerate(classes):
-        alike[normal_form(word)].append(f"{one_line(word)!r} ({counts[code]})")
-    for spellings in alike.values():
+        similar[normal_form(word)].append(f"{one_line(word)!r} ({counts[code]})")
+    for spellings in similar.values():
         if len(spellings) > 1:
             labels.notes.append(
                 "labels that differ only by case, blanks or leading zeros, each a class of its"
@@ -233,14 +233,14 @@ def may_mark_absence(word: str, classes: list) -> bool:
 def match_classes(words: list, classes: list) -> dict:
     """Map words to classes: as written or, where that leaves one class, up to spelling."""
     exact = {word: code for code, word in enumerate(classes)}
-    alike = collections.defaultdict(set)
+    similar = collections.defaultdict(set)
     for code, word in enumerate(classes):
-        alike[word.strip()].add(code)
-        alike["", normal_form(word)].add(code)
+        similar[word.strip()].add(code)
+        similar["", normal_form(word)].add(code)
     found = {}
     for word in words:
-        for codes in ({exact.get(word)} - {None}, alike.get(word.strip(), ()),
-                      alike.get(("", normal_form(word)), ())):  # fmt: skip
+        for codes in ({exact.get(word)} - {None}, similar.get(word.strip(), ()),
+                      similar.get(("", normal_form(word)), ())):  # fmt: skip
             if len(codes) == 1:
                 (found[word],) = codes
                 break

@@ -7,7 +7,7 @@ import sys
 
 import skrobust
 from skrobust._cli._common import CommandError
-from skrobust._cli._output import Report, complain, fill_standard_streams, silence
+from skrobust._cli._output import Report, fill_standard_streams, print_error, silence
 
 READING = """
 how columns are read:
@@ -349,18 +349,18 @@ def main(argv=None) -> int:
         report.flush()
     except CommandError as error:
         report.flush()
-        complain(f"skrobust: error: {' '.join(str(error).split())}")
+        print_error(f"skrobust: error: {' '.join(str(error).split())}")
         return 2
     except KeyboardInterrupt:
         report.flush()
-        complain("skrobust: interrupted")
+        print_error("skrobust: interrupted")
         return 130
     except MemoryError:
-        complain("skrobust: error: there is not enough memory for this table")
+        print_error("skrobust: error: there is not enough memory for this table")
         return 2
     except OSError as error:
         if options is not None and options.command != "demo":
-            complain(f"skrobust: error: {' '.join(str(error).split())}")
+            print_error(f"skrobust: error: {' '.join(str(error).split())}")
             return 2
         # The other commands print by themselves.
         report.error = error
@@ -379,7 +379,7 @@ def _status(report: Report, written: str | None) -> int:
         return 0
     why = getattr(report.error, "strerror", None) or str(report.error)
     if written is not None:
-        complain(f"skrobust: note: the report could not be printed: {why}; {written} is written")
+        print_error(f"skrobust: note: the report could not be printed: {why}; {written} is written")
         return 0
-    complain(f"skrobust: error: the report could not be printed: {why}")
+    print_error(f"skrobust: error: the report could not be printed: {why}")
     return 1

@@ -1,4 +1,4 @@
-"""Numbers as people write them: signs, currencies, units, grouping and decimal marks."""
+"""Numbers as they are written: signs, currencies, units, grouping and decimal marks."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def _clock_seconds(text: str) -> float:
 
 
 def _cell_value(split: tuple | None, decimal: str, marks: Marks) -> float:
-    """Return the number that a split cell stands for, NaN if none."""
+    """Return the number of a split cell, NaN if none."""
     if split is None:
         return np.nan
     body, exponent, sign, unit = split

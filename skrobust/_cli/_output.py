@@ -74,7 +74,7 @@ def silence(stream: TextIO | None, original: TextIO | None, number: int) -> None
         stream.flush()
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Print a line on standard error, if that is possible."""
     if sys.stderr is None:
         return

@@ -1,4 +1,4 @@
-"""Columns that an earlier audit or review wrote, and columns that look like verified labels."""
+"""Columns that an earlier audit or review wrote, and columns that resemble verified labels."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Layout:
     body : int
         Index of the first character below the header.
     header_line : int
-        Line of the file at which the header stands, counted from 1.
+        Line of the file of the header, counted from 1.
     next_line : int
         Line of the file at which the rows begin.
     notes : list of str
@@ -358,7 +358,7 @@ def _find_separator(text: str, start: int, suffix: str, label: str | None) -> st
 
 
 def _find_header(records: list, label: str | None) -> int:
-    """Return the number of the record that holds the names; titles may stand above it."""
+    """Return the number of the record that holds the names; titles may precede it."""
     filled = [sum(bool(cell.strip()) for cell in cells) for cells, *_ in records]
     for number, (cells, *_) in enumerate(records[:MAX_TITLES]):
         if label is not None and any(cell.strip() == label for cell in cells):

@@ -150,7 +150,7 @@ class TextTable:
         return "line", [str(lines(row)) for row in rows]
 
     def _lines(self) -> Callable[[int], int] | None:
-        """Return what gives the line of a row, None if it cannot be told."""
+        """Return what gives the line of a row, None if it is unknown."""
         first, body = self.layout.next_line, self.layout.body
         simple = '"' not in self._text[body:]
         if simple:

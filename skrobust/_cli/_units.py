@@ -81,7 +81,7 @@ _MULTIPLES = {
 _LETTER_MULTIPLES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _TEMPERATURES = {"°c": (1.0, 0.0), "°f": (5 / 9, -160 / 9), "k": (1.0, -273.15)}
 # Two spellings among these that differ in capitals are two units: milli and mega.
-_CAPITALS_TELL = frozenset("m M mW MW mHz MHz mV MV mA MA mPa MPa mJ MJ mm Mm mg Mg".split())
+_CASE_MATTERS = frozenset("m M mW MW mHz MHz mV MV mA MA mPa MPa mJ MJ mm Mm mg Mg".split())
 _CURRENCY_SIGNS = frozenset("$¢£¤¥₩€₹₽₺₪₫₴₦฿")
 _CURRENCY_CODES = frozenset(
     "CHF CNY RMB AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN TRY RUB UAH BRL MXN ARS CLP COP ZAR"
@@ -194,14 +194,14 @@ def common_unit(counts: dict[str, int]) -> tuple[str | None, dict[str, tuple[flo
         return main, {**plain, main: (1.0, 0.0)}
     if multiples is not None:
         return multiples[0], {**plain, **multiples[1]}
-    alike = {
+    same_kind = {
         unit: (1.0, 0.0)
         for unit in units
         if unit == main
-        or (unit.casefold() == main.casefold() and not {unit, main} <= _CAPITALS_TELL)
+        or (unit.casefold() == main.casefold() and not {unit, main} <= _CASE_MATTERS)
     }
-    if len(alike) == len(units):
-        return main, {**plain, **alike}
+    if len(same_kind) == len(units):
+        return main, {**plain, **same_kind}
     factors = _same_kind(units, main)
     if factors is not None:
         # A bare number beside several sizes of unit could be any of them.
@@ -212,7 +212,7 @@ def common_unit(counts: dict[str, int]) -> tuple[str | None, dict[str, tuple[flo
     total, n_bare = sum(counts.values()), counts.get("", 0)
     if n_bare >= MOST_HAVE_IT * total:
         return "", plain
-    with_main = sum(counts[unit] for unit in alike)
+    with_main = sum(counts[unit] for unit in same_kind)
     if with_main + n_bare >= MOST_HAVE_IT * total and with_main >= n_bare:
-        return main, {**plain, **alike}
+        return main, {**plain, **same_kind}
     return None, {}

@@ -1,4 +1,4 @@
-"""Words that stand for a missing value or a total, and normal forms of spellings."""
+"""Words for a missing value or a total, and normal forms of spellings."""
 
 from __future__ import annotations
 

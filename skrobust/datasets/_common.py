@@ -23,7 +23,7 @@ def check_option(name, value, options):
 
 
 def import_pandas():
-    """Import pandas, or say how to install it."""
+    """Import pandas, or raise an error that names the pip command."""
     try:
         return importlib.import_module("pandas")
     except ImportError as error:

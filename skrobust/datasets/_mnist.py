@@ -1,4 +1,4 @@
-"""Handwritten digits of which a hundred labels were checked by people."""
+"""Handwritten digits of which a hundred labels were verified by annotators."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from skrobust.datasets._common import check_bool, import_pandas, read_npz, read_
 def load_mnist_errors(
     *, return_X_y: bool = False, as_frame: bool = False
 ) -> Bunch | tuple[Any, Any]:
-    """Load 5000 test digits of MNIST, 15 of them with a label that people found to be wrong.
+    """Load 5000 test digits of MNIST, 15 of them with a label that annotators found to be wrong.
 
-    The rows are the 100 images of the MNIST test set that five workers each looked at, and 4900
-    others drawn at random from those nobody looked at. The labels given are the published ones.
+    The rows are the 100 images of the MNIST test set that five workers each reviewed, and 4900
+    others drawn at random from those not reviewed. The labels given are the published ones.
 
     ==================   ================
     Classes                            10
@@ -48,16 +48,16 @@ def load_mnist_errors(
         target : ndarray of shape (5000,) or Series, int64
             The labels as given, some of them wrong.
         verified_target : ndarray of shape (5000,) or Series, float64
-            The labels as checked by people, NaN where nobody looked. Pass it to `fit` as
+            The labels as verified by annotators, NaN where not reviewed. Pass it to `fit` as
             ``verified_labels``.
         is_error : ndarray of shape (5000,), int8
-            1 where the given label was found wrong, 0 where it was found right, -1 where nobody
-            looked. Unchecked does not mean right.
-        verdict : ndarray of shape (5000,), str
+            1 where the given label was found wrong, 0 where it was found right, -1 where
+            not reviewed. Unchecked does not mean right.
+        review_outcome : ndarray of shape (5000,), str
             "non_error", "correctable", "non_agreement", "neither", or "unchecked".
         votes : ndarray of shape (5000, 4), int8
             How many workers (five, for some rows nine or ten) chose each of `vote_names`; -1 where
-            nobody looked.
+            not reviewed.
         vote_names : list of str
             "given", "guessed", "both", "neither": the given label, a label guessed by a model,
             both of them, or none of the two.
@@ -130,7 +130,7 @@ def load_mnist_errors(
         target=target,
         verified_target=verified_target,
         is_error=arrays["is_error"],
-        verdict=arrays["verdict_names"][arrays["verdict"]],
+        review_outcome=arrays["verdict_names"][arrays["verdict"]],
         votes=arrays["votes"],
         vote_names=arrays["vote_names"].tolist(),
         index=arrays["index"].astype(np.int64),

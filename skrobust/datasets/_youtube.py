@@ -1,4 +1,4 @@
-"""Comments labelled spam or ham by ten rules, and by people."""
+"""Comments labelled spam or ham by ten rules, and by annotators."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_youtube_spam(
     """Load comments on YouTube videos whose labels come from rules, 14 % of them wrong.
 
     Ten labelling functions (keywords, patterns, length, sentiment) vote spam, ham, or abstain;
-    the given label is what the majority says. People labelled every comment too.
+    the given label is the vote of the majority. Annotators labelled every comment too.
 
     =================   =================================
     Classes                                2 (ham, spam)
@@ -61,9 +61,9 @@ def load_youtube_spam(
         target : ndarray of shape (n_samples,) or Series, object
             The labels given by the rules, "ham" or "spam"; None where no rule voted.
         verified_target : ndarray of shape (n_samples,) or Series, object
-            The labels given by people, "ham" or "spam".
+            The labels given by annotators, "ham" or "spam".
         votes : ndarray of shape (n_samples, 10), int8
-            What each labelling function says: 0 for ham, 1 for spam, -1 for abstain.
+            Vote of each labelling function: 0 for ham, 1 for spam, -1 for abstain.
         split : ndarray of shape (n_samples,), str
             "train", "valid" or "test".
         target_names : list of str
@@ -78,7 +78,7 @@ def load_youtube_spam(
 
     See Also
     --------
-    load_mnist_errors : Digits with labels checked by people.
+    load_mnist_errors : Digits with labels verified by annotators.
 
     Notes
     -----

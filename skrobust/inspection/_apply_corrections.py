@@ -53,7 +53,7 @@ def apply_corrections(
             The label of each reviewed row, None for all others. Pass it to ``fit`` with the given
             labels.
         verified_weight : ndarray of shape (n_samples,)
-            Number of rows that each verified row stands for: 1, and for rows of the random audit
+            Number of rows that each verified row represents: 1, and for rows of the random audit
             the number of rows from which they were drawn, divided by the number of those that were
             reviewed. 0 for rows that are not verified.
         report : dict
@@ -232,7 +232,7 @@ def _conflict_message(conflicts: list[dict]) -> str:
 
 
 def _weights(by_row: dict, verified: np.ndarray) -> np.ndarray:
-    """Return how many rows each verified row stands for."""
+    """Return how many rows each verified row represents."""
     weight = np.where(verified >= 0, 1.0, 0.0)
     drawn = {
         row: max(each.sampled_from for each in decisions)

@@ -72,7 +72,7 @@ def escape_field(text: str) -> str:
 
 
 def unescape_field(field: str) -> str:
-    """Return the text that a field stands for."""
+    """Return the text of a field."""
     field = field.removeprefix("'")
     return _ESCAPED.sub(lambda match: "\\" if match[2] else chr(int(match[1], 16)), field)
 

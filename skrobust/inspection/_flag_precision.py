@@ -20,7 +20,7 @@ class FlagPrecision:
     Attributes
     ----------
     estimate : float or None
-        The estimate; None where it cannot be told.
+        The estimate; None where it cannot be estimated.
     low, high : float
         Ends of the interval.
     reason : str

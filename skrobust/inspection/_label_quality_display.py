@@ -48,7 +48,7 @@ class LabelQualityDisplay(Display):
     Attributes
     ----------
     bars_ : dict of label to matplotlib StepPatch
-        The histogram of each class that is drawn on its own. The key "others" stands for the
+        The histogram of each class that is drawn on its own. The key "others" has the
         remaining classes, and without `y` there is only the key "all".
     decoys_ : matplotlib StepPatch or None
         Histogram of the decoys, scaled to the number of rows.

@@ -1,4 +1,4 @@
-"""The report in which a reviewer looks at suspicious labels and corrects them."""
+"""Report in which a reviewer inspects suspicious labels and corrects them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LabelReport:
                       flagged_left_out
     noise             rate, low, high, reliability, reason: share of wrong labels
     precision         estimate, low, high, reason: share of flagged labels that are
-                      wrong, null where it cannot be told
+                      wrong, null where it cannot be estimated
     audit             rows drawn at random from `sampled_from` rows without a flag
     classes           text of the classes; the numbers below are places in it
     per_class         for each class: rows, flagged, precision
@@ -128,14 +128,14 @@ class LabelReport:
         y : array-like of shape (n_samples,)
             Given labels, as in ``fit``.
         raw : array-like of length n_samples, default=None
-            What a reviewer looks at: texts; images, as an array of shape (n_samples, height, width)
+            What a reviewer inspects: texts; images, as an array of shape (n_samples, height, width)
             or with channels, or as a list of arrays, Pillow images, paths or bytes, with None for
             rows without one; or a data frame, of which the columns are shown that speak most
             against the given label. None shows `X`.
         row_ids : array-like of shape (n_samples,), default=None
             Ids of the rows, all different. None uses positions.
         max_rows : int, default=10000
-            Largest number of rows to list. The page tells how many are left out.
+            Largest number of rows to list. The page states how many are left out.
         title : str, default=None
             Title of the page.
         annotations : array-like of shape (n_samples, n_annotators), default=None

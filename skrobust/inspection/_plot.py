@@ -7,11 +7,11 @@ import io
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-# The palette of Okabe and Ito, which readers with any common colour blindness tell apart.
+# The palette of Okabe and Ito, distinguishable with any common colour blindness.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-# A longer name would leave no room for the plot.
+# A longer name would leave no space for the plot.
 _LONGEST_NAME = 18
 
 
@@ -56,7 +56,7 @@ def short_name(label) -> str:
 
 
 def check_fitted_with(estimator, attribute: str, advice: str):
-    """Return a fitted attribute, or raise an error that says who has one."""
+    """Return a fitted attribute, or raise an error that names what has one."""
     check_is_fitted(estimator)
     value = getattr(estimator, attribute, None)
     if value is None:

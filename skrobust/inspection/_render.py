@@ -53,7 +53,7 @@ def _template():
 
 
 def to_script(value) -> str:
-    """Return JSON that may stand in a script element: no character can end or open one."""
+    """Return JSON for a script element: no character can end or open one."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -82,7 +82,7 @@ def _subtitle(data: dict) -> str:
 
 
 def _facts(data: dict) -> list[dict]:
-    """Return the first answers: how many labels are wrong, and how good the flags are."""
+    """Return the summary: how many labels are wrong, and how good the flags are."""
     noise, precision, counts = data["noise"], data["precision"], data["counts"]
     if noise["reliability"] == "cannot tell" or noise["rate"] is None:
         rate, detail = "Cannot tell", _sentence(noise["reason"])

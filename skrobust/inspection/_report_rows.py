@@ -56,7 +56,7 @@ def telling_columns(columns: dict, rows, codes, suggested, classes: list[str]) -
 
     A column is as telling as the likelihood ratio of its value between the suggested and the given
     class, and where nothing is suggested as the value is unlikely in the given class: numbers are
-    compared with median and spread of the class, other values with their frequency in it.
+    compared with median and deviation of the class, other values with their frequency in it.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _plain(value) -> str:
 def _number_scores(values, rows, codes, suggested, n_classes):
     """Return scores of rows, the typical value of each class, and that it is no text."""
     values = values.astype(np.float64)
-    center, spread = np.full(n_classes, np.nan), np.full(n_classes, np.nan)
+    center, scale_of = np.full(n_classes, np.nan), np.full(n_classes, np.nan)
     finite = np.isfinite(values)
     overall = values[finite].std() if finite.any() else 0.0
     known = np.flatnonzero(finite & (codes >= 0))
@@ -128,19 +128,19 @@ def _number_scores(values, rows, codes, suggested, n_classes):
     present, starts = np.unique(codes[known], return_index=True)
     for k, own in zip(present, np.split(values[known], starts[1:])):
         center[k] = np.median(own)
-        spread[k] = 1.4826 * np.median(np.abs(own - center[k]))
+        scale_of[k] = 1.4826 * np.median(np.abs(own - center[k]))
     # A class of one value, or nearly, would make any other infinitely unlikely.
-    spread = np.fmax(spread, 0.1 * overall + 1e-12)
+    scale_of = np.fmax(scale_of, 0.1 * overall + 1e-12)
 
     def nats(classes):
         known = (classes >= 0) & finite[rows]
         k = np.maximum(classes, 0)
-        distance = (values[rows] - center[k]) / spread[k]
-        return np.where(known, np.minimum(distance**2 / 2, _MOST_NATS) + np.log(spread[k]), 0.0)
+        distance = (values[rows] - center[k]) / scale_of[k]
+        return np.where(known, np.minimum(distance**2 / 2, _MOST_NATS) + np.log(scale_of[k]), 0.0)
 
     given, other = codes[rows], suggested[rows]
     contrast = (other >= 0) & (other != given)
-    alone = nats(given) - np.log(spread[np.maximum(given, 0)])
+    alone = nats(given) - np.log(scale_of[np.maximum(given, 0)])
     score = np.where(contrast, nats(given) - nats(other), alone)
     typical = ["" if np.isnan(value) else f"{value:.4g}" for value in center]
     return np.nan_to_num(score, nan=-_MOST_NATS), typical, False
@@ -188,8 +188,8 @@ def numeric_rows(X) -> np.ndarray | None:
     center, scale = np.nanmean(array, axis=0), np.nanstd(array, axis=0)
     # Pixels share a scale of their own, and a corner that is nearly always black means little.
     pixels = shape is not None and (len(shape) > 2 or shape[1] > _MANY)
-    floor = 0.1 * float(scale.max()) if pixels and len(scale) else 1e-12
-    return np.nan_to_num((array - center) / np.maximum(scale, floor))
+    least = 0.1 * float(scale.max()) if pixels and len(scale) else 1e-12
+    return np.nan_to_num((array - center) / np.maximum(scale, least))
 
 
 def nearest_rows(features, queries, candidates, codes, suggested) -> list:
@@ -253,11 +253,11 @@ def near_duplicates(features, rows, codes, suggested) -> np.ndarray:
     positive = distances[distances > 0]
     radius = _NEAR * float(np.median(positive)) if len(positive) else 1e-9
     graph = NearestNeighbors(radius=radius).fit(own).radius_neighbors_graph(own).tocoo()
-    alike = (codes[rows][graph.row] == codes[rows][graph.col]) & (
+    same = (codes[rows][graph.row] == codes[rows][graph.col]) & (
         suggested[rows][graph.row] == suggested[rows][graph.col]
     )
     pairs = csr_array(
-        (np.ones(alike.sum()), (graph.row[alike], graph.col[alike])), shape=(len(rows), len(rows))
+        (np.ones(same.sum()), (graph.row[same], graph.col[same])), shape=(len(rows), len(rows))
     )
     _, labels = connected_components(pairs, directed=False)
     sizes = np.bincount(labels)

@@ -102,8 +102,8 @@ def _geometric_mean(right, true, predicted):
 def _matthews(right, true, predicted):
     n = true.sum()
     numerator = n * right.sum() - true @ predicted
-    spread = (n**2 - predicted @ predicted) * (n**2 - true @ true)
-    return numerator / np.sqrt(spread) if spread > 1e-12 * n**4 else 0.0
+    variance = (n**2 - predicted @ predicted) * (n**2 - true @ true)
+    return numerator / np.sqrt(variance) if variance > 1e-12 * n**4 else 0.0
 
 
 def _cohen_kappa(right, true, predicted):
@@ -161,7 +161,7 @@ METRIC_NAMES = (
 
 
 def resolve_metric(metric, n_classes: int) -> ConfusionMetric:
-    """Find the metric that a parameter stands for.
+    """Resolve the parameter `metric`.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def noise_corrected_confusion_matrix(
     transition : array-like of shape (n_classes, n_classes)
         Probability of each given label (columns) for each true class (rows).
     labels : array-like of shape (n_classes,), default=None
-        The labels that rows and columns of `transition`, and of the result, stand for. None: all
+        The labels that rows and columns of `transition`, and of the result, denote. None: all
         labels that occur, sorted.
     %(sample_weight)s
     transition_covariance : array-like of shape (n_classes, n_classes) or \

@@ -190,12 +190,12 @@ def _scores(wrong, quality, errors, budgets) -> dict:
     }
     if errors is None:
         return scores
-    hits, flagged, total = (int(part.sum()) for part in (errors & wrong, errors, wrong))
+    found, flagged, total = (int(part.sum()) for part in (errors & wrong, errors, wrong))
     return scores | {
         "flag_rate": float(errors.mean()),
-        "precision": hits / flagged if flagged else np.nan,
-        "recall": hits / total if total else np.nan,
-        "f1": 2 * hits / (flagged + total) if flagged + total else np.nan,
+        "precision": found / flagged if flagged else np.nan,
+        "recall": found / total if total else np.nan,
+        "f1": 2 * found / (flagged + total) if flagged + total else np.nan,
     }
 
 
@@ -203,12 +203,12 @@ def _precision(wrong, quality, n_rows: int) -> float:
     """Share of wrong labels among the lowest, tied rows counted in part."""
     edge = np.partition(quality, n_rows - 1)[n_rows - 1]
     below, tied = quality < edge, quality == edge
-    room = n_rows - np.count_nonzero(below)
-    return float((wrong[below].sum() + room * wrong[tied].mean()) / n_rows)
+    n_tied = n_rows - np.count_nonzero(below)
+    return float((wrong[below].sum() + n_tied * wrong[tied].mean()) / n_rows)
 
 
 def _n_rows(budget, n_samples: int, *, strict: bool = True) -> int:
-    """The number of rows that a budget stands for."""
+    """The number of rows of a budget."""
     valid = not isinstance(budget, (bool, np.bool_)) and isinstance(budget, Real)
     if valid and isinstance(budget, Integral):
         valid = 1 <= budget <= n_samples or (budget >= 1 and not strict)

@@ -1,4 +1,4 @@
-"""What a parameter called `transition` stands for where a score is corrected."""
+"""Resolution of the parameter `transition` where a score is corrected."""
 
 import dataclasses
 import warnings
@@ -25,7 +25,7 @@ class FittedTransition:
     matrix : ndarray of shape (n_classes, n_classes)
         Rows are true classes.
     classes : ndarray of shape (n_classes,) or None
-        Labels of rows and columns; None if they were not told.
+        Labels of rows and columns; None if unknown.
     estimated : bool
         False for a matrix that was given, which is taken to be exact.
     variance : ndarray of shape (n_classes, n_classes) or None

@@ -125,7 +125,7 @@ def noise_corrected_score(
     Warns
     -----
     LabelNoiseWarning
-        If verified rows look as if they had been chosen because they looked wrong, or have a
+        If verified rows appear to have been chosen because their labels are suspicious, or have a
         `verified_weight` of zero; if the transition was estimated from the scored rows, its error
         is not known, or it makes more than half of the labels wrong.
 
@@ -149,7 +149,7 @@ def noise_corrected_score(
     *Transition.* A singular value of the matrix near zero magnifies errors. An estimated matrix
     therefore makes the least squares regularised by the variances of its entries, and the
     correction is multiplied by ``d**2 / (d**2 + v)``, where d is the correction and v the
-    variance that it adds. Rows where classes overlap look like noise to most estimators; four
+    variance that it adds. Most estimators take overlap of classes for noise; four
     tenths of what that would change in the score counts as a standard error of its own. Where an
     estimated transition makes more than half of the labels wrong, nothing is corrected.
 
@@ -344,7 +344,7 @@ def audited_rows(
         if n_zero:
             warnings.warn(
                 f"{n_zero} verified rows have a verified_weight of zero and do not count: rows that"
-                " were chosen because they looked wrong are no random audit.",
+                " were chosen because they appear wrong are no random audit.",
                 LabelNoiseWarning,
                 stacklevel=3,
             )

@@ -149,8 +149,8 @@ def rank_models(
 
     Notes
     -----
-    Two models cannot be told apart where the interval of their difference holds zero. It is much
-    narrower than the intervals of the two scores suggest, since both are measured on the same
+    Two models do not differ significantly where the interval of their difference holds zero. It is
+    much narrower than the intervals of the two scores suggest, since both are measured on the same
     rows: only rows where they disagree count.
 
     References

@@ -14,7 +14,7 @@ from skrobust.utils._warnings import LabelNoiseWarning
 # Standard error of a score, per loss of it if rows where classes overlap passed for noise.
 _OVERLAP_ERROR = 0.4
 # An estimated transition by which more labels are wrong, as the mean of classes, is not used: where
-# classes overlap as much as that, it cannot be told from noise.
+# classes overlap as much as that, it is confounded with noise.
 _HIGHEST_NOISE = 0.5
 
 
@@ -64,7 +64,7 @@ def confusion_by_transition(
 
 
 def _normalise(sample_weight, n_samples: int) -> tuple[np.ndarray, float]:
-    """Weights that sum to 1, and the number of equal rows that would tell as much."""
+    """Weights that sum to 1, and the number of equal rows of the same information."""
     if sample_weight is None:
         return np.full(n_samples, 1 / n_samples), float(n_samples)
     weight = sample_weight / sample_weight.sum()
@@ -108,7 +108,7 @@ def _combine_estimated(
     if noise > _HIGHEST_NOISE:
         warnings.warn(
             f"The estimated transition makes {noise:.0%} of the labels wrong. Classes that overlap"
-            " look like that as well, so that the score is not corrected; its interval holds both."
+            " give the same estimate, so the score is not corrected; its interval holds both."
             " Verify rows drawn at random instead.",
             LabelNoiseWarning,
             stacklevel=5,
@@ -161,7 +161,7 @@ def auc_by_transition(
 
 
 def _prior(matrix, share: float) -> float:
-    """Share of the second class, as it follows from that of its label; not cut off at 0 and 1."""
+    """Share of the second class, as it follows from that of its label; not clipped to [0, 1]."""
     return (share - matrix[0, 1]) / (1 - matrix[0, 1] - matrix[1, 0])
 
 

@@ -95,28 +95,28 @@ class AuditedRows:
         doubt = weight * (1 - quality)
         agree = given == pred
         counts += count_pairs(pred, pred, n_classes, doubt * ~agree)
-        # Of rows where both agree, the doubt is spread over all other classes.
-        spread = count_pairs(pred, pred, n_classes, doubt * agree).diagonal()
-        spread = np.tile(spread / max(n_classes - 1, 1), (n_classes, 1))
-        np.fill_diagonal(spread, 0)
-        return np.stack([by_given, counts + spread])
+        # Of rows where both agree, the doubt is shared among all other classes.
+        doubts = count_pairs(pred, pred, n_classes, doubt * agree).diagonal()
+        doubts = np.tile(doubts / max(n_classes - 1, 1), (n_classes, 1))
+        np.fill_diagonal(doubts, 0)
+        return np.stack([by_given, counts + doubts])
 
 
 def check_audit(rows: AuditedRows, proxy: np.ndarray) -> None:
-    """Warn if verified rows were probably chosen because they looked wrong."""
+    """Warn if verified rows were probably chosen because their labels are suspicious."""
     checked, others = rows.checked, np.flatnonzero(rows.verified < 0)
     if not len(others):
         return
     found, rest = proxy[checked], proxy[others]
     apart = found.max() < rest.min() or found.min() > rest.max()
-    spread = proxy.std()
-    if not rows.designed and spread > 0:
-        error = spread * np.sqrt(1 / len(checked) + 1 / len(others))
+    deviation = proxy.std()
+    if not rows.designed and deviation > 0:
+        error = deviation * np.sqrt(1 / len(checked) + 1 / len(others))
         apart = apart or abs(found.mean() - rest.mean()) > _SUSPICIOUS * error
     if apart:
         warnings.warn(
             f"The {len(checked)} verified rows differ from the others in what their given labels"
-            " and predictions are, as no random draw would: were they chosen because they looked"
+            " and predictions are, as no random draw would: were they chosen because they appear"
             " wrong? Draw rows at random, or pass verified_weight, the inverse of the probability"
             " by which each was drawn.",
             LabelNoiseWarning,
@@ -161,7 +161,7 @@ def confusion_by_audit(
     estimate /= estimate.sum()
     score = metric(estimate)
     if metric.name in ("accuracy", "cost"):
-        # Linear, so that there is no need to cut off negative entries.
+        # Linear, so that there is no need to clip negative entries.
         score += float((slopes * (raw - estimate)).sum())
     given = count_pairs(rows.given, rows.pred, rows.n_classes, rows.weight)
     quantile = student_t.ppf((1 + confidence_level) / 2, len(checked) - 1)
@@ -224,23 +224,23 @@ def best_weights(
         return nothing, error(nothing)
     other_share = other_weight / other_weight.sum()
     other_concentration = float(other_share @ other_share)
-    spread = np.cov(np.vstack([proxy, other_proxy]).T).reshape(n_proxies, n_proxies)
-    if not spread.any():
+    covariance = np.cov(np.vstack([proxy, other_proxy]).T).reshape(n_proxies, n_proxies)
+    if not covariance.any():
         return nothing, error(nothing)
     centred = proxy - share @ proxy
     row_weight = share * concentration
-    of_proxy = spread * concentration
+    of_proxy = covariance * concentration
     if np.ptp(share) > 0:  # rows drawn by unequal probabilities, which follow the proxy
         row_weight = share**2
         of_proxy = (row_weight * centred.T) @ centred
     common = (row_weight * centred.T) @ (values - share @ values)
     # Minimise the variance, a quadratic form, within bounds.
-    form = of_proxy + spread * other_concentration
+    form = of_proxy + covariance * other_concentration
     root = np.linalg.cholesky(form + 1e-9 * form.trace() * np.eye(n_proxies))
     target = np.linalg.solve(root, common)
     weights = lsq_linear(root.T, target, bounds=(0, 1)).x if n_proxies > 1 else common / form[0]
     weights = np.clip(weights, 0, 1)
-    return weights, error(weights, float(weights @ spread @ weights) * other_concentration)
+    return weights, error(weights, float(weights @ covariance @ weights) * other_concentration)
 
 
 def ranking_by_audit(

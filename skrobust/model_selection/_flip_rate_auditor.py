@@ -28,13 +28,13 @@ class FlipRateAuditor:
     Parameters
     ----------
     strata : {"predicted"} or None, default="predicted"
-        "predicted": cells of given and predicted label, where `fit` is told predictions. None:
+        "predicted": cells of given and predicted label, where `fit` is given predictions. None:
         cells of given labels only.
     confidence_level : float, default=0.95
         How often each interval is meant to hold its rate, in (0, 1).
     decay : float, default=1.0
-        Factor in (0, 1] by which the weight of all earlier answers is multiplied in each call of
-        ``partial_fit``, for streams in which the rates may drift.
+        Factor in (0, 1] by which the weight of all earlier verified labels is multiplied in each
+        call of ``partial_fit``, for streams in which the rates may drift.
     %(random_state)s
 
     Attributes
@@ -52,7 +52,7 @@ class FlipRateAuditor:
     noise_rate_interval_ : tuple of float
         Its interval.
     verified_labels_ : ndarray of shape (n_samples,) of object
-        All answers; None where not verified.
+        All verified labels; None where not verified.
     verified_weight_ : ndarray of shape (n_samples,)
         Inverse of the share of its cell that is verified, for
         :func:`~skrobust.metrics.noise_corrected_score`; 0 where not verified.
@@ -127,7 +127,7 @@ class FlipRateAuditor:
         Returns
         -------
         self : FlipRateAuditor
-            Without any answers.
+            Without verified labels.
         """
         self._check_parameters()
         codes, classes = encode_labels(y)
@@ -152,7 +152,7 @@ class FlipRateAuditor:
         self._cell_prior = np.where(agree[first], _PRIOR_AGREE, _PRIOR_DISAGREE)
         if cells is codes:
             self._cell_prior[:] = _PRIOR_AGREE
-        self._answers = np.full(len(codes), -1)
+        self._verified = np.full(len(codes), -1)
         self._weight = np.zeros(len(codes))
         self._drawn = np.zeros(len(codes), dtype=bool)
         self._rng = private_random_state(self.random_state)
@@ -176,7 +176,7 @@ class FlipRateAuditor:
             raise ValueError(f"n_rows must be an integer of at least 1, got {n_rows!r}.")
         left = np.bincount(self._cells[~self._drawn], minlength=len(self._sizes))
         taken = np.bincount(self._cells[self._drawn], minlength=len(self._sizes))
-        counts = _allocate(int(n_rows), self._sizes * self._spread(), taken, left)
+        counts = _allocate(int(n_rows), self._sizes * self._deviation(), taken, left)
         rows = []
         for cell in np.flatnonzero(counts):
             open_rows = np.flatnonzero((self._cells == cell) & ~self._drawn)
@@ -191,7 +191,7 @@ class FlipRateAuditor:
         Parameters
         ----------
         rows : array-like of shape (n_rows,) of int
-            Positions of rows that ``draw`` returned; not all of them need be answered at once.
+            Positions of rows that ``draw`` returned; not all of them need be verified at once.
         verified_labels : array-like of shape (n_rows,)
             Their labels as checked by a reviewer, of the known classes.
 
@@ -203,7 +203,8 @@ class FlipRateAuditor:
         Raises
         ------
         ValueError
-            If a row was not drawn, has two different answers, or its label is unknown or missing.
+            If a row was not drawn, is verified with two different labels, or its label is unknown
+            or missing.
         """
         self._check_fitted()
         rows = np.asarray(rows)
@@ -222,16 +223,16 @@ class FlipRateAuditor:
                 f"Row {int(strange[0])} was not drawn by this audit: rows that were chosen"
                 " otherwise would bias the rates. Verify the rows that draw() returns."
             )
-        answers = self._answers.copy()
+        verified_codes = self._verified.copy()
         for row, label in zip(rows.tolist(), labels.tolist()):
-            if answers[row] >= 0 and answers[row] != label:
-                first, second = self.classes_[[answers[row], label]].tolist()
+            if verified_codes[row] >= 0 and verified_codes[row] != label:
+                first, second = self.classes_[[verified_codes[row], label]].tolist()
                 raise ValueError(
                     f"Row {row} has two different verified labels, {first!r} and {second!r}."
                 )
-            answers[row] = label
-        new = (answers >= 0) & (self._answers < 0)
-        self._answers = answers
+            verified_codes[row] = label
+        new = (verified_codes >= 0) & (self._verified < 0)
+        self._verified = verified_codes
         self._weight *= self.decay
         self._weight[new] = 1.0
         self._update()
@@ -254,11 +255,11 @@ class FlipRateAuditor:
         self._check_fitted()
         if not isinstance(width, Real) or not 0 < width < 1:
             raise ValueError(f"width must be a number in (0, 1), got {width!r}.")
-        share, spread = self._sizes / self._sizes.sum(), self._spread()
+        share, deviation = self._sizes / self._sizes.sum(), self._deviation()
         goal = (width / (2 * self._quantile)) ** 2
-        finite = share @ spread**2 / self._sizes.sum()
-        needed = int(np.ceil((share @ spread) ** 2 / (goal + finite)))
-        verified = int(np.count_nonzero(self._answers >= 0))
+        finite = share @ deviation**2 / self._sizes.sum()
+        needed = int(np.ceil((share @ deviation) ** 2 / (goal + finite)))
+        verified = int(np.count_nonzero(self._verified >= 0))
         return int(min(max(needed - verified, 0), len(self._codes) - verified))
 
     @property
@@ -281,16 +282,16 @@ class FlipRateAuditor:
             raise ValueError("This audit has no rows yet: call fit(y, y_pred) first.")
 
     def _counts(self) -> np.ndarray:
-        """Weight of answers by cell (rows) and true class (columns)."""
-        known = np.flatnonzero(self._answers >= 0)
+        """Weight of verified labels by cell (rows) and true class (columns)."""
+        known = np.flatnonzero(self._verified >= 0)
         n_classes = len(self.classes_)
-        flat = self._cells[known] * n_classes + self._answers[known]
+        flat = self._cells[known] * n_classes + self._verified[known]
         counts = np.bincount(
             flat, weights=self._weight[known], minlength=len(self._sizes) * n_classes
         )
         return counts.reshape(-1, n_classes)
 
-    def _spread(self) -> np.ndarray:
+    def _deviation(self) -> np.ndarray:
         """Standard deviation of being wrong in each cell, as far as is known."""
         counts = self._counts()
         total = counts.sum(axis=1)
@@ -303,7 +304,7 @@ class FlipRateAuditor:
         counts, sizes = self._counts(), self._sizes
         n_classes = len(self.classes_)
         total = counts.sum(axis=1)
-        # A cell without answers is taken to be as the others of its given label.
+        # A cell without verified labels is assumed to be as the others of its given label.
         pooled = np.zeros((n_classes, n_classes))
         np.add.at(pooled, self._cell_given, counts)
         for given in np.flatnonzero(pooled.sum(axis=1) == 0):
@@ -316,7 +317,7 @@ class FlipRateAuditor:
         smooth = (np.nan_to_num(filled) + 0.5) / (n_rows + 0.5 * n_classes)[:, None]
         smooth = np.where(np.isnan(shares), np.nan, smooth)
         part = sizes / sizes.sum()
-        verified = np.bincount(self._cells[self._answers >= 0], minlength=len(sizes))
+        verified = np.bincount(self._cells[self._verified >= 0], minlength=len(sizes))
         finite = np.clip(1 - verified / sizes, 0, 1)
         effective = np.where(empty, 1.0, np.maximum(total, 1e-12))
 
@@ -353,9 +354,9 @@ class FlipRateAuditor:
         self._set_verified(verified)
 
     def _set_verified(self, verified: np.ndarray) -> None:
-        known = self._answers >= 0
+        known = self._verified >= 0
         labels = np.full(len(self._codes), None, dtype=object)
-        labels[known] = list(self.classes_[self._answers[known]])
+        labels[known] = list(self.classes_[self._verified[known]])
         self.verified_labels_ = labels
         weight = self._sizes / np.maximum(verified, 1)
         self.verified_weight_ = np.where(known, weight[self._cells], 0.0)

@@ -12,7 +12,7 @@ import numpy as np
 def lexicographic_refit(
     scores: Sequence[str], *, tolerance: str | float = "1se", key: Callable[..., Any] | None = None
 ) -> "LexicographicRefit":
-    """Choose by the first score, and among what it cannot tell apart by the next one.
+    """Choose by the first score, and among what it does not distinguish by the next one.
 
     For the parameter `refit` of a search with several scores.
 
@@ -23,12 +23,12 @@ def lexicographic_refit(
     scores : sequence of str
         Names of scores in `scoring`, the most important one first.
     tolerance : str or float, default="1se"
-        Which candidates a score cannot tell from its best one: those whose mean is lower by at most
-        so much. "1se" is the standard error of the difference over the folds, "2se" twice that, and
-        so on; a number is the difference itself, at least 0.
+        Which candidates a score does not distinguish from its best one: those whose mean is lower
+        by at most so much. "1se" is the standard error of the difference over the folds, "2se"
+        twice that, and so on; a number is the difference itself, at least 0.
     key : callable, default=None
         Takes the parameters of a candidate, a dictionary, and returns how complex it is; of those
-        that no score can tell apart, the simplest is chosen. None: the one with the highest last
+        that no score distinguishes, the simplest is chosen. None: the one with the highest last
         score.
 
     Returns
@@ -41,7 +41,7 @@ def lexicographic_refit(
     ValueError
         If `scores` is empty, or `tolerance` is neither such text nor a number of at least 0. The
         callable raises one if a name is not among the scores, if no candidate has finite scores,
-        or if standard errors are asked for with a single fold.
+        or if standard errors are requested with a single fold.
 
     See Also
     --------
@@ -53,7 +53,8 @@ def lexicographic_refit(
     The standard error is that of the *paired* difference: folds are difficult for all candidates
     alike. Scores of few rows of a rare class differ by chance, and more so after a correction for
     label noise, so that the corrected score had better decide only between candidates that the
-    noisy score cannot tell apart: ``lexicographic_refit(["noisy", "corrected"], tolerance="2se")``.
+    noisy score does not distinguish: ``lexicographic_refit(["noisy", "corrected"],
+    tolerance="2se")``.
 
     References
     ----------

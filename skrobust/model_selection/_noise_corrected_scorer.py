@@ -46,7 +46,7 @@ def make_noise_corrected_scorer(
         How labels go wrong. A scorer never sees the rows that a candidate was trained on, so that
         it cannot estimate this itself.
 
-        - "estimator": each candidate is asked for its `transition_matrix_`, or that of its
+        - "estimator": each candidate supplies its `transition_matrix_`, or that of its
           `detector_`;
         - a matrix, or a fitted estimator that has one, such as
           :class:`~skrobust.noise.AnchorTransition` with ``n_bootstrap=200``, fitted to other rows.
@@ -92,7 +92,7 @@ def make_noise_corrected_scorer(
     Verified labels hold whatever the noise is like. For ``GridSearchCV(...).fit(X, y,
     verified_labels=verified)`` to reach the scorer, metadata routing must be enabled; each fold is
     then scored with its own verified rows. An estimator inside the search that takes
-    `verified_labels` as well must be told with ``set_fit_request`` whether it should get them.
+    `verified_labels` as well must set by ``set_fit_request`` whether it gets them.
 
     With :class:`~sklearn.model_selection.TunedThresholdClassifierCV`, `transition` cannot be
     "estimator", because its thresholds are scored without the estimator.
@@ -115,7 +115,7 @@ def make_noise_corrected_scorer(
     """
     is_costs = not isinstance(metric, str) and not callable(metric)
     if isinstance(metric, str) and metric not in RANKING:
-        resolve_metric(metric, 2)  # may say no, before any work
+        resolve_metric(metric, 2)  # may raise, before any work
     if isinstance(transition, str):
         if transition != "estimator":
             raise ValueError(
@@ -146,7 +146,7 @@ class _NoiseCorrectedScorer(BaseScorer):
             self._metadata_request.score.add_request(param=param, alias=alias)
 
     def set_score_request(self, **kwargs):
-        """Set which metadata are requested; verified labels and weights are unless told not to."""
+        """Set which metadata are requested; verified labels and weights are unless deselected."""
         super().set_score_request(**kwargs)
         self._request(**{"verified_labels": True, "verified_weight": True, **kwargs})
         return self
@@ -183,7 +183,7 @@ class _ScoreFunction:
         transition, labels = self.transition, self.labels
         method = "transition" if verified_labels is None else "verified"
         if method == "verified":
-            # The audited rows, and they alone, tell the true labels of this fold.
+            # The audited rows, and they alone, have the true labels of this fold.
             missing = missing_labels(verified_labels, name="verified_labels")[1]
             if np.count_nonzero(~missing) < 2:
                 return self._give_up(

@@ -68,15 +68,15 @@ def noise_robustness_curve(
     y : array-like of shape (n_samples,)
         Labels that are right, or taken to be.
     rates : sequence of float, default=(0.0, 0.1, 0.2, 0.3, 0.4)
-        Shares of training labels that are made wrong, in [0, 1).
+        Shares of training labels that are replaced by wrong ones, in [0, 1).
     kind : str or sequence of str, default="symmetric"
         Kinds of noise:
 
         - "symmetric": each wrong label is equally likely;
         - "pair": each class is mistaken for the next one;
         - "instance": which labels go wrong, and how, depends linearly on X;
-        - "grouped": errors propagate: rows of a group are mislabelled alike, or, without `groups`,
-          in runs of ten rows in the mean;
+        - "grouped": errors propagate: rows of a group get the same wrong label, or, without
+          `groups`, in runs of ten rows in the mean;
         - "features": symmetric label noise, and Gaussian noise on the training features, of a
           standard deviation of the rate times that of each feature.
     groups : array-like of shape (n_samples,), default=None

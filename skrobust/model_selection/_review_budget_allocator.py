@@ -1,4 +1,4 @@
-"""Which rows a reviewer should look at, to find errors or to measure a score."""
+"""Choice of the rows to review, to find errors or to measure a score."""
 
 from numbers import Integral
 from typing import Any
@@ -66,8 +66,8 @@ class ReviewBudgetAllocator:
 
     Notes
     -----
-    Rows of ``purpose="find"`` are chosen because they look wrong, and are no sample from which a
-    score or a rate can be estimated.
+    Rows of ``purpose="find"`` are chosen because their labels are suspicious, and are no sample
+    from which a score or a rate can be estimated.
 
     Examples
     --------
@@ -156,7 +156,7 @@ class ReviewBudgetAllocator:
         known = ~np.isnan(quality)
         if known.any() and (quality[known].min() < 0 or quality[known].max() > 1):
             raise ValueError("label_quality must be in [0, 1].")
-        verified, wrong = _answers(codes, classes, verified_labels)
+        verified, wrong = _reviewed(codes, classes, verified_labels)
         open_rows = np.flatnonzero(known & (codes >= 0) & ~verified)
         if not len(open_rows):
             raise ValueError("No row is left that has a label, a quality and no verified label.")
@@ -202,8 +202,8 @@ class ReviewBudgetAllocator:
         if calm.any():
             mean = max(float(variance[calm].mean()), 1e-3)
             variance[calm] = _TRUST * variance[calm] + (1 - _TRUST) * mean
-        spread = np.sqrt(variance)
-        share = np.minimum(_inclusion(spread, n_rows), 1.0)
+        deviation = np.sqrt(variance)
+        share = np.minimum(_inclusion(deviation, n_rows), 1.0)
         order = rng.permutation(len(open_rows))
         ends = np.cumsum(share[order])
         marks = rng.uniform() + np.arange(n_rows)
@@ -223,7 +223,7 @@ class ReviewBudgetAllocator:
         return MiniBatchKMeans(n_clusters, n_init=3, random_state=seed).fit_predict(features)
 
 
-def _answers(codes, classes, verified_labels) -> tuple[np.ndarray, np.ndarray]:
+def _reviewed(codes, classes, verified_labels) -> tuple[np.ndarray, np.ndarray]:
     """Verified rows, and those of them whose given label is wrong."""
     if verified_labels is None:
         nothing = np.zeros(len(codes), dtype=bool)
@@ -259,13 +259,13 @@ def _features(X, n_samples: int, seed: int) -> np.ndarray | None:
     return X / max(float(X.std()), 1e-12)
 
 
-def _inclusion(spread, n_rows: int) -> np.ndarray:
-    """Probabilities in proportion to the spread that sum to the number of rows, at most 1."""
-    share = np.zeros(len(spread))
-    sure = np.zeros(len(spread), dtype=bool)
+def _inclusion(deviation, n_rows: int) -> np.ndarray:
+    """Probabilities in proportion to the deviation that sum to the number of rows, at most 1."""
+    share = np.zeros(len(deviation))
+    sure = np.zeros(len(deviation), dtype=bool)
     while True:
         left = n_rows - np.count_nonzero(sure)
-        share[~sure] = left * spread[~sure] / spread[~sure].sum() if (~sure).any() else 0.0
+        share[~sure] = left * deviation[~sure] / deviation[~sure].sum() if (~sure).any() else 0.0
         over = ~sure & (share >= 1)
         if not over.any():
             share[sure] = 1.0

@@ -1,4 +1,4 @@
-"""Checks of detection: errors are found, clean rows are not, and thresholds do what they say."""
+"""Checks of detection: errors are found, clean rows are not, and thresholds are observed."""
 
 import warnings
 from typing import Any
@@ -8,14 +8,14 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from skrobust.testing._estimators import (
+    clone_seeded,
     detector_in,
-    fit_quietly,
-    fresh,
+    fit_silently,
     has_param,
     labels_of,
     max_classes,
     part_of,
-    quiet,
+    silence_label_warnings,
     without_thresholds,
 )
 from skrobust.testing._outputs import (
@@ -71,7 +71,7 @@ def check_detector_attributes(estimator: Any) -> None:
     labels = problem.named.copy()
     labels[:4] = np.array([None, np.nan, "", " "], dtype=object) if problem.has_classes else np.nan
     given = np.arange(problem.n_samples) >= 4
-    part = part_of(fit_quietly(fresh(estimator), problem.X, labels, sample_weight=weight))
+    part = part_of(fit_silently(clone_seeded(estimator), problem.X, labels, sample_weight=weight))
     quality, errors, kept = part.label_quality_, part.label_errors_, part.keep_weight_
     assert errors.dtype == bool, f"label_errors_ is of {errors.dtype}, not bool."
     assert quality.dtype.kind == "f", f"label_quality_ is of {quality.dtype}, not float."
@@ -116,7 +116,7 @@ def check_finds_planted_errors(estimator: Any) -> None:
     """Errors planted in easy data have the lowest quality, and more of them are flagged."""
     problem = make_problem(estimator, 300)
     planted = problem.planted
-    part = part_of(fit_quietly(fresh(estimator), problem.X, problem.y))
+    part = part_of(fit_silently(clone_seeded(estimator), problem.X, problem.y))
     auc = rank_auc(-part.label_quality_, planted)
     least = 0.9 if problem.has_classes else 0.95
     assert auc > least, f"Planted errors are found with an AUC of {auc:.2f}, not above {least}."
@@ -143,7 +143,7 @@ def check_clean_data(estimator: Any) -> None:
             raise SkipTest("The user has set how many rows to flag.")
         if getattr(detector_in(estimator), "rule", None) in ("refit", "predicted_neq_given"):
             raise SkipTest("The rule flags rows of any data.")
-    fitted = fit_quietly(without_thresholds(estimator), problem.X, problem.y)
+    fitted = fit_silently(without_thresholds(estimator), problem.X, problem.y)
     share = part_of(fitted).label_errors_.mean()
     assert share <= 0.005, f"{share:.1%} of the rows of clean, separable data are flagged."
 
@@ -153,7 +153,7 @@ def check_replicated_errors(estimator: Any) -> None:
     X, y, planted = make_rows(150)
     rows = np.concatenate([np.arange(len(y)), np.repeat(np.flatnonzero(planted), 2)])
     rows = np.random.default_rng(0).permutation(rows)
-    fitted = fit_quietly(fresh(estimator), X[rows], y[rows])
+    fitted = fit_silently(clone_seeded(estimator), X[rows], y[rows])
     for name in ("label_quality_", "label_errors_"):
         assert_equal_in_groups(getattr(fitted, name), rows, name)
     auc = rank_auc(-fitted.label_quality_, planted[rows])
@@ -167,11 +167,11 @@ def check_scores_out_of_sample(estimator: Any) -> None:
     if labels_of(estimator) == "classes":
         # With more columns than rows, every model learns random labels by heart.
         X = np.random.default_rng(0).normal(size=(120, 200))
-        part = part_of(fit_quietly(without_thresholds(estimator), X, np.arange(120) % 3))
+        part = part_of(fit_silently(without_thresholds(estimator), X, np.arange(120) % 3))
         rate = max(part.noise_rate_, part.label_errors_.mean())
         assert rate > 0.15, f"Of random labels, {rate:.0%} are estimated to be wrong."
         return
-    model = fresh(estimator)
+    model = clone_seeded(estimator)
     detector = detector_in(model)
     if not has_param(detector, "estimator"):
         raise SkipTest("There is no parameter estimator.")
@@ -179,7 +179,7 @@ def check_scores_out_of_sample(estimator: Any) -> None:
     numbers = problem.labels == "numbers"
     nearest = KNeighborsRegressor(1) if numbers else KNeighborsClassifier(1)
     detector.set_params(estimator=nearest)
-    part = part_of(fit_quietly(model, problem.X, problem.y))
+    part = part_of(fit_silently(model, problem.X, problem.y))
     auc = rank_auc(-part.label_quality_, problem.planted)
     assert auc > 0.7, f"With the nearest neighbour as model, errors are found with AUC {auc:.2f}."
 
@@ -200,7 +200,7 @@ def check_missing_labels(estimator: Any) -> None:
             "blank text": np.where(gone, "", problem.named).astype(str),
         }
     for kind, labels in forms.items():
-        part = part_of(fit_quietly(fresh(estimator, cv=splits_of(fold)), X, labels))
+        part = part_of(fit_silently(clone_seeded(estimator, cv=splits_of(fold)), X, labels))
         if problem.has_classes:
             n_classes = len(part.classes_)
             expected = max_classes(estimator)
@@ -217,12 +217,12 @@ def check_missing_labels(estimator: Any) -> None:
             assert share > 0.8, f"{share:.0%} of the suggestions for missing labels are right."
 
     def with_missing(seed: int) -> Outputs:
-        model = fresh(estimator, seed=seed, cv=splits_of(fold))
-        return take_rows(outputs_of(fit_quietly(model, X, missing), X), ~gone)
+        model = clone_seeded(estimator, seed=seed, cv=splits_of(fold))
+        return take_rows(outputs_of(fit_silently(model, X, missing), X), ~gone)
 
     def without(seed: int) -> Outputs:
-        model = fresh(estimator, seed=seed, cv=splits_of(fold[~gone]))
-        return outputs_of(fit_quietly(model, X[~gone], missing[~gone]), X)
+        model = clone_seeded(estimator, seed=seed, cv=splits_of(fold[~gone]))
+        return outputs_of(fit_silently(model, X[~gone], missing[~gone]), X)
 
     if not getattr(estimator, "_learns_from_unlabelled", False):
         assert_same_over_seeds(estimator, with_missing, without, "Rows without a label")
@@ -245,7 +245,7 @@ def check_verified_labels(estimator: Any) -> None:
     else:
         labels, verified = problem.missing(~given), truth
         verified[~reviewed] = np.nan
-    part = part_of(fit_quietly(fresh(estimator), X, labels, verified_labels=verified))
+    part = part_of(fit_silently(clone_seeded(estimator), X, labels, verified_labels=verified))
     wrong = given & reviewed & _differs(y, truth)
     trusted = given & reviewed & ~wrong
     if hasattr(part, "label_errors_"):
@@ -267,7 +267,9 @@ def check_verified_labels(estimator: Any) -> None:
             assert_raises(
                 (ValueError, TypeError),
                 ("verified_labels",),
-                lambda v=labels_of_others: fresh(estimator).fit(X, labels, verified_labels=v),
+                lambda v=labels_of_others: clone_seeded(estimator).fit(
+                    X, labels, verified_labels=v
+                ),
                 "Verified labels of an unknown class",
             )
 
@@ -279,7 +281,7 @@ def check_singleton_class(estimator: Any) -> None:
         labels = y.copy()
         rare = [5, 31, 77][:size]
         labels[rare] = 9
-        fitted = fit_quietly(without_thresholds(estimator), X, labels)
+        fitted = fit_silently(without_thresholds(estimator), X, labels)
         assert fitted.classes_.tolist() == [0, 1, 2, 9], "A small class is not among classes_."
         if size == 1:
             assert np.isnan(fitted.label_quality_[rare]).all(), "The only row of a class is scored."
@@ -287,7 +289,7 @@ def check_singleton_class(estimator: Any) -> None:
     assert_raises(
         ValueError,
         ("class",),
-        lambda: fresh(estimator).fit(X[:4], ["a", "b", "c", "d"]),
+        lambda: clone_seeded(estimator).fit(X[:4], ["a", "b", "c", "d"]),
         "Classes of one row each",
     )
 
@@ -297,7 +299,7 @@ def check_class_missing_from_a_fold(estimator: Any) -> None:
     X, y, _ = make_rows(noise=0)
     fold = make_folds_like(y)
     fold[y == 2] = 0
-    fitted = fit_quietly(fresh(estimator, cv=splits_of(fold)), X, y)
+    fitted = fit_silently(clone_seeded(estimator, cv=splits_of(fold)), X, y)
     flagged = fitted.label_errors_[y == 2].mean()
     assert flagged < 0.1, f"{flagged:.0%} of a class that a fold lacks are flagged."
     assert not np.isnan(fitted.label_quality_[y != 2]).any(), "Other classes are not scored."
@@ -310,14 +312,14 @@ def check_threshold(estimator: Any) -> None:
     name = "entry" if problem.labels == "indicators" else "label"
 
     def fit(**params: Any) -> tuple[Any, Array, Array]:
-        fitted = fit_quietly(without_thresholds(estimator, **params), X, y)
+        fitted = fit_silently(without_thresholds(estimator, **params), X, y)
         return fitted, getattr(fitted, f"{name}_quality_"), getattr(fitted, f"{name}_errors_")
 
     for threshold in (0.3, 0.9) if problem.has_classes else (0.1, 0.6):
         fitted, quality, errors = fit(threshold=threshold)
         expected = quality < threshold
         for k in range(3) if problem.has_classes else ():
-            # A class that would be emptied is looked at in check_emptied_class.
+            # A class that would be emptied is covered by check_emptied_class.
             expected[y == k] &= not expected[y == k].all() or errors[y == k]
         np.testing.assert_array_equal(errors, expected, f"threshold={threshold}")
         assert fitted.threshold_ == threshold, f"threshold_ is {fitted.threshold_}."
@@ -337,7 +339,7 @@ def check_threshold(estimator: Any) -> None:
     assert_raises(
         ValueError,
         ("flag_fraction",),
-        lambda: fresh(estimator, threshold=0.5, flag_fraction=0.1).fit(X, y),
+        lambda: clone_seeded(estimator, threshold=0.5, flag_fraction=0.1).fit(X, y),
         "threshold and flag_fraction at once",
     )
 
@@ -350,19 +352,21 @@ def check_ties(estimator: Any) -> None:
     X, y = X[order], y[order]
     group = np.unique(np.column_stack([X, y]), axis=0, return_inverse=True)[1].ravel()
     for params in ({}, {"flag_fraction": 0.2}):
-        fitted = fit_quietly(without_thresholds(estimator, **params), X, y)
+        fitted = fit_silently(without_thresholds(estimator, **params), X, y)
         for name in ("label_quality_", "label_errors_"):
             assert_equal_in_groups(getattr(fitted, name), group, name)
         if params:
             errors, quality = fitted.label_errors_, fitted.label_quality_
             shared = np.intersect1d(quality[errors], quality[~errors])
-            assert not len(shared), "Rows tied at the threshold of flag_fraction are told apart."
+            assert not len(shared), (
+                "Rows tied at the threshold of flag_fraction have different flags."
+            )
 
 
 def check_emptied_class(estimator: Any) -> None:
     """A class whose rows are all flagged keeps every row tied at its best quality."""
     X, y, _ = make_rows(100)
-    fitted = fit_quietly(without_thresholds(estimator, threshold=1.0), X, y)
+    fitted = fit_silently(without_thresholds(estimator, threshold=1.0), X, y)
     for k in range(3):
         quality, errors = fitted.label_quality_[y == k], fitted.label_errors_[y == k]
         assert not errors.all(), "A class is left without rows."
@@ -391,8 +395,8 @@ def check_fit_resample(estimator: Any) -> None:
     for kind, table in tables_of(estimator, X, list("abcde")).items():
         if kind == "CSC array":
             continue
-        model = fresh(estimator)
-        with quiet():
+        model = clone_seeded(estimator)
+        with silence_label_warnings():
             rows, kept = model.fit_resample(table, labels)
         assert type(rows) is type(table), f"fit_resample turned {kind} into {type(rows).__name__}."
         index = model.sample_indices_
@@ -416,8 +420,8 @@ def check_new_rows(estimator: Any) -> None:
     subset[:2] = False
     new[:2] = [None, np.nan] if problem.has_classes else np.nan
     params = {"threshold": None, "flag_fraction": None} if not problem.has_classes else {}
-    model = fresh(estimator, store_estimators=True, **params)
-    fitted = fit_quietly(model, problem.X[:200], labels)
+    model = clone_seeded(estimator, store_estimators=True, **params)
+    fitted = fit_silently(model, problem.X[:200], labels)
     quality, errors = fitted.score_labels(X, new), fitted.detect(X, new)
     assert quality.shape == errors.shape == (len(new),), "One output per new row is expected."
     assert errors.dtype == bool, f"detect returned {errors.dtype}, not bool."
@@ -439,7 +443,7 @@ def check_new_rows(estimator: Any) -> None:
             lambda: fitted.detect(X, np.where(wrong, "dog", new)),
             "New rows with an unknown label",
         )
-    plain = fit_quietly(fresh(estimator, store_estimators=False), problem.X, problem.y)
+    plain = fit_silently(clone_seeded(estimator, store_estimators=False), problem.X, problem.y)
     if hasattr(plain, "detect"):
         assert_raises(
             (AttributeError, ValueError),
@@ -458,17 +462,17 @@ def check_groups(estimator: Any) -> None:
     rows = rng.permutation(np.concatenate([np.arange(problem.n_samples), extra]))
     X = problem.X[rows] + rng.normal(scale=1e-3, size=(len(rows), problem.X.shape[1]))
     y, groups = problem.y[rows], np.array([f"group {i}" for i in rows])
-    named = fit_quietly(fresh(estimator), X, y, groups=groups)
+    named = fit_silently(clone_seeded(estimator), X, y, groups=groups)
     auc = rank_auc(-part_of(named).label_quality_, problem.planted[rows])
     assert auc > 0.9, f"Errors that come in groups are found with an AUC of {auc:.2f} only."
-    numbered = fit_quietly(fresh(estimator), X, y, groups=rows)
+    numbered = fit_silently(clone_seeded(estimator), X, y, groups=rows)
     assert_same(outputs_of(named), outputs_of(numbered), "Groups named by numbers")
 
 
 def check_errors_get_less_weight(estimator: Any) -> None:
     """Errors planted in easy data get less weight than the other rows."""
     problem = make_problem(estimator, 300)
-    weight = fit_quietly(fresh(estimator), problem.X, problem.y).sample_weight_
+    weight = fit_silently(clone_seeded(estimator), problem.X, problem.y).sample_weight_
     auc = rank_auc(-weight, problem.planted)
     assert auc > 0.8, f"Planted errors get lower weights with an AUC of {auc:.2f} only."
 
@@ -479,7 +483,7 @@ def check_transition_is_recovered(estimator: Any) -> None:
     rng = np.random.default_rng(0)
     transition = np.array([[0.9, 0.1], [0.3, 0.7]])
     given = np.where(rng.random(len(y)) < transition[y, 1], 1, 0)
-    fitted = fit_quietly(fresh(estimator), X, given)
+    fitted = fit_silently(clone_seeded(estimator), X, given)
     error = np.abs(fitted.transition_matrix_ - transition).max()
     assert error < 0.1, f"An entry of transition_matrix_ is off by {error:.2f}."
     assert abs(fitted.noise_rate_ - 0.2) < 0.1, f"noise_rate_ is {fitted.noise_rate_:.2f}, not .2."

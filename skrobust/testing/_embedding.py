@@ -17,12 +17,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from skrobust.testing._estimators import (
-    fit_quietly,
-    fresh,
+    clone_seeded,
+    fit_silently,
     has_param,
     is_robust_classifier,
     is_robust_regressor,
-    quiet,
+    silence_label_warnings,
 )
 from skrobust.testing._outputs import assert_raises, assert_same, outputs_of
 from skrobust.testing._problems import Array, Problem, make_problem
@@ -57,14 +57,14 @@ def _check_predicts(model: Any, X: Any, truth: Array, what: str) -> None:
 
 def _fit_and_check(model: Any, problem: Problem, what: str, **params: Any) -> None:
     """Fit to the given labels, and compare the predictions with the true ones."""
-    fitted = fit_quietly(model, problem.X, problem.named, **params)
+    fitted = fit_silently(model, problem.X, problem.named, **params)
     _check_predicts(fitted, problem.X, problem.named_truth, what)
 
 
 def check_parts(estimator: Any) -> None:
     """Parameters are not fitted, fitted parts are there instead, and predictions are theirs."""
     problem = make_problem(estimator, 200, noise=0.1)
-    model = fresh(estimator)
+    model = clone_seeded(estimator)
     given = model.get_params(deep=False)
     _fit_and_check(model, problem, "A robust model")
     for name, value in model.get_params(deep=False).items():
@@ -89,9 +89,9 @@ def check_learns_verified_labels(estimator: Any) -> None:
     mislabelled = (truth == "ant") & (X[:, 4] > 0)
     X[:, 4] += np.where(X[:, 4] > 0, 5, -5)
     given = np.where(mislabelled, "bee", truth)
-    # Nearly all rows are reviewed, whatever their labels look like, as estimates of noise assume.
+    # Nearly all rows are reviewed, whatever their labels, as estimates of noise assume.
     verified = np.where(np.random.default_rng(0).random(len(truth)) < 0.9, truth, None)
-    model = fit_quietly(fresh(estimator), X, given, verified_labels=verified)
+    model = fit_silently(clone_seeded(estimator), X, given, verified_labels=verified)
     share = np.mean(model.predict(X[mislabelled]) == "ant")
     assert share > 0.9, f"{share:.0%} of the rows are predicted as they were verified."
 
@@ -99,11 +99,11 @@ def check_learns_verified_labels(estimator: Any) -> None:
 def check_voting(estimator: Any) -> None:
     """A part of a voting ensemble, by predictions and by probabilities."""
     problem = make_problem(estimator, 150, noise=0.1)
-    parts = [("robust", fresh(estimator)), ("again", fresh(estimator))]
+    parts = [("robust", clone_seeded(estimator)), ("again", clone_seeded(estimator))]
     if is_classifier(estimator):
         parts[1:] = [("plain", LogisticRegression())]
         hard = _ensemble(estimator, "Voting", [*parts, ("third", LogisticRegression(C=0.1))])
-        fitted = fit_quietly(hard, problem.X, problem.named)
+        fitted = fit_silently(hard, problem.X, problem.named)
         share = np.mean(fitted.predict(problem.X) == problem.named_truth)
         assert share > 0.9, f"Hard voting: {share:.0%} of the predictions are right."
         if hasattr(estimator, "predict_proba"):
@@ -116,7 +116,7 @@ def check_voting(estimator: Any) -> None:
 def check_stacking(estimator: Any) -> None:
     """A part of a stacking ensemble."""
     problem = make_problem(estimator, 150, noise=0.1)
-    parts = [("robust", fresh(estimator))]
+    parts = [("robust", clone_seeded(estimator))]
     if is_classifier(estimator):
         parts.append(("plain", LogisticRegression()))
     final = _plain_model(estimator)
@@ -127,21 +127,21 @@ def check_stacking(estimator: Any) -> None:
 def check_bagging(estimator: Any) -> None:
     """The part of a bagging ensemble, which may pass weights on."""
     problem = make_problem(estimator, 150, noise=0.1)
-    bag = _ensemble(estimator, "Bagging", fresh(estimator), n_estimators=2, random_state=0)
+    bag = _ensemble(estimator, "Bagging", clone_seeded(estimator), n_estimators=2, random_state=0)
     _fit_and_check(bag, problem, "Bagging")
 
 
 def check_calibration(estimator: Any) -> None:
     """The part of a CalibratedClassifierCV."""
     problem = make_problem(estimator, 150, noise=0.1)
-    calibrated = CalibratedClassifierCV(fresh(estimator), cv=2)
+    calibrated = CalibratedClassifierCV(clone_seeded(estimator), cv=2)
     _fit_and_check(calibrated, problem, "CalibratedClassifierCV")
 
 
 def check_pipeline(estimator: Any) -> None:
     """The last step of a Pipeline, with and without weights."""
     problem = make_problem(estimator, 150, noise=0.1)
-    pipeline = make_pipeline(StandardScaler(), fresh(estimator))
+    pipeline = make_pipeline(StandardScaler(), clone_seeded(estimator))
     _fit_and_check(pipeline, problem, "Pipeline")
     params = {f"{pipeline.steps[-1][0]}__sample_weight": np.ones(problem.n_samples)}
     _fit_and_check(pipeline, problem, "Pipeline with weights", **params)
@@ -157,14 +157,14 @@ def check_grid_search(estimator: Any) -> None:
         grid["estimator"] = [_plain_model(estimator)]
     if "detector__max_flag_rate" in estimator.get_params(deep=True):
         grid["detector__max_flag_rate"] = [None]
-    search = GridSearchCV(fresh(estimator), grid, cv=2, n_jobs=2, error_score="raise")
+    search = GridSearchCV(clone_seeded(estimator), grid, cv=2, n_jobs=2, error_score="raise")
     _fit_and_check(search, problem, "GridSearchCV")
     if is_classifier(estimator):
         best = search.best_score_
         assert best > 0.7, f"GridSearchCV finds a score of {best:.2f} only."
-    with quiet():
+    with silence_label_warnings():
         scores = cross_val_score(
-            fresh(estimator), problem.X, problem.named, cv=2, error_score="raise"
+            clone_seeded(estimator), problem.X, problem.named, cv=2, error_score="raise"
         )
     assert np.isfinite(scores).all(), "cross_val_score"
 
@@ -192,13 +192,13 @@ def check_texts(estimator: Any) -> None:
     texts, y, truth = _texts_of(estimator)
     vectorizer = CountVectorizer(min_df=1 if is_classifier(estimator) else 2)
     model = make_pipeline(vectorizer, _plain_model(estimator))
-    # Their defaults must look at X through the estimator, if at all.
+    # Their defaults must use X through the estimator, if at all.
     others = ("detector", "reweighter", "transition", "evidence", "teacher")
     params = {"estimator": model, **dict.fromkeys(others)}
     if getattr(estimator, "action", None) == "reweight":
         # Without metadata routing, weights reach the last step of a Pipeline and no other.
         params["action"] = "drop"
-    fitted = fit_quietly(fresh(estimator, **params), texts, y)
+    fitted = fit_silently(clone_seeded(estimator, **params), texts, y)
     _check_predicts(fitted, texts, truth, "Texts")
     assert not hasattr(fitted, "n_features_in_"), "A list of texts has no n_features_in_."
 
@@ -209,20 +209,20 @@ def check_routing_off(estimator: Any) -> None:
     X, y = problem.X, problem.named
     weight = np.random.default_rng(0).integers(1, 3, size=len(y))
     with config_context(enable_metadata_routing=False):
-        alone = fit_quietly(fresh(estimator), X, y, sample_weight=weight)
+        alone = fit_silently(clone_seeded(estimator), X, y, sample_weight=weight)
         assert_raises(
             (TypeError, ValueError),
             ["no_such_metadata"],
-            lambda: fresh(estimator).fit(X, y, no_such_metadata=weight),
+            lambda: clone_seeded(estimator).fit(X, y, no_such_metadata=weight),
             "fit with unknown metadata",
         )
-    again = fit_quietly(fresh(estimator), X, y, sample_weight=weight)
+    again = fit_silently(clone_seeded(estimator), X, y, sample_weight=weight)
     assert_same(outputs_of(alone, X), outputs_of(again, X), "Metadata routing switched off")
 
 
 def _requesting(estimator: Any, **request: bool) -> Any:
     """Request metadata, and weights in every model inside."""
-    model = fresh(estimator)
+    model = clone_seeded(estimator)
     wrapper = is_robust_classifier(model) or is_robust_regressor(model)
     if wrapper and has_param(model, "estimator") and model.estimator is None:
         model.set_params(estimator=_plain_model(model))
@@ -247,17 +247,17 @@ def check_routing_on(estimator: Any) -> None:
     }
     # The scaling must not change with weights, which the scaler does not request.
     scaled = MaxAbsScaler().fit_transform(X)
-    expected = fit_quietly(fresh(estimator), scaled, y, **metadata)
-    plain = fit_quietly(fresh(estimator), scaled, y)
+    expected = fit_silently(clone_seeded(estimator), scaled, y, **metadata)
+    plain = fit_silently(clone_seeded(estimator), scaled, y)
     with config_context(enable_metadata_routing=True):
-        without = fit_quietly(fresh(estimator), scaled, y)
+        without = fit_silently(clone_seeded(estimator), scaled, y)
         assert_same(outputs_of(plain, scaled), outputs_of(without, scaled), "Routing switched on")
         request = dict.fromkeys(metadata, True)
         pipeline = make_pipeline(MaxAbsScaler(), _requesting(estimator, **request))
-        fit_quietly(pipeline, X, y, **metadata)
+        fit_silently(pipeline, X, y, **metadata)
         first, second = outputs_of(expected, scaled), outputs_of(pipeline[-1], scaled)
         assert_same(first, second, "Metadata routed")
-        pipeline = make_pipeline(MaxAbsScaler(), fresh(estimator))
+        pipeline = make_pipeline(MaxAbsScaler(), clone_seeded(estimator))
         assert_raises(
             UnsetMetadataPassedError,
             metadata,

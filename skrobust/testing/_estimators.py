@@ -1,4 +1,4 @@
-"""Kinds of estimators, and copies of them with seeds, folds and parameters set."""
+"""Kinds of estimators, and clones of them with seeds, folds and parameters set."""
 
 import contextlib
 import warnings
@@ -101,7 +101,7 @@ def is_exact(estimator: Any) -> bool:
     return getattr(estimator, "_exact_evidence", not get_tags(estimator).non_deterministic)
 
 
-def fresh(estimator: Any, /, *, seed: int | None = 0, **params: Any) -> Any:
+def clone_seeded(estimator: Any, /, *, seed: int | None = 0, **params: Any) -> Any:
     """Clone, seed every part that has no seed, and set those of `params` that it has."""
     estimator = clone(estimator)
     known = estimator.get_params(deep=True)
@@ -134,20 +134,20 @@ def detector_in(estimator: Any) -> Any:
 
 def without_thresholds(estimator: Any, /, **params: Any) -> Any:
     """Clone a detector without the thresholds that its user has set."""
-    return fresh(estimator, **{"threshold": None, "flag_fraction": None, **params})
+    return clone_seeded(estimator, **{"threshold": None, "flag_fraction": None, **params})
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence_label_warnings() -> Iterator[None]:
     """Ignore warnings about the labels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=LabelNoiseWarning)
         yield
 
 
-def fit_quietly(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+def fit_silently(estimator: Any, *args: Any, **kwargs: Any) -> Any:
     """Fit without warnings about the labels."""
-    with quiet():
+    with silence_label_warnings():
         return estimator.fit(*args, **kwargs)
 
 

@@ -7,11 +7,11 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import get_tags
 
-from skrobust.testing._estimators import fit_takes, fresh
+from skrobust.testing._estimators import clone_seeded, fit_takes
 from skrobust.testing._outputs import assert_raises
 from skrobust.testing._problems import Problem, make_problem
 
-# What several messages say of a wrong length.
+# Words of messages about a wrong length.
 LENGTH_WORDS = ("length", "number of samples", "numbers of samples", "shape", "sample")
 
 
@@ -58,8 +58,8 @@ def check_bad_parameters(estimator: Any) -> None:
         if constraints[name] == "no_validation":
             continue
         for value in _invalid_values(constraints[name]):
-            model = fresh(estimator).set_params(**{name: value})
-            # Both at once are refused as well; a lone invalid one is looked at here.
+            model = clone_seeded(estimator).set_params(**{name: value})
+            # Both at once are refused as well; here one of them is invalid.
             if name in exclusive:
                 model.set_params(**dict.fromkeys(exclusive - {name}))
             _refused(model, [name], f"{name}={value!r}", problem.X, problem.y)
@@ -71,14 +71,14 @@ def check_wrong_lengths(estimator: Any) -> None:
     """What has another length than X is refused."""
     problem = make_problem(estimator, 60)
     X, y = problem.X, problem.y
-    _refused(fresh(estimator), LENGTH_WORDS, "y too short", X, y[:-1])
+    _refused(clone_seeded(estimator), LENGTH_WORDS, "y too short", X, y[:-1])
     values = {"sample_weight": np.ones(len(y)), "verified_labels": y}
     if fit_takes(estimator, "groups"):
         values["groups"] = np.arange(len(y))
     for name, value in values.items():
         for wrong in (value[:-1], np.concatenate([value, value[:1]])):
             what = f"{name} of length {len(wrong)} for {len(y)} rows"
-            _refused(fresh(estimator), [name, *LENGTH_WORDS], what, X, y, **{name: wrong})
+            _refused(clone_seeded(estimator), [name, *LENGTH_WORDS], what, X, y, **{name: wrong})
 
 
 def check_bad_weights(estimator: Any) -> None:
@@ -97,7 +97,7 @@ def check_bad_weights(estimator: Any) -> None:
     for kind, weight in invalid.items():
         words = ["weight"] if kind != "text" else ["weight", "heavy", "convert", "numeric"]
         what = f"Weights ({kind})"
-        _refused(fresh(estimator), words, what, problem.X, problem.y, sample_weight=weight)
+        _refused(clone_seeded(estimator), words, what, problem.X, problem.y, sample_weight=weight)
 
 
 def _invalid_labels(problem: Problem) -> dict[str, tuple[Any, list[str]]]:
@@ -139,26 +139,26 @@ def check_bad_labels(estimator: Any) -> None:
     """Labels of one class, none at all, infinite, or of another type or shape are refused."""
     problem = make_problem(estimator, 60)
     for kind, (labels, words) in _invalid_labels(problem).items():
-        _refused(fresh(estimator), words, f"y ({kind})", problem.X, labels)
+        _refused(clone_seeded(estimator), words, f"y ({kind})", problem.X, labels)
     if problem.has_classes:
         weight = np.where(problem.y == 0, 1.0, 0.0)
         params = {"sample_weight": weight}
         what = "One class of positive weight"
-        _refused(fresh(estimator), ["class"], what, problem.X, problem.y, **params)
+        _refused(clone_seeded(estimator), ["class"], what, problem.X, problem.y, **params)
 
 
 def check_bad_rows(estimator: Any) -> None:
     """X without rows or columns is refused, and infinite or missing entries of no use to it."""
     problem = make_problem(estimator, 60)
     X, y = problem.X, problem.y
-    _refused(fresh(estimator), ["0 sample", "n_samples", "empty"], "No rows", X[:0], y[:0])
-    _refused(fresh(estimator), ["0 feature"], "No columns", X[:, :0], y)
+    _refused(clone_seeded(estimator), ["0 sample", "n_samples", "empty"], "No rows", X[:0], y[:0])
+    _refused(clone_seeded(estimator), ["0 feature"], "No columns", X[:, :0], y)
     infinite = X.copy()
     infinite[3, 2] = np.inf
-    _refused(fresh(estimator), ["inf"], "X with infinity", infinite, y)
+    _refused(clone_seeded(estimator), ["inf"], "X with infinity", infinite, y)
     if not get_tags(estimator).input_tags.allow_nan:
         infinite[3, 2] = np.nan
-        _refused(fresh(estimator), ["nan"], "X with NaN", infinite, y)
+        _refused(clone_seeded(estimator), ["nan"], "X with NaN", infinite, y)
 
 
 INPUT_CHECKS = (

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils import check_random_state
 
-from skrobust.testing._estimators import fit_quietly, fresh, has_param, max_classes, part_of
+from skrobust.testing._estimators import clone_seeded, fit_silently, has_param, max_classes, part_of
 from skrobust.testing._outputs import (
     ROW_OUTPUTS,
     Outputs,
@@ -37,9 +37,9 @@ from skrobust.testing._problems import (
 def check_attributes(estimator: Any) -> None:
     """Fitted attributes have the shapes and types of the contract, and fit returns self."""
     problem = make_problem(estimator)
-    estimator = fresh(estimator)
+    estimator = clone_seeded(estimator)
     before = {name: str(value) for name, value in estimator.get_params(deep=False).items()}
-    assert fit_quietly(estimator, problem.X, problem.named) is estimator, "fit must return self."
+    assert fit_silently(estimator, problem.X, problem.named) is estimator, "fit must return self."
     for name, value in estimator.get_params(deep=False).items():
         assert str(value) == before[name], f"fit changed the parameter {name}."
     n_features = problem.X.shape[1]
@@ -90,7 +90,7 @@ def check_renamed_classes(estimator: Any) -> None:
 
     def fit(labels):
         return lambda seed: outputs_of(
-            fit_quietly(fresh(estimator, seed=seed, cv=splits), X, labels), X
+            fit_silently(clone_seeded(estimator, seed=seed, cv=splits), X, labels), X
         )
 
     base = functools.cache(fit(y))
@@ -107,7 +107,7 @@ def check_renamed_classes(estimator: Any) -> None:
 def check_label_types(estimator: Any) -> None:
     """Text, bools, {3, 7}, whole floats, objects and lists work as labels and come back."""
     X, y, _ = make_rows(n_classes=2)
-    expected = outputs_of(fit_quietly(fresh(estimator), X, y), X)
+    expected = outputs_of(fit_silently(clone_seeded(estimator), X, y), X)
     kinds = {
         "text": np.array(["no", "yes"]),
         "bool": np.array([False, True]),
@@ -118,7 +118,7 @@ def check_label_types(estimator: Any) -> None:
         "int8": np.array([0, 1], dtype=np.int8),
     }
     for kind, classes in kinds.items():
-        fitted = fit_quietly(fresh(estimator), X, classes[y])
+        fitted = fit_silently(clone_seeded(estimator), X, classes[y])
         part = part_of(fitted)
         np.testing.assert_array_equal(part.classes_, classes, f"classes_ for {kind} labels.")
         outputs = rename(expected, dict(zip([0, 1], classes.tolist(), strict=True)))
@@ -127,7 +127,7 @@ def check_label_types(estimator: Any) -> None:
             found = part.suggested_labels_.dtype.kind
             assert found == part.classes_.dtype.kind, f"suggested_labels_ of {kind} are {found}."
         if kind in ("text", "bool", "float"):
-            as_list = fit_quietly(fresh(estimator), X, classes[y].tolist())
+            as_list = fit_silently(clone_seeded(estimator), X, classes[y].tolist())
             assert_same(outputs, outputs_of(as_list, X), f"Labels of type {kind} in a list")
 
 
@@ -139,24 +139,24 @@ def check_refit_clone_pickle(estimator: Any) -> None:
         other = make_rows(80, n_classes=4 if max_classes(estimator) > 2 else 2, seed=1)[:2]
     else:
         other = (lambda p: (p.X, p.y))(make_problem(estimator, 80, seed=1))
-    fitted = fit_quietly(fresh(estimator), X, y)
+    fitted = fit_silently(clone_seeded(estimator), X, y)
     outputs = outputs_of(fitted, X)
 
     def same(again: Any, what: str) -> None:
         assert_same(outputs, outputs_of(again, X), what, tolerance=1e-12)
 
     same(pickle.loads(pickle.dumps(fitted)), "pickle of a fitted estimator")
-    same(fit_quietly(copy.deepcopy(fitted), X, y), "A second fit")
-    detour = fit_quietly(copy.deepcopy(fitted), *other)
-    same(fit_quietly(detour, X, y), "A fit to other rows between two fits")
-    same(fit_quietly(clone(fitted), X, y), "clone")
+    same(fit_silently(copy.deepcopy(fitted), X, y), "A second fit")
+    detour = fit_silently(copy.deepcopy(fitted), *other)
+    same(fit_silently(detour, X, y), "A fit to other rows between two fits")
+    same(fit_silently(clone(fitted), X, y), "clone")
     if has_param(estimator, "n_jobs"):
-        parallel = fresh(estimator)
+        parallel = clone_seeded(estimator)
         known = parallel.get_params(deep=False)["n_jobs"]
         parallel.set_params(n_jobs=1 if known not in (None, 1) else 2)
         # Threads, because processes are slow to start, and checked by a grid search.
         with parallel_config("threading"):
-            assert_same(outputs, outputs_of(fit_quietly(parallel, X, y), X), "n_jobs")
+            assert_same(outputs, outputs_of(fit_silently(parallel, X, y), X), "n_jobs")
 
 
 def check_containers(estimator: Any) -> None:
@@ -164,7 +164,7 @@ def check_containers(estimator: Any) -> None:
     problem = make_problem(estimator, 90)
     y = problem.y
     X = np.where(np.abs(problem.X) < (0.5 if problem.has_classes else 0.3), 0.0, problem.X)
-    expected = outputs_of(fit_quietly(fresh(estimator), X, y), X)
+    expected = outputs_of(fit_silently(clone_seeded(estimator), X, y), X)
     names = [f"column {j}" for j in range(X.shape[1])]
     tables = tables_of(estimator, X, names)
     tables |= {"list": X.tolist(), "Fortran order": np.asfortranarray(X)}
@@ -172,7 +172,7 @@ def check_containers(estimator: Any) -> None:
         # Labels of rows in an index are not row numbers.
         tables["index"] = tables["pandas"].set_index(np.arange(len(y))[::-1] * 10)
     for kind, table in tables.items():
-        fitted = fit_quietly(fresh(estimator), table, y)
+        fitted = fit_silently(clone_seeded(estimator), table, y)
         tolerance = None
         if not problem.has_classes:
             # Trees sum up sparse columns in another order, by which ties may be broken otherwise.
@@ -182,7 +182,7 @@ def check_containers(estimator: Any) -> None:
         if kind in ("pandas", "polars"):
             np.testing.assert_array_equal(fitted.feature_names_in_, names, f"Names of {kind}.")
     for kind, labels in labels_in_containers(problem).items():
-        fitted = fit_quietly(fresh(estimator), X, labels)
+        fitted = fit_silently(clone_seeded(estimator), X, labels)
         assert_same(expected, outputs_of(fitted, X), f"y as {kind}")
 
 
@@ -196,12 +196,12 @@ def check_permuted_rows(estimator: Any) -> None:
         permuted_params = {key: value[order] for key, value in params.items()}
 
         def straight(seed, params=params):
-            model = fresh(estimator, seed=seed, cv=splits_of(fold))
-            return take_rows(outputs_of(fit_quietly(model, X, y, **params), X), order)
+            model = clone_seeded(estimator, seed=seed, cv=splits_of(fold))
+            return take_rows(outputs_of(fit_silently(model, X, y, **params), X), order)
 
         def permuted(seed, params=permuted_params):
-            model = fresh(estimator, seed=seed, cv=splits_of(fold[order]))
-            return outputs_of(fit_quietly(model, X[order], y[order], **params), X)
+            model = clone_seeded(estimator, seed=seed, cv=splits_of(fold[order]))
+            return outputs_of(fit_silently(model, X[order], y[order], **params), X)
 
         assert_same_over_seeds(estimator, straight, permuted, f"Permuted rows{kind}")
 
@@ -215,12 +215,12 @@ def check_weights_equal_repeats(estimator: Any) -> None:
     first = np.cumsum(weight) - weight
 
     def weighted(seed: int) -> Outputs:
-        model = fresh(estimator, seed=seed, cv=splits_of(fold))
-        return outputs_of(fit_quietly(model, X, y, sample_weight=weight), X)
+        model = clone_seeded(estimator, seed=seed, cv=splits_of(fold))
+        return outputs_of(fit_silently(model, X, y, sample_weight=weight), X)
 
     def repeated(seed: int) -> Outputs:
-        model = fresh(estimator, seed=seed, cv=splits_of(fold[rows]))
-        outputs = outputs_of(fit_quietly(model, X[rows], y[rows]), X)
+        model = clone_seeded(estimator, seed=seed, cv=splits_of(fold[rows]))
+        outputs = outputs_of(fit_silently(model, X[rows], y[rows]), X)
         for name in ("label_quality_", "label_errors_"):
             if name in outputs:
                 rtol = 1e-9 if problem.has_classes else 1e-6
@@ -240,7 +240,8 @@ def check_equal_weights(estimator: Any) -> None:
 
     def fit(weight):
         return lambda seed: outputs_of(
-            fit_quietly(fresh(estimator, seed=seed, cv=splits), X, y, sample_weight=weight), X
+            fit_silently(clone_seeded(estimator, seed=seed, cv=splits), X, y, sample_weight=weight),
+            X,
         )
 
     without = functools.cache(fit(None))
@@ -258,16 +259,16 @@ def check_zero_weights(estimator: Any) -> None:
     spoiled = problem.spoiled(~keep)
 
     def weighted(seed: int) -> Outputs:
-        model = fresh(estimator, seed=seed, cv=splits_of(fold))
-        outputs = outputs_of(fit_quietly(model, X, spoiled, sample_weight=weight), X)
+        model = clone_seeded(estimator, seed=seed, cv=splits_of(fold))
+        outputs = outputs_of(fit_silently(model, X, spoiled, sample_weight=weight), X)
         for name in ("keep_weight_", "sample_weight_"):
             if name in outputs:
                 assert not outputs[name][~keep].any(), f"{name} of rows of weight zero is not zero."
         return take_rows(outputs, keep)
 
     def without(seed: int) -> Outputs:
-        model = fresh(estimator, seed=seed, cv=splits_of(fold[keep]))
-        return outputs_of(fit_quietly(model, X[keep], y[keep], sample_weight=weight[keep]), X)
+        model = clone_seeded(estimator, seed=seed, cv=splits_of(fold[keep]))
+        return outputs_of(fit_silently(model, X[keep], y[keep], sample_weight=weight[keep]), X)
 
     assert_same_over_seeds(estimator, weighted, without, "Rows of weight zero")
 
@@ -284,15 +285,15 @@ def check_inputs_untouched(estimator: Any) -> None:
     }
     X = inputs["X"]
     before = copy.deepcopy(inputs)
-    expected = outputs_of(fit_quietly(fresh(estimator), **inputs), X)
+    expected = outputs_of(fit_silently(clone_seeded(estimator), **inputs), X)
     for name, value in inputs.items():
         np.testing.assert_array_equal(value, before[name], f"fit changed {name}.")
         value.flags.writeable = False
-    read_only = fit_quietly(fresh(estimator), **inputs)
+    read_only = fit_silently(clone_seeded(estimator), **inputs)
     assert_same(expected, outputs_of(read_only, X), "Read-only arrays")
     for kind, table in tables_of(estimator, X, list("abcde")).items():
         if kind in ("pandas", "CSR matrix"):
-            fit_quietly(fresh(estimator), table, y)
+            fit_silently(clone_seeded(estimator), table, y)
             dense = table.toarray() if kind == "CSR matrix" else table.to_numpy()
             np.testing.assert_array_equal(dense, X, f"fit changed X as {kind}.")
 
@@ -315,17 +316,17 @@ def check_global_random_state(estimator: Any) -> None:
         for seed in (None, 0):
             set_seed(1)
             before = pickle.dumps(state())
-            model = fresh(estimator, seed=seed)
+            model = clone_seeded(estimator, seed=seed)
             # The model that is trained in the end keeps its own random state.
             own = [key for key in model.get_params(deep=True) if key.startswith("estimator__")]
             if hasattr(model, "predict"):
                 model.set_params(**{key: 0 for key in own if key.endswith("random_state")})
-            fit_quietly(model, X, y)
+            fit_silently(model, X, y)
             same = before == pickle.dumps(state())
             assert same, f"fit with random_state={seed} moved a global generator."
         first = outputs_of(model, X)
         set_seed(2)
-        second = outputs_of(fit_quietly(fresh(estimator), X, y), X)
+        second = outputs_of(fit_silently(clone_seeded(estimator), X, y), X)
         assert_same(first, second, "The state of the global generator", tolerance=1e-12)
     finally:
         generator.set_state(saved[0])
@@ -338,9 +339,9 @@ def check_last_step_of_pipeline(estimator: Any) -> None:
     X, y = problem.X, problem.y
     weight = np.random.default_rng(0).integers(1, 4, size=len(y))
     scaled = MaxAbsScaler().fit_transform(X)
-    alone = fit_quietly(fresh(estimator), scaled, y, sample_weight=weight)
-    pipeline = make_pipeline(MaxAbsScaler(), fresh(estimator))
-    fit_quietly(pipeline, X, y, **{f"{pipeline.steps[-1][0]}__sample_weight": weight})
+    alone = fit_silently(clone_seeded(estimator), scaled, y, sample_weight=weight)
+    pipeline = make_pipeline(MaxAbsScaler(), clone_seeded(estimator))
+    fit_silently(pipeline, X, y, **{f"{pipeline.steps[-1][0]}__sample_weight": weight})
     assert_same(outputs_of(alone, scaled), outputs_of(pipeline[-1], scaled), "A Pipeline")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
-from skrobust.testing._estimators import is_exact, labels_of, part_of, quiet
+from skrobust.testing._estimators import is_exact, labels_of, part_of, silence_label_warnings
 from skrobust.testing._problems import Array
 
 Outputs = dict[str, Array]
@@ -161,7 +161,7 @@ def assert_raises(
 ) -> None:
     """Assert that a call raises an error whose message has one of some words."""
     try:
-        with quiet():
+        with silence_label_warnings():
             call()
     except kinds as error:
         text = str(error)

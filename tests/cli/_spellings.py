@@ -1,4 +1,4 @@
-"""One table in the many ways that people write it."""
+"""One table in the many ways of writing it."""
 
 import dataclasses
 import gzip

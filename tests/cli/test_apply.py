@@ -174,7 +174,7 @@ def test_other_tables_are_refused(table, tmp_path, capsys, change, message):
     assert not (tmp_path / "o.csv").exists()
 
 
-def test_a_named_column_says_what_differs(table, tmp_path, capsys):
+def test_a_named_column_names_what_differs(table, tmp_path, capsys):
     path, labels = table
     file = corrections(tmp_path / "c.csv", labels, {3: swapped(labels[3])})
     assert apply(path, file, "--out", tmp_path / "o.csv", "--label", "other") == 2

@@ -153,7 +153,7 @@ def auc_of(planted, tmp_path_factory):
     return auc
 
 
-def test_every_spelling_ranks_the_errors_alike(auc_of, capsys):
+def test_errors_rank_the_same_in_every_spelling(auc_of, capsys):
     plain = auc_of(Spelling())
     assert plain > 0.85
     for name, spelling in SPELLINGS.items():

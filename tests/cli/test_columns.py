@@ -180,7 +180,7 @@ def test_roles_can_be_named(tmp_path):
     assert not any(name in ("code_x1", "code_x2") for name in names)
 
 
-def test_categories_that_look_like_numbers_stay_categories():
+def test_categories_written_as_numbers_stay_categories():
     column = Column("zip", "category", values=np.array(["00100", "00200", None] * 9, object))
     _, vectorizer = make_detector("forest", [column])
     names = vectorizer[0].fit(feature_frame([column])).get_feature_names_out().tolist()

@@ -42,7 +42,7 @@ def write(tmp_path, text, name="table.csv", encoding="utf-8"):
         ("t.csv", {"lineterminator": "\r\n"}, []),
     ],
 )
-def test_kinds_of_text_come_back_alike(quick_fit, tmp_path, name, settings, arguments):
+def test_kinds_of_text_come_back_unchanged(quick_fit, tmp_path, name, settings, arguments):
     table = small_table()
     table["label"] = table["label"].replace({"no": "né"})
     path, out = tmp_path / name, tmp_path / f"out_{name}"

@@ -34,7 +34,7 @@ def test_labels_are_as_written(tmp_path):
     "spellings",
     [("yes", "Yes"), ("yes", "yes "), ("1", "01"), ("1", "1.0"), ("a b", "ab"), ("é", "e\u0301")],
 )
-def test_labels_that_are_nearly_alike_are_noted(tmp_path, spellings):
+def test_nearly_equal_labels_are_noted(tmp_path, spellings):
     one, other = spellings
     labels, notes = labels_of(tmp_path, [one] * 5 + [other] * 2 + ["no"] * 4)
     assert len(labels.classes) == 3

@@ -1,4 +1,4 @@
-"""Numbers as people write them."""
+"""Numbers as they are written."""
 
 import numpy as np
 import pytest

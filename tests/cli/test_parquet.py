@@ -174,7 +174,7 @@ def test_an_index_without_a_name_is_an_identifier(tmp_path):
     assert roles(read(path)) == {"x": "number", "__index_level_0__": "identifier"}
 
 
-def test_csv_and_parquet_give_one_answer(tmp_path):
+def test_csv_and_parquet_give_the_same_result(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {

@@ -67,7 +67,7 @@ def test_verify_prints_rows(path, capsys):
     assert [row["why"] for row in found["rows"]].count("random") == 3
 
 
-def test_audit_says_how_good_the_flags_are(path, capsys):
+def test_audit_reports_how_good_the_flags_are(path, capsys):
     assert audit(path, "--precision", ".5", "--drop", "text") == 0
     printed = capsys.readouterr().out
     assert "Of the flagged labels, " in printed

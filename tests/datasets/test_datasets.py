@@ -37,7 +37,7 @@ def test_mnist_shapes_and_types(digits):
     assert digits.target.dtype == np.int64
     assert digits.verified_target.dtype == np.float64
     assert digits.is_error.dtype == np.int8
-    assert digits.verdict.dtype.kind == "U"
+    assert digits.review_outcome.dtype.kind == "U"
     assert digits.target_names == list("0123456789")
     assert len(digits.feature_names) == 784
     assert "frame" not in digits
@@ -51,7 +51,7 @@ def test_mnist_content(digits):
     assert digits.index.max() < 10000
 
 
-def test_mnist_verdicts(digits):
+def test_mnist_review_outcomes(digits):
     checked = digits.is_error >= 0
     wrong = digits.is_error == 1
     assert checked.sum() == 100
@@ -60,7 +60,7 @@ def test_mnist_verdicts(digits):
     np.testing.assert_array_equal(
         wrong[checked], (digits.verified_target != digits.target)[checked]
     )
-    names, counts = np.unique(digits.verdict, return_counts=True)
+    names, counts = np.unique(digits.review_outcome, return_counts=True)
     assert dict(zip(names.tolist(), counts.tolist())) == {
         "correctable": 10,
         "neither": 3,
@@ -68,7 +68,7 @@ def test_mnist_verdicts(digits):
         "non_error": 85,
         "unchecked": 4900,
     }
-    assert set(digits.verdict[wrong]) == {"correctable", "neither", "non_agreement"}
+    assert set(digits.review_outcome[wrong]) == {"correctable", "neither", "non_agreement"}
     given = digits.votes[:, digits.vote_names.index("given")]
     assert (given[wrong] < 3).all()
     assert (given[digits.is_error == 0] >= 3).all()

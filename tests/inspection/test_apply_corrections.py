@@ -184,7 +184,7 @@ def test_partly_written_files_are_refused(write, end):
     "change, message",
     [
         (lambda text: "", "is empty"),
-        (lambda text: text.replace("decision", "verdict"), "has no column 'decision'"),
+        (lambda text: text.replace("decision", "choice"), "has no column 'decision'"),
         (lambda text: text.replace('"note"', '"time"'), "has no column 'note'"),
         (lambda text: "PK\x03\x04", "is no file of corrections"),
     ],

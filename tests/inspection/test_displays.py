@@ -73,10 +73,10 @@ def test_axes_are_labelled_and_drawn(display):
 
 @every_display
 def test_no_picture_before_plot(display):
-    fresh = type(display)(**vars_of(display))
-    assert fresh._repr_png_() is None
+    unplotted = type(display)(**vars_of(display))
+    assert unplotted._repr_png_() is None
     with pytest.raises(TypeError, match="ax must be matplotlib axes"):
-        fresh.plot(ax="here")
+        unplotted.plot(ax="here")
 
 
 def vars_of(display):

@@ -65,7 +65,7 @@ def test_no_estimate_without_probabilities_or_flags():
     assert "no label is flagged" in found.reason
 
 
-def test_cannot_tell_gives_no_estimate():
+def test_no_estimate_without_reliability():
     """Labels that are random noise to every model."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 4)), rng.integers(0, 2, 300)

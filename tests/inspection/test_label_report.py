@@ -162,9 +162,9 @@ def test_annotations_and_earlier_decisions():
     y = np.array(["a", "b"] * 20)
     verified = np.full(40, None, dtype=object)
     verified[0], verified[1] = "b", "b"
-    said = pd.DataFrame({"ann": y, "bob": [None] * 39 + ["a"]})
+    annotations = pd.DataFrame({"ann": y, "bob": [None] * 39 + ["a"]})
     report = LabelReport.from_detector(
-        detect(y), None, y, annotations=said, verified_labels=verified
+        detect(y), None, y, annotations=annotations, verified_labels=verified
     )
     content = content_of(report)
     assert content["counts"]["verified"] == 2
@@ -296,7 +296,7 @@ def test_markdown_tables_are_not_broken():
 
 
 def sprite(report, place):
-    """The tile of a row, cut out of its sheet."""
+    """The tile of a row, taken from its sheet."""
     import base64
 
     images = report._images
@@ -423,7 +423,7 @@ def test_detector_without_suggestions_or_estimates():
     assert "Cannot tell" in report.to_html()
 
 
-def test_cannot_tell_is_said():
+def test_missing_reliability_is_reported():
     y = np.array(["a", "b"] * 20)
     detector = detect(y)
     detector.reliability_ = "cannot tell"

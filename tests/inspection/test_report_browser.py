@@ -20,7 +20,7 @@ WIDTHS, SCHEMES = (1280, 390), ("light", "dark")
 
 
 class Page:
-    """A page under test, with what it asked for and complained about."""
+    """A page under test, with its requests and errors."""
 
     def __init__(self, browser, path, context=None, **settings):
         self.context = context or browser.new_context(**settings)
@@ -29,7 +29,7 @@ class Page:
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("dialog", self._answer)
+        self.page.on("dialog", self._reply)
         self.page.add_init_script(
             "window.trapped = []; window.alert = (text) => window.trapped.push(text);"
             "document.addEventListener('securitypolicyviolation',"
@@ -38,7 +38,7 @@ class Page:
         self.dialogs = []
         self.open(path)
 
-    def _answer(self, dialog):
+    def _reply(self, dialog):
         self.dialogs.append(dialog.type)
         dialog.accept()
 
@@ -65,7 +65,7 @@ class Page:
         return path
 
     def check(self):
-        """Nothing was executed, asked for or complained about."""
+        """Nothing was executed, requested or reported as an error."""
         assert self.complaints == []
         assert self.page.evaluate("window.trapped") == []
         strange = [url for url in self.requests if not url.startswith(("file:", "blob:", "data:"))]
@@ -93,7 +93,7 @@ def open_page(browser, tmp_path):
         page.close()
 
 
-def test_ten_rows_by_keyboard_undo_reload_save_apply(open_page, tmp_path):
+def test_ten_rows_by_keyboard_revert_reload_save_apply(open_page, tmp_path):
     report, y = digit_report()
     page = open_page(report)
     # Two labels are right, four suggestions are, two classes are typed, two are unclear.
@@ -126,7 +126,7 @@ def test_ten_rows_by_keyboard_undo_reload_save_apply(open_page, tmp_path):
     page.check()
 
 
-def test_saved_decisions_are_loaded_in_a_fresh_profile(open_page, browser, tmp_path):
+def test_saved_decisions_are_loaded_in_a_new_profile(open_page, browser, tmp_path):
     report, y = digit_report()
     page = open_page(report)
     page.page.fill("#reviewer", 'Zoë, "ann"')
@@ -165,7 +165,7 @@ def test_two_reports_do_not_share_decisions(open_page, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_leaving_asks_while_decisions_are_not_saved(open_page, tmp_path, keep):
+def test_leaving_needs_confirmation_while_decisions_are_not_saved(open_page, tmp_path, keep):
     page = open_page(digit_report()[0])
     page.press(["s"])
     if keep:
@@ -233,7 +233,7 @@ def test_nothing_flagged_offers_the_audit(open_page):
     page.check()
 
 
-def test_near_duplicates_are_judged_together_and_undone_at_once(open_page, tmp_path):
+def test_near_duplicates_are_reviewed_and_reverted_together(open_page, tmp_path):
     from skrobust.inspection import LabelReport
     from tests.inspection._reports import detect
 

@@ -120,7 +120,7 @@ def test_labels_of_text_and_classes_never_seen():
     assert repr(auditor) == "FlipRateAuditor(strata='predicted')"
 
 
-def test_bad_answers_are_refused(seed):
+def test_bad_labels_are_refused(seed):
     given, pred, truth = _data(seed, 500)
     auditor = FlipRateAuditor(random_state=seed)
     with pytest.raises(ValueError, match="call fit"):

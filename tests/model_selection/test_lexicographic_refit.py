@@ -33,7 +33,7 @@ def test_second_score_decides_between_equals():
     assert lexicographic_refit("gmean", tolerance=0)(_results(gmean=[[1, 1], [1, 1]])) == 0
 
 
-def test_simplest_of_what_cannot_be_told_apart():
+def test_simplest_of_indistinguishable_candidates():
     results = _results(f1=F1)
 
     def size(params):

@@ -207,7 +207,7 @@ def test_threshold_goes_where_clean_labels_put_it(seed):
     assert scores["clean"] - scores["corrected"] < 0.5 * (scores["clean"] - scores["noisy"])
 
 
-def test_thresholds_cannot_ask_the_candidate(seed):
+def test_thresholds_need_a_transition_matrix(seed):
     X, given, _, _ = _rare(seed)
     tuned = TunedThresholdClassifierCV(
         LogisticRegression(), scoring=make_noise_corrected_scorer("f1"), cv=3

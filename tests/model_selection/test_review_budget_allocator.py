@@ -47,7 +47,7 @@ def test_a_good_quality_is_followed(seed):
     assert found >= 0.8 * np.count_nonzero(wrong[np.argsort(quality)[:60]])
 
 
-def test_without_answers_each_cluster_has_its_share():
+def test_without_labels_each_cluster_has_its_share():
     X = np.repeat([[0.0], [10.0]], 50, axis=0) + np.arange(100)[:, None] * 1e-3
     given = np.zeros(100, dtype=int)
     given[::2] = 1

@@ -20,7 +20,7 @@ from skrobust.noise._consensus_moments import (
     solve_consensus,
 )
 from skrobust.noise._label_triples import label_triples
-from skrobust.testing._estimators import fit_quietly
+from skrobust.testing._estimators import fit_silently
 from skrobust.testing._problems import make_rows
 from skrobust.utils import LabelNoiseWarning
 
@@ -235,7 +235,7 @@ def test_verified_rows_help(seed):
         verified = np.where(checked, truth, np.nan)
         estimator = NeighborTransition(random_state=seed)
         for errors, given in ((plain, None), (helped, verified)):
-            fit_quietly(estimator, X, y, verified_labels=given)
+            fit_silently(estimator, X, y, verified_labels=given)
             errors.append(np.abs(estimator.transition_matrix_ - TRANSITION).mean())
     assert np.mean(helped) < np.mean(plain)
 

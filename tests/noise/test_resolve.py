@@ -16,7 +16,7 @@ from skrobust.noise import (
     symmetric_transition,
 )
 from skrobust.noise._resolve import check_usable, default_transition, resolve_transition
-from skrobust.testing._estimators import fit_quietly, quiet
+from skrobust.testing._estimators import fit_silently, silence_label_warnings
 from skrobust.testing._problems import make_rows
 
 NAMES = np.array(["ant", "bee", "cow"])
@@ -92,8 +92,8 @@ def test_weights_verified_and_missing_labels_arrive(seed):
     verified[3:30] = NAMES[y[3:30]]
     weight = np.random.default_rng(seed).integers(0, 3, size=150)
     known = {"verified_labels": verified, "sample_weight": weight}
-    expected = fit_quietly(NeighborTransition(random_state=0), X, labels, **known)
-    with quiet():
+    expected = fit_silently(NeighborTransition(random_state=0), X, labels, **known)
+    with silence_label_warnings():
         matrix, _ = resolve_transition(
             NeighborTransition(random_state=0), LabelledData.from_arrays(X, labels, **known)
         )
