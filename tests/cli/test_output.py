@@ -235,7 +235,7 @@ def test_streams_that_fail_do_not_raise(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Broken())
     with phase("reading"):
         pass
-    _output.complain("text")
+    _output.print_error("text")
     monkeypatch.setattr(sys, "stdout", Broken())
     report = Report()
     report.line("text")
@@ -248,7 +248,7 @@ def test_progress_without_standard_error(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     assert list(show_progress(range(3), 3, "steps")) == [0, 1, 2]
     with phase("reading"):
-        _output.complain("text")
+        _output.print_error("text")
 
 
 def test_an_interruption(table, monkeypatch, capsys):
