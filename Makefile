@@ -28,7 +28,7 @@ SLOW := (slow or peers) and not (data or browser)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-all test-browser check-data test-data test-common test-oldest test-oldest-common lint format docs docs-quick wheel clean
+.PHONY: help demo test-site test test-slow test-all test-browser check-data test-data test-common test-oldest test-oldest-common lint format docs docs-quick wheel clean
 
 help:
 	@echo "make demo                the command-line demonstration, in $(VENV); it writes $(DEMO_REPORT)"
@@ -42,6 +42,7 @@ help:
 	@echo "make test-oldest-common  these checks of one instance of each estimator, on that stack"
 	@echo "make lint | format       ruff and types: check | ruff: mend"
 	@echo "make docs                the documentation site, into docs/_build/html (docs-quick: no gallery)"
+	@echo "make test-site           the documentation site in Chromium"
 	@echo "make wheel               build the wheel into dist/"
 	@echo "make clean               remove what these targets made"
 	@echo "PYTHON=python3.12 chooses the interpreter, PYTEST_ARGS='-k name' is handed to pytest"
@@ -144,6 +145,10 @@ format: $(VENV)/.stamp-test
 
 docs: $(VENV)/.stamp-docs
 	$(TEST_ENV) $(SPHINX) docs docs/_build/html
+
+test-site: docs $(VENV)/.stamp-browser
+	$(TEST_ENV) SKROBUST_REQUIRE_BROWSER=1 SKROBUST_REQUIRE_SITE=1 $(BIN)/python -m pytest \
+		$(PYTEST_ARGS) tests/test_site.py
 
 # Shows the scripts of the gallery without running them.
 docs-quick: $(VENV)/.stamp-docs
