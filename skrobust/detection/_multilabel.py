@@ -7,11 +7,10 @@ from numbers import Real
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import ClassifierTags
+from sklearn.utils.metaestimators import available_if
 
-from skrobust.base import DetectionResult, LabelledData, NoiseLevel, ThresholdInput, ThresholdResult
-from skrobust.base._labelled_data import apply_verified_labels
-from skrobust.base._labels import check_indicators
-from skrobust.base._threshold import score_new_labels
+from skrobust.base import DetectionResult, LabelledData, NoiseLevel, ThresholdInput
+from skrobust.base._detector_report import scores_new_rows
 from skrobust.detection._detect_from import conservative_labels
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.detection._target_detector import TargetDetector
@@ -27,9 +26,10 @@ from skrobust.evidence._out_of_bag import default_forest, is_out_of_bag_forest
 from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
-from skrobust.utils._sklearn import Features, Interval, StrOptions, fit_context
+from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._warnings import LabelNoiseWarning
 from skrobust.utils._weights import weight_fit_params
 
@@ -206,6 +206,7 @@ class MultilabelDetector(TargetDetector):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.target_tags.one_d_labels = False
         tags.target_tags.two_d_labels = True
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = False
@@ -213,7 +214,6 @@ class MultilabelDetector(TargetDetector):
         tags.classifier_tags = ClassifierTags(multi_class=False, multi_label=True)
         return tags
 
-    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
         """Find wrong labels of a data set.
 
@@ -240,24 +240,28 @@ class MultilabelDetector(TargetDetector):
         self : object
             Fitted detector.
         """
-        self._check_thresholds()
-        data = LabelledData.from_arrays(
-            X,
-            y,
-            kind="indicators",
-            verified_labels=verified_labels,
-            sample_weight=sample_weight,
-            groups=groups,
+        return super().fit(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
-        features = Features(data.X)
+
+    def _detect(self, data) -> DetectionResult:
+        """Score and flag entries, each label by itself."""
         evidence = self._collect(data)
-        features.record(self)
-        vars(self).pop("estimators_", None)
-        if self.store_estimators:
-            self.estimators_ = evidence.models
-        self._conclude(data, evidence.pred_proba)
-        self._remember_rows(data)
-        return self
+        set_fitted(self, estimators_=evidence.models if self.store_estimators else None)
+        proba = evidence.pred_proba
+        with np.errstate(invalid="ignore"):
+            guess = np.where(np.isnan(proba), -1, proba > 0.5).astype(np.intp)
+        predictions = np.where(data.given, data.y, guess)
+        levels = _levels(data, proba)
+        return DetectionResult(
+            _entry_quality(data.y, proba),
+            self._apply_rule(data, proba),
+            predictions=predictions,
+            alternatives=np.where(data.given, 1 - data.y, guess),
+            pred_proba=proba,
+            corrections=np.where(_sure_errors(data, proba, levels), 1 - data.y, predictions),
+            level=_mean_level(levels),
+        )
 
     def _collect(self, data):
         """Collect the evidence: one fit of a forest, or one fit per fold, for each label or all."""
@@ -288,75 +292,37 @@ class MultilabelDetector(TargetDetector):
         source = OutOfFold(estimator, self.cv, n_jobs=self.n_jobs, **routed)
         return (collect_all_labels if native else collect_per_label)(source, data)
 
-    def _conclude(self, data, proba) -> None:
-        """Score entries and rows, and set the fitted attributes."""
-        self._n_labels = data.y.shape[1]
-        quality = _entry_quality(data.y, proba)
-        unverified = ~np.isnan(quality) & ~data.checked
-        own = ThresholdResult(self._apply_rule(data, proba))
+    def _set_quality(self, quality, errors) -> None:
+        """Set quality and flags of entries, and of rows."""
+        self.entry_quality_, self.entry_errors_ = quality, errors
+        rows = aggregate_quality(quality, self.aggregate, self.alpha)
+        super()._set_quality(rows, errors.any(axis=1))
 
-        def make_input():
-            return self._threshold_input(data, proba, quality, unverified, own.errors)
-
-        answer = self._flag(quality, unverified, data.label_weight, own, make_input)
-        self.threshold_ = answer.threshold
-        quality, flags = apply_verified_labels(data, np.array(answer.quality), answer.errors.copy())
-        self.entry_quality_, self.entry_errors_ = quality, flags
-        self.label_quality_ = aggregate_quality(quality, self.aggregate, self.alpha)
-        self.label_errors_ = self.entry_errors_.any(axis=1)
-        self._warn_of_rates(data)
-        given = data.given.any(axis=1)
-        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        self.keep_weight_ = np.where(self.label_errors_ | ~given, 0.0, weight)
-        self.sample_indices_ = np.flatnonzero(~self.label_errors_ & given)
-        self.suggested_labels_ = _suggest(data, proba, self.entry_errors_)
-        levels = _levels(data, proba)
-        sure = self.entry_errors_ & _sure_errors(data, proba, levels)
-        self.corrected_labels_ = _suggest(data, proba, sure)
-        if answer.noise_rate is not None:
-            self._set_noise_rate(answer.noise_rate, answer.noise_rate_interval)
-            return
-        level = _mean_level(levels)
-        wrong, checked = (
-            data.total_weight(data.known_errors),
-            data.total_weight(data.checked & data.given),
-        )
-        rate, *interval = (
-            (end * level.n_rows + wrong) / max(level.n_rows + checked, 1e-300)
-            for end in (level.rate, level.low, level.high)
-        )
-        self._set_noise_rate(rate, interval, level.reliability, level.reason)
-
-    def _threshold_input(self, data, proba, quality, unverified, errors) -> ThresholdInput:
+    def _threshold_input(self, data, result, quality, unverified, calibrated) -> ThresholdInput:
         """Input of a threshold object: all entries, of two classes per label."""
-        parts = tuple(
-            ThresholdInput(
-                self,
-                data.one_label(k),
-                DetectionResult(
-                    quality[:, k],
-                    errors[:, k],
-                    quality_of=functools.partial(_entry_quality, proba=proba[:, k]),
-                    pred_proba=_two_columns(proba[:, k]),
-                ),
+        parts, proba = [], result.pred_proba
+        for k in range(data.y.shape[1]):
+            own = DetectionResult(
                 quality[:, k],
-                unverified[:, k],
+                result.errors[:, k],
+                quality_of=functools.partial(_entry_quality, proba=proba[:, k]),
+                pred_proba=_two_columns(proba[:, k]),
             )
-            for k in range(data.y.shape[1])
-        )
-        weight = data.sample_weight
+            label = data.one_label(k)
+            parts.append(ThresholdInput(self, label, own, quality[:, k], unverified[:, k]))
+        weight = data.label_weight
         entries = LabelledData(
             None,  # the parts have the rows
-            _entry_classes(data.y),
+            self._threshold_classes(data.y),
             np.arange(2 * data.y.shape[1]),
-            _entry_classes(data.verified),
-            None if weight is None else np.tile(weight, data.y.shape[1]),
+            self._threshold_classes(data.verified),
+            None if weight is None else weight.ravel(order="F"),
         )
         quality, errors, unverified = (
-            values.ravel(order="F") for values in (quality, errors, unverified)
+            values.ravel(order="F") for values in (quality, result.errors, unverified)
         )
-        result = DetectionResult(quality, errors)
-        return ThresholdInput(self, entries, result, quality, unverified, parts=parts)
+        flat = DetectionResult(quality, errors)
+        return ThresholdInput(self, entries, flat, quality, unverified, parts=tuple(parts))
 
     def _apply_rule(self, data, proba) -> np.ndarray:
         """Fit the rule to each label, and flag entries."""
@@ -389,14 +355,14 @@ class MultilabelDetector(TargetDetector):
             self._rules.append(rule)
         return flags
 
-    def _warn_of_rates(self, data) -> None:
+    def _warn_of_rates(self, data, errors) -> None:
         """Warn of labels for which too many rows are flagged."""
         if self.max_flag_rate is None:
             return
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         for value, word in ((1, "given"), (0, "not given")):
             entries = data.y == value
-            totals, flagged = weight @ entries, weight @ (entries & self.entry_errors_)
+            totals, flagged = weight @ entries, weight @ (entries & errors)
             rates = flagged / np.maximum(totals, 1e-300)
             for k in np.flatnonzero(rates > self.max_flag_rate):
                 warnings.warn(
@@ -404,32 +370,20 @@ class MultilabelDetector(TargetDetector):
                     f" than max_flag_rate={self.max_flag_rate}. It may look wrong because it is"
                     " rare: review some of them before dropping them.",
                     LabelNoiseWarning,
-                    stacklevel=4,
+                    stacklevel=6,
                 )
 
-    def _check_new_targets(self, y):
-        """Validate the labels of new rows."""
-        codes = check_indicators(y)
-        if codes.shape[1] != self._n_labels:
-            raise ValueError(
-                f"y has {codes.shape[1]} labels, but {self._n_labels} are known from fit."
-            )
-        return codes
-
     def _detect_new(self, X, y):
-        proba = predict_indicators(self.estimators_, X, self._n_labels)
+        proba = predict_indicators(self._kept_models(), X, y.shape[1])
         quality = _entry_quality(y, proba)
         flags = np.zeros(y.shape, dtype=bool)
         for k, rule in enumerate(self._rules):
             rows = np.flatnonzero(~np.isnan(quality[:, k]))
             if rule is not None and len(rows):
                 flags[rows, k] = rule.flag(y[rows, k], _two_columns(proba[rows, k]))
-        threshold = getattr(self, "fitted_threshold_", None)
-        flat = quality.ravel(order="F"), _entry_classes(y), flags.ravel(order="F")
-        with np.errstate(invalid="ignore"):
-            known = score_new_labels(threshold, self.threshold_, *flat)
-        return tuple(values.reshape(y.shape, order="F") for values in known)
+        return quality, flags
 
+    @available_if(scores_new_rows)
     def detect(self, X, y, *, entries=False) -> np.ndarray:
         """Flag rows that were not in ``fit``.
 
@@ -450,6 +404,7 @@ class MultilabelDetector(TargetDetector):
         flags = self._score_new(X, y)[1]
         return flags if entries else flags.any(axis=1)
 
+    @available_if(scores_new_rows)
     def score_labels(self, X, y, *, entries=False) -> np.ndarray:
         """Score how likely labels are right, of rows that were not in ``fit``.
 
@@ -528,21 +483,6 @@ def _mean_level(levels) -> NoiseLevel:
     return NoiseLevel(rate, low, high, certain, disagreement, explained >= 0.5, float(totals.sum()))
 
 
-def _entry_classes(codes: np.ndarray) -> np.ndarray:
-    """Classes of entries, one label after the other: 2k and 2k + 1 for label k, or -1."""
-    classes = codes + 2 * np.arange(codes.shape[1])
-    return np.where(codes >= 0, classes, -1).ravel(order="F")
-
-
 def _two_columns(proba: np.ndarray) -> np.ndarray:
     """Probabilities of two classes from those of the second."""
     return np.column_stack([1 - proba, proba])
-
-
-def _suggest(data, proba, flags) -> np.ndarray:
-    """Labels with flagged entries inverted and missing ones filled in."""
-    with np.errstate(invalid="ignore"):
-        guess = np.where(np.isnan(proba), -1, proba > 0.5).astype(np.intp)
-    best = np.where(data.given, np.where(flags, 1 - data.y, data.y), guess)
-    best = np.where(data.checked, data.verified, best).astype(np.int64)
-    return np.where(best < 0, np.nan, best) if best.min() < 0 else best

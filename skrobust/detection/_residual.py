@@ -6,10 +6,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import clone
 
-from skrobust.base import DetectionResult, LabelledData, ThresholdInput, ThresholdResult
-from skrobust.base._labelled_data import apply_verified_labels
-from skrobust.base._labels import check_targets
-from skrobust.base._threshold import overall_noise_rate, score_new_labels
+from skrobust.base import DetectionResult, NoiseLevel
 from skrobust.detection._decoys import exchange_targets
 from skrobust.detection._residual_models import FoldModels, ForestModels
 from skrobust.detection._residual_rules import (
@@ -28,9 +25,10 @@ from skrobust.evidence._values import (
     predict_mean,
 )
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric, row_hashes
-from skrobust.utils._sklearn import Features, Interval, StrOptions, fit_context
+from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._weights import weight_fit_params
 
 # Residuals beyond so many medians are truncated before their squares are predicted.
@@ -215,7 +213,6 @@ class ResidualDetector(TargetDetector):
         tags.target_tags.one_d_labels = True
         return tags
 
-    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
         """Find wrong targets of a data set.
 
@@ -243,22 +240,42 @@ class ResidualDetector(TargetDetector):
         self : object
             Fitted detector.
         """
-        self._check_thresholds()
-        data = LabelledData.from_arrays(
-            X,
-            y,
-            kind="numbers",
-            verified_labels=verified_labels,
-            sample_weight=sample_weight,
-            groups=groups,
+        return super().fit(
+            X, y, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
         )
-        features = Features(data.X)
-        models = self._make_models(data)
-        residuals, threshold = self._find_residuals(data, models)
-        features.record(self)
-        self._conclude(data, residuals, threshold)
-        self._remember_rows(data)
-        return self
+
+    def _detect(self, data) -> DetectionResult:
+        """Flag large residuals, in units of what is expected of them."""
+        residuals, threshold = self._find_residuals(data, self._make_models(data))
+        predictions, unit = residuals.predictions, residuals.unit
+        self._unit, self._own_threshold = unit, float(np.exp(-threshold / unit))
+
+        def quality_of(targets):
+            size = np.abs(targets - predictions)
+            return np.exp(-size / residuals.uncertainty / unit)
+
+        quality = np.where(data.given, np.exp(-residuals.scores / unit), np.nan)
+        errors = residuals.scores > threshold
+        self.predictions_ = predictions
+        self.residuals_ = data.y - predictions
+        self.uncertainty_ = residuals.uncertainty
+        set_fitted(
+            self,
+            estimators_=residuals.models.models if self.store_estimators else None,
+            _noise=residuals.noise if self.store_estimators else None,
+        )
+        return DetectionResult(
+            quality,
+            errors,
+            predictions=np.where(data.given, data.y, predictions),
+            alternatives=predictions,
+            threshold=self._own_threshold,
+            quality_of=quality_of,
+            corrections=predictions,
+            level=_estimate_level(data, quality, quality_of, errors),
+            # Up to there, residuals are within the uncertainty.
+            doubtful_below=float(np.exp(-LEAST_THRESHOLD / unit)),
+        )
 
     def _make_models(self, data):
         """Make the models of targets and of the size of residuals, not fitted."""
@@ -326,61 +343,8 @@ class ResidualDetector(TargetDetector):
         # What is at the threshold is flagged.
         return evidence, float(np.nextafter(share_threshold(scores, share, weight), -np.inf))
 
-    def _conclude(self, data, evidence, threshold) -> None:
-        """Set the fitted attributes."""
-        self._unit = evidence.unit
-        self._own_threshold = float(np.exp(-threshold / self._unit))
-        quality = np.exp(-evidence.scores / self._unit)
-        quality[~data.given] = np.nan
-        unverified = ~np.isnan(quality) & ~data.checked
-        with np.errstate(invalid="ignore"):
-            own = ThresholdResult(evidence.scores > threshold, self._own_threshold)
-
-        def quality_of(targets):
-            size = np.abs(targets - evidence.predictions)
-            return np.exp(-size / evidence.uncertainty / self._unit)
-
-        def make_input():
-            result = DetectionResult(
-                quality, own.errors, threshold=own.threshold, quality_of=quality_of
-            )
-            # Up to there, residuals are within the uncertainty.
-            suspect = float(np.exp(-LEAST_THRESHOLD / self._unit))
-            return ThresholdInput(self, data, result, quality, unverified, suspect)
-
-        answer = self._flag(quality, unverified, data.sample_weight, own, make_input)
-        self.threshold_ = answer.threshold
-        quality, errors = apply_verified_labels(
-            data, np.array(answer.quality), answer.errors.copy()
-        )
-        _keep_the_best(data, quality, errors)
-        suggested = np.where(errors | ~data.given, evidence.predictions, data.y)
-        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        self.label_quality_ = quality
-        self.label_errors_ = errors
-        self.suggested_labels_ = np.where(data.checked, data.verified, suggested)
-        self.corrected_labels_ = self.suggested_labels_.copy()
-        self.keep_weight_ = np.where(errors | ~data.given, 0.0, weight)
-        self.sample_indices_ = np.flatnonzero(~errors & data.given)
-        rates = (answer.noise_rate, answer.noise_rate_interval)
-        if answer.noise_rate is None:
-            rates = _estimate_rate(data, quality_of, unverified, own.errors)
-        self._set_noise_rate(*rates)
-        self.predictions_ = evidence.predictions
-        self.residuals_ = data.y - evidence.predictions
-        self.uncertainty_ = evidence.uncertainty
-        for name in ("estimators_", "_noise"):
-            vars(self).pop(name, None)
-        if self.store_estimators:
-            self.estimators_ = evidence.models.models
-            self._noise = evidence.noise
-
-    def _check_new_targets(self, y):
-        """Validate the targets of new rows."""
-        return check_targets(y)
-
     def _detect_new(self, X, y):
-        predictions, deviation = predict_mean(self.estimators_, X)
+        predictions, deviation = predict_mean(self._kept_models(), X)
         halves = self._noise.halves
         if halves:
             both = [predict_mean(half, X)[0] for half in halves]
@@ -389,30 +353,16 @@ class ResidualDetector(TargetDetector):
         uncertainty = self._noise.uncertainty(squares, deviation)
         scores = np.abs(y - predictions) / uncertainty
         quality = np.exp(-scores / self._unit)
-        codes = np.where(np.isnan(y), -1, 0)
-        threshold = getattr(self, "fitted_threshold_", None)
-        with np.errstate(invalid="ignore"):
-            own = quality < self._own_threshold
-            return score_new_labels(threshold, self.threshold_, quality, codes, own)
+        return quality, quality < self._own_threshold
 
 
-def _estimate_rate(data, quality_of, unverified, errors):
-    """Estimate the noise rate, and its interval."""
-    counted = unverified & data.used
-    rates = (0.0, 0.0, 0.0)
-    if counted.any():
-        _, *rates = exchange_targets(data, quality_of(data.y), quality_of, counted, errors)
-    rate, *interval = (overall_noise_rate(data, unverified, end) for end in rates)
-    return rate, interval
-
-
-def _keep_the_best(data, quality, errors) -> None:
-    """Unflag the best rows, if all would be flagged."""
-    counted = data.used & data.given
-    if counted.any() and errors[counted].all():
-        suspect = counted & ~data.known_errors
-        if suspect.any():
-            errors[suspect & (quality == quality[suspect].max())] = False
+def _estimate_level(data, quality, quality_of, errors) -> NoiseLevel:
+    """Noise rate among the targets that are not verified, and its interval."""
+    counted = ~np.isnan(quality) & ~data.checked & data.used
+    if not counted.any():
+        return NoiseLevel(0.0, 0.0, 0.0)
+    _, *rates = exchange_targets(data, quality_of(data.y), quality_of, counted, errors)
+    return NoiseLevel(*rates)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
