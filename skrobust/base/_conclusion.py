@@ -11,7 +11,7 @@ from skrobust.base._labels import encode_labels_like
 from skrobust.base._noise_level import NARROW_INTERVAL
 from skrobust.base._overwritten import labels_look_overwritten
 from skrobust.base._threshold import LabelQualityThreshold, ThresholdResult
-from skrobust.utils._weighted_quantiles import lower_threshold
+from skrobust.utils._weighted_quantiles import threshold_above_lowest
 
 # With verified rows of which some are wrong, a label is corrected whose replacement is at least so
 # probable: a few dozen of them show that labels are wrong sooner than what they should be.
@@ -65,9 +65,7 @@ def _counted(data, quality, mask) -> tuple[np.ndarray, np.ndarray | None]:
 def _fraction_threshold(fraction: float, quality, weight) -> float:
     """Threshold of the quality below which a share of the weight lies."""
     total = len(quality) if weight is None else weight.sum()
-    highest = lower_threshold(quality, fraction * total, weight)
-    # The highest quality is flagged as well, so that the threshold lies just above it.
-    return 0.0 if highest == -np.inf else float(np.nextafter(highest, np.inf))
+    return threshold_above_lowest(quality, fraction * total, weight)
 
 
 def _class_thresholds(flag_fraction: dict, data, quality, unverified) -> np.ndarray:

@@ -6,10 +6,10 @@ from skrobust.base._labels import check_indicators, check_targets
 from skrobust.detection._multilabel import AGGREGATES, aggregate_quality
 from skrobust.detection._residual_rules import mixture_threshold
 from skrobust.detection._rules import check_rule, fit_rule
-from skrobust.detection._target_detector import weighted_median
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import check_index, number_matrix
 from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._weighted_quantiles import weighted_median
 
 # Residuals this small, as a share of the deviation of all targets, are rounding errors.
 _ROUNDING = 1e-6

@@ -17,7 +17,7 @@ from skrobust.detection._residual_rules import (
     r2,
     share_threshold,
 )
-from skrobust.detection._target_detector import TargetDetector, weighted_median
+from skrobust.detection._target_detector import TargetDetector
 from skrobust.evidence._values import (
     ValueEvidence,
     default_regression_forest,
@@ -29,6 +29,7 @@ from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._weighted_quantiles import weighted_median
 from skrobust.utils._weights import weight_fit_params
 
 # Residuals beyond so many medians are truncated before their squares are predicted.

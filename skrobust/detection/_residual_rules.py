@@ -7,8 +7,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm
 
-from skrobust.detection._target_detector import weighted_median
-from skrobust.utils._weighted_quantiles import lower_threshold
+from skrobust.utils._weighted_quantiles import lower_threshold, weighted_median
 
 RESIDUAL_RULES = ("mixture", "refit")
 _N_STEPS = 200

@@ -2,7 +2,6 @@
 
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.utils import get_tags
 
 from skrobust.base import LabelErrorDetector, LabelQualityThreshold
@@ -53,21 +52,3 @@ class TargetDetector(LabelErrorDetector):
                 "The models that score new rows were not kept: fit with store_estimators=True."
             )
         return self.estimators_
-
-
-def just_above(value: float) -> float:
-    """Threshold that flags what is at most a value; 0 where nothing is flagged."""
-    return 0.0 if value == -np.inf else float(np.nextafter(value, np.inf))
-
-
-def weighted_median(values: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Median of weighted values; for integer weights, that of the repeated values."""
-    if weight is None:
-        return float(np.median(values))
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(weight[order])
-    half = total[-1] / 2
-    slack = 1e-12 * total[-1]
-    low = np.searchsorted(total, half - slack)
-    high = np.searchsorted(total, half + slack, side="right")
-    return float(values[order][[low, min(high, len(values) - 1)]].mean())

@@ -23,7 +23,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions
-from skrobust.utils._weighted_quantiles import lower_threshold
+from skrobust.utils._weighted_quantiles import threshold_above_lowest
 
 STATISTICS = ("aum", "aum_logits", "el2n", "grand", "forgetting", "mean_loss", "oscillation")
 RULES = ("negative_margin", "fake_class")
@@ -345,7 +345,7 @@ class TrainingDynamics(ProbaDetector):
         fake &= ~np.isnan(statistics["aum"])
         weight = np.ones(fake.sum()) if data.sample_weight is None else data.sample_weight[fake]
         share = _FAKE_SHARE * weight.sum()
-        self._own_threshold = _just_above(self._quality(statistics)[fake], share, weight)
+        self._own_threshold = threshold_above_lowest(self._quality(statistics)[fake], share, weight)
         return quality < self._own_threshold
 
     def _draw_fake(self, data, random_state) -> np.ndarray:
@@ -410,13 +410,9 @@ def _as_many_as(data, quality, flagged) -> float:
     """Threshold of the quality below which no more total weight lies than is flagged."""
     counted = data.used & ~np.isnan(quality) & (data.verified < 0)
     weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-    return _just_above(quality[counted], weight[counted & flagged].sum(), weight[counted])
-
-
-def _just_above(quality, total, weight) -> float:
-    """Threshold below which the lowest values of a total weight lie; 0 where none does."""
-    threshold = lower_threshold(quality, total, weight)
-    return 0.0 if threshold == -np.inf else float(np.nextafter(threshold, np.inf))
+    return threshold_above_lowest(
+        quality[counted], weight[counted & flagged].sum(), weight[counted]
+    )
 
 
 def _default_model(n_stages: int) -> HistGradientBoostingClassifier:

@@ -15,6 +15,7 @@ from skrobust.noise._proba_transition import (
 )
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._weighted_quantiles import weighted_median
 
 
 @fill_docstring(**DOCUMENTATION)
@@ -152,22 +153,9 @@ def median_proba(
     for k in np.unique(anchors[anchors >= 0]):
         rows = np.flatnonzero(anchors == k)
         own = np.ones(len(rows)) if weight is None else weight[rows]
-        medians[k] = _weighted_median(pred_proba[rows].astype(np.float64, copy=False), own)
+        medians[k] = weighted_median(pred_proba[rows].astype(np.float64, copy=False), own)
         # With many classes, all medians may be zero.
         if not medians[k].any():
             medians[k] = np.average(pred_proba[rows], axis=0, weights=own)
         medians[k] /= medians[k].sum()
     return medians
-
-
-def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return the median of each column, the mean of two middle values."""
-    order = np.argsort(values, axis=0, kind="stable")
-    ranks = np.cumsum(weight[order], axis=0)
-    half = weight.sum() / 2
-    columns = np.arange(values.shape[1])
-    slack = 1e-9 * half
-    low = np.argmax(ranks >= half - slack, axis=0)
-    high = np.argmax(ranks > half + slack, axis=0)
-    ends = [values[order[place, columns], columns] for place in (low, high)]
-    return (ends[0] + ends[1]) / 2

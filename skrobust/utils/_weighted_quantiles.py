@@ -1,4 +1,4 @@
-"""Weighted quantiles: thresholds above or below which values have a given total weight."""
+"""Weighted quantiles: thresholds beyond which values have a given total weight, and medians."""
 
 import numpy as np
 
@@ -38,3 +38,28 @@ def _upper_count_threshold(values: np.ndarray, total: float):
 def lower_threshold(values: np.ndarray, total: float, weight: np.ndarray | None = None):
     """Value up to which the lowest values have the total weight; minus infinity if none has."""
     return -upper_threshold(-values, total, weight)
+
+
+def threshold_above_lowest(
+    values: np.ndarray, total: float, weight: np.ndarray | None = None
+) -> float:
+    """Value below which the lowest values of [0, 1] have the total weight; 0 if none has."""
+    highest = lower_threshold(values, total, weight)
+    return 0.0 if highest == -np.inf else float(np.nextafter(highest, np.inf))
+
+
+def weighted_median(values: np.ndarray, weight: np.ndarray | None = None):
+    """Median along the first axis; for integer weights, that of the repeated values."""
+    if weight is None:
+        return np.median(values, axis=0)
+    order = np.argsort(values, axis=0, kind="stable")
+    total = np.cumsum(weight[order], axis=0)
+    half = weight.sum() / 2
+    slack = WEIGHT_SLACK * half
+    low = np.argmax(total >= half - slack, axis=0)
+    high = np.argmax(total > half + slack, axis=0)
+    ends = [
+        np.take_along_axis(values, np.take_along_axis(order, place[None], axis=0), axis=0)[0]
+        for place in (low, high)
+    ]
+    return (ends[0] + ends[1]) / 2
