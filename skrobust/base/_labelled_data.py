@@ -125,6 +125,11 @@ class LabelledData:
             If an argument is invalid, or there is nothing to learn, such as a single class.
         """
         if isinstance(y, LabelledData):
+            if y.kind != kind:
+                raise TypeError(
+                    f"The labels are {y.kind}, and this estimator takes {kind}: choose one whose"
+                    f" label_kind is {y.kind!r}."
+                )
             return y
         check_rows_match(
             y, X=X, verified_labels=verified_labels, sample_weight=sample_weight, groups=groups
