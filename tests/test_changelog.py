@@ -21,7 +21,8 @@ def tool():
 
 
 def test_fragments_of_the_repository_are_well_formed(tool):
-    tool.read_fragments(ROOT / "CHANGES")
+    fragments = tool.read_fragments(ROOT / "CHANGES")
+    assert sum(map(len, fragments.values())) == len(list((ROOT / "CHANGES").glob("+*.md")))
 
 
 def test_kinds_are_those_of_the_description(tool):

@@ -81,6 +81,7 @@ def test_search_finds_the_words_of_the_field(browser, site, words):
     page = browser.new_page()
     page.goto(f"{(site / 'search.html').as_uri()}?q={words.replace(' ', '+')}")
     page.wait_for_selector("#search-results ul.search li a", timeout=60_000)
+    assert page.locator("#search-results ul.search li").count() > 0
     page.close()
 
 

@@ -1,10 +1,8 @@
-"""What a few verified rows say about the labels of all others.
+"""Calibration of label quality on verified labels, by a logistic Gaussian process.
 
-Some wrong labels cannot be seen by any model of the labels: those that a rule made, which another
-model learns from the rows just as well. A person who looked at a few dozen rows sees them. From
-such verdicts a Gaussian process learns which labels are right, by their quality, their given class
-and the likeness of rows. With so few rows, what matters is that it gives up nothing it need not:
-it begins with the quality, and leaves it as far as the verdicts say.
+Labels that were made by a rule cannot be found by out-of-sample predictions, as models learn the
+rule; a few dozen verified rows show them. The process predicts which labels are right from their
+quality, their given class and the similarity of rows, with the quality as its prior mean.
 """
 
 from __future__ import annotations
@@ -104,7 +102,7 @@ class VerifiedLabelModel:
         return self.right_proba(quality, codes, sources)
 
     def own_right_proba(self) -> np.ndarray:
-        """Probability that the label of each verified row is right, without its own verdict."""
+        """Probability that the label of each verified row is right, without its own verified label."""
         class_part = self._class_part(
             self.codes, [(view, view.verified) for view in self.views], slice(None)
         )
