@@ -46,7 +46,9 @@ ESTIMATORS: dict[str, Callable] = {
     "anchor": AnchorTransition,
     "anchor, probabilities": lambda **common: AnchorTransition(statistic="proba", **common),
     "dual": DualTransition,
-    "dual, as published": lambda **common: DualTransition(sharpness=1.0, **common),
+    "dual, as published": lambda **common: DualTransition(
+        sharpness=1.0, noise_rate="counted", **common
+    ),
 }
 """What needs no verified rows."""
 VERIFIED: dict[str, tuple[float, Callable]] = {

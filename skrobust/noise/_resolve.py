@@ -72,8 +72,8 @@ def default_transition(X: Any = None, estimator: Any = None) -> TransitionEstima
     It is :class:`AnchorTransition`, with the model of the caller where X is not numeric. Mean
     share of the labels of a class that its row of the matrix misplaces, on six data sets of 3 000
     rows with 20 and 35 % of symmetric, pair and random noise
-    (``benchmarks/transition_estimators.py``): .049, against .092 for :class:`DualTransition`, .110
-    for :class:`NeighborTransition` and .113 for :class:`ConfidentTransition`. With verified rows,
+    (``benchmarks/transition_estimators.py``): .046, against .065 for :class:`DualTransition`, .089
+    for :class:`ConfidentTransition` and .108 for :class:`NeighborTransition`. With verified rows,
     :class:`TrustedTransition` is no better: .044 against .041 with 2 % of the rows, .040 both with
     10 %.
     """

@@ -105,8 +105,8 @@ class TrustedTransition(ProbaTransition):
     The noise rate of unverified rows is extrapolated by default. On six data sets of 3 000 rows
     with 20 and 35 % of symmetric, pair and random noise, the mean share of the labels of a class
     that its row of the matrix misplaces is .044 with 2 % of verified rows and .040 with 10 %,
-    against .047 and .042 with ``noise_rate="counted"``; without noise, it is .010 against .018
-    with 2 %, and .003 for both with 10 %.
+    against .047 and .042 with ``noise_rate="counted"``
+    (``benchmarks/transition_estimators.py``).
 
     Verified rows should be drawn at random, from all rows or within classes. Among rows that were
     chosen because their labels look wrong, more are wrong than among others.
