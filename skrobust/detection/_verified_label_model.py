@@ -102,7 +102,7 @@ class VerifiedLabelModel:
         return self.right_proba(quality, codes, sources)
 
     def own_right_proba(self) -> np.ndarray:
-        """Probability that the label of each verified row is right, without its own verified label."""
+        """Probability that the label of each verified row is right, if it were not verified."""
         class_part = self._class_part(
             self.codes, [(view, view.verified) for view in self.views], slice(None)
         )
