@@ -7,6 +7,7 @@ from scipy.special import expit, logit
 
 from skrobust.base import LabelQualityThreshold, ThresholdResult
 from skrobust.detection._mixture_1d import fit_mixture
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight
 
 # Qualities nearer to 0 or 1 than this are not distinguished.
@@ -99,6 +100,7 @@ class MixtureThreshold(LabelQualityThreshold):
         """Whether the rows to flag must have classes."""
         return bool(self.per_class)
 
+    @explain_names
     def fit(self, quality, *, y=None, sample_weight=None):
         """Find the threshold of qualities.
 

@@ -25,6 +25,7 @@ from skrobust.evidence._indicator import (
 from skrobust.evidence._out_of_bag import default_forest, is_out_of_bag_forest
 from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.noise._noise_rate import estimate_noise_rate
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
@@ -214,6 +215,7 @@ class MultilabelDetector(TargetDetector):
         tags.classifier_tags = ClassifierTags(multi_class=False, multi_label=True)
         return tags
 
+    @explain_names
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
         """Find wrong labels of a data set.
 

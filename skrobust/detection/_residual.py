@@ -24,6 +24,7 @@ from skrobust.evidence._values import (
     is_out_of_bag_regressor,
     predict_mean,
 )
+from skrobust.utils._argument_names import explain_names
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
@@ -214,6 +215,7 @@ class ResidualDetector(TargetDetector):
         tags.target_tags.one_d_labels = True
         return tags
 
+    @explain_names
     def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
         """Find wrong targets of a data set.
 
