@@ -14,7 +14,6 @@ import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 from torch.utils.data import Dataset
@@ -41,7 +40,7 @@ from skrobust.neural._training import BaseNet
 from skrobust.neural.layers import HiddenNoise
 from skrobust.neural.modules import MLP
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions, Tags
 
 # Types of the parameters.
 ModuleLike = torch.nn.Module | Callable[..., torch.nn.Module]

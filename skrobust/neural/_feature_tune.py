@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import mse_loss, normalize
 
@@ -19,7 +18,7 @@ from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
 from skrobust.neural._training import Batch
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._sklearn import Features, Interval, fit_context
+from skrobust.utils._sklearn import Features, Interval, Tags, fit_context
 
 _N_SINGULAR = 5
 _LEAST = 1e-12

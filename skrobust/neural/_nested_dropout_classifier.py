@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import linear
 from torch.utils.data import Dataset
@@ -31,7 +30,7 @@ from skrobust.neural._rows import Batches
 from skrobust.neural._training import Batch, Step
 from skrobust.neural.layers import HiddenNoise, NestedDropout, VariationalBottleneck
 from skrobust.neural.modules import MLP
-from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions, Tags
 
 # Accuracy that a further feature must add: of widths within this, the smaller one is taken.
 _PRICE_OF_A_FEATURE = 1e-5

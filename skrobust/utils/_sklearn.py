@@ -1,8 +1,10 @@
-"""Private names of scikit-learn, imported here and nowhere else.
+"""Private names of scikit-learn, imported here and nowhere else, and a public one with its types.
 
 Everything here exists, with the behaviour used here, in every supported release. When scikit-learn
 moves one of these names, this is the one file to mend.
 """
+
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -26,12 +28,32 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import complete_column
 
+if TYPE_CHECKING:
+
+    class Tags(Protocol):
+        """Tags of an estimator; ``scikit-learn-stubs`` are of a release without them."""
+
+        estimator_type: str | None
+        target_tags: Any
+        transformer_tags: Any
+        classifier_tags: Any
+        regressor_tags: Any
+        array_api_support: bool
+        no_validation: bool
+        non_deterministic: bool
+        requires_fit: bool
+        input_tags: Any
+
+else:
+    from sklearn.utils import Tags
+
 __all__ = [
     "BaseScorer",
     "Features",
     "HasMethods",
     "Interval",
     "StrOptions",
+    "Tags",
     "check_features",
     "check_sample_weight",
     "fit_context",

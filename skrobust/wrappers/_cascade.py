@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils import Tags, get_tags, indexable
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,7 +20,14 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, fit_context, safe_indexing
+from skrobust.utils._sklearn import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    Tags,
+    fit_context,
+    safe_indexing,
+)
 from skrobust.utils._weighted_quantiles import WEIGHT_SLACK
 from skrobust.wrappers._base import TRAINING_DATA, ModelsWrapper, has_method, resolve_estimator
 from skrobust.wrappers._training_set import given
