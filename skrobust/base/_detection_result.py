@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skrobust.base._labelled_data import LabelledData
 from skrobust.base._noise_level import NoiseLevel
 
 _LABELS = ("predictions", "alternatives", "posterior_labels", "corrections")
@@ -105,7 +106,7 @@ class DetectionResult:
     right_proba: np.ndarray | None = None
     doubtful_below: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         quality, errors = np.asarray(self.quality), np.asarray(self.errors)
         if quality.dtype.kind not in "fiub":
             raise TypeError(f"quality has the type {quality.dtype}: it must be numbers.")
@@ -133,7 +134,7 @@ class DetectionResult:
         if value is not None and np.shape(value) != shape:
             raise ValueError(f"{name} has shape {np.shape(value)}, expected {shape}.")
 
-    def check_fits(self, data) -> None:
+    def check_fits(self, data: LabelledData) -> None:
         """Refuse a result that does not belong to the data.
 
         Parameters

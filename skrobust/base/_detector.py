@@ -3,8 +3,10 @@
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -92,6 +94,20 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
     # package. None leaves the quality as it is.
     _calibrate: Callable | None = None
 
+    # Set by ``set_fitted``, some of them by some methods only.
+    classes_: np.ndarray
+    suggested_labels_: np.ndarray
+    corrected_labels_: np.ndarray
+    posterior_labels_: np.ndarray
+    posterior_proba_: np.ndarray
+    transition_matrix_: np.ndarray
+    noise_rate_: float
+    noise_rate_interval_: tuple[float, float]
+    reliability_: str
+    reliability_reason_: str
+    fitted_threshold_: LabelQualityThreshold
+    class_thresholds_: np.ndarray
+
     _parameter_constraints: dict = {
         "threshold": [None, Interval(Real, 0, 1, closed="both"), LabelQualityThreshold],
         "flag_fraction": [None, Interval(Real, 0, 1, closed="left"), dict],
@@ -99,7 +115,15 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
     }
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Score and flag the labels of a data set.
 
         Parameters
@@ -189,7 +213,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         if overwritten:
             warn_of_overwritten(data)
 
-        self.threshold_ = flagged.threshold
+        self.threshold_: float | None = flagged.threshold
         set_fitted(
             self,
             classes_=data.classes,
@@ -203,13 +227,14 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         given = data.given if data.y.ndim == 1 else data.given.any(axis=1)
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         kept = given & ~self.label_errors_
-        self.keep_weight_ = np.where(kept, weight, 0.0)
-        self.sample_indices_ = np.flatnonzero(kept)
+        self.keep_weight_: np.ndarray = np.where(kept, weight, 0.0)
+        self.sample_indices_: np.ndarray = np.flatnonzero(kept)
         self._unverified = unverified
 
-    def _set_quality(self, quality, errors) -> None:
+    def _set_quality(self, quality: np.ndarray, errors: np.ndarray) -> None:
         """Set quality and flags of the rows."""
-        self.label_quality_, self.label_errors_ = quality, errors
+        self.label_quality_: np.ndarray = quality
+        self.label_errors_: np.ndarray = errors
 
     def _calibrate_quality(self, data, result, quality):
         """Calibrate the quality on verified labels, or return None where that cannot be done."""
@@ -251,7 +276,15 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         """Whether the quality was calibrated on verified labels."""
         return getattr(self, "_quality_model", None) is not None
 
-    def fit_resample(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+    def fit_resample(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> tuple[Any, Any]:
         """Score the labels of a data set and return the rows that are kept.
 
         Parameters
@@ -279,7 +312,9 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         return safe_indexing(X, self.sample_indices_), safe_indexing(y, self.sample_indices_)
 
     @available_if(_has_classes)
-    def suggest_verification(self, n_rows=30, *, random_state=None) -> np.ndarray:
+    def suggest_verification(
+        self, n_rows: int = 30, *, random_state: int | np.random.RandomState | None = None
+    ) -> np.ndarray:
         """Suggest rows to verify, from which the noise rate is estimated best.
 
         Rows are drawn at random, each with a probability that is proportional to the standard
@@ -315,7 +350,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         return np.sort(rng.choice(rows, n_rows, replace=False, p=weight / weight.sum()))
 
     @available_if(scores_new_rows)
-    def detect(self, X, y) -> np.ndarray:
+    def detect(self, X: Any, y: ArrayLike) -> np.ndarray:
         """Flag labelled rows that were not in ``fit``.
 
         Parameters
@@ -333,7 +368,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         return self._score_new(X, y)[1]
 
     @available_if(scores_new_rows)
-    def score_labels(self, X, y) -> np.ndarray:
+    def score_labels(self, X: Any, y: ArrayLike) -> np.ndarray:
         """Score how likely labels are right, of rows that were not in ``fit``.
 
         Parameters

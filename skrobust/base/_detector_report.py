@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -78,7 +81,7 @@ class DetectorReport:
         wrong, both = y != truth, (y >= 0) & (truth >= 0)
         return (wrong, both) if y.ndim == 1 else ((both & wrong).any(axis=1), both.any(axis=1))
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """Summarise the rows of ``fit`` in a pandas data frame.
 
         Returns
@@ -113,7 +116,7 @@ class DetectorReport:
         return {f"{name}_{label}": labels[:, j] for j, label in enumerate(names)}
 
     @available_if(scores_new_rows)
-    def score(self, X, y, true_labels=None) -> float:
+    def score(self, X: Any, y: ArrayLike, true_labels: ArrayLike | None = None) -> float:
         """Score how well wrong labels of rows that were not in ``fit`` are ranked.
 
         Only there with ``store_estimators=True``, which a detector needs before it is passed to

@@ -2,11 +2,13 @@
 
 from sklearn.base import BaseEstimator
 
+from skrobust.utils._sklearn import Tags
+
 
 class LabelEstimator(BaseEstimator):
     """Base class of estimators whose ``fit`` requires one label per row."""
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.target_tags.one_d_labels = True

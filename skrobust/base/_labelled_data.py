@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, column_or_1d, indexable
 
@@ -73,17 +75,17 @@ class LabelledData:
     (array([ 1,  0,  1, -1]), array(['a', 'b'], dtype=object), array([ True, False, False, False]))
     """
 
-    X: object
+    X: Any
     y: np.ndarray
     classes: np.ndarray | None
     verified: np.ndarray
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
     hidden: np.ndarray | None = None
-    index: object = None
-    columns: object = None
+    index: Any = None
+    columns: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.verified.shape != self.y.shape:
             raise ValueError(
                 f"verified has shape {self.verified.shape}, but y has shape {self.y.shape}."
@@ -95,7 +97,14 @@ class LabelledData:
 
     @classmethod
     def from_arrays(
-        cls, X, y, *, kind="classes", verified_labels=None, sample_weight=None, groups=None
+        cls,
+        X: Any,
+        y: ArrayLike,
+        *,
+        kind: str = "classes",
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> LabelledData:
         """Validate and encode the arguments of ``fit``.
 
@@ -262,7 +271,7 @@ class LabelledData:
             return labels
         return np.where(labels < 0, np.nan, labels) if (labels < 0).any() else labels
 
-    def fit_arguments(self, estimator: BaseEstimator) -> tuple[object, dict]:
+    def fit_arguments(self, estimator: BaseEstimator) -> tuple[Any, dict[str, Any]]:
         """Make the arguments for the ``fit`` of an estimator inside.
 
         Parameters
@@ -287,7 +296,7 @@ class LabelledData:
             metadata["groups"] = self.groups
         return self.decode(self.y), metadata
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         """Return the fields only: what is derived from them is computed again."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 

@@ -77,8 +77,8 @@ class Reweighter(LabelEstimator):
                 " negative and not all zero."
             )
         prior = data.used if data.sample_weight is None else data.sample_weight
-        self.sample_weight_ = weight * (prior[data.used].sum() / (weight * prior).sum())
-        self.classes_ = data.classes
+        self.sample_weight_: np.ndarray = weight * (prior[data.used].sum() / (weight * prior).sum())
+        self.classes_: np.ndarray = data.classes
         Features(data.X).record(self)
         return self
 

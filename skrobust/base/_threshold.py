@@ -5,10 +5,16 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from skrobust.base._detection_result import DetectionResult
+from skrobust.base._labelled_data import LabelledData
 from skrobust.utils._sklearn import validate_parameters
+
+if TYPE_CHECKING:
+    from skrobust.base._detector import LabelErrorDetector
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,9 +61,9 @@ class ThresholdInput:
     True
     """
 
-    detector: object
-    data: object
-    result: object
+    detector: LabelErrorDetector | None
+    data: LabelledData
+    result: DetectionResult
     quality: np.ndarray
     rows: np.ndarray
     doubtful_below: float = 0.5
@@ -168,7 +174,7 @@ class LabelQualityThreshold(ABC):
             return []
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
-    def get_params(self, deep=True) -> dict:
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters of this threshold.
 
         Parameters
@@ -189,7 +195,7 @@ class LabelQualityThreshold(ABC):
                     params.update({f"{name}__{key}": val for key, val in inner.items()})
         return params
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters of this threshold.
 
         Parameters

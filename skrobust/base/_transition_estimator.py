@@ -82,10 +82,10 @@ class TransitionEstimator(LabelEstimator):
                 f"{type(self).__name__} found no transition matrix: a class has no weight."
             )
         joint = joint / joint.sum()
-        self.class_prior_ = joint.sum(axis=1)
-        self.transition_matrix_ = joint / self.class_prior_[:, None]
-        self.noise_rate_ = float(1 - np.trace(joint))
-        self.classes_ = data.classes
+        self.class_prior_: np.ndarray = joint.sum(axis=1)
+        self.transition_matrix_: np.ndarray = joint / self.class_prior_[:, None]
+        self.noise_rate_: float = float(1 - np.trace(joint))
+        self.classes_: np.ndarray = data.classes
         self._fitted_labels = label_fingerprint(data.y)
         Features(data.X).record(self)
         return self

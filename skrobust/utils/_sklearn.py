@@ -4,7 +4,8 @@ Everything here exists, with the behaviour used here, in every supported release
 moves one of these names, this is the one file to mend.
 """
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -67,9 +68,10 @@ __all__ = [
 ]
 
 num_samples = _num_samples
+Fit = TypeVar("Fit", bound=Callable)
 
 
-def fit_context(*, prefer_skip_nested_validation: bool):
+def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Fit], Fit]:
     """Decorate ``fit`` as in scikit-learn, and explain argument names of cleanlab."""
     validate = _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
     return lambda fit: explain_names(validate(fit))
