@@ -1,7 +1,8 @@
 """The fits and calls whose results are recorded: small inputs for every public estimator.
 
 A unit is the name of an estimator or of a family of functions; its cases are named by the
-arguments and by the kind of input. ``python -m tests._recorded_cases`` writes the file.
+arguments and by the kind of input. ``python -m tests._recorded_cases`` records all units,
+``python -m tests._recorded_cases NAME`` one of them, and leaves the results of the others.
 """
 
 import inspect
@@ -1012,4 +1013,4 @@ def _arguments_of(unit: str) -> list[dict]:
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or units()
-    write({unit: record(unit) for unit in chosen})
+    write({unit: record(unit) for unit in chosen}, keep=units())

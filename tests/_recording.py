@@ -11,7 +11,7 @@ import math
 import platform
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -177,10 +177,24 @@ def read() -> dict:
         return json.load(file)
 
 
-def write(results: Mapping) -> None:
-    """Write the results, byte for byte the same if they are."""
+def write(results: Mapping, keep: Collection[str] = ()) -> None:
+    """Write the results, with those of other units of the file that are to be kept."""
+    if not set(keep) <= set(results):
+        results = _with_others(results, keep)
     text = json.dumps({"software": software(), "results": results}, separators=(",", ":"))
     FILE.write_bytes(gzip.compress(text.encode("utf-8"), compresslevel=9, mtime=0))
+
+
+def _with_others(results: Mapping, keep: Collection[str]) -> dict:
+    """Results in the order of `keep`, taken from the file where they were not recorded anew."""
+    file = read()
+    if file["software"] != software():
+        raise RuntimeError(
+            f"The other results were recorded with {file['software']}, not with {software()}:"
+            " install the versions of constraints.txt, or record all units."
+        )
+    known = {**file["results"], **results}
+    return {unit: known[unit] for unit in keep if unit in known}
 
 
 @contextlib.contextmanager

@@ -88,12 +88,25 @@ def _problems(name: str, found) -> list[str]:
     text = inspect.getdoc(found) or ""
     if ".. versionadded::" not in text:
         problems.append("no versionadded")
+    problems += _unnamed_options(found, text)
     sections = {line for line in text.splitlines() if line and line == line.strip()}
     if inspect.isfunction(found):
         annotation = inspect.signature(found).return_annotation
         if annotation not in (None, "None") and not sections & {"Returns", "Yields"}:
             problems.append("no Returns section")
     return problems
+
+
+def _unnamed_options(found, text: str) -> list[str]:
+    """Texts that a parameter of an estimator may be, but that its docstring does not name."""
+    constraints = getattr(found, "_parameter_constraints", {})
+    return [
+        f"{name} may be {option!r}, which is not described"
+        for name, allowed in constraints.items()
+        for constraint in allowed
+        for option in sorted(getattr(constraint, "options", ()), key=str)
+        if isinstance(option, str) and f'"{option}"' not in text
+    ]
 
 
 def _problems_of_methods(name: str, found: type):

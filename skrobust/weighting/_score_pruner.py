@@ -31,8 +31,8 @@ class ScorePruner(DetectorReweighter):
 
     Parameters
     ----------
-    statistic : {"label_quality", "aum", "el2n", "grand", "forgetting", "mean_loss", \
-            "oscillation"}, default="label_quality"
+    statistic : {"label_quality", "aum", "aum_logits", "el2n", "grand", "forgetting", \
+            "mean_loss", "oscillation"}, default="label_quality"
         Difficulty of a row: one minus the quality of its label, by any detector; or a statistic of
         :class:`~skrobust.detection.TrainingDynamics`.
     offset : float, default=None

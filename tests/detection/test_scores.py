@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skrobust.detection import label_quality_scores
-from skrobust.detection._scores import score_labels
+from skrobust.detection._scores import SCORES, score_labels
 from skrobust.noise._confident_joint import FEW_CLASSES
 from tests._probabilities import make_noisy
 
 CLEANLAB_METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
-METHODS = (*CLEANLAB_METHODS, "contrast", "margin")
+METHODS = tuple(SCORES)
 each_method = pytest.mark.parametrize("method", METHODS)
 
 
