@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -64,13 +65,13 @@ class Evidence:
 
     pred_proba: np.ndarray
     classes: np.ndarray
-    models: tuple = ()
+    models: tuple[Any, ...] = ()
     statistics: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    graph: object = None
-    parts: tuple = ()
+    graph: Any = None
+    parts: tuple["Evidence", ...] = ()
     weights: np.ndarray = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         proba = np.asarray(self.pred_proba)
         proba = (proba if proba.dtype.kind == "f" else proba.astype(np.float64)).view()
         if proba.ndim != 2 or proba.shape[1] != len(self.classes):
@@ -133,7 +134,7 @@ class Evidence:
         parts = tuple(part.without_models() for part in self.parts)
         return dataclasses.replace(self, models=(), parts=parts)
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Predict class probabilities of new rows.
 
         Parameters

@@ -1,11 +1,13 @@
 """Mixtures of out-of-sample predictions of several models, with stacking weights."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from skrobust.base import LabelledData
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._out_of_bag import OutOfBag, collect_leaf_sizes, share_trees
 from skrobust.evidence._out_of_fold import OutOfFold, collect_out_of_fold, share_first_steps
@@ -57,12 +59,12 @@ class Mixture:
     (2, 1.0)
     """
 
-    sources: tuple
+    sources: Sequence[Any]
     weights: np.ndarray | None = None
     name: str = ""
     keep_models: bool = True
 
-    def collect(self, data) -> Evidence:
+    def collect(self, data: LabelledData) -> Evidence:
         """Collect the predictions of all sources, and mix those that there are of each row.
 
         Parameters

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from scipy import sparse
 
+from skrobust.base import LabelledData
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import lone_class_rows, row_blocks
 from skrobust.evidence._neighbor_index import ColumnScaler, NeighborIndex, choose_algorithm
@@ -25,6 +26,7 @@ from skrobust.evidence._replicates import RowParts, divide_rows, frequent_rows
 from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import check_numeric, mix_words, row_hashes
 from skrobust.utils._sklearn import safe_indexing
+from skrobust.utils._typing import CSRMatrix, MatrixLike
 
 METRIC_OPTIONS = ("auto", "cosine", "euclidean", "manhattan", "precomputed")
 SCALE_OPTIONS = ("auto", "rank", "standard")
@@ -60,7 +62,7 @@ class UniqueRows:
         """Unique rows that are learned from."""
         return np.flatnonzero(self.weight > 0)
 
-    def class_weight(self, data) -> sparse.csr_matrix:
+    def class_weight(self, data: LabelledData) -> CSRMatrix:
         """Weight of each class in each unique row."""
         rows = np.flatnonzero(data.used)
         weight = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight[rows]
@@ -115,7 +117,7 @@ class Neighborhood:
     """Neighbours of unique rows among those that are learned from, and the search for new rows."""
 
     unique: UniqueRows
-    graph: sparse.csr_matrix | None  # (n_unique, n_unique) distances, ascending in each row
+    graph: CSRMatrix | None  # (n_unique, n_unique) distances, ascending in each row
     n_neighbors: int  # neighbours that were wanted
     n_found: int  # neighbours that were searched for
     metric: str
@@ -123,7 +125,7 @@ class Neighborhood:
     scaler: ColumnScaler | None = None
     index: NeighborIndex | None = None
 
-    def query(self, X) -> sparse.csr_matrix:
+    def query(self, X: MatrixLike) -> CSRMatrix:
         """Find the neighbours of new rows, or select those in a matrix of distances."""
         if self.metric == "precomputed":
             return select_neighbors(as_graph(X), self.unique.weight > 0, self.n_found)
@@ -184,7 +186,7 @@ def search_neighborhood(
     return Neighborhood(unique, graph, n_wanted, n_found, metric, scale, scaler, index)
 
 
-def _among_unique(graph, unique) -> sparse.csr_matrix:
+def _among_unique(graph, unique) -> CSRMatrix:
     """Number the columns of a graph, which are voters, among all unique rows."""
     n_unique, voters = len(unique.first), unique.voters
     if len(voters) == n_unique:
@@ -243,9 +245,9 @@ class Neighbors:
     _: dataclasses.KW_ONLY
     n_rounds: int = 0
     n_jobs: int | None = None
-    random_state: object = None
+    random_state: int | np.random.RandomState | None = None
 
-    def collect(self, data, neighborhood: Neighborhood | None = None) -> Evidence:
+    def collect(self, data: LabelledData, neighborhood: Neighborhood | None = None) -> Evidence:
         """Search the neighbours of all rows, and count their votes.
 
         Parameters
@@ -282,7 +284,14 @@ class Neighbors:
         return Evidence(shares, data.classes, [model], graph=neighborhood)
 
     def search(
-        self, data, *, default=DEFAULT_NEIGHBORS, at_least=0, n_tried=0, embedded=None, voters=None
+        self,
+        data: LabelledData,
+        *,
+        default: int = DEFAULT_NEIGHBORS,
+        at_least: int = 0,
+        n_tried: int = 0,
+        embedded: np.ndarray | None = None,
+        voters: np.ndarray | None = None,
     ) -> Neighborhood:
         """Find the neighbours of all rows."""
         # `at_least` so many are found, if there are, and `n_tried` compare ways to measure

@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -11,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._random import draw_seed
+from skrobust.utils._typing import MatrixLike
 
 METRICS = ("cosine", "euclidean", "manhattan")
 ALGORITHMS = ("auto", "exact", "approximate")
@@ -57,29 +59,32 @@ class NeighborIndex:
 
     def __init__(
         self,
-        X,
+        X: MatrixLike,
         *,
         metric: str,
         algorithm: str,
         n_neighbors: int,
         n_jobs: int | None = None,
-        random_state=None,
+        random_state: np.random.RandomState | None = None,
     ):
         self.metric = metric
-        self.n_rows = X.shape[0]
+        self.n_rows: int = X.shape[0]
         n_columns = X.shape[1]
         if metric == "cosine":
             X = _normalize(X)
-        self.extra = X.shape[1] > n_columns
-        self.rows, self.exact, self.n_jobs = X, algorithm == "exact", n_jobs
-        self.n_neighbors, self.random_state = n_neighbors, random_state
+        self.extra: bool = X.shape[1] > n_columns
+        self.rows: MatrixLike = X
+        self.exact: bool = algorithm == "exact"
+        self.n_jobs = n_jobs
+        self.n_neighbors = n_neighbors
+        self.random_state = random_state
         self._prepare()
 
     def _prepare(self) -> None:
         """Prepare the search for neighbours among the rows."""
         plain = "manhattan" if self.metric == "manhattan" else "euclidean"
         if self.exact:
-            self.search = NearestNeighbors(metric=plain, n_jobs=self.n_jobs).fit(self.rows)
+            self.search: Any = NearestNeighbors(metric=plain, n_jobs=self.n_jobs).fit(self.rows)
         else:
             n_rows = self.rows.shape[0]
             # Warnings that rows have too few neighbours: those are searched again, exactly.
@@ -114,7 +119,7 @@ class NeighborIndex:
         return self._search(some, n_neighbors)
 
     def neighbors(
-        self, X, n_neighbors: int, left_out: np.ndarray | None = None
+        self, X: MatrixLike, n_neighbors: int, left_out: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Nearest neighbours of other rows: distances and positions."""
         if self.metric == "cosine":
@@ -270,12 +275,15 @@ class ColumnScaler:
             deviation = np.sqrt([weight @ (column - m) ** 2 for column, m in zip(X.T, mean)])
             # The deviations of a constant column are rounding errors.
             flat = deviation <= 10 * np.finfo(X.dtype).eps * np.abs(mean)
-            self.mean_, self.deviation_ = mean, np.where(flat, np.inf, deviation)
+            self.mean_: np.ndarray = mean
+            self.deviation_: np.ndarray = np.where(flat, np.inf, deviation)
         else:
-            self.landmarks_ = [_rank_landmarks(column, weight) for column in X.T]
+            self.landmarks_: list[tuple[np.ndarray, np.ndarray]] = [
+                _rank_landmarks(column, weight) for column in X.T
+            ]
         return self
 
-    def transform(self, X: np.ndarray):
+    def transform(self, X: np.ndarray) -> np.ndarray:
         """Scale rows."""
         if self.scale is None:
             return X.astype(np.float32, copy=False)

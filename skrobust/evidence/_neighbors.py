@@ -1,6 +1,7 @@
 """Nearest neighbours of rows: graphs of distances, their selection and their search."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils import assert_all_finite, indexable
 
@@ -16,6 +17,7 @@ from skrobust.evidence._neighbor_index import (
 from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import num_samples
+from skrobust.utils._typing import CSRMatrix, MatrixLike
 
 ADVICE = (
     "Neighbours are found among numbers: encode text and categories first, or use a detector that"
@@ -27,15 +29,15 @@ _FEW_COLUMNS = 100
 
 
 def neighbor_graph(
-    X,
+    X: MatrixLike,
     *,
-    n_neighbors,
-    metric="euclidean",
-    algorithm="auto",
-    groups=None,
-    n_jobs=None,
-    random_state=None,
-) -> sparse.csr_matrix:
+    n_neighbors: int,
+    metric: str = "euclidean",
+    algorithm: str = "auto",
+    groups: ArrayLike | None = None,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> CSRMatrix:
     """Find the nearest other rows of each row.
 
     .. versionadded:: 0.1
@@ -159,7 +161,7 @@ def read_numbers(X, dtype=(np.float64, np.float32)):
     return X
 
 
-def search_graph(search, group, candidate_group, n_neighbors, *, spare=1) -> sparse.csr_matrix:
+def search_graph(search, group, candidate_group, n_neighbors, *, spare=1) -> CSRMatrix:
     """Nearest candidates of each row outside of its group, as a matrix of distances."""
     distances, neighbors = find_others(search, group, candidate_group, n_neighbors, spare=spare)
     held = neighbors >= 0
@@ -170,7 +172,7 @@ def search_graph(search, group, candidate_group, n_neighbors, *, spare=1) -> spa
     return make_csr(data, indices, indptr, (len(group), len(candidate_group)))
 
 
-def make_csr(data, indices, indptr, shape) -> sparse.csr_matrix:
+def make_csr(data, indices, indptr, shape) -> CSRMatrix:
     """Make a matrix whose entries stay in their order."""
     small = len(data) < np.iinfo(np.int32).max
     dtype = np.int32 if small else np.int64
@@ -180,7 +182,7 @@ def make_csr(data, indices, indptr, shape) -> sparse.csr_matrix:
     return matrix
 
 
-def as_graph(X) -> sparse.csr_matrix:
+def as_graph(X) -> CSRMatrix:
     """Copy a sparse matrix of distances with sorted rows."""
     if not sparse.issparse(X):
         raise TypeError(
@@ -194,7 +196,7 @@ def as_graph(X) -> sparse.csr_matrix:
     return sort_rows(make_csr(X.data.astype(np.float32), X.indices, X.indptr, X.shape))
 
 
-def sort_rows(graph) -> sparse.csr_matrix:
+def sort_rows(graph) -> CSRMatrix:
     """Sort the neighbours of each row by distance, and at equal distance by number."""
     row = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
     order = np.lexsort((graph.indices, graph.data, row))
@@ -245,7 +247,7 @@ def others_stored(X) -> np.ndarray:
     return np.bincount(row[X.indices != row], minlength=X.shape[0])
 
 
-def take_precomputed(X, n_neighbors, used, group) -> sparse.csr_matrix:
+def take_precomputed(X, n_neighbors, used, group) -> CSRMatrix:
     """Select the nearest neighbours from a precomputed graph."""
     check_square(X, n_neighbors)
     graph = as_graph(X)
@@ -256,7 +258,7 @@ def take_precomputed(X, n_neighbors, used, group) -> sparse.csr_matrix:
 
 def select_neighbors(
     graph, used: np.ndarray, n_neighbors: int, entries: np.ndarray | None = None
-) -> sparse.csr_matrix:
+) -> CSRMatrix:
     """Select the nearest of some neighbours from a graph of more of them."""
     good = used[graph.indices]
     if entries is not None:

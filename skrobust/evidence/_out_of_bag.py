@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from skrobust.base import LabelledData
@@ -23,6 +24,7 @@ from skrobust.evidence._replicates import divide_rows
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import num_samples, safe_indexing
+from skrobust.utils._typing import MatrixLike
 
 # Tasks at least: enough to share between threads.
 _LEAST_TASKS = 4
@@ -39,7 +41,13 @@ def default_forest(n_jobs: int | None = None, random_state=None) -> ExtraTreesCl
 
 
 def out_of_bag_proba(
-    estimator, X, y, *, sample_weight=None, n_jobs=None, random_state=None
+    estimator: ExtraTreesClassifier | RandomForestClassifier | None,
+    X: MatrixLike,
+    y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
 ) -> np.ndarray:
     """Predict class probabilities of each row by the trees of a forest that did not draw it.
 
@@ -146,13 +154,13 @@ class OutOfBag:
     (150, 3)
     """
 
-    forest: object = None
-    leaf_sizes: tuple = (None,)
+    forest: ExtraTreesClassifier | RandomForestClassifier | None = None
+    leaf_sizes: tuple[int | None, ...] = (None,)
     _: dataclasses.KW_ONLY
     n_jobs: int | None = None
-    random_state: object = None
+    random_state: int | np.random.RandomState | None = None
 
-    def collect(self, data) -> Evidence:
+    def collect(self, data: LabelledData) -> Evidence:
         """Fit the forest, and predict each row by the trees that did not draw it.
 
         Parameters

@@ -3,9 +3,11 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 
@@ -16,19 +18,20 @@ from skrobust.evidence._folds import make_folds
 from skrobust.evidence._replicates import average_frequent
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import row_hashes
+from skrobust.utils._typing import CrossValidation
 
 
 def out_of_fold_proba(
-    estimator,
-    X,
-    y,
+    estimator: BaseEstimator,
+    X: Any,
+    y: ArrayLike,
     *,
-    cv=5,
-    sample_weight=None,
-    groups=None,
-    fit_params=None,
-    n_jobs=None,
-    random_state=None,
+    cv: CrossValidation = 5,
+    sample_weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    fit_params: dict[str, Any] | None = None,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
 ) -> np.ndarray:
     """Predict class probabilities of each row by a model that was fitted without it.
 
@@ -138,16 +141,16 @@ class OutOfFold:
     (150, 3)
     """
 
-    estimator: object
-    cv: object = 5
+    estimator: BaseEstimator
+    cv: CrossValidation = 5
     _: dataclasses.KW_ONLY
-    fit_params: dict | None = None
+    fit_params: dict[str, Any] | None = None
     weighted: bool = True
     by_content: bool = False
     n_jobs: int | None = None
-    random_state: object = None
+    random_state: int | np.random.RandomState | None = None
 
-    def collect(self, data) -> Evidence:
+    def collect(self, data: LabelledData) -> Evidence:
         """Fit a clone per fold and predict the rows of each test fold.
 
         Parameters

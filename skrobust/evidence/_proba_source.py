@@ -6,11 +6,12 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
+from skrobust.base import LabelledData
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._out_of_bag import OutOfBag, default_forest, is_out_of_bag_forest
 from skrobust.evidence._out_of_fold import OutOfFold
 from skrobust.utils._rows import check_numeric
-from skrobust.utils._sklearn import HasMethods, routing_enabled
+from skrobust.utils._sklearn import HasMethods, Tags, routing_enabled
 from skrobust.utils._weights import weight_fit_params
 
 
@@ -31,14 +32,14 @@ class ProbaSource:
         """Model that supplies the predictions."""
         return default_forest() if self.estimator is None else self.estimator
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = get_tags(self._get_estimator())
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Get the metadata that this estimator and its parts take.
 
         Returns
@@ -48,7 +49,7 @@ class ProbaSource:
         """
         return estimator_router(self, self._get_estimator())
 
-    def collect_evidence(self, data) -> Evidence:
+    def collect_evidence(self, data: LabelledData) -> Evidence:
         """Collect the out-of-sample probabilities: one fit of a forest, or one fit per fold.
 
         Parameters

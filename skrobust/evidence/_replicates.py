@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from skrobust.utils._rows import mix_words
+from skrobust.utils._typing import CSRMatrix
 
 # So many equal rows may be a frequent value; fewer are replicates.
 _LEAST_FREQUENT = 5
@@ -141,7 +142,7 @@ class RowParts:
 
     pair_of_row: np.ndarray  # (n_samples,) pair of a value and a label
     label: np.ndarray  # (n_pairs,) label of each pair; -1 for none
-    share: sparse.csr_matrix  # (n_pairs, n_parts) share of each pair in each part
+    share: CSRMatrix  # (n_pairs, n_parts) share of each pair in each part
     first: np.ndarray  # (n_parts,) a row of each part; the order depends on content alone
     frequent: np.ndarray  # (n_parts,) parts of frequent values
 

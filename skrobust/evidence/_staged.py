@@ -2,9 +2,11 @@
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -31,7 +33,7 @@ ADVICE = (
 
 
 @functools.singledispatch
-def staged_proba(fitted, X) -> Iterator[np.ndarray]:
+def staged_proba(fitted: BaseEstimator, X: Any) -> Iterator[np.ndarray]:
     """Yield the class probabilities that a fitted model predicts after each of its stages.
 
     A stage is an iteration of boosting, or a member of a bag of models, of which the running

@@ -2,11 +2,13 @@
 
 import copy
 import dataclasses
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
+from skrobust.base import LabelledData
 from skrobust.evidence._evidence import Evidence, align_columns
 from skrobust.evidence._fold_fits import TrainingRows, record_folds
 from skrobust.evidence._folds import lone_class_rows, make_folds
@@ -15,6 +17,7 @@ from skrobust.evidence._training_record import last_layer_norms, record_training
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import row_hashes
+from skrobust.utils._typing import CrossValidation
 
 _FLOOR = 1e-12
 # Average precision of boosting with 31 leaves on four tables, 20 % symmetric and 30 % pair noise:
@@ -78,20 +81,20 @@ class Stages:
     ['aum', 'aum_logits', 'confidence']
     """
 
-    estimator: object
+    estimator: BaseEstimator
     n_stages: int | None = None
-    cv: object = None
+    cv: CrossValidation = None
     _: dataclasses.KW_ONLY
     n_repeats: int = 1
     n_early: int | None = None
     with_norms: bool = False
     order_classes: bool = False
-    fit_params: dict | None = None
+    fit_params: dict[str, Any] | None = None
     weighted: bool = True
     n_jobs: int | None = None
-    random_state: object = None
+    random_state: int | np.random.RandomState | None = None
 
-    def collect(self, data) -> Evidence:
+    def collect(self, data: LabelledData) -> Evidence:
         """Train models, and record what each stage predicts.
 
         Parameters

@@ -17,6 +17,7 @@ from skrobust.base import LabelledData
 from skrobust.base._scoring import LabelledScore
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
+from skrobust.utils._typing import CSRMatrix
 from skrobust.utils._warnings import warn_user
 
 _DTYPES = (np.float64, np.float32)
@@ -65,7 +66,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
         y: ArrayLike,
         verified_labels: ArrayLike | None,
         sample_weight: ArrayLike | None,
-    ) -> tuple[np.ndarray | sparse.csr_matrix, LabelledData]:
+    ) -> tuple[np.ndarray | CSRMatrix, LabelledData]:
         """Validate the arguments of ``fit``; return the numeric matrix and the labelled rows."""
         numbers = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES)
         data = LabelledData.from_arrays(
@@ -127,7 +128,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
                 ConvergenceWarning,
             )
 
-    def _check_new(self, X: Any) -> np.ndarray | sparse.csr_matrix:
+    def _check_new(self, X: Any) -> np.ndarray | CSRMatrix:
         """Validate rows to predict."""
         check_is_fitted(self)
         return validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)

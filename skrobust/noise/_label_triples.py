@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from skrobust.base._labels import encode_labels_like
+from skrobust.utils._typing import CSRMatrix
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,9 +49,7 @@ class LabelTriples:
         return np.stack(np.unravel_index(self.key, (self.n_classes,) * 3))
 
 
-def label_triples(
-    graph: sparse.csr_matrix, class_weight: sparse.csr_matrix, n_neighbors: int
-) -> LabelTriples:
+def label_triples(graph: CSRMatrix, class_weight: CSRMatrix, n_neighbors: int) -> LabelTriples:
     """Gather the labels of units and of each two of their `n_neighbors` nearest neighbours.
 
     `graph` has distances in rising order in each row, `class_weight` the weight of each unit by
@@ -118,7 +117,7 @@ def repeated_triples(
     row_weight: np.ndarray,
     unit_of_row: np.ndarray,
     n_units: int,
-    graph: sparse.csr_matrix | None = None,
+    graph: CSRMatrix | None = None,
 ) -> tuple[LabelTriples, np.ndarray]:
     """Gather triples of labels (columns of `codes`) of one row, and the unit of each member.
 

@@ -5,7 +5,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.base._overwritten import labels_look_overwritten, warn_of_overwritten
@@ -31,6 +30,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._typing import CSRMatrix
 from skrobust.utils._warnings import warn_user
 
 N_TRIED = 30
@@ -250,9 +250,7 @@ def set_neighbor_parameters(estimator: Any, neighborhood: Neighborhood) -> None:
     estimator.metric_, estimator.scale_ = neighborhood.metric, neighborhood.scale
 
 
-def neighbor_disagreement(
-    data: LabelledData, unique: UniqueRows, graph: sparse.csr_matrix
-) -> np.ndarray:
+def neighbor_disagreement(data: LabelledData, unique: UniqueRows, graph: CSRMatrix) -> np.ndarray:
     """Whether the nearest other row has another given label; NaN where there is none."""
     label = np.asarray(unique.class_weight(data).argmax(axis=1)).ravel()
     some = np.flatnonzero(np.diff(graph.indptr))

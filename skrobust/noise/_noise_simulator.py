@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
@@ -62,6 +61,7 @@ from skrobust.utils._sklearn import (
     fit_context,
     num_samples,
 )
+from skrobust.utils._typing import CSRMatrix
 
 _REGION_COUNTS = (2, 4, 8)
 _SHRINKAGES = (np.inf, 1000.0, 300.0, 100.0, 30.0, 10.0)
@@ -502,7 +502,7 @@ class _TripleSource:
         weight = np.asarray(table.weight.sum(axis=1)).ravel()
         return _TripleRows(triples, unit_of, table, X, weight)
 
-    def _neighbors(self, units: UniqueRows, X: Any) -> sparse.csr_matrix:
+    def _neighbors(self, units: UniqueRows, X: Any) -> CSRMatrix:
         """Search the neighbours of some units."""
         simulator = self.simulator
         return search_neighborhood(

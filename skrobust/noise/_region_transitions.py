@@ -16,6 +16,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from skrobust.noise._label_triples import LabelTriples
+from skrobust.utils._typing import CSRMatrix
 
 REGIONS = ("tree", "clusters")
 
@@ -108,7 +109,7 @@ class TripleTable:
     """
 
     labels: np.ndarray
-    weight: sparse.csr_matrix
+    weight: CSRMatrix
     n_classes: int
 
     def by_region(self, region: np.ndarray, n_regions: int) -> np.ndarray:
