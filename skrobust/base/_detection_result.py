@@ -53,8 +53,8 @@ class DetectionResult:
     posterior_proba : ndarray of shape (n_samples,), default=None
         Probability of each of these.
     corrections : ndarray of shape (n_samples,), dtype intp, default=None
-        The most probable class of each row given its label, at the lowest noise rate that the data
-        leave plausible.
+        The most probable class of each row given its label, at a noise rate below the estimate:
+        the `correction_rate` of `level`.
     alternative_proba : ndarray of shape (n_samples,), default=None
         Probability of each of `alternatives` if the given label is wrong.
     level : NoiseLevel, default=None

@@ -108,8 +108,9 @@ class MultilabelDetector(TargetDetector):
         is known.
     corrected_labels_ : ndarray of shape (n_samples, n_labels)
         The labels after correction. A flagged entry is inverted only if that is more probable
-        even at the lowest plausible noise rate of its label. Missing entries
-        are filled in as in `suggested_labels_`, and verified ones are as verified.
+        even at a noise rate of its label below the estimate, as in :class:`EnsembleDetector`.
+        Missing entries are filled in as in `suggested_labels_`, and verified ones are as
+        verified.
     keep_weight_ : ndarray of shape (n_samples,)
         Weight of the rows that are kept; 0 for rows with a flagged entry or without any entry.
     %(sample_indices_)s
@@ -463,7 +464,7 @@ def _levels(data, proba) -> list[NoiseLevel]:
 
 
 def _sure_errors(data, proba, levels) -> np.ndarray:
-    """Entries that are probably wrong even at the lowest plausible noise rate."""
+    """Entries that are probably wrong even at a noise rate below the estimate."""
     sure = data.known_errors.copy()
     for k, level in enumerate(levels):
         known = ~np.isnan(proba[:, k])

@@ -10,41 +10,6 @@ Documented = TypeVar("Documented", bound=Callable)
 # its description.
 _PLACEHOLDER = re.compile(r"^( *)%\((\w+)\)s$", re.MULTILINE)
 
-_FLAG_FRACTION = """
-flag_fraction : float or dict, default=None
-    Share of the rows to flag, in [0, 1]: those of the lowest quality, instead of by the rule of
-    the method. A dict maps labels to such shares of the rows given each; no other class is
-    flagged. Excludes `threshold`."""
-
-_FEATURES_IN = """
-n_features_in_ : int
-    Number of features seen during ``fit``, where X has a fixed number.
-feature_names_in_ : ndarray of shape (n_features_in_,)
-    Names of the features seen during ``fit``, where all are strings."""
-
-_DETECTED = """
-corrected_labels_ : ndarray of shape (n_samples,)
-    Labels after correction. A flagged label is replaced only if another one is more probable
-    even at the lowest plausible noise rate, the lower end of `noise_rate_interval_`. Other rows
-    keep their given label, and rows without a label get the prediction.
-keep_weight_ : ndarray of shape (n_samples,)
-    Weight of the rows that are kept; 0 for flagged and unlabelled rows.
-sample_indices_ : ndarray of shape (n_kept,)
-    Indices of the rows that are kept.
-noise_rate_ : float
-    Estimated share of wrong labels, in [0, 1].
-noise_rate_interval_ : tuple of float
-    Plausible interval of `noise_rate_`. The lower end is estimated from the disagreement among
-    confident rows; the upper end counts every disagreement with the prediction as an error.
-reliability_ : {"good", "limited", "cannot tell"}
-    Whether wrong labels can be distinguished from overlap of the classes.
-reliability_reason_ : str
-    Reason for `reliability_`, with its numbers.
-threshold_ : float or None
-    Threshold of `label_quality_`; None for rules without a scalar threshold.
-classes_ : ndarray of shape (n_classes,)
-    Class labels, sorted."""
-
 ENTRIES = {
     # Data
     "X": """
@@ -113,16 +78,12 @@ random_state : int, RandomState instance or None, default=None
 threshold : float or threshold object, default=None
     Quality below which a row is flagged, in [0, 1], or an object that chooses it, such as
     :class:`~skrobust.detection.DecoyThreshold`. None flags by the rule of the method.""",
-    "flag_fraction": _FLAG_FRACTION,
+    "flag_fraction": """
+flag_fraction : float or dict, default=None
+    Share of the rows to flag, in [0, 1): those of the lowest quality, instead of by the rule of
+    the method. A dict maps labels to such shares of the rows given each; no other class is
+    flagged. Excludes `threshold`.""",
     "max_flag_rate": """
-max_flag_rate : float, default=0.8
-    Maximum share of a class that may be flagged before a warning is issued, in [0, 1]. None never
-    warns.""",
-    "how_many": f"""
-threshold : float or threshold object, default=None
-    Quality below which a row is flagged, in [0, 1], or an object that chooses it, such as
-    :class:`~skrobust.detection.DecoyThreshold`. None flags by the rule of the method.
-{_FLAG_FRACTION.strip()}
 max_flag_rate : float, default=0.8
     Maximum share of a class that may be flagged before a warning is issued, in [0, 1]. None never
     warns.""",
@@ -140,7 +101,6 @@ confidence_level : float, default=0.9
 **params : dict
     Further metadata for the inner estimator, where metadata routing is enabled.""",
     # Fitted attributes
-    "detected": _DETECTED + _FEATURES_IN,
     "label_quality_": """
 label_quality_ : ndarray of shape (n_samples,)
     Probability-like score that each given label is right, in [0, 1]. NaN where the label is
@@ -220,6 +180,27 @@ y_pred : ndarray of shape (n_samples,)
 proba : ndarray of shape (n_samples, n_classes)
     Probabilities, columns in the order of ``classes_``.""",
 }
+
+# Names for several entries: how many labels are flagged, and what a detector estimates besides
+# their quality and the flags.
+_GROUPS = {
+    "how_many": ("threshold", "flag_fraction", "max_flag_rate"),
+    "detected": (
+        "corrected_labels_",
+        "keep_weight_",
+        "sample_indices_",
+        "noise_rate_",
+        "noise_rate_interval_",
+        "reliability_",
+        "reliability_reason_",
+        "threshold_",
+        "classes_",
+        "features_in",
+    ),
+}
+ENTRIES.update(
+    {group: "\n".join(ENTRIES[name].strip() for name in names) for group, names in _GROUPS.items()}
+)
 
 
 @overload
