@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import check_scoring
-from skorch import NeuralNet
-from skorch.callbacks import Callback, InputShapeSetter, LRScheduler
+from skorch.callbacks import InputShapeSetter, LRScheduler
 from skorch.callbacks.scoring import ScoringBase
 from skorch.utils import to_numpy
 
 from skrobust.neural._rows import Rows
+from skrobust.neural._skorch import Callback, NeuralNet
+
+# Type of the parameter `callbacks`.
+Callbacks = Sequence[Callback | type[Callback] | tuple[str, Callback | type[Callback]]] | None
 
 # Relative difference of scores that is taken for rounding.
 _ROUNDING = 1e-9
@@ -307,7 +310,7 @@ def callback_of(item: Any) -> Any:
     return item[1] if isinstance(item, (tuple, list)) else item
 
 
-def named_callbacks(callbacks: Sequence | None) -> dict[str, int]:
+def named_callbacks(callbacks: Callbacks) -> dict[str, int]:
     """Map the names of callbacks, by skorch's rules, to their positions."""
     if not isinstance(callbacks, (list, tuple)):
         return {}
@@ -325,7 +328,7 @@ def named_callbacks(callbacks: Sequence | None) -> dict[str, int]:
     return positions
 
 
-def check_callbacks(callbacks: Sequence | None, schedule: str, *, held_out: bool) -> None:
+def check_callbacks(callbacks: Callbacks, schedule: str, *, held_out: bool) -> None:
     """Refuse callbacks that would have no effect."""
     for callback in map(callback_of, callbacks or ()):
         kind = callback if isinstance(callback, type) else type(callback)

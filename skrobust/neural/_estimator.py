@@ -11,15 +11,21 @@ from typing import IO, Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 
 from skrobust.neural._accelerated import AcceleratedNet, device_of
-from skrobust.neural._callbacks import BestEpoch, DynamicsRecorder, Progress, check_callbacks
+from skrobust.neural._callbacks import (
+    BestEpoch,
+    Callbacks,
+    DynamicsRecorder,
+    Progress,
+    check_callbacks,
+)
 from skrobust.neural._hold_out import hold_out
 from skrobust.neural._parts import ComposedParams, make_module, probe, with_head
 from skrobust.neural._plan import (
@@ -36,6 +42,7 @@ from skrobust.neural._plan import (
     resolve_device,
 )
 from skrobust.neural._rows import DatasetRows, Rows, make_rows
+from skrobust.neural._skorch import Callback
 from skrobust.neural._training import BaseNet
 from skrobust.neural.layers import HiddenNoise
 from skrobust.neural.modules import MLP
@@ -45,7 +52,11 @@ from skrobust.utils._sklearn import Interval, StrOptions, Tags
 # Types of the parameters.
 ModuleLike = torch.nn.Module | Callable[..., torch.nn.Module]
 Criterion = str | torch.nn.Module | Callable[..., torch.nn.Module]
-Callbacks = Sequence[Callback | type[Callback] | tuple[str, Callback | type[Callback]]] | None
+# X and y, and perhaps weights.
+ValidationData = (
+    tuple[ArrayLike | Dataset[Any], ArrayLike | None]
+    | tuple[ArrayLike | Dataset[Any], ArrayLike | None, ArrayLike | None]
+)
 ClassWeight = dict[Any, float] | Literal["balanced"] | None
 RandomState = int | np.random.RandomState | None
 File = str | Path | IO[Any]

@@ -295,6 +295,10 @@ class FeatureTuneTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     True
     """
 
+    classifier_: FeatureTuneClassifier
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
     _parameter_constraints: dict = {
         "classifier": [FeatureTuneClassifier, None],
         "random_state": ["random_state"],

@@ -27,6 +27,7 @@ from skrobust.neural._estimator import (
     Criterion,
     ModuleLike,
     RandomState,
+    ValidationData,
 )
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
 from skrobust.neural._rows import labels_of
@@ -87,7 +88,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         verified_labels: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         target_proba: ArrayLike | None = None,
-        validation_data: tuple | None = None,
+        validation_data: ValidationData | None = None,
     ) -> Self:
         """Train the network.
 

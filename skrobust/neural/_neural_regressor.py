@@ -18,6 +18,7 @@ from skrobust.neural._estimator import (
     Criterion,
     ModuleLike,
     RandomState,
+    ValidationData,
 )
 from skrobust.neural._neural_classifier import split_validation
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
@@ -169,7 +170,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
         *,
         verified_labels: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        validation_data: tuple | None = None,
+        validation_data: ValidationData | None = None,
     ) -> Self:
         """Train the network.
 

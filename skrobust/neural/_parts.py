@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import torch
 
-from skrobust.neural._callbacks import callback_of, named_callbacks
+from skrobust.neural._callbacks import Callbacks, callback_of, named_callbacks
 from skrobust.neural._plan import optimizer_class
 from skrobust.neural.modules import MLP
 
@@ -32,6 +32,8 @@ class ComposedParams:
     Those of module, criterion and optimiser are entries of the dictionaries `module_params`,
     `criterion_params` and `optimizer_params`; those of callbacks belong to the callbacks.
     """
+
+    callbacks: Callbacks
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters.

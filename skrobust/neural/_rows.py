@@ -202,6 +202,9 @@ class Batches:
     """Mini-batches as slices of a permutation of the rows, drawn anew for each epoch."""
 
     # Per-row collation is what makes training of small networks slow; here a batch is one slice.
+    rows: Rows
+    batch_size: int
+    shuffle: bool
 
     def __init__(self, rows: Rows, batch_size: int, *, shuffle: bool):
         self.rows, self.batch_size, self.shuffle = rows, batch_size, shuffle

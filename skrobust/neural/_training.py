@@ -12,8 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import EarlyStopping
 from skorch.utils import TeeGenerator
 
 from skrobust.neural._callbacks import Internal, callback_of, decode_scorers, restore_scorers
@@ -25,6 +24,7 @@ from skrobust.neural._regularization import (
     weighted_mean,
 )
 from skrobust.neural._rows import Batches, Rows, make_rows
+from skrobust.neural._skorch import Callback, NeuralNet
 from skrobust.neural.losses import RobustLoss
 
 Inputs = dict[str, torch.Tensor]
@@ -102,7 +102,19 @@ class BaseNet(NeuralNet):
     gradients are shown and losses of batches are recorded only where a callback may read them.
     """
 
-    # State of a training, beside that of skorch.
+    # What skorch keeps.
+    module: torch.nn.Module
+    module_: torch.nn.Module
+    criterion_: torch.nn.Module
+    optimizer_: torch.optim.Optimizer | None
+    lr: float
+    batch_size: int
+    max_epochs: int
+    device: str
+    verbose: int
+    callbacks: list[Any]
+    callbacks_: list[tuple[str, Callback]]
+    # State of a training, beside that.
     plan_: TrainingPlan
     average_: WeightAverage | None
     widest_: int

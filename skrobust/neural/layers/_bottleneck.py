@@ -74,6 +74,11 @@ class VariationalBottleneck(torch.nn.Module):
     >>> loss.backward()
     """
 
+    n_latent: int
+    encoder: torch.nn.Linear
+    log_beta: torch.nn.Parameter
+    kl: torch.Tensor | None
+
     @check_parameters(
         {
             "n_features": [Interval(Integral, 1, None, closed="left")],

@@ -67,6 +67,9 @@ class FixedSimplex(torch.nn.Module):
     tensor([[ 1.0000, -0.5000, -0.5000]])
     """
 
+    weight: torch.Tensor
+    logit_scale: float
+
     @check_parameters(
         {
             "n_features": [Interval(Integral, 1, None, closed="left")],

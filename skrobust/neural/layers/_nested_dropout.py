@@ -81,6 +81,9 @@ class NestedDropout(torch.nn.Module):
     tensor([[1., 1., 1., 1.]])
     """
 
+    proba: np.ndarray
+    last_width: int | None
+
     @check_parameters(
         {
             "n_features": [Interval(Integral, 1, None, closed="left")],

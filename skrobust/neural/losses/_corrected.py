@@ -19,6 +19,8 @@ from skrobust.utils._sklearn import Interval
 class _MatrixLoss(RobustLoss):
     """Base class of losses with a known transition matrix, in float64."""
 
+    transition: torch.Tensor
+
     def __init__(self, transition: ArrayLike, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         self.register_buffer("transition", torch.from_numpy(_check_matrix(transition)))
@@ -205,6 +207,8 @@ class VolumeMinimizing(RobustLoss):
     array([[0.893, 0.107],
            [0.107, 0.893]], dtype=float32)
     """
+
+    log_odds: torch.nn.Parameter
 
     @check_parameters(
         {

@@ -190,6 +190,9 @@ class CORES(RobustLoss):
     tensor([-1.0986,  0.0000])
     """
 
+    present_beta: float
+    sieves: bool
+
     @check_parameters(
         {
             "beta": [Interval(Real, 0, None, closed="left")],

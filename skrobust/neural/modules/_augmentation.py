@@ -60,6 +60,9 @@ class Augmented(nn.Module):
     Linear(in_features=32, out_features=10, bias=True)
     """
 
+    module: nn.Module
+    transforms: nn.Sequential
+
     def __init__(self, module: nn.Module, *transforms: nn.Module) -> None:
         super().__init__()
         _check_module("module", module)
@@ -229,6 +232,9 @@ class Normalize(nn.Module):
     tensor([-2.,  0.,  8.])
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         super().__init__()
         mean = _numbers("mean", mean)
@@ -342,6 +348,10 @@ class RandomCropFlip(nn.Module):
     >>> torch.equal(augment.eval()(images), images)
     True
     """
+
+    padding: int
+    flip: bool
+    fill: str
 
     def __init__(
         self, padding: int = 4, flip: bool = True, fill: Literal["reflect", "zeros"] = "reflect"

@@ -37,6 +37,8 @@ ValueError
 class ImageFeaturesAndHead(FeaturesAndHead):
     """Base class of networks for images; a subclass sets `body`, which returns feature maps."""
 
+    input_shape: tuple[int, int, int]
+    n_classes: int
     body: nn.Module
 
     def __init__(self, input_shape: Sequence[int], n_classes: int):
@@ -131,6 +133,9 @@ class SmallCNN(ImageFeaturesAndHead):
     >>> network.features(X).shape
     torch.Size([2, 32])
     """
+
+    body: nn.Sequential
+    head: nn.Linear
 
     def __init__(
         self,
@@ -231,6 +236,9 @@ class ResNet18(ImageFeaturesAndHead):
     >>> network.features(X).shape
     torch.Size([2, 32])
     """
+
+    body: nn.Sequential
+    head: nn.Linear
 
     def __init__(
         self,

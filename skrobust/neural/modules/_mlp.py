@@ -113,6 +113,12 @@ class MLP(FeaturesAndHead):
     torch.Size([5, 16])
     """
 
+    input_shape: tuple[int, ...]
+    n_classes: int
+    n_features_in: int
+    body: nn.Sequential
+    head: nn.Linear
+
     def __init__(
         self,
         input_shape: int | Sequence[int],
