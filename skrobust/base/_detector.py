@@ -1,6 +1,5 @@
 """Base class of detectors of label errors."""
 
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
@@ -34,7 +33,7 @@ from skrobust.utils._sklearn import (
     fit_context,
     safe_indexing,
 )
-from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._warnings import warn_user
 
 
 def _has_classes(detector) -> bool:
@@ -93,6 +92,8 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
     # Calibrates the quality on verified labels, such as `calibrate_on_verified` of the detection
     # package. None leaves the quality as it is.
     _calibrate: Callable | None = None
+    # What that fitted, where there were verified labels to calibrate on.
+    _quality_model: Any = None
 
     # Set by ``set_fitted``, some of them by some methods only.
     classes_: np.ndarray
@@ -158,10 +159,14 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
             sample_weight=sample_weight,
             groups=groups,
         )
+        return self._fit_by(self._detect, data)
+
+    def _fit_by(self, detect: Callable[[LabelledData], DetectionResult], data: LabelledData):
+        """Set the fitted attributes by a method of detection, `_detect` or another."""
         if isinstance(self.flag_fraction, dict):
             class_fractions(self.flag_fraction, data.classes)  # raises before any work
         features = Features(data.X)
-        result = self._detect(data)
+        result = detect(data)
         result.check_fits(data)
         features.record(self)
         self._conclude(data, result)
@@ -263,18 +268,16 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         )
         rates = flagged / np.maximum(totals, 1e-300)
         for k in np.flatnonzero(rates > self.max_flag_rate):
-            warnings.warn(
+            warn_user(
                 f"{rates[k]:.0%} of the rows given {data.classes.tolist()[k]!r} are flagged, more"
                 f" than max_flag_rate={self.max_flag_rate}. A class may look wrong because it is"
-                " rare: review some of them, or verify some labels, before dropping them.",
-                LabelNoiseWarning,
-                stacklevel=5,
+                " rare: review some of them, or verify some labels, before dropping them."
             )
 
     @property
     def is_calibrated(self) -> bool:
         """Whether the quality was calibrated on verified labels."""
-        return getattr(self, "_quality_model", None) is not None
+        return self._quality_model is not None
 
     def fit_resample(
         self,

@@ -1,18 +1,14 @@
 """Verified rows whose given label was replaced by the verified one before the fit."""
 
-import sys
-import warnings
-
 import numpy as np
 
-from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._warnings import warn_user
 
 # So improbable must it be that no verified label is wrong, if as many are as among the others.
 _IMPROBABLE = 0.01
 # By so many standard errors must models be less surprised by verified labels: 2.3 %, one-sided.
 _N_ERRORS = 2.0
 _SMALLEST_PROBA = 0.02
-_PACKAGES = ("skrobust.", "sklearn.")
 
 
 def label_surprise(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
@@ -40,15 +36,10 @@ def labels_look_overwritten(data, surprise: np.ndarray, noise_rate: float) -> bo
 
 def warn_of_overwritten(data) -> None:
     """Warn the caller of the package that verified rows carry no information about the noise."""
-    frame, stacklevel = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith(_PACKAGES):
-        frame, stacklevel = frame.f_back, stacklevel + 1
-    warnings.warn(
+    warn_user(
         f"All {int((data.checked & data.given).sum())} verified_labels are equal to y, while models"
         " disagree with other labels far more often than with these: the labels in y seem to have"
         " been overwritten by the verified ones. Nothing can be learned about wrong labels from"
         " such rows, and they are left out of the estimates of noise. Pass y as it was given"
-        " before the check, and the checked labels in verified_labels only.",
-        LabelNoiseWarning,
-        stacklevel=stacklevel,
+        " before the check, and the checked labels in verified_labels only."
     )

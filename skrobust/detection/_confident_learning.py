@@ -139,7 +139,12 @@ class ConfidentLearning(ProbaDetector):
         self.random_state = random_state
 
     def _detect(self, data) -> DetectionResult:
-        limits = ClassLimits.check(
+        limits = self._check_limits(data)
+        return self._detect_from(data, self.collect_evidence(data), limits)
+
+    def _check_limits(self, data) -> ClassLimits:
+        """Validate the limits by class before any work."""
+        return ClassLimits.check(
             self.rule,
             data.classes,
             self.n_per_class,
@@ -147,7 +152,6 @@ class ConfidentLearning(ProbaDetector):
             self.confident_joint,
             self.confident_thresholds,
         )
-        return self._detect_from(data, self.collect_evidence(data), limits)
 
     def _detect_from(self, data, evidence, limits) -> DetectionResult:
         """Apply score and rule to the evidence."""

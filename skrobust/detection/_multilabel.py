@@ -1,7 +1,6 @@
 """Wrong entries of an indicator matrix, and rows that have one."""
 
 import functools
-import warnings
 from numbers import Real
 
 import numpy as np
@@ -31,7 +30,7 @@ from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions
-from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._warnings import warn_user
 from skrobust.utils._weights import weight_fit_params
 
 AGGREGATES = ("ema", "min", "mean")
@@ -368,12 +367,10 @@ class MultilabelDetector(TargetDetector):
             totals, flagged = weight @ entries, weight @ (entries & errors)
             rates = flagged / np.maximum(totals, 1e-300)
             for k in np.flatnonzero(rates > self.max_flag_rate):
-                warnings.warn(
+                warn_user(
                     f"{rates[k]:.0%} of the rows that are {word} label {k} are flagged for it, more"
                     f" than max_flag_rate={self.max_flag_rate}. It may look wrong because it is"
-                    " rare: review some of them before dropping them.",
-                    LabelNoiseWarning,
-                    stacklevel=6,
+                    " rare: review some of them before dropping them."
                 )
 
     def _detect_new(self, X, y):

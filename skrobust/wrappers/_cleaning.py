@@ -19,7 +19,7 @@ from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._warnings import warn_user
 from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper, FinalFit
-from skrobust.wrappers._detectors import default_detector, precomputed_detector
+from skrobust.wrappers._detectors import default_detector, fit_precomputed
 from skrobust.wrappers._held_out import held_out_accuracy, trim
 from skrobust.wrappers._training_set import (
     TrainingSet,
@@ -269,9 +269,9 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
         if label_errors is None and pred_proba is None:
             detector = self._detect(data)
         else:
-            detector = precomputed_detector(
+            detector = fit_precomputed(
                 self.detector, data, y, label_errors, pred_proba, self.action
-            ).fit(data.X, data)
+            )
         training = self._clean(data, detector, final)
         training = self._keep_if_better(final, training, detector)
         model = final.train(training)

@@ -1,17 +1,20 @@
 """Detectors of wrappers: the default one, and those of results computed elsewhere."""
 
 import dataclasses
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from skrobust.base import DetectionResult, LabelErrorDetector
+from skrobust.base import DetectionResult, LabelErrorDetector, LabelledData
 from skrobust.base._pred_proba import as_proba, check_all, column_names, order_of_columns
 from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.detection._diverse_models import AUTO, has_preprocessing
 from skrobust.evidence import Evidence
 from skrobust.utils._columns import check_index, complete_column
 from skrobust.utils._rows import is_plain_numeric
+from skrobust.utils._sklearn import fit_context
 
 
 def default_detector(X, estimator) -> EnsembleDetector:
@@ -27,65 +30,76 @@ def default_detector(X, estimator) -> EnsembleDetector:
 
 
 class PrecomputedProba(ConfidentLearning):
-    """Confident learning from precomputed probabilities, and perhaps precomputed flags."""
+    """Confident learning from precomputed probabilities."""
 
-    def use(self, pred_proba, label_errors=None) -> "PrecomputedProba":
-        """Take validated probabilities and flags for the next fit."""
-        self._precomputed = pred_proba, label_errors
-        if label_errors is not None:
-            self._calibrate = None
-        return self
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit_proba(self, data: LabelledData, pred_proba: np.ndarray) -> Self:
+        """Score and flag labels by validated probabilities."""
+        self._check_thresholds()
+        return self._fit_by(lambda data: self._detect_by(data, pred_proba), data)
 
-    def collect_evidence(self, data) -> Evidence:
-        return Evidence(self._precomputed[0], data.classes)
+    def _detect_by(self, data: LabelledData, pred_proba: np.ndarray) -> DetectionResult:
+        evidence = Evidence(pred_proba, data.classes)
+        return self._detect_from(data, evidence, self._check_limits(data))
 
-    def _detect(self, data) -> DetectionResult:
-        result = super()._detect(data)
-        flags = self._precomputed[1]
-        del self._precomputed
-        if flags is None:
-            return result
-        return dataclasses.replace(result, errors=flags.copy(), threshold=None)
+
+class PrecomputedFlags(PrecomputedProba):
+    """Precomputed flags, and the scores of confident learning from precomputed probabilities."""
+
+    _calibrate = None  # the flags decide, nothing else
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit_flags(self, data: LabelledData, pred_proba: np.ndarray, flags: np.ndarray) -> Self:
+        """Score labels by validated probabilities."""
+
+        def detect(data: LabelledData) -> DetectionResult:
+            result = self._detect_by(data, pred_proba)
+            return dataclasses.replace(result, errors=flags.copy(), threshold=None)
+
+        return self._fit_by(detect, data)
 
 
 class PrecomputedErrors(LabelErrorDetector):
-    """Precomputed flags."""
+    """Precomputed flags, without any scores."""
 
-    def __init__(self, *, threshold=None, flag_fraction=None, max_flag_rate=None):
-        self.threshold = threshold
-        self.flag_fraction = flag_fraction
-        self.max_flag_rate = max_flag_rate
+    threshold = None
+    flag_fraction = None
+    max_flag_rate = None
 
-    def use(self, label_errors) -> "PrecomputedErrors":
-        """Take validated flags for the next fit."""
-        self._precomputed = label_errors
-        return self
-
-    def _detect(self, data) -> DetectionResult:
-        flags = self._precomputed
-        del self._precomputed
-        return DetectionResult(np.where(flags, 0.0, 1.0), flags, threshold=0.5)
+    def fit_flags(self, data: LabelledData, flags: np.ndarray) -> Self:
+        """Take validated flags."""
+        result = DetectionResult(np.where(flags, 0.0, 1.0), flags, threshold=0.5)
+        return self._fit_by(lambda _: result, data)
 
 
-def precomputed_detector(detector, data, y, label_errors, pred_proba, action) -> LabelErrorDetector:
-    """Make the detector of flags or probabilities that were computed elsewhere.
+def fit_precomputed(
+    detector: Any,
+    data: LabelledData,
+    y: ArrayLike,
+    label_errors: ArrayLike | None,
+    pred_proba: ArrayLike | None,
+    action: str,
+) -> LabelErrorDetector:
+    """Fit a detector to flags or probabilities that were computed elsewhere.
 
     Of the wrapper's own detector, the parameters of :class:`ConfidentLearning` count.
     """
     flags = None if label_errors is None else _check_flags(label_errors, data, y)
-    if pred_proba is not None:
-        params = {"max_flag_rate": None}
-        if isinstance(detector, ConfidentLearning):
-            params = detector.get_params(deep=False)
-        if flags is not None:  # the mask decides, nothing else
-            params.update(threshold=None, flag_fraction=None)
-        return PrecomputedProba(**params).use(_check_proba(pred_proba, data, y), flags)
-    if action == "reweight":
-        raise ValueError(
-            f"action={action!r} needs more than label_errors: pass pred_proba as well, the"
-            " out-of-sample probabilities of the classes, or use action='drop'."
-        )
-    return PrecomputedErrors().use(flags)
+    if pred_proba is None:
+        if action == "reweight":
+            raise ValueError(
+                f"action={action!r} needs more than label_errors: pass pred_proba as well, the"
+                " out-of-sample probabilities of the classes, or use action='drop'."
+            )
+        return PrecomputedErrors().fit_flags(data, flags)
+    params = {"max_flag_rate": None}
+    if isinstance(detector, ConfidentLearning):
+        params = detector.get_params(deep=False)
+    proba = _check_proba(pred_proba, data, y)
+    if flags is None:
+        return PrecomputedProba(**params).fit_proba(data, proba)
+    params.update(threshold=None, flag_fraction=None)
+    return PrecomputedFlags(**params).fit_flags(data, proba, flags)
 
 
 def _check_flags(label_errors, data, y) -> np.ndarray:
