@@ -25,7 +25,7 @@ from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions, fit_context
 
 RATES = {"noise_rate": [StrOptions({"extrapolated", "counted"})]}
 """Constraint of the parameter that selects the estimator of the noise rate."""
@@ -195,6 +195,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         """Estimate the transition matrix from unverified rows."""
         raise TypeError(f"{type(self).__name__} must implement _count(rows).")
 
+    @fit_context(prefer_skip_nested_validation=False)
     def fit_evidence(self, data: LabelledData, evidence: Evidence) -> Self:
         """Estimate the transition from out-of-sample probabilities that are known already.
 

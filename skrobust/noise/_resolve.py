@@ -10,6 +10,7 @@ from sklearn.base import clone
 from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.evidence._evidence import Evidence
 from skrobust.noise._anchor_transition import AnchorTransition
+from skrobust.noise._proba_transition import ProbaTransition
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._propagate import propagate_params
@@ -39,15 +40,14 @@ def resolve_transition(
     `transition` is a matrix in the order of ``data.classes``, an estimator, which is cloned, or
     None, which is :func:`default_transition`. `cv`, `random_state` and `n_jobs` are set on the
     estimator if they are not None, and its fit is cached in `memory`. `require` is that of
-    :func:`check_usable`. `evidence`, of the model of the caller, is used by the default
-    estimator if it has the same model.
+    :func:`check_usable`. `evidence` is what the estimator would collect, if that is known: see
+    :func:`shares_evidence`.
     """
     if transition is None or isinstance(transition, TransitionEstimator):
-        default = transition is None
-        unfitted = default_transition(data.X, estimator) if default else clone(transition)
-        propagate_params(unfitted, cv=cv, random_state=random_state)
-        own_model = default and (estimator is None) == (unfitted.estimator is None)
-        if own_model and evidence is not None:
+        if transition is None:
+            transition = default_transition(data.X, estimator)
+        unfitted = propagate_params(clone(transition), cv=cv, random_state=random_state)
+        if evidence is not None:
             fitted = unfitted.fit_evidence(data, evidence)
         else:
             y, metadata = data.fit_arguments(unfitted)
@@ -66,6 +66,29 @@ def resolve_transition(
     return matrix, fitted
 
 
+def shares_evidence(
+    transition: ArrayLike | TransitionEstimator | None,
+    data: LabelledData,
+    *,
+    estimator: Any = None,
+    cv: Any = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> bool:
+    """Whether a parameter `transition` uses the probabilities that its owner collects too.
+
+    Those of the owner come from `estimator`, None for a forest, trained on given labels. `cv` and
+    `random_state` are set on the transition estimator if they are not None.
+    """
+    if transition is None:
+        transition = default_transition(data.X, estimator)
+    if not isinstance(transition, ProbaTransition) or transition.estimator is not estimator:
+        return False
+    if transition._trains_on_verified and data.checked.any():
+        return False
+    same_folds = cv is not None or transition.cv is None or transition.cv == 5
+    return same_folds and (random_state is not None or transition.random_state is None)
+
+
 def default_transition(X: Any = None, estimator: Any = None) -> TransitionEstimator:
     """Return the estimator that ``transition=None`` stands for, not fitted.
 
@@ -79,7 +102,7 @@ def default_transition(X: Any = None, estimator: Any = None) -> TransitionEstima
     """
     if estimator is None or X is None or is_plain_numeric(X):
         return AnchorTransition()
-    return AnchorTransition(clone(estimator))
+    return AnchorTransition(estimator)
 
 
 def check_usable(

@@ -13,7 +13,12 @@ from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._proba_source import ProbaSource
 from skrobust.noise._noise_model import NoiseModel, fit_exponent
 from skrobust.noise._proba_transition import DOCUMENTATION as ESTIMATOR_DOCUMENTATION
-from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
+from skrobust.noise._resolve import (
+    TRANSITION_CONSTRAINTS,
+    check_usable,
+    resolve_transition,
+    shares_evidence,
+)
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
@@ -129,17 +134,18 @@ class ImportanceReweighter(ProbaSource, Reweighter):
     def _weigh(self, data: LabelledData) -> np.ndarray:
         # Verified labels do not have the noise of given ones.
         noisy = dataclasses.replace(data, verified=np.full(data.n_samples, -1))
-        evidence = None
-        if self.transition is None and not data.checked.any():
-            # The default estimator of the transition uses the same probabilities.
-            evidence = self.collect_evidence(noisy)
+        own = {"estimator": self.estimator, "cv": self.cv, "random_state": self.random_state}
+        shared = shares_evidence(self.transition, data, **own)
+        evidence = self.collect_evidence(noisy) if shared else None
         matrix = self._resolve_transition(data, evidence)
-        proba = (evidence or self.collect_evidence(noisy)).pred_proba
+        if evidence is None:
+            evidence = self.collect_evidence(noisy)
+        proba = evidence.pred_proba
         weight = np.ones(data.n_samples)
         rows = np.flatnonzero(noisy.used & ~data.checked & ~np.isnan(proba[:, 0]))
         if len(rows):
-            own = None if data.sample_weight is None else data.sample_weight[rows]
-            model = NoiseModel(matrix, fit_exponent(data.y[rows], proba[rows], own))
+            prior = None if data.sample_weight is None else data.sample_weight[rows]
+            model = NoiseModel(matrix, fit_exponent(data.y[rows], proba[rows], prior))
             weight[rows] = _importance(model, data.y[rows], proba[rows], self.n_jobs)
         return weight
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
@@ -173,7 +174,15 @@ def _as_floats(rows):
     return np.array(rows, dtype=float)
 
 
-def test_default_models_are_fitted_once(noisy, seed, monkeypatch):
+@pytest.mark.parametrize(
+    "transition, n_forests",
+    [
+        (None, 1),
+        (AnchorTransition(), 1),
+        (ConfidentTransition(random_state=5), 1),
+    ],
+)
+def test_a_model_of_both_is_fitted_once(transition, n_forests, noisy, seed, monkeypatch):
     X, _, given, _ = noisy
     forests, collect = [], OutOfBag.collect
 
@@ -182,9 +191,10 @@ def test_default_models_are_fitted_once(noisy, seed, monkeypatch):
         return forests[-1]
 
     monkeypatch.setattr(OutOfBag, "collect", count)
-    reweighter = ImportanceReweighter(random_state=seed).fit(X, given)
-    assert len(forests) == 1
-    alone = AnchorTransition(random_state=seed).fit(X, given).transition_matrix_
+    reweighter = ImportanceReweighter(transition, random_state=seed).fit(X, given)
+    assert len(forests) == n_forests
+    transition = AnchorTransition() if transition is None else clone(transition)
+    alone = transition.set_params(random_state=seed).fit(X, given).transition_matrix_
     np.testing.assert_array_equal(reweighter.transition_matrix_, alone)
     expected = ImportanceReweighter(alone, random_state=seed).fit(X, given).sample_weight_
     np.testing.assert_array_equal(reweighter.sample_weight_, expected)
