@@ -90,5 +90,9 @@ class TransitionEstimator(LabelEstimator):
         Features(data.X).record(self)
         return self
 
+    def _was_fitted_to(self, codes: np.ndarray) -> bool:
+        """Whether encoded labels are those of ``fit``."""
+        return self._fitted_labels == label_fingerprint(codes)
+
     def _estimate(self, data: LabelledData) -> np.ndarray:
         raise TypeError(f"{type(self).__name__} must implement _estimate(data).")

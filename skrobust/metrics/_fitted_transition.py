@@ -8,7 +8,7 @@ from scipy.special import ndtri
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust.base._labels import label_fingerprint
+from skrobust.base import TransitionEstimator
 from skrobust.noise._resolve import check_usable
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._warnings import LabelNoiseWarning
@@ -122,8 +122,7 @@ def _find_source(estimator):
 
 def warn_of_own_rows(source, codes: np.ndarray) -> None:
     """Warn if the transition was estimated from the labels that are scored."""
-    seen = getattr(source, "_fitted_labels", None)
-    if seen is not None and seen == label_fingerprint(codes):
+    if isinstance(source, TransitionEstimator) and source._was_fitted_to(codes):
         warnings.warn(
             f"transition comes from a {type(source).__name__} that was fitted to the rows that are"
             " scored: its errors are then those of the score. Fit it on other rows, such as those"

@@ -28,6 +28,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import complete_column
+from skrobust.utils._fitted import set_fitted
 
 if TYPE_CHECKING:
 
@@ -104,9 +105,8 @@ class Features:
 
     def record(self, estimator) -> None:
         """Set the attributes on an estimator, and delete those of an earlier fit."""
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(estimator).pop(name, None)
-        vars(estimator).update(vars(self))
+        names = ("n_features_in_", "feature_names_in_")
+        set_fitted(estimator, **{name: getattr(self, name, None) for name in names})
 
 
 def check_features(estimator, X) -> None:
