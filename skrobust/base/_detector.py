@@ -161,7 +161,9 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         )
         return self._fit_by(self._detect, data)
 
-    def _fit_by(self, detect: Callable[[LabelledData], DetectionResult], data: LabelledData):
+    def _fit_by(
+        self, detect: Callable[[LabelledData], DetectionResult], data: LabelledData
+    ) -> Self:
         """Set the fitted attributes by a method of detection, `_detect` or another."""
         if isinstance(self.flag_fraction, dict):
             class_fractions(self.flag_fraction, data.classes)  # raises before any work
