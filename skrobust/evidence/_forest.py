@@ -1,12 +1,15 @@
 """Out-of-bag fits of forests: trees, and what those that did not draw a row predict for it."""
 
+import math
+
 import numpy as np
 from scipy import sparse
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.utils import assert_all_finite, check_random_state, compute_sample_weight
 
 from skrobust.evidence._progress import track
+from skrobust.utils._blocks import row_blocks
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import draw_seed
 from skrobust.utils._rows import as_numbers
@@ -44,14 +47,16 @@ class ProbaSums:
 
     def __init__(self, n_rows: int, n_classes: int, leaf_sizes: tuple):
         self.leaf_sizes = leaf_sizes
-        self.sums = np.zeros((len(leaf_sizes), n_rows, n_classes))
+        # The columns of a row are next to each other, so that one lookup reads all leaf sizes.
+        self.sums = np.zeros((n_rows, len(leaf_sizes) * n_classes))
         self.counts = np.zeros(n_rows, dtype=np.intp)
 
     def add(self, tree, X, rows: np.ndarray) -> None:
-        """Add the predictions of one tree for some rows."""
-        leaves = tree.tree_.apply(X)
-        for total, leaf_size in zip(self.sums, self.leaf_sizes, strict=True):
-            total[rows] += node_proba(tree.tree_, leaf_size)[leaves]
+        """Add the predictions of one tree for some rows of X."""
+        proba = node_proba(tree.tree_, self.leaf_sizes)
+        for block in row_blocks(len(rows), proba[:1].nbytes):
+            some = rows[block]
+            self.sums[some] += proba[tree.tree_.apply(X[some])]
         self.counts[rows] += 1
 
     def merge(self, other: "ProbaSums") -> None:
@@ -60,10 +65,11 @@ class ProbaSums:
         self.counts += other.counts
 
     def means(self) -> np.ndarray:
-        """Mean probabilities, NaN where no tree was added; consumes the sums."""
+        """Mean probabilities by leaf size, NaN where no tree was added; consumes the sums."""
         counts = self.counts[:, None]
-        self.sums[:, self.counts == 0] = np.nan
-        return np.divide(self.sums, counts, out=self.sums, where=counts > 0)
+        self.sums[self.counts == 0] = np.nan
+        np.divide(self.sums, counts, out=self.sums, where=counts > 0)
+        return self.sums.reshape(len(self.sums), len(self.leaf_sizes), -1).swapaxes(0, 1)
 
 
 class Moments:
@@ -75,9 +81,9 @@ class Moments:
         self.squares = np.zeros(n_rows)
 
     def add(self, tree, X, rows) -> None:
-        """Add the predictions of one tree for some rows."""
+        """Add the predictions of one tree for some rows of X."""
         self.count[rows] += 1
-        values = tree.predict(X, check_input=False)
+        values = tree.predict(X[rows], check_input=False)
         gap = values - self.mean[rows]
         self.mean[rows] += gap / self.count[rows]
         self.squares[rows] += gap * (values - self.mean[rows])
@@ -100,25 +106,31 @@ class Moments:
         return mean, np.sqrt(variance)
 
 
-def node_proba(tree, leaf_size: int | None) -> np.ndarray:
-    """Class probabilities of the rows that reach each node of a tree, read at a leaf size."""
+def node_proba(tree, leaf_sizes: tuple) -> np.ndarray:
+    """Class probabilities of the rows that reach each node, side by side for each leaf size."""
     # Splits of which a side holds fewer rows count as leaves; None prunes nothing.
     proba = tree.value[:, 0, :]
-    if leaf_size is None:
+    if tuple(leaf_sizes) == (None,):
         return proba
     left, right, size = tree.children_left, tree.children_right, tree.n_node_samples
-    read_at = np.arange(tree.node_count)
-    level = np.zeros(1, dtype=np.intp)
-    while len(level):
-        level = level[left[level] >= 0]
-        children = left[level], right[level]
-        stays = (read_at[level] == level) & (
-            np.minimum(size[children[0]], size[children[1]]) >= leaf_size
-        )
-        for child in children:
-            read_at[child] = np.where(stays, child, read_at[level])
-        level = np.concatenate(children)
-    return proba[read_at]
+    inner = np.flatnonzero(left >= 0)
+    parent = np.zeros(tree.node_count, dtype=np.intp)
+    fewest = np.full(tree.node_count, size[0])
+    for children in (left[inner], right[inner]):
+        parent[children] = inner
+        fewest[children] = np.minimum(size[left[inner]], size[right[inner]])
+    # The fewest rows on a side of any split above a node; each step looks twice as far up.
+    above = parent
+    while above.any():
+        fewest = np.minimum(fewest, fewest[above])
+        above = above[above]
+    tables = []
+    for leaf_size in leaf_sizes:
+        read_at = np.where(fewest >= leaf_size, np.arange(tree.node_count), parent)
+        while not np.array_equal(further := read_at[read_at], read_at):
+            read_at = further
+        tables.append(proba[read_at])
+    return np.hstack(tables)
 
 
 def grow_out_of_bag(
@@ -144,18 +156,22 @@ def grow_out_of_bag(
         X_entries = X_entries.tocsc()
         X_entries.sort_indices()
     params = {name: getattr(forest, name) for name in forest.estimator_params}
+    # Shares of rows are those of all entries, drawn or not.
+    for name, least in (("min_samples_leaf", 1), ("min_samples_split", 2)):
+        if not isinstance(params[name], (int, np.integer)):
+            params[name] = max(least, math.ceil(params[name] * n_entries))
     random_state = check_random_state(forest.random_state)
-    trees = [
-        clone(forest.estimator).set_params(
-            **{**params, "random_state": random_state.randint(np.iinfo(np.int32).max)}
-        )
-        for _ in range(forest.n_estimators)
-    ]
+    trees = []
+    for _ in range(forest.n_estimators):
+        params["random_state"] = random_state.randint(np.iinfo(np.int32).max)
+        trees.append(type(forest.estimator)(**params))
     n_drawn = forest.max_samples
     if n_drawn is None:
         n_drawn = n_entries
     elif not isinstance(n_drawn, (int, np.integer)):
         n_drawn = max(round(n_entries * n_drawn), 1)
+    # Every class has an entry in each tree, of weight zero if it was not drawn.
+    always = np.unique(target, return_index=True)[1] if is_classifier(forest) else []
     if np.ptp(weight) == 0:
         weight = np.ones(n_entries)
 
@@ -163,18 +179,24 @@ def grow_out_of_bag(
         total = new_total()
         for tree in some:
             drawn = check_random_state(tree.random_state).randint(0, n_entries, n_drawn)
-            tree_weight = weight * np.bincount(drawn, minlength=n_entries)
+            counts = np.bincount(drawn, minlength=n_entries)
+            tree_weight = weight * counts
             if class_weight == "balanced_subsample":
                 tree_weight *= compute_sample_weight("balanced", target, indices=drawn)
             elif class_weight is not None:
                 tree_weight *= compute_sample_weight(class_weight, target)
+            own = X_entries, target, tree_weight
+            if n_drawn < n_entries:
+                counts[always] += 1
+                rows = np.flatnonzero(counts)
+                own = tuple(part[rows] for part in own)
             with config_context(skip_parameter_validation=True):
-                tree.fit(X_entries, target, sample_weight=tree_weight, check_input=check_input)
+                tree.fit(*own, check_input=check_input)
             out_of_bag = np.ones(n_rows, dtype=bool)
             out_of_bag[entry_row[drawn]] = False
             rows = np.flatnonzero(out_of_bag)
             if len(rows):
-                total.add(tree, X[rows], rows)
+                total.add(tree, X, rows)
         return total
 
     tasks = [trees[i : i + trees_per_task] for i in range(0, len(trees), trees_per_task)]

@@ -283,5 +283,5 @@ class TreeMean:
         X = forest_input(X)
         total = 0.0
         for tree in self.trees:
-            total = total + node_proba(tree.tree_, self.leaf_size)[tree.tree_.apply(X)]
+            total = total + node_proba(tree.tree_, (self.leaf_size,))[tree.tree_.apply(X)]
         return total / len(self.trees)

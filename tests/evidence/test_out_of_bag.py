@@ -25,12 +25,14 @@ def forest(request):
     return request.param(40, bootstrap=True, random_state=0)
 
 
-def test_equals_the_forests_own_estimate(forest, data):
+@pytest.mark.parametrize("options", [{}, {"max_samples": 0.2, "min_samples_leaf": 0.02}])
+def test_equals_the_forests_own_estimate(forest, data, options):
     # Up to the order of rows: sort by the order that the merge gives them.
     X, y = data
     from skrobust.utils._rows import row_hashes
 
     order = np.argsort(row_hashes(X))
+    forest.set_params(**options)
     proba = out_of_bag_proba(forest, X[order], y[order])
     forest.set_params(oob_score=True).fit(X[order], y[order])
     np.testing.assert_allclose(proba, forest.oob_decision_function_)
@@ -115,14 +117,15 @@ def _predict_row(tree, x, leaf_size):
     return tree.value[node, 0]
 
 
-@pytest.mark.parametrize("leaf_size", [2, 7, 40, 1000])
-def test_trees_are_read_at_a_leaf_size_as_a_walk_finds_it(forest, data, leaf_size):
+def test_trees_are_read_at_a_leaf_size_as_a_walk_finds_it(forest, data):
     X, y = data
     forest.set_params(n_estimators=4, min_samples_leaf=2).fit(X, y)
     X = X.astype(np.float32)
+    leaf_sizes = (2, 7, 40, 1000)
     for tree in (tree.tree_ for tree in forest.estimators_):
-        read = node_proba(tree, leaf_size)[tree.apply(X)]
-        np.testing.assert_array_equal(read, [_predict_row(tree, x, leaf_size) for x in X])
+        read = np.hsplit(node_proba(tree, leaf_sizes)[tree.apply(X)], len(leaf_sizes))
+        for proba, leaf_size in zip(read, leaf_sizes, strict=True):
+            np.testing.assert_array_equal(proba, [_predict_row(tree, x, leaf_size) for x in X])
 
 
 def test_several_leaf_sizes_are_as_good_as_several_forests(data, seed):
