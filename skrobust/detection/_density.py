@@ -14,7 +14,7 @@ from skrobust.evidence import Evidence, OutOfFold
 from skrobust.evidence._folds import make_folds
 from skrobust.evidence._neighbors import ADVICE, read_numbers
 from skrobust.evidence._replicates import average_frequent
-from skrobust.noise._confident_joint import given_proba
+from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric, row_hashes
@@ -232,7 +232,7 @@ class DensityDetector(ProbaDetector):
             return trimmed
         flagged = fit_rule("prune_by_noise_rate", unverified, proba, weight=data.sample_weight)[1]
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        quality = given_proba(np.maximum(data.y_train, 0), proba)
+        quality = label_proba(np.maximum(data.y_train, 0), proba)
         hashes = None
         for k in range(len(data.classes)):
             own = data.used & (data.y_train == k)
@@ -249,7 +249,7 @@ class DensityDetector(ProbaDetector):
 
     def _detect_new(self, X, codes):
         proba = self._stored_evidence()[0].predict(X)
-        return given_proba(np.maximum(codes, 0), proba), self._rule.flag(codes, proba)
+        return label_proba(np.maximum(codes, 0), proba), self._rule.flag(codes, proba)
 
 
 def _own_logs(model, data, rows=None) -> np.ndarray:

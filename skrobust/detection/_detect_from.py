@@ -8,7 +8,7 @@ from skrobust.base import DetectionResult
 from skrobust.detection._rules import FittedRule, check_rule, fit_rule
 from skrobust.detection._scores import check_score, score_labels
 from skrobust.evidence import Evidence
-from skrobust.noise._confident_joint import given_proba, mean_self_confidence
+from skrobust.noise._confident_joint import label_proba, mean_self_confidence
 from skrobust.noise._label_counts import verified_counts
 from skrobust.noise._noise_model import fit_noise_model
 from skrobust.noise._noise_rate import estimate_given_noise_rate, estimate_noise_rate
@@ -186,7 +186,7 @@ def conservative_labels(
     model = fit_noise_model(
         unverified, pred_proba, data.sample_weight, level=level, known=verified_counts(data)
     )
-    right = given_proba(np.maximum(given, 0), model.right_proba(model.invert(pred_proba)))
+    right = label_proba(np.maximum(given, 0), model.right_proba(model.invert(pred_proba)))
     reduced = model.scaled(level.correction_rate / max(level.rate, 1e-12))
     posterior = reduced.posterior(reduced.invert(pred_proba), given)
     return most_probable(posterior, order), right

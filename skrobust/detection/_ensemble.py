@@ -32,7 +32,7 @@ from skrobust.evidence import Evidence, Mixture, Neighbors
 from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.evidence._folds import FoldsByContent, row_blocks
 from skrobust.evidence._proba_source import proba_source
-from skrobust.noise._confident_joint import given_proba
+from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric
@@ -257,12 +257,12 @@ class EnsembleDetector(EvidenceDetector):
         table = right if self.quality_method == "right_proba" else proba
 
         def quality_of(codes):
-            quality = given_proba(np.maximum(codes, 0), table).astype(np.float64)
+            quality = label_proba(np.maximum(codes, 0), table).astype(np.float64)
             return np.where(mask, quality, np.nan)
 
         order = np.argsort(confident_thresholds_of(data, first), kind="stable")
         if self.rule == _OWN_RULE:
-            own_right = given_proba(np.maximum(given, 0), right)
+            own_right = label_proba(np.maximum(given, 0), right)
             errors = posterior.flag(true_proba, given, own_right)
         else:
             self._rule, errors = flag_by_rule(data, first, self.rule)
@@ -270,8 +270,8 @@ class EnsembleDetector(EvidenceDetector):
         conservative = posterior.conservative(proba, later, given, n_jobs=self.n_jobs)
         alternatives = most_probable(true_proba, order, without=given)
         alternatives = np.where(mask, alternatives, data.y_train)
-        others = 1 - np.where(given >= 0, given_proba(np.maximum(given, 0), true_proba), 0.0)
-        alternative = given_proba(np.maximum(alternatives, 0), true_proba)
+        others = 1 - np.where(given >= 0, label_proba(np.maximum(given, 0), true_proba), 0.0)
+        alternative = label_proba(np.maximum(alternatives, 0), true_proba)
         return DetectionResult(
             quality_of(data.y),
             errors,
@@ -408,10 +408,10 @@ class EnsembleDetector(EvidenceDetector):
             X, _ = same_container(X, self._mostly_zero)
         proba, *later = (one.predict(X) for one in rounds)
         true_proba, table = self._posterior.true_proba(proba, later, n_jobs=self.n_jobs)
-        right = given_proba(np.maximum(codes, 0), table)
+        right = label_proba(np.maximum(codes, 0), table)
         quality = right
         if self.quality_method != "right_proba":
-            quality = given_proba(np.maximum(codes, 0), proba)
+            quality = label_proba(np.maximum(codes, 0), proba)
         if self.rule == _OWN_RULE:
             return quality, self._posterior.flag(true_proba, codes, right)
         return quality, self._rule.flag(codes, proba)
@@ -427,7 +427,7 @@ def _member_predictions(evidence) -> np.ndarray:
 
 def _hidden(data, given, posterior, true_proba, right) -> np.ndarray:
     """Flagged labels, but of each class at most the worst half, so that it can be learned."""
-    quality = given_proba(np.maximum(given, 0), right)
+    quality = label_proba(np.maximum(given, 0), right)
     flagged = posterior.flag(true_proba, given, quality) & data.used & (data.verified < 0)
     if not flagged.any():
         return flagged

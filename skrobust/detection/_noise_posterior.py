@@ -7,7 +7,7 @@ import numpy as np
 
 from skrobust.base import NoiseLevel
 from skrobust.detection._decoys import DecoyCurve, decoy_curve
-from skrobust.noise._confident_joint import given_proba
+from skrobust.noise._confident_joint import label_proba
 from skrobust.noise._label_counts import verified_counts
 from skrobust.noise._noise_model import NoiseModel, fit_exponent, fit_noise_model
 from skrobust.noise._noise_rate import estimate_given_noise_rate, estimate_noise_rate
@@ -64,7 +64,7 @@ class NoisePosterior:
 
     def flag(self, true_proba, codes, quality) -> np.ndarray:
         """Flag rows up to the threshold, unless their label is the most probable class."""
-        own = given_proba(np.maximum(codes, 0), true_proba)
+        own = label_proba(np.maximum(codes, 0), true_proba)
         return (codes >= 0) & (quality <= self.threshold) & (own < true_proba.max(axis=1))
 
 
@@ -107,7 +107,7 @@ def noise_decoys(
     if weight is not None:
         decoy_weight *= weight[:, None]
     total = len(codes) if weight is None else weight.sum()
-    own = given_proba(codes, quality)
+    own = label_proba(codes, quality)
     return decoy_curve(own, quality, decoy_weight, weight), float(decoy_weight.sum() / total)
 
 

@@ -21,7 +21,7 @@ from skrobust.noise._confident_joint import (
     class_weights,
     confident_predictions,
     count_joint,
-    given_proba,
+    label_proba,
     mean_self_confidence,
     round_keeping_row_totals,
 )
@@ -204,7 +204,7 @@ class FittedRule:
         if self.rule == "confident_learning":
             disagrees &= (guesses >= 0) & (guesses != codes)
         if self.confidence is not None:
-            disagrees &= given_proba(codes, pred_proba) <= self.confidence[codes]
+            disagrees &= label_proba(codes, pred_proba) <= self.confidence[codes]
         if self.margin is not None:
             rows = np.flatnonzero(disagrees)
 
@@ -236,7 +236,7 @@ def fit_rule(
     weight = as_counts(weight, codes >= 0)
     limits = ClassLimits() if limits is None else limits
     thresholds = limits.thresholds if thresholds is None else thresholds
-    own = given_proba(codes, pred_proba)
+    own = label_proba(codes, pred_proba)
     totals = class_weights(codes, n_classes, weight)
     if thresholds is None:
         thresholds = mean_self_confidence(codes, pred_proba, weight, own=own, totals=totals)

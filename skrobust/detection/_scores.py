@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from skrobust.base._pred_proba import check_all, match_proba
-from skrobust.noise._confident_joint import FEW_CLASSES, SLACK, given_proba
+from skrobust.noise._confident_joint import FEW_CLASSES, SLACK, label_proba
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
 
@@ -110,7 +110,7 @@ def score_labels(
     """Score labels block by block; the scores of rows with code -1 are meaningless."""
     if callable(score):
         return np.asarray(score(codes, pred_proba))
-    own = given_proba(codes, pred_proba) if own is None else own
+    own = label_proba(codes, pred_proba) if own is None else own
     if score == "self_confidence":  # without a look at the other columns
         return own
     scores = np.empty_like(own)

@@ -160,8 +160,8 @@ def _check(
 # Below, `codes` may hold -1: rows that are left out, without a copy of `pred_proba`.
 
 
-def given_proba(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
-    """Return the probability of each given label; any number where there is none."""
+def label_proba(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
+    """Return the probability of the label of each row; any number where it is missing."""
     own = np.empty(len(codes), dtype=pred_proba.dtype)
     n_columns = pred_proba.shape[1]
     flat = np.asarray(pred_proba).reshape(-1) if pred_proba.flags.c_contiguous else None
@@ -189,10 +189,10 @@ def mean_self_confidence(
 ) -> np.ndarray:
     """Average the probability of the given label over the rows of each class.
 
-    `own` and `totals` are the results of :func:`given_proba` and :func:`class_weights`, if known.
+    `own` and `totals` are the results of :func:`label_proba` and :func:`class_weights`, if known.
     """
     n_classes = pred_proba.shape[1]
-    own = given_proba(codes, pred_proba) if own is None else own
+    own = label_proba(codes, pred_proba) if own is None else own
     totals = class_weights(codes, n_classes, weight) if totals is None else totals
     sums = np.zeros(n_classes)
     for block in row_blocks(len(codes), 32, block_bytes=1 << 20):
@@ -227,7 +227,7 @@ def confident_predictions(
     predicted = np.empty(n_samples, dtype=np.int32)
     disagrees = np.zeros(n_samples, dtype=bool) if disagreements else None
     if disagreements and own is None:
-        own = given_proba(codes, pred_proba)
+        own = label_proba(codes, pred_proba)
     few = n_classes <= FEW_CLASSES
     scan_block = _scan_columns if few else _scan_rows
 

@@ -15,7 +15,7 @@ from skrobust.detection._detect_from import most_probable
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.evidence import OutOfFold
 from skrobust.evidence._evidence import check_predicts_proba
-from skrobust.noise._confident_joint import given_proba, mean_self_confidence
+from skrobust.noise._confident_joint import label_proba, mean_self_confidence
 from skrobust.noise._noise_model import fit_noise_model
 from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._docstring import fill_docstring
@@ -290,10 +290,10 @@ def pseudo_label(
     labels = most_probable(posterior, order)
     if selection == "agreement":
         labels = np.where(agreed, data.y, labels)
-    label_proba = np.where(predicted, given_proba(labels, posterior), np.nan)
+    target_proba = np.where(predicted, label_proba(labels, posterior), np.nan)
     labels = np.where(predicted, labels, data.y)
     labels = np.where(data.checked, data.verified, labels)
-    label_proba = np.where(data.checked, 1.0, label_proba)
+    target_proba = np.where(data.checked, 1.0, target_proba)
 
     # Verified labels, and given labels without a prediction, are selected in any case.
     selected = (labels >= 0) & (True if weight is None else weight > 0)
@@ -301,20 +301,20 @@ def pseudo_label(
     if selection == "agreement":
         selected &= ~(uncertain & data.given & ~agreed)
     elif selection == "mixture":
-        selected &= ~_has_high_loss(labels, label_proba, uncertain, weight)
+        selected &= ~_has_high_loss(labels, target_proba, uncertain, weight)
     for k in np.setdiff1d(data.y_train[data.used], labels[selected]):
         kept = data.used & (data.y_train == k)
         labels[kept] = k
         selected |= kept
-    return PseudoLabels(labels, label_proba, selected, noise.transition)
+    return PseudoLabels(labels, target_proba, selected, noise.transition)
 
 
-def _has_high_loss(labels, label_proba, uncertain, weight) -> np.ndarray:
+def _has_high_loss(labels, target_proba, uncertain, weight) -> np.ndarray:
     """Find the rows in the upper of two components of the loss of their class."""
     high = np.zeros(len(labels), dtype=bool)
     for k in np.unique(labels[uncertain]):
         rows = np.flatnonzero(uncertain & (labels == k))
-        loss = -np.log(np.maximum(label_proba[rows], _LEAST_PROBA))
+        loss = -np.log(np.maximum(target_proba[rows], _LEAST_PROBA))
         mixture = fit_mixture(loss, None if weight is None else weight[rows])
         if mixture is not None:
             high[rows] = mixture.upper(loss) > 0.5

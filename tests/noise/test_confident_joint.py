@@ -11,7 +11,7 @@ from skrobust.noise._confident_joint import (
     FEW_CLASSES,
     calibrate_joint,
     confident_predictions,
-    given_proba,
+    label_proba,
     mean_self_confidence,
     round_keeping_row_totals,
 )
@@ -198,7 +198,7 @@ class TestInvariance:
         )
         assert_array_equal(predicted[used], part)
         assert_array_equal(disagrees[used], part_disagrees)
-        assert_array_equal(given_proba(codes, proba)[used], proba[used, y[used]])
+        assert_array_equal(label_proba(codes, proba)[used], proba[used, y[used]])
 
     def test_global_random_state_is_left_alone(self):
         before = np.random.get_state()[1].copy()  # noqa: NPY002
