@@ -7,18 +7,17 @@ from skrobust.detection._density import DensityDetector
 from skrobust.detection._detect_from import detect_from
 from skrobust.detection._energy import EnergyDetector
 from skrobust.detection._ensemble import EnsembleDetector
+from skrobust.detection._find_multilabel_errors import (
+    find_multilabel_errors,
+    multilabel_quality_scores,
+)
+from skrobust.detection._find_target_errors import find_target_errors, target_quality_scores
 from skrobust.detection._fine import fine_scores
 from skrobust.detection._knn_shapley import knn_shapley_scores
 from skrobust.detection._mixture_threshold import MixtureThreshold
 from skrobust.detection._multilabel import MultilabelDetector
 from skrobust.detection._negative_class import NegativeClassDetector
 from skrobust.detection._neighbor_vote import NeighborVote
-from skrobust.detection._prediction_functions import (
-    find_multilabel_errors,
-    find_target_errors,
-    multilabel_quality_scores,
-    target_quality_scores,
-)
 from skrobust.detection._residual import ResidualDetector
 from skrobust.detection._rules import find_label_errors
 from skrobust.detection._scores import label_quality_scores

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.base import clone
 
 from skrobust.base import DetectionResult, NoiseLevel
-from skrobust.detection._decoys import exchange_targets
 from skrobust.detection._residual_models import FoldModels, ForestModels
 from skrobust.detection._residual_rules import (
     LEAST_THRESHOLD,
@@ -17,6 +16,7 @@ from skrobust.detection._residual_rules import (
     r2,
     share_threshold,
 )
+from skrobust.detection._target_decoys import exchange_targets
 from skrobust.detection._target_detector import TargetDetector
 from skrobust.evidence._values import (
     ValueEvidence,

@@ -1,58 +1,17 @@
-"""Functions for numeric targets and several labels, for predictions from elsewhere."""
+"""Functions for rows with several labels, for probabilities from elsewhere."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import average_precision_score, f1_score
-from sklearn.model_selection import cross_val_predict
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 
 from skrobust.detection import (
     MultilabelDetector,
     find_label_errors,
     find_multilabel_errors,
-    find_target_errors,
     multilabel_quality_scores,
-    target_quality_scores,
 )
-
-
-@pytest.fixture
-def numbers(seed):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(300, 3))
-    y = X @ [1.0, -2, 0] + 0.2 * rng.normal(size=300)
-    wrong = np.arange(300) % 15 == 0
-    y[wrong] += rng.choice([-1, 1], wrong.sum()) * rng.uniform(2, 4, wrong.sum())
-    return X, y, cross_val_predict(LinearRegression(), X, y, cv=5), wrong
-
-
-def test_wrong_targets_are_found(numbers):
-    _, y, predictions, wrong = numbers
-    quality, errors = target_quality_scores(y, predictions), find_target_errors(y, predictions)
-    assert average_precision_score(wrong, 1 - quality) > 0.97
-    assert f1_score(wrong, errors) > 0.85
-    assert quality[errors].max() < quality[~errors].min()
-    y[3] = np.nan
-    assert np.isnan(target_quality_scores(y, predictions)[3])
-    assert not find_target_errors(y, predictions)[3]
-
-
-def test_uncertainty_and_weights_of_targets(numbers):
-    _, y, predictions, _ = numbers
-    scale = np.where(np.arange(300) < 150, 1.0, 100.0)
-    noisy = predictions + scale * (y - predictions)
-    np.testing.assert_allclose(
-        target_quality_scores(noisy, predictions, uncertainty=scale),
-        target_quality_scores(y, predictions),
-    )
-    weight = 1 + np.arange(300) % 3
-    many = np.repeat(np.arange(300), weight)
-    np.testing.assert_array_equal(
-        find_target_errors(y, predictions, sample_weight=weight)[many],
-        find_target_errors(y[many], predictions[many]),
-    )
-    assert not find_target_errors(predictions, predictions).any()
 
 
 @pytest.fixture
@@ -97,7 +56,7 @@ def test_frames_of_entries_are_matched_by_name(tags):
         find_multilabel_errors(frame, proba.iloc[::-1])
 
 
-def test_cleanlab_scores_rows_of_labels_alike(cleanlab, tags):
+def test_cleanlab_gives_rows_the_same_scores(cleanlab, tags):
     from cleanlab.multilabel_classification import get_label_quality_scores
 
     _, y, _ = tags
@@ -110,10 +69,6 @@ def test_cleanlab_scores_rows_of_labels_alike(cleanlab, tags):
 @pytest.mark.parametrize(
     "function, args, options, message",
     [
-        (find_target_errors, ([1, 2], [1]), {}, "one prediction per target, 2, got 1"),
-        (find_target_errors, ([1, 2], [1, np.nan]), {}, "y_pred is NaN in row 1"),
-        (find_target_errors, ([np.nan], [1]), {}, "all are missing"),
-        (target_quality_scores, ([1, 2], [1, 2]), {"uncertainty": [1, 0]}, "positive numbers"),
         (find_multilabel_errors, ([[0, 1]], [[0.5]]), {}, r"must have the shape \(1, 2\)"),
         (find_multilabel_errors, ([[0, 1]], [[0.5, 2]]), {}, r"must lie in \[0, 1\]"),
         (find_multilabel_errors, ([[0, 2]], [[0.5, 1]]), {}, "0, 1 and missing entries only"),
