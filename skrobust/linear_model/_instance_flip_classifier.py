@@ -5,7 +5,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 from scipy.special import expit, log_expit, logit
 
 from skrobust.base._labels import encode_labels_like
@@ -16,7 +15,8 @@ from skrobust.linear_model._linear_base import (
     weighted_sums,
 )
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._sklearn import Interval, fit_context
+from skrobust.utils._sklearn import Interval, Tags, fit_context
+from skrobust.utils._typing import MatrixLike
 
 # Flip rates of the starts: the problem is not convex.
 _START_RATES = (0.05, 0.2, 0.5)
@@ -157,7 +157,7 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
         self.max_iter = max_iter
         self.warm_start = warm_start
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
@@ -165,7 +165,7 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
     @fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
-        X: ArrayLike | sparse.spmatrix,
+        X: MatrixLike,
         y: ArrayLike,
         *,
         verified_labels: ArrayLike | None = None,
@@ -208,21 +208,21 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
         )
         # The loss has the scores of the class whose labels flip, coef_ those of the second one.
         sign = 1.0 if flipping == 1 else -1.0
-        starts = self._starts(X.shape[1], sign, continued, learned=log_odds is None)
+        learned = log_odds is None
+        starts = self._starts(X.shape[1], sign, continued, learned=learned)
         results = [self._minimize(loss, loss.join(*start)) for start in starts]
         result = min(results, key=lambda result: result.fun)
         coef, intercept = loss.split(result.x)
-        self.classes_ = data.classes
-        self.flipped_class_ = data.classes[flipping]
-        self.coef_, self.intercept_ = sign * coef[:1], sign * intercept[:1]
-        if log_odds is None:
-            self.flip_coef_, self.flip_intercept_ = coef[1:].copy(), intercept[1:].copy()
-        else:
-            self.flip_coef_, self.flip_intercept_ = np.zeros_like(coef), np.array([log_odds])
+        self.classes_: np.ndarray = data.classes
+        self.flipped_class_: Any = data.classes[flipping]
+        self.coef_: np.ndarray = sign * coef[:1]
+        self.intercept_: np.ndarray = sign * intercept[:1]
+        self.flip_coef_: np.ndarray = coef[1:].copy() if learned else np.zeros_like(coef)
+        self.flip_intercept_: np.ndarray = intercept[1:].copy() if learned else np.array([log_odds])
         member = expit(linear_scores(X, coef[:1], intercept[:1])[0])
         flipped = member * expit(linear_scores(X, self.flip_coef_, self.flip_intercept_)[0])
-        self.noise_rate_ = float(np.average(flipped, weights=weight))
-        self.flip_rate_ = self.noise_rate_ / float(np.average(member, weights=weight))
+        self.noise_rate_: float = float(np.average(flipped, weights=weight))
+        self.flip_rate_: float = self.noise_rate_ / float(np.average(member, weights=weight))
         self._conclude(result)
         return self
 
@@ -253,7 +253,7 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
             starts = [(origin, np.array([0.0, logit(rate)])) for rate in _START_RATES]
         return starts if learned else [(coef[:1], intercept[:1]) for coef, intercept in starts[:1]]
 
-    def flip_proba(self, X: ArrayLike | sparse.spmatrix) -> np.ndarray:
+    def flip_proba(self, X: MatrixLike) -> np.ndarray:
         """Predict probabilities that labels flip.
 
         Parameters
@@ -269,7 +269,7 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
         X = self._check_new(X)
         return expit(linear_scores(X, self.flip_coef_, self.flip_intercept_)[0])
 
-    def predict_given_proba(self, X: ArrayLike | sparse.spmatrix) -> np.ndarray:
+    def predict_given_proba(self, X: MatrixLike) -> np.ndarray:
         """Predict probabilities of given labels, to score new rows with the same noise.
 
         Parameters

@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skrobust.base import LabelledData
 from skrobust.base._scoring import LabelledScore
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._sklearn import Interval
-from skrobust.utils._typing import CSRMatrix
+from skrobust.utils._sklearn import Interval, Tags
+from skrobust.utils._typing import CSRMatrix, MatrixLike
 from skrobust.utils._warnings import warn_user
 
 _DTYPES = (np.float64, np.float32)
@@ -55,7 +55,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
         "warm_start": ["boolean"],
     }
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
@@ -117,7 +117,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
 
     def _conclude(self, result: OptimizeResult) -> None:
         """Set the number of iterations, and warn if they were too few."""
-        self.n_iter_ = int(result.nit)
+        self.n_iter_: int = int(result.nit)
         steepest = np.abs(result.jac).max()
         # A line search that fails by rounding alone has converged.
         if result.status == 1 or (result.status == 2 and steepest > max(self.tol, _FLAT)):
@@ -138,7 +138,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
         X = self._check_new(X)
         return linear_scores(X, self.coef_, self.intercept_)
 
-    def decision_function(self, X: ArrayLike | sparse.spmatrix) -> np.ndarray:
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
         """Compute the scores of true classes.
 
         Parameters
@@ -154,7 +154,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
         scores = self._linear_scores(X)
         return scores[0] if len(self.classes_) == 2 else np.ascontiguousarray(scores.T)
 
-    def predict(self, X: ArrayLike | sparse.spmatrix) -> np.ndarray:
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict true classes.
 
         Parameters
@@ -169,7 +169,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
         best = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[best]
 
-    def predict_proba(self, X: ArrayLike | sparse.spmatrix) -> np.ndarray:
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Predict probabilities of true classes.
 
         Parameters
@@ -182,7 +182,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
         """
         return softmax(with_first_class(self._linear_scores(X)), axis=0).T
 
-    def predict_log_proba(self, X: ArrayLike | sparse.spmatrix) -> np.ndarray:
+    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Predict log probabilities of true classes.
 
         Parameters

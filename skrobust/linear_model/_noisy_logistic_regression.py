@@ -5,7 +5,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 from scipy.special import softmax, xlogy
 
 from skrobust.base import LabelledData, TransitionEstimator
@@ -22,6 +21,7 @@ from skrobust.utils._blocks import for_each_block
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context
+from skrobust.utils._typing import MatrixLike
 from skrobust.utils._warnings import warn_user
 
 # Noise rate of the prior, and of the start, of a learned matrix. With less noise the solver
@@ -180,7 +180,7 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
     @fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
-        X: ArrayLike | sparse.spmatrix,
+        X: MatrixLike,
         y: ArrayLike,
         *,
         verified_labels: ArrayLike | None = None,
@@ -230,11 +230,12 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
             transition = softmax(logits, axis=1)
             if self.require_dominance:
                 _check_dominance(transition, data.classes)
-        self.classes_ = data.classes
-        self.coef_, self.intercept_ = coef.copy(), intercept.copy()
-        self.transition_matrix_ = transition
+        self.classes_: np.ndarray = data.classes
+        self.coef_: np.ndarray = coef.copy()
+        self.intercept_: np.ndarray = intercept.copy()
+        self.transition_matrix_: np.ndarray = transition
         right = loss.true_proba(coef, intercept) @ transition.diagonal()
-        self.noise_rate_ = float(1 - loss.mean(right))
+        self.noise_rate_: float = float(1 - loss.mean(right))
         self._conclude(result)
         return self
 
@@ -249,7 +250,7 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
         if estimator is None:
             check_usable(transition, data.classes, "invertible")
             return transition
-        self.transition_estimator_ = estimator
+        self.transition_estimator_: TransitionEstimator = estimator
         _check_possible(transition, data)
         try:
             check_usable(transition, data.classes, "invertible", what="estimated transition")
@@ -257,7 +258,7 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
             warn_user(f"{error} Predictions are then hardly better than chance.")
         return transition
 
-    def predict_given_proba(self, X: ArrayLike | sparse.spmatrix) -> np.ndarray:
+    def predict_given_proba(self, X: MatrixLike) -> np.ndarray:
         """Predict probabilities of given labels, to score new rows with the same noise.
 
         Parameters

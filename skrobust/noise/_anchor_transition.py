@@ -1,9 +1,9 @@
 """Transition estimator from anchors, the most confident rows of each class."""
 
 from numbers import Real
-from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from skrobust.noise._confident_joint import class_weights
 from skrobust.noise._label_counts import confident_rows, count_labels, symmetric_prior
@@ -15,6 +15,7 @@ from skrobust.noise._proba_transition import (
 )
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weighted_quantiles import weighted_median
 
 
@@ -103,12 +104,12 @@ class AnchorTransition(ProbaTransition):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         *,
         anchor_share: float = 0.5,
         statistic: str = "labels",
         noise_rate: str = "extrapolated",
-        cv: Any = 5,
+        cv: CrossValidation = 5,
         n_bootstrap: int = 0,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,

@@ -1,9 +1,9 @@
 """Transition estimator by two factors: true to predicted class, predicted class to given label."""
 
 from numbers import Real
-from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from skrobust.noise._anchor_transition import find_anchors, median_proba
 from skrobust.noise._label_counts import count_labels, predicted_classes, symmetric_prior
@@ -16,6 +16,7 @@ from skrobust.noise._proba_transition import (
 )
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
+from skrobust.utils._typing import CrossValidation
 
 
 @fill_docstring(**DOCUMENTATION)
@@ -105,12 +106,12 @@ class DualTransition(ProbaTransition):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         *,
         anchor_share: float = 0.1,
         sharpness: float = 8.0,
         noise_rate: str = "extrapolated",
-        cv: Any = 5,
+        cv: CrossValidation = 5,
         n_bootstrap: int = 0,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,

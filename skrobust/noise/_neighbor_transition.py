@@ -29,7 +29,7 @@ from skrobust.noise._proba_transition import CONFIDENCE, DOCUMENTATION
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions, Tags
 from skrobust.utils._typing import CSRMatrix
 from skrobust.utils._warnings import warn_user
 
@@ -164,7 +164,7 @@ class NeighborTransition(TransitionEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.pairwise = self.metric == "precomputed"

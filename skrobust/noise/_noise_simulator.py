@@ -57,6 +57,7 @@ from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import (
     Interval,
     StrOptions,
+    Tags,
     check_features,
     fit_context,
     num_samples,
@@ -229,7 +230,7 @@ class NoiseSimulator(TransitionEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
@@ -320,14 +321,14 @@ class NoiseSimulator(TransitionEstimator):
             of_regions = known(region, found.n_regions)
             (fitted,) = fit_path(rows.table, counts, overall, (shrinkage,), known=of_regions)
         self._regions = found
-        self.n_regions_ = found.n_regions
-        self.shrinkage_ = float(shrinkage) if found.n_regions > 1 else np.inf
-        self.transition_matrices_ = np.array(fitted.transitions)
-        self.class_priors_ = fitted.priors
+        self.n_regions_: int = found.n_regions
+        self.shrinkage_: float = float(shrinkage) if found.n_regions > 1 else np.inf
+        self.transition_matrices_: np.ndarray = np.array(fitted.transitions)
+        self.class_priors_: np.ndarray = fitted.priors
         right = np.einsum("rkk->rk", fitted.transitions)
-        self.noise_rates_ = 1 - np.sum(fitted.priors * right, axis=1)
+        self.noise_rates_: np.ndarray = 1 - np.sum(fitted.priors * right, axis=1)
         weight = np.bincount(region, weights=rows.weight, minlength=found.n_regions)
-        self.region_shares_ = weight / weight.sum()
+        self.region_shares_: np.ndarray = weight / weight.sum()
         joint = self.region_shares_[:, None, None] * fitted.priors[:, :, None] * fitted.transitions
         joint = np.maximum(joint.sum(axis=0), 1e-15)
         warn_of_ambiguity(joint / joint.sum(axis=1, keepdims=True), data.classes)

@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from skrobust.base import LabelledData, NoiseLevel, TransitionEstimator
 from skrobust.base._overwritten import label_surprise, labels_look_overwritten, warn_of_overwritten
@@ -26,6 +27,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context
+from skrobust.utils._typing import CrossValidation
 
 RATES = {"noise_rate": [StrOptions({"extrapolated", "counted"})]}
 """Constraint of the parameter that selects the estimator of the noise rate."""
@@ -176,10 +178,10 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         *,
         noise_rate: str = "extrapolated",
-        cv: Any = 5,
+        cv: CrossValidation = 5,
         n_bootstrap: int = 0,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,

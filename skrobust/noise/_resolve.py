@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.evidence._evidence import Evidence
@@ -15,6 +15,7 @@ from skrobust.noise._transitions import check_transition
 from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._rows import is_plain_numeric
+from skrobust.utils._typing import CrossValidation
 
 TRANSITION_CONSTRAINTS = ["array-like", TransitionEstimator, None]
 """Constraints of the parameter."""
@@ -27,9 +28,9 @@ def resolve_transition(
     transition: ArrayLike | TransitionEstimator | None,
     data: LabelledData,
     *,
-    estimator: Any = None,
+    estimator: BaseEstimator | None = None,
     require: str | None = None,
-    cv: Any = None,
+    cv: CrossValidation = None,
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
     memory: Any = None,
@@ -70,8 +71,8 @@ def shares_evidence(
     transition: ArrayLike | TransitionEstimator | None,
     data: LabelledData,
     *,
-    estimator: Any = None,
-    cv: Any = None,
+    estimator: BaseEstimator | None = None,
+    cv: CrossValidation = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> bool:
     """Whether a parameter `transition` uses the probabilities that its owner collects too.
@@ -89,7 +90,9 @@ def shares_evidence(
     return same_folds and (random_state is not None or transition.random_state is None)
 
 
-def default_transition(X: Any = None, estimator: Any = None) -> TransitionEstimator:
+def default_transition(
+    X: Any = None, estimator: BaseEstimator | None = None
+) -> TransitionEstimator:
     """Return the estimator that ``transition=None`` stands for, not fitted.
 
     It is :class:`AnchorTransition`, with the model of the caller where X is not numeric. Mean

@@ -11,7 +11,7 @@ from sklearn.utils.validation import has_fit_parameter
 from skrobust.base import LabelledData, Reweighter
 from skrobust.detection import EnsembleDetector
 from skrobust.utils._propagate import propagate_params
-from skrobust.utils._sklearn import HasMethods
+from skrobust.utils._sklearn import HasMethods, Tags
 
 DOCUMENTATION = {
     "detector": """
@@ -60,7 +60,7 @@ class DetectorReweighter(Reweighter):
         detector = self._get_detector()
         return getattr(detector, "_exact_evidence", not get_tags(detector).non_deterministic)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = get_tags(self._get_detector())
         tags.input_tags.sparse = inner.input_tags.sparse
@@ -83,7 +83,7 @@ class DetectorReweighter(Reweighter):
 
     def _fit_detector(self, data: LabelledData) -> Any:
         """Fit a clone of the detector, and keep it as ``detector_``."""
-        self.detector_ = fit_detector(self._make_detector(), data)
+        self.detector_: Any = fit_detector(self._make_detector(), data)
         return self.detector_
 
 

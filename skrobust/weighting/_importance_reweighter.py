@@ -1,10 +1,10 @@
 """Reweighter by importance: the ratio of true to given label probabilities."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 
 from skrobust.base import LabelledData, Reweighter, TransitionEstimator
@@ -23,6 +23,8 @@ from skrobust.noise._transitions import check_transition
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._sklearn import Tags
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._warnings import warn_user
 from skrobust.weighting._detector_reweighter import DOCUMENTATION
 
@@ -111,9 +113,9 @@ class ImportanceReweighter(ProbaSource, Reweighter):
     def __init__(
         self,
         transition: ArrayLike | TransitionEstimator | None = None,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         *,
-        cv: Any = None,
+        cv: CrossValidation = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -123,7 +125,7 @@ class ImportanceReweighter(ProbaSource, Reweighter):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         if isinstance(self.transition, TransitionEstimator):
             other = get_tags(self.transition).input_tags
@@ -162,7 +164,8 @@ class ImportanceReweighter(ProbaSource, Reweighter):
             n_jobs=self.n_jobs,
             evidence=evidence,
         )
-        self.transition_matrix_, self.transition_estimator_ = matrix, fitted
+        self.transition_matrix_: np.ndarray = matrix
+        self.transition_estimator_: TransitionEstimator | None = fitted
         if estimated:
             what = f"transition as {type(fitted).__name__} estimates it"
             try:

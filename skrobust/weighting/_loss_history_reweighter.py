@@ -1,10 +1,10 @@
 """Reweighter by the loss history of a training (dynamic bad pair mining)."""
 
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
@@ -16,9 +16,11 @@ from skrobust.utils._sklearn import (
     HasMethods,
     Interval,
     StrOptions,
+    Tags,
     check_sample_weight,
     validate_params,
 )
+from skrobust.utils._typing import CrossValidation
 from skrobust.weighting._detector_reweighter import DOCUMENTATION, fit_detector
 
 REFERENCES = ("lower_hump", "all")
@@ -129,14 +131,14 @@ class LossHistoryReweighter(Reweighter):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         *,
         beta_high: float | None = 1.0,
         beta_low: float | None = None,
         reference: str = "lower_hump",
         n_stages: int | None = None,
         n_repeats: int = 1,
-        cv: Any = None,
+        cv: CrossValidation = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -168,7 +170,7 @@ class LossHistoryReweighter(Reweighter):
         """Whether permuted rows, and repeated rows instead of weights, give the same weights."""
         return self._make_detector()._exact_evidence
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = get_tags(self._make_detector()).input_tags
         tags.input_tags.sparse, tags.input_tags.allow_nan = inner.sparse, inner.allow_nan
@@ -189,14 +191,15 @@ class LossHistoryReweighter(Reweighter):
 
     def _weigh(self, data: LabelledData) -> np.ndarray:
         detector = self._make_detector()
-        self.detector_ = fit_detector(detector, data)
-        self.mean_loss_ = detector.dynamics_["mean_loss"]
+        self.detector_: TrainingDynamics = fit_detector(detector, data)
+        self.mean_loss_: np.ndarray = detector.dynamics_["mean_loss"]
         rows = np.flatnonzero(data.used & ~data.checked & ~np.isnan(self.mean_loss_))
         weight = np.ones(data.n_samples)
         if len(rows):
             own = None if data.sample_weight is None else data.sample_weight[rows]
             losses = self.mean_loss_[rows]
-            center, width, self.reference_ = _locate(losses, own, self.reference)
+            center, width, reference = _locate(losses, own, self.reference)
+            self.reference_: str = reference
             weight[rows] = _outlier_weights(losses, center, width, self.beta_high, self.beta_low)
         return weight
 

@@ -1,13 +1,14 @@
 """Reweighter by label quality."""
 
 from numbers import Real
-from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from skrobust.base import LabelledData
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
+from skrobust.utils._typing import CrossValidation
 from skrobust.weighting._detector_reweighter import (
     DOCUMENTATION,
     DetectorReweighter,
@@ -78,11 +79,11 @@ class QualityReweighter(DetectorReweighter):
 
     def __init__(
         self,
-        detector: Any = None,
+        detector: BaseEstimator | None = None,
         *,
         power: float = 4.0,
         per_class: bool = True,
-        cv: Any = None,
+        cv: CrossValidation = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:

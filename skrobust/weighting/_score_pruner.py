@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import indexable
 
 from skrobust.base import LabelledData
@@ -13,6 +14,7 @@ from skrobust.detection import TrainingDynamics
 from skrobust.detection._training_dynamics import STATISTICS, quality_from
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weighted_quantiles import upper_threshold
 from skrobust.weighting._detector_reweighter import DOCUMENTATION, DetectorReweighter
 
@@ -110,8 +112,8 @@ class ScorePruner(DetectorReweighter):
         offset: float | None = None,
         keep: float | None = None,
         per_class: bool = True,
-        detector: Any = None,
-        cv: Any = None,
+        detector: BaseEstimator | None = None,
+        cv: CrossValidation = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -170,14 +172,14 @@ class ScorePruner(DetectorReweighter):
     def _weigh(self, data: LabelledData) -> np.ndarray:
         detector = self._fit_detector(data)
         if self.statistic == _QUALITY:
-            self.difficulty_ = 1 - detector.label_quality_
+            self.difficulty_: np.ndarray = 1 - detector.label_quality_
         else:
             dynamics = detector.dynamics_
             self.difficulty_ = 1 - quality_from(
                 self.statistic, dynamics[self.statistic], confidence=dynamics["confidence"]
             )
         kept = self._window(data, detector.label_errors_)
-        self.sample_indices_ = np.flatnonzero(kept)
+        self.sample_indices_: np.ndarray = np.flatnonzero(kept)
         return kept
 
     def _make_detector(self) -> Any:

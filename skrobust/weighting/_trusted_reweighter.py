@@ -1,9 +1,9 @@
 """Reweighter calibrated on verified rows."""
 
 from numbers import Real
-from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from skrobust.base import LabelledData
 from skrobust.detection._verified_label_model import MIN_VERIFIED
@@ -11,6 +11,7 @@ from skrobust.noise._confident_joint import class_weights
 from skrobust.noise._label_counts import shrink_counts, verified_counts
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._warnings import warn_user
 from skrobust.weighting._detector_reweighter import (
     DOCUMENTATION,
@@ -102,10 +103,10 @@ class TrustedReweighter(DetectorReweighter):
 
     def __init__(
         self,
-        detector: Any = None,
+        detector: BaseEstimator | None = None,
         *,
         power: float = 4.0,
-        cv: Any = None,
+        cv: CrossValidation = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -131,7 +132,7 @@ class TrustedReweighter(DetectorReweighter):
             )
         detector = self._fit_detector(data)
         weight = quality_of_used_labels(data, detector) ** self.power
-        self.class_prior_ = _estimate_prior(data)
+        self.class_prior_: np.ndarray = _estimate_prior(data)
         prior = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         return scale_by_class(weight, data, self.class_prior_ * prior[data.used].sum())
 

@@ -125,7 +125,7 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
         """Other estimators that are fitted to X."""
         return []
 
-    def __skrobust_weighted_models__(self) -> list:
+    def __skrobust_weighted_models__(self) -> list[Any]:
         """The models that are fitted with the caller's weights, and must take weights."""
         return [*self._models().values(), *(p for p in self._helpers() if hasattr(p, "predict"))]
 
@@ -233,7 +233,7 @@ class BaseWrapper(ModelsWrapper):
         _check_left_out(model, final.data, rows)
         self.estimator_ = model
         if final.data.kind == "classes":
-            self.classes_ = model.classes_
+            self.classes_: np.ndarray = model.classes_
         final.features.record(self)
 
     @available_if(has_method("predict"))

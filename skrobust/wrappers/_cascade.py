@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags, indexable
@@ -28,6 +28,7 @@ from skrobust.utils._sklearn import (
     fit_context,
     safe_indexing,
 )
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weighted_quantiles import WEIGHT_SLACK
 from skrobust.wrappers._base import TRAINING_DATA, ModelsWrapper, has_method, resolve_estimator
 from skrobust.wrappers._training_set import given
@@ -131,13 +132,13 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
 
     def __init__(
         self,
-        fast_estimator: Any = None,
-        accurate_estimator: Any = None,
+        fast_estimator: BaseEstimator | None = None,
+        accurate_estimator: BaseEstimator | None = None,
         *,
         call_share: float = 0.4,
         uncertainty: str = "entropy",
         window: int = 1,
-        cv: Any = 5,
+        cv: CrossValidation = 5,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:

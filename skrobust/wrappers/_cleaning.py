@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.linear_model import Ridge
 
 from skrobust.base import LabelledData
@@ -17,6 +17,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._warnings import warn_user
 from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper, FinalFit
 from skrobust.wrappers._detectors import default_detector, fit_precomputed
@@ -205,11 +206,11 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
     @explain_names
     def __init__(
         self,
-        estimator: Any = None,
-        detector: Any = None,
+        estimator: BaseEstimator | None = None,
+        detector: BaseEstimator | None = None,
         *,
         action: str = "relabel",
-        cv: Any = None,
+        cv: CrossValidation = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         memory: Any = None,
@@ -373,11 +374,11 @@ class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
     @explain_names
     def __init__(
         self,
-        estimator: Any = None,
-        detector: Any = None,
+        estimator: BaseEstimator | None = None,
+        detector: BaseEstimator | None = None,
         *,
         action: str = "drop",
-        cv: Any = None,
+        cv: CrossValidation = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         memory: Any = None,

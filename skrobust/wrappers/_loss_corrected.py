@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 
 from skrobust.base import LabelledData, TransitionEstimator
@@ -21,6 +22,7 @@ from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._warnings import warn_user
 from skrobust.weighting import ImportanceReweighter
 from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
@@ -200,12 +202,12 @@ default=None
 
     def __init__(
         self,
-        estimator: Any = None,
-        transition: Any = None,
+        estimator: BaseEstimator | None = None,
+        transition: ArrayLike | TransitionEstimator | None = None,
         *,
         method: str = "importance",
         evidence: Any = None,
-        cv: Any = None,
+        cv: CrossValidation = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         memory: Any = None,
@@ -297,7 +299,7 @@ default=None
         self.transition_matrix_, self.transition_estimator_ = matrix, estimator
         self._conclude(final, model, training.rows)
         if self.method == "posterior":
-            self.classes_ = data.classes
+            self.classes_: np.ndarray = data.classes
         return self
 
     def _fit_reweighter(self, data) -> ImportanceReweighter:

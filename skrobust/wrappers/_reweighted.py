@@ -6,13 +6,14 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 
 from skrobust.base import LabelErrorDetector, LabelledData
 from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._sklearn import HasMethods, fit_context
+from skrobust.utils._typing import CrossValidation
 from skrobust.weighting import QualityReweighter
 from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper
 from skrobust.wrappers._detectors import default_detector
@@ -104,10 +105,10 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
 
     def __init__(
         self,
-        estimator: Any = None,
-        reweighter: Any = None,
+        estimator: BaseEstimator | None = None,
+        reweighter: BaseEstimator | None = None,
         *,
-        cv: Any = None,
+        cv: CrossValidation = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         memory: Any = None,

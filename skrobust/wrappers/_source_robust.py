@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import RegressorMixin, clone, is_classifier
+from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier
 from sklearn.linear_model import Ridge
 
 from skrobust.base import LabelledData
@@ -85,7 +85,7 @@ class BaseSourceRobust(BaseWrapper):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         *,
         n_faulty: float | None = None,
         combine: str = "rows",
@@ -142,11 +142,13 @@ class BaseSourceRobust(BaseWrapper):
         )
         models = list(stream(calls, n_jobs=self.n_jobs))
         fitted = dict(zip(learners, models, strict=True))
-        self.estimators_ = [fitted.get(s) for s in range(len(names))]
+        self.estimators_: list[BaseEstimator | None] = [fitted.get(s) for s in range(len(names))]
         self.sources_ = names
         self._forget("estimator_")
         if data.kind == "classes":
-            self.classes_ = np.unique(np.concatenate([model.classes_ for model in models]))
+            self.classes_: np.ndarray = np.unique(
+                np.concatenate([model.classes_ for model in models])
+            )
         committee = self._committee(models)
         self.source_disagreement_, self.faulty_sources_ = find_faulty_sources(
             data, [training.rows for training in trainings], committee, self.n_faulty_

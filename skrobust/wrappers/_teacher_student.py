@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from skrobust.base import LabelledData
 from skrobust.base._labels import decode_labels
@@ -22,6 +22,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, fit_context
+from skrobust.utils._typing import CrossValidation
 from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
 from skrobust.wrappers._detectors import default_detector
 from skrobust.wrappers._training_set import TrainingSet
@@ -148,12 +149,12 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         teacher: Any = None,
         *,
         selection: str = "agreement",
         n_rounds: int = 1,
-        cv: Any = None,
+        cv: CrossValidation = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
