@@ -279,7 +279,7 @@ class CoTeachingClassifier(BaseNeuralClassifier):
         verbose: int = 0,
         callbacks: Callbacks = None,
     ) -> None:
-        self._store(locals())
+        self._set_arguments(locals())
 
     @property
     def _takes_any_shape(self) -> bool:

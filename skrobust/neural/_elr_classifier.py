@@ -235,7 +235,7 @@ class ELRClassifier(BaseNeuralClassifier):
         verbose: int = 0,
         callbacks: Callbacks = None,
     ) -> None:
-        self._store(locals())
+        self._set_arguments(locals())
 
     @property
     def _unused_params(self) -> tuple[str, ...]:
@@ -246,11 +246,10 @@ class ELRClassifier(BaseNeuralClassifier):
         return ELREnsembleNet if self.ensemble else ELRNet
 
     def _plan_options(self) -> dict[str, Any]:
-        own = {"beta": self.beta, "strength": self.strength, "n_gradual": self.n_gradual}
         if not self.ensemble:
-            return own
+            return {}
         decay = _EMA_DECAY if self.ema_decay is None else self.ema_decay
-        return {**own, "ema_decay": decay, "mixup": self.mixup or _MIXUP}
+        return {"ema_decay": decay, "mixup": self.mixup or _MIXUP}
 
     def _build_module(self, shape: int | tuple[int, ...], n_outputs: int) -> torch.nn.Module:
         first = super()._build_module(shape, n_outputs)

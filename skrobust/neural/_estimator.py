@@ -186,9 +186,13 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         "callbacks": [None, list, tuple],
     }
 
-    def _store(self, values: dict[str, Any]) -> None:
-        """Store the arguments of a constructor, given as its local variables."""
-        for name, value in values.items():
+    def _set_arguments(self, local: dict[str, Any]) -> None:
+        """Set the arguments of a constructor as attributes, each unchanged under its own name.
+
+        The line ``self._set_arguments(locals())`` stands for ``self.name = name`` for each
+        parameter, as ``get_params`` and ``clone`` need it. Types are declared in the classes.
+        """
+        for name, value in local.items():
             if name != "self":
                 setattr(self, name, value)
 
@@ -203,7 +207,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
     # Overridden by subclasses ---------------------------------------------------------------
 
     def _plan_options(self) -> dict[str, Any]:
-        """Fields of the plan that the method adds or changes."""
+        """Fields of the plan that are not parameters of the same name."""
         return {}
 
     def _net_attributes(self, data) -> dict[str, Any]:

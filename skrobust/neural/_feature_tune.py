@@ -224,7 +224,7 @@ class FeatureTuneClassifier(
         verbose: int = 0,
         callbacks: Callbacks = None,
     ) -> None:
-        self._store(locals())
+        self._set_arguments(locals())
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -233,10 +233,6 @@ class FeatureTuneClassifier(
 
     def _build_module(self, shape: int, n_outputs: int) -> torch.nn.Module:
         return TunedFeatures(shape, n_outputs, expansion=self.expansion)
-
-    def _plan_options(self) -> dict[str, Any]:
-        names = ("closeness", "decorrelation", "spectrum")
-        return {name: getattr(self, name) for name in names}
 
     @property
     def _n_features_out(self) -> int:

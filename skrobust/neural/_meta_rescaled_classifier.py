@@ -413,7 +413,7 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
         verbose: int = 0,
         callbacks: Callbacks = None,
     ) -> None:
-        self._store(locals())
+        self._set_arguments(locals())
 
     @property
     def _unused_params(self) -> tuple[str, ...]:
@@ -423,10 +423,6 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
     def _build_module(self, shape: int | tuple[int, ...], n_outputs: int) -> torch.nn.Module:
         module = super()._build_module(shape, n_outputs)
         return with_head(module) if self.rescale else module
-
-    def _plan_options(self) -> dict[str, Any]:
-        names = ("rescale", "meta_step", "n_passes", "signal_dropout")
-        return {name: getattr(self, name) for name in names}
 
     def _begin(self, training: Training) -> None:
         super()._begin(training)

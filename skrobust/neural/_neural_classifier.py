@@ -453,7 +453,7 @@ class NeuralClassifier(BaseNeuralClassifier):
         verbose: int = 0,
         callbacks: Callbacks = None,
     ) -> None:
-        self._store(locals())
+        self._set_arguments(locals())
 
     def _train(self, data: LabelledData, X, seed: int, *, again: bool, **options: Any) -> None:
         if again and isinstance(self.net_, AcceleratedNet) != self.accelerate:

@@ -160,7 +160,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
         verbose: int = 0,
         callbacks: Callbacks = None,
     ) -> None:
-        self._store(locals())
+        self._set_arguments(locals())
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(

@@ -107,38 +107,30 @@ class TrainingPlan:
         partial: bool,
         **own: Any,
     ) -> "TrainingPlan":
-        """Plan a training of an estimator; `own` are fields that its method adds or changes."""
-        settings = {
-            "batch_size": estimator.batch_size,
-            "learning_rate": estimator.learning_rate,
+        """Plan a training of an estimator.
+
+        Fields are its parameters of the same names, unless they are resolved here or in `own`.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        settings = {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
+        settings |= {
+            "n_rows": n_rows,
+            "n_epochs": n_epochs,
             # The number of calls of partial_fit to come is not known.
             "schedule": "constant" if partial else estimator.learning_rate_schedule,
             "optimizer": optimizer_class(estimator.optimizer),
             "optimizer_params": estimator.optimizer_params or {},
-            "momentum": estimator.momentum,
-            "weight_decay": estimator.weight_decay,
-            "gradient_clip": estimator.gradient_clip,
-            "label_smoothing": estimator.label_smoothing,
-            "mixup": estimator.mixup,
-            "consistency": estimator.consistency,
-            "input_noise": estimator.input_noise,
-            "ema_decay": estimator.ema_decay,
             "precision": PRECISIONS.get(estimator.mixed_precision),
             "monitor": estimator.validation_score if estimator.early_stopping else None,
             "patience": estimator.n_iter_no_change,
             "tolerance": _TOLERANCE if estimator.early_stopping == "auto" else 0.0,
             "requested_device": str(estimator.device),
+            "device": device,
             "dtype": DTYPES[estimator.dtype],
-            **own,
+            "seed": seed,
+            "partial": partial,
         }
-        return cls(
-            n_rows=n_rows,
-            n_epochs=n_epochs,
-            device=device,
-            seed=seed,
-            partial=partial,
-            **settings,
-        )
+        return cls(**{**settings, **own})
 
     @functools.cached_property
     def decays(self) -> bool:

@@ -250,11 +250,7 @@ class SOPClassifier(BaseNeuralClassifier):
         verbose: int = 0,
         callbacks: Callbacks = None,
     ) -> None:
-        self._store(locals())
-
-    def _plan_options(self) -> dict[str, Any]:
-        names = ("learning_rate_u", "learning_rate_v", "balance")
-        return {name: getattr(self, name) for name in names}
+        self._set_arguments(locals())
 
     def _begin(self, training: Training) -> None:
         super()._begin(training)
