@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import assert_all_finite
 
 from skrobust.base import DetectionResult
+from skrobust.base._tags import LabelTags
 from skrobust.detection._detect_from import conclude, given_labels, most_probable
 from skrobust.detection._evidence_detector import ProbaDetector
 from skrobust.evidence import Stages, staged_proba
@@ -217,15 +218,12 @@ class TrainingDynamics(ProbaDetector):
         """Number of stages that determine how many labels to flag; None is all."""
         return _STAGES if self._n_stages() is None else None
 
-    @property
-    def _exact_evidence(self) -> bool:
-        """Whether neither chance nor the order of classes affects the training."""
-        return self.estimator is None or not is_stochastic(self.estimator)
-
-    @property
-    def _scores_in_sample(self) -> bool:
-        """Whether rows are scored by models that are trained on them."""
-        return self.cv is None
+    def __sklearn_tags__(self) -> LabelTags:
+        tags = super().__sklearn_tags__()
+        # Otherwise chance, or the order of classes, affects the training.
+        tags.exact_outputs = self.estimator is None or not is_stochastic(self.estimator)
+        tags.scores_in_sample = self.cv is None
+        return tags
 
     def _detect(self, data) -> DetectionResult:
         random_state = private_random_state(self.random_state)

@@ -15,6 +15,7 @@ from skrobust.base import LabelledData
 from skrobust.base._labels import encode_labels_like
 from skrobust.base._pred_proba import as_proba, check_block
 from skrobust.base._scoring import LabelledScore
+from skrobust.base._tags import LabelTags, as_label_tags
 from skrobust.neural import losses
 from skrobust.neural._accelerated import AcceleratedNet, agree_on, join_processes
 from skrobust.neural._callbacks import HalfFineTuning, callback_of
@@ -63,8 +64,6 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
     _net_class = Net
     _criteria = CRITERIA
     _kind = "classifier"
-    # Mini-batches are drawn at random.
-    _exact_evidence = False
 
     _parameter_constraints: dict = {
         **BaseNeuralEstimator._parameter_constraints,
@@ -78,6 +77,11 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         "validation_score": [StrOptions({"accuracy", "loss"})],
         "record_dynamics": ["boolean"],
     }
+
+    def __sklearn_tags__(self) -> LabelTags:
+        tags = as_label_tags(super().__sklearn_tags__())
+        tags.exact_outputs = False  # mini-batches are drawn at random
+        return tags
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(

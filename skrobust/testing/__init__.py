@@ -7,11 +7,12 @@ random scores passes them. The checks of this package compare ``label_quality_``
 those of scikit-learn.
 
 An estimator whose outputs may depend on the order of rows, or on whether rows are repeated or
-weighted (one that uses neighbours, or draws at random per row), has the tag ``non_deterministic``
-or a class attribute ``_exact_evidence = False``. Its outputs are then compared in the mean over
-20 seeds. One that learns from rows without a label as well has a class attribute
-``_learns_from_unlabelled = True``; one that scores rows by the training on them, such as by its
-dynamics, ``_scores_in_sample = True``.
+weighted (one that uses neighbours, or draws at random per row), sets the tag ``exact_outputs`` to
+False. Its outputs are then compared in the mean over 20 seeds, as are those of one with the tag
+``non_deterministic`` of scikit-learn. One that learns from rows without a label as well sets the
+tag ``learns_from_unlabelled``; one that scores rows by the training on them, such as by its
+dynamics, ``scores_in_sample``. The tags of all estimators that are derived from the classes of
+:mod:`skrobust.base` have these fields, and ``__sklearn_tags__`` sets them like any other.
 """
 
 from skrobust.testing._run import (

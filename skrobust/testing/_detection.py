@@ -7,6 +7,7 @@ from unittest import SkipTest
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
+from skrobust.base._tags import label_tags
 from skrobust.testing._estimators import (
     clone_seeded,
     detector_in,
@@ -162,7 +163,7 @@ def check_replicated_errors(estimator: Any) -> None:
 
 def check_scores_out_of_sample(estimator: Any) -> None:
     """Rows are not scored by models that were trained on them, which would agree with any label."""
-    if getattr(detector_in(estimator), "_scores_in_sample", False):
+    if label_tags(detector_in(estimator)).scores_in_sample:
         raise SkipTest("The method scores rows by the training on them.")
     if labels_of(estimator) == "classes":
         # With more columns than rows, every model learns random labels by heart.
@@ -224,7 +225,7 @@ def check_missing_labels(estimator: Any) -> None:
         model = clone_seeded(estimator, seed=seed, cv=splits_of(fold[~gone]))
         return outputs_of(fit_silently(model, X[~gone], missing[~gone]), X)
 
-    if not getattr(estimator, "_learns_from_unlabelled", False):
+    if not label_tags(estimator).learns_from_unlabelled:
         assert_same_over_seeds(estimator, with_missing, without, "Rows without a label")
 
 

@@ -96,11 +96,6 @@ def max_classes(estimator: Any) -> int:
     return 2 if binary else 3
 
 
-def is_exact(estimator: Any) -> bool:
-    """Whether permuted rows, and repeated rows instead of weights, must give equal outputs."""
-    return getattr(estimator, "_exact_evidence", not get_tags(estimator).non_deterministic)
-
-
 def clone_seeded(estimator: Any, /, *, seed: int | None = 0, **params: Any) -> Any:
     """Clone, seed every part that has no seed, and set those of `params` that it has."""
     estimator = clone(estimator)

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skrobust.base import LabelledData, Reweighter
+from skrobust.base._tags import LabelTags, label_tags
 from skrobust.detection import EnsembleDetector
 from skrobust.utils._propagate import propagate_params
-from skrobust.utils._sklearn import HasMethods, Tags
+from skrobust.utils._sklearn import HasMethods
 
 DOCUMENTATION = {
     "detector": """
@@ -54,19 +54,14 @@ class DetectorReweighter(Reweighter):
         """Return the detector, not fitted."""
         return EnsembleDetector() if self.detector is None else self.detector
 
-    @property
-    def _exact_evidence(self) -> bool:
-        """Whether permuted rows, and repeated rows instead of weights, give the same weights."""
-        detector = self._get_detector()
-        return getattr(detector, "_exact_evidence", not get_tags(detector).non_deterministic)
-
-    def __sklearn_tags__(self) -> Tags:
+    def __sklearn_tags__(self) -> LabelTags:
         tags = super().__sklearn_tags__()
-        inner = get_tags(self._get_detector())
+        inner = label_tags(self._get_detector())
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         tags.input_tags.pairwise = inner.input_tags.pairwise
         tags.non_deterministic = inner.non_deterministic
+        tags.exact_outputs = inner.exact_outputs
         return tags
 
     def _make_detector(self) -> Any:

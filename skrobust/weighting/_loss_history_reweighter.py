@@ -5,10 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skrobust.base import LabelledData, Reweighter
+from skrobust.base._tags import LabelTags, label_tags
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.utils._docstring import fill_docstring
@@ -16,7 +16,6 @@ from skrobust.utils._sklearn import (
     HasMethods,
     Interval,
     StrOptions,
-    Tags,
     check_sample_weight,
     validate_params,
 )
@@ -165,15 +164,12 @@ class LossHistoryReweighter(Reweighter):
             random_state=self.random_state,
         )
 
-    @property
-    def _exact_evidence(self) -> bool:
-        """Whether permuted rows, and repeated rows instead of weights, give the same weights."""
-        return self._make_detector()._exact_evidence
-
-    def __sklearn_tags__(self) -> Tags:
+    def __sklearn_tags__(self) -> LabelTags:
         tags = super().__sklearn_tags__()
-        inner = get_tags(self._make_detector()).input_tags
-        tags.input_tags.sparse, tags.input_tags.allow_nan = inner.sparse, inner.allow_nan
+        inner = label_tags(self._make_detector())
+        tags.input_tags.sparse = inner.input_tags.sparse
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        tags.exact_outputs = inner.exact_outputs
         return tags
 
     def get_metadata_routing(self) -> MetadataRouter:

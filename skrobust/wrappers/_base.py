@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelledData
 from skrobust.base._scoring import LabelledScore
+from skrobust.base._tags import LabelTags, as_label_tags, label_tags
 from skrobust.utils._docstring import ENTRIES, fill_docstring
 from skrobust.utils._parallel import one_blas_thread
 from skrobust.utils._predictions import predict_column
@@ -204,13 +205,11 @@ class BaseWrapper(ModelsWrapper):
     def _models(self) -> dict:
         return {"estimator": self._get_estimator()}
 
-    @property
-    def _exact_evidence(self) -> bool:
-        """Whether permuted rows, and repeated rows instead of weights, give the same model."""
-        return all(
-            getattr(part, "_exact_evidence", not get_tags(part).non_deterministic)
-            for part in (self._get_estimator(), *self._helpers())
-        )
+    def __sklearn_tags__(self) -> LabelTags:
+        tags = as_label_tags(super().__sklearn_tags__())
+        parts = (self._get_estimator(), *self._helpers())
+        tags.exact_outputs = all(label_tags(part).exact_outputs for part in parts)
+        return tags
 
     def _prepare(self, data: LabelledData, params: dict, *, own_weight: str = "never") -> FinalFit:
         """Route metadata to the final fit, or refuse before any work.

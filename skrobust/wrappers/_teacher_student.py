@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skrobust.base import LabelledData
 from skrobust.base._labels import decode_labels
+from skrobust.base._tags import LabelTags
 from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.detection._detect_from import most_probable
 from skrobust.detection._mixture_1d import fit_mixture
@@ -130,8 +131,6 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
     True
     """
 
-    _learns_from_unlabelled = True
-
     pseudo_labels_: np.ndarray
     pseudo_label_proba_: np.ndarray
     sample_indices_: np.ndarray
@@ -165,6 +164,11 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
         self.cv = cv
         self.n_jobs = n_jobs
         self.random_state = random_state
+
+    def __sklearn_tags__(self) -> LabelTags:
+        tags = super().__sklearn_tags__()
+        tags.learns_from_unlabelled = True
+        return tags
 
     def _helpers(self):
         return [EnsembleDetector() if self.teacher is None else self.teacher]
