@@ -17,307 +17,42 @@ from scipy.special import expit, logit, ndtri
 from sklearn.isotonic import IsotonicRegression
 
 from skrobust.base import NoiseLevel
-from skrobust.detection._row_kernels import FeatureKernel, InputKernel, ProbaKernel, RowKernel
+from skrobust.detection._calibration_kernels import (
+    FeatureKernel,
+    InputKernel,
+    ProbaKernel,
+    RowKernel,
+)
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._weights import as_counts
 
 MIN_VERIFIED = 10
-"""Of fewer verified rows nothing is learned."""
+"""With fewer verified rows no model is fitted."""
 MAX_VERIFIED = 800
-"""Of more verified rows, so many are looked at: those spread evenly over the quality."""
-# Log-odds of a wrong label are normal beforehand: by the quality, with slope and variances as here,
+"""Of more verified rows, so many are used: those spread evenly over the quality."""
+# Log-odds of a wrong label are normal a priori: by the quality, with slope and variances as here,
 # and by given class and similarity, with variances that the verified rows choose from. Measured on
 # real label errors with 15 to 160 verified rows; half or double of any makes little difference.
 _SLOPE = 0.7
 _SLOPE_VARIANCE = 0.5
-# The estimated share of wrong labels is either about right or far off.
+# The estimated noise rate is either about right or far off.
 _BASE_VARIANCES = (0.1, 4.0)
-# Where the share of wrong labels is known about, the log-odds are those of the quality instead,
-# within bounds, and shifted such that as many wrong labels are expected.
-_QUALITIES = 0.003, 0.997
+# Where the noise rate was estimated, the prior log-odds are those of the quality instead, within
+# bounds, and shifted such that as many wrong labels are expected.
+_QUALITY_BOUNDS = 0.003, 0.997
 _PRIOR_RATES = 0.01, 0.5
 _CLASS_VARIANCES = (0.1, 0.5, 2.0)
 # Verified rows are the most suspicious ones where half of all rows have a better quality than nine
-# tenths of them, and tell little about others then.
+# tenths of them, and are hardly representative then.
 _QUANTILE, _LEAST_BETTER = 0.9, 0.5
 # Where all of them are wrong, they were chosen because they are wrong, unless they are so large a
 # share of the rows with a quality as low as theirs.
 _LEAST_SHARE = 0.9
-# So many other classes are thought to be as often right as predicted, before verified rows count.
-_PRIOR_HITS = 1.0
-# Draws from the posterior, rows at a time, and ends of the interval of the share of wrong labels.
+# Pseudo-count of verified errors whose alternative is the verified label as often as predicted.
+_PRIOR_COUNT = 1.0
+# Draws from the posterior, rows at a time, and ends of the interval of the noise rate.
 _N_DRAWS, _BLOCK_ROWS = 400, 2000
 _TAILS = 0.05, 0.95
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class VerifiedLabelModel:
-    """How likely labels are right, learned from verified rows."""
-
-    knots: np.ndarray
-    scores: np.ndarray
-    score: np.ndarray
-    codes: np.ndarray
-    wrong: np.ndarray
-    weight: np.ndarray
-    views: list[RowKernel]
-    rows: np.ndarray
-    offsets: np.ndarray
-    offset: np.ndarray
-    level: NoiseLevel | None
-    suspicious: bool
-
-    def right_proba(self, quality, codes, sources) -> np.ndarray:
-        """Probability that labels are right."""
-        views = [
-            (view, view.prepare(source))
-            for view, source in zip(self.views, sources, strict=True)
-            if source is not None
-        ]
-        class_part = self._class_part(
-            self.codes, [(view, view.verified) for view, _ in views], slice(None)
-        )
-        fits = self._fit(class_part)
-        known = np.flatnonzero(~np.isnan(quality))
-        right = np.full(len(quality), np.nan)
-        score = np.interp(quality[known], self.knots, self.scores)
-        offset = np.interp(quality[known], self.knots, self.offsets)
-
-        def judge(start: int, stop: int) -> None:
-            rows = known[start:stop]
-            own = self._class_part(codes[rows], views, rows)
-            for fit in fits:
-                part = _shared_part(score[start:stop], self.score, fit.base)
-                logit = (part + fit.variance * own) @ fit.pull + offset[start:stop]
-                total[start:stop] += fit.share * expit(-logit)
-
-        total = np.zeros(len(known))
-        for_each_block(judge, len(known), 64 * len(self.codes))
-        right[known] = total
-        return right
-
-    def calibrate_new(self, X, quality, codes) -> np.ndarray:
-        """Probability that labels of new rows are right."""
-        sources = [X if isinstance(kernel, InputKernel) else None for kernel in self.views]
-        return self.right_proba(quality, codes, sources)
-
-    def own_right_proba(self) -> np.ndarray:
-        """Probability that the label of each verified row is right, if it were not verified."""
-        class_part = self._class_part(
-            self.codes, [(view, view.verified) for view in self.views], slice(None)
-        )
-        right = np.zeros(len(self.codes))
-        for fit in self._fit(class_part):
-            kernel = _shared_part(self.score, self.score, fit.base) + fit.variance * class_part
-            logit = kernel @ fit.pull + self.offset
-            proba = expit(logit)
-            # The approximation that leaves out one row's term and keeps the others' curvature.
-            inverse = np.diagonal(cho_solve(fit.factor, np.eye(len(fit.root))))
-            spread = (1 - inverse) / fit.root**2  # posterior variance
-            cavity = spread / np.maximum(inverse, 1e-9)
-            right += fit.share * expit(-(logit - cavity * self.weight * (self.wrong - proba)))
-        return right
-
-    def rate_interval(self, quality, codes, right, weight) -> tuple[float, float]:
-        """Interval of the share of wrong labels among some rows."""
-        class_part = self._class_part(
-            self.codes, [(view, view.verified) for view in self.views], slice(None)
-        )
-        mass = np.ones(len(right)) if weight is None else weight
-        classes = np.unique(codes)
-        parts = _parts(np.interp(quality, self.knots, self.scores), codes, classes)
-        own = _parts(self.score, self.codes, classes)
-        normal = np.random.default_rng(0).normal(size=(_N_DRAWS, parts.shape[1]))
-        logit_wrong = -logit(np.clip(right, 1e-9, 1 - 1e-9))
-        rates, shares = [], []
-        for fit in self._fit(class_part):
-            prior = np.full(parts.shape[1], fit.variance)
-            prior[:2] = fit.base, _SLOPE_VARIANCE
-            seen = fit.root[:, None] * own * prior
-            spread = np.diag(prior) - seen.T @ cho_solve(fit.factor, seen)
-            values, axes = np.linalg.eigh(spread)
-            draws = (normal * np.sqrt(np.maximum(values, 0))) @ axes.T
-            found = np.zeros(_N_DRAWS)
-            for start in range(0, len(parts), _BLOCK_ROWS):
-                rows = slice(start, start + _BLOCK_ROWS)
-                found += mass[rows] @ expit(logit_wrong[rows, None] + parts[rows] @ draws.T)
-            rates.append(found / mass.sum())
-            shares.append(np.full(_N_DRAWS, fit.share / _N_DRAWS))
-        rates, shares = np.concatenate(rates), np.concatenate(shares)
-        order = np.argsort(rates, kind="stable")
-        below = np.cumsum(shares[order]) - shares[order] / 2
-        low, high = np.interp(_TAILS, below, rates[order])
-        rate = float(mass @ (1 - right) / mass.sum())
-        # Where no verified label is wrong, perhaps none is.
-        low = min(float(low), rate) if self.wrong.any() else 0.0
-        high = max(float(high), rate)
-        if self.level is not None and self.suspicious:
-            low, high = min(low, self.level.low), max(high, self.level.high)
-        return low, high
-
-    def _class_part(self, codes, views, rows) -> np.ndarray:
-        """Likeness of rows and verified rows that were given the same label."""
-        alike = np.ones((len(codes), len(self.codes)))
-        for view, prepared in views:
-            alike += view.compare(prepared, rows)
-        alike[codes[:, None] != self.codes] = 0.0
-        return alike
-
-    def _fit(self, class_part) -> list[_Fit]:
-        """Fit with each prior, of which the evidence tells how much it counts."""
-        fits, logs = [], []
-        for base, variance in itertools.product(_BASE_VARIANCES, _CLASS_VARIANCES):
-            kernel = _shared_part(self.score, self.score, base) + variance * class_part
-            found = _most_probable(kernel, self.offset, self.wrong, self.weight)
-            logs.append(found[1])
-            fits.append((base, variance, found[0], *found[2:]))
-        share = np.exp(np.array(logs) - max(logs))
-        share /= share.sum()
-        return [_Fit(float(part), *fit) for part, fit in zip(share, fits, strict=True)]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Fit:
-    """A Gaussian process with one prior."""
-
-    share: float
-    base: float
-    variance: float
-    pull: np.ndarray
-    root: np.ndarray
-    factor: tuple
-
-
-def _shared_part(score, others, base: float) -> np.ndarray:
-    """Prior covariance of log-odds by quality."""
-    return base + _SLOPE_VARIANCE * np.outer(score, others)
-
-
-def _parts(score, codes, classes) -> np.ndarray:
-    """What log-odds depend on linearly: a constant, the quality, and the class."""
-    return np.column_stack([np.ones(len(score)), score, codes[:, None] == classes])
-
-
-def _most_probable(kernel, offset, wrong, weight) -> tuple:
-    """Laplace's approximation of a Gaussian process with logistic likelihood."""
-    sign = np.where(wrong, 1.0, -1.0)
-    pull, value = np.zeros(len(sign)), np.zeros(len(sign))
-
-    def height(pull, value):
-        return -0.5 * pull @ value - weight @ np.logaddexp(0, -sign * (value + offset))
-
-    def curvature(value):
-        proba = expit(value + offset)
-        bend = np.maximum(weight * proba * (1 - proba), 1e-12)
-        root = np.sqrt(bend)
-        matrix = root[:, None] * kernel * root
-        matrix[np.diag_indices_from(matrix)] += 1
-        return proba, bend, root, cho_factor(matrix, lower=True)
-
-    best = height(pull, value)
-    for _ in range(50):
-        proba, bend, root, factor = curvature(value)
-        target = bend * value + weight * (wrong - proba)
-        step = target - root * cho_solve(factor, root * (kernel @ target)) - pull
-        size = 1.0
-        while True:
-            tried = pull + size * step
-            tried_value = kernel @ tried
-            found = height(tried, tried_value)
-            if found >= best or size < 1e-4:
-                break
-            size /= 2
-        gained, pull, value, best = found - best, tried, tried_value, found
-        if gained < 1e-10 * (1 + abs(best)):
-            break
-    *_, root, factor = curvature(value)
-    return pull, float(best - np.log(np.diagonal(factor[0])).sum()), root, factor
-
-
-def fit_verified_label_model(
-    quality, codes, checked, wrong, weight, views, sources, *, level=None, right=None
-) -> VerifiedLabelModel | None:
-    """Learn from verified rows which labels are right."""
-    weight = as_counts(weight, ~np.isnan(quality))
-    mass = np.ones(len(quality)) if weight is None else weight
-    counted = ~np.isnan(quality) & (mass > 0)
-    rows = np.flatnonzero(checked & counted)
-    n_wrong, total = mass[rows] @ wrong[rows], mass[rows].sum()
-    if total < MIN_VERIFIED:
-        return None
-    mass = np.where(counted, mass, 0.0)
-    below = _as_suspicious(quality, mass, rows)
-    if n_wrong == total and mass[rows] @ below[rows] < _LEAST_SHARE * mass[below].sum():
-        return None
-    suspicious = mass[below].sum() < (1 - _LEAST_BETTER) * mass.sum()
-    if len(rows) > MAX_VERIFIED:
-        rows = rows[np.lexsort((quality[rows], wrong[rows]))]
-        rows = rows[np.linspace(0, len(rows) - 1, MAX_VERIFIED).round().astype(np.intp)]
-    knots, place = np.unique(quality[counted], return_inverse=True)
-    amount = np.bincount(place, weights=mass[counted])
-    scores = ndtri((np.cumsum(amount) - amount / 2) / amount.sum())
-    if level is None:
-        offsets = -_SLOPE * scores
-    else:
-        expected = knots
-        if right is not None:
-            known = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-            rows_known = np.flatnonzero(counted)
-            known.fit(quality[rows_known], right[rows_known], mass[rows_known])
-            expected = known.predict(knots)
-        offsets = _prior_log_odds(level.rate, expected, amount)
-    fitted = [view.fit(source, rows, mass) for view, source in zip(views, sources, strict=True)]
-    return VerifiedLabelModel(
-        knots,
-        scores,
-        np.interp(quality[rows], knots, scores),
-        codes[rows],
-        wrong[rows],
-        mass[rows],
-        fitted,
-        rows,
-        offsets,
-        np.interp(quality[rows], knots, offsets),
-        level,
-        bool(suspicious),
-    )
-
-
-def _as_suspicious(quality, mass, rows) -> np.ndarray:
-    """Find what has a quality at most that of nine tenths of some rows."""
-    order = rows[np.argsort(quality[rows], kind="stable")]
-    place = np.searchsorted(np.cumsum(mass[order]), _QUANTILE * mass[rows].sum() * (1 - 1e-9))
-    return (quality <= quality[order[place]]) & (mass > 0)
-
-
-def _prior_log_odds(rate: float, quality: np.ndarray, amount: np.ndarray) -> np.ndarray:
-    """Log-odds of labels to be wrong, by their quality, such that `rate` of all are expected."""
-    odds = -logit(np.clip(quality, *_QUALITIES))
-    share = amount / amount.sum()
-    rate = float(np.clip(rate, *_PRIOR_RATES))
-    return odds + brentq(lambda shift: share @ expit(odds + shift) - rate, -30, 30)
-
-
-def best_f1_threshold(right, weight=None) -> float:
-    """Find the cut below which to flag so that the expected F1 of the flags is highest."""
-    mass = np.ones(len(right)) if weight is None else weight
-    values, place = np.unique(right, return_inverse=True)
-    total = np.bincount(place, weights=mass, minlength=len(values))
-    wrong = total * (1 - values)
-    if not wrong.sum() > 0:
-        return 0.0
-    f1 = 2 * np.cumsum(wrong) / (np.cumsum(total) + wrong.sum())
-    return float(np.nextafter(values[f1.argmax()], np.inf))
-
-
-def expected_count_threshold(right, weight=None) -> float:
-    """Find the cut below which to flag, so that no more is flagged than is expected to be wrong."""
-    mass = np.ones(len(right)) if weight is None else weight
-    values, place = np.unique(right, return_inverse=True)
-    total = np.bincount(place, weights=mass, minlength=len(values))
-    expected = total @ (1 - values)
-    n_below = np.searchsorted(np.cumsum(total), expected * (1 + 1e-9), side="right")
-    return float(np.nextafter(values[n_below - 1], np.inf)) if n_below else 0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -326,7 +61,7 @@ class CalibratedQuality:
 
     model: VerifiedLabelModel
     quality: np.ndarray
-    noise_rate: tuple[float, float, float]
+    noise_rate: tuple[float, float, float]  # estimate, and ends of its interval
     threshold: float
     alternative_proba: np.ndarray | None
 
@@ -338,7 +73,6 @@ class CalibratedQuality:
 
 def calibrate_on_verified(data, result, quality) -> CalibratedQuality | None:
     """Calibrate the quality of a detector on verified labels, if they suffice."""
-    checked = data.checked & data.given
     kernels: list[RowKernel] = []
     sources: list = []
     if result.pred_proba is not None:
@@ -347,13 +81,13 @@ def calibrate_on_verified(data, result, quality) -> CalibratedQuality | None:
     elif result.features is not None:
         kernels.append(FeatureKernel())
         sources.append(result.features)
-    if InputKernel.can_see(data.X):
+    if InputKernel.can_compare(data.X):
         kernels.append(InputKernel())
         sources.append(data.X)
     model = fit_verified_label_model(
         quality,
         data.y,
-        checked,
+        data.checked & data.given,
         data.known_errors,
         data.sample_weight,
         kernels,
@@ -384,7 +118,286 @@ def _alternative_proba(data, result) -> np.ndarray:
     """Probability of the alternatives, reduced where they differ from verified labels."""
     expected = result.alternative_proba
     rows = data.known_errors & data.used & ~np.isnan(expected)
-    hits = rows & (result.alternatives == data.verified)
+    correct = rows & (result.alternatives == data.verified)
     weight = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight
-    ratio = (weight @ hits + _PRIOR_HITS) / (weight[rows] @ expected[rows] + _PRIOR_HITS)
+    ratio = (weight @ correct + _PRIOR_COUNT) / (weight[rows] @ expected[rows] + _PRIOR_COUNT)
     return min(float(ratio), 1.0) * expected
+
+
+def fit_verified_label_model(
+    quality, codes, checked, wrong, weight, kernels, sources, *, level=None, right=None
+) -> VerifiedLabelModel | None:
+    """Learn from verified rows which labels are right; None where they do not suffice."""
+    weight = as_counts(weight, ~np.isnan(quality))
+    weight = np.ones(len(quality)) if weight is None else weight
+    counted = ~np.isnan(quality) & (weight > 0)
+    rows = np.flatnonzero(checked & counted)
+    total_wrong, total = weight[rows] @ wrong[rows], weight[rows].sum()
+    if total < MIN_VERIFIED:
+        return None
+    weight = np.where(counted, weight, 0.0)
+    below = _quality_like(quality, weight, rows)
+    if total_wrong == total and weight[rows] @ below[rows] < _LEAST_SHARE * weight[below].sum():
+        return None
+    suspicious = weight[below].sum() < (1 - _LEAST_BETTER) * weight.sum()
+    if len(rows) > MAX_VERIFIED:
+        rows = rows[np.lexsort((quality[rows], wrong[rows]))]
+        rows = rows[np.linspace(0, len(rows) - 1, MAX_VERIFIED).round().astype(np.intp)]
+    qualities, place = np.unique(quality[counted], return_inverse=True)
+    total_weight = np.bincount(place, weights=weight[counted])
+    scores = ndtri((np.cumsum(total_weight) - total_weight / 2) / total_weight.sum())
+    if level is None:
+        offsets = -_SLOPE * scores
+    else:
+        expected = qualities
+        if right is not None:
+            isotonic = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+            isotonic.fit(quality[counted], right[counted], weight[counted])
+            expected = isotonic.predict(qualities)
+        offsets = _prior_log_odds(level.rate, expected, total_weight)
+    fitted = [
+        kernel.fit(source, rows, weight) for kernel, source in zip(kernels, sources, strict=True)
+    ]
+    return VerifiedLabelModel(
+        qualities,
+        scores,
+        offsets,
+        fitted,
+        rows,
+        codes[rows],
+        wrong[rows],
+        weight[rows],
+        np.interp(quality[rows], qualities, scores),
+        np.interp(quality[rows], qualities, offsets),
+        level,
+        bool(suspicious),
+    )
+
+
+def _quality_like(quality, weight, rows) -> np.ndarray:
+    """Rows of a quality at most that of nine tenths of the given ones."""
+    order = rows[np.argsort(quality[rows], kind="stable")]
+    place = np.searchsorted(np.cumsum(weight[order]), _QUANTILE * weight[rows].sum() * (1 - 1e-9))
+    return (quality <= quality[order[place]]) & (weight > 0)
+
+
+def _prior_log_odds(rate: float, quality: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Log-odds of labels to be wrong, by their quality, such that `rate` of all are expected."""
+    odds = -logit(np.clip(quality, *_QUALITY_BOUNDS))
+    share = weight / weight.sum()
+    rate = float(np.clip(rate, *_PRIOR_RATES))
+    return odds + brentq(lambda shift: share @ expit(odds + shift) - rate, -30, 30)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VerifiedLabelModel:
+    """How likely labels are right, learned from verified rows."""
+
+    # By quality: the normal score of its rank, and the prior log-odds of a wrong label.
+    qualities: np.ndarray
+    scores: np.ndarray
+    offsets: np.ndarray
+    kernels: list[RowKernel]
+    # Of the verified rows; the last two are their entries of `scores` and `offsets`.
+    rows: np.ndarray
+    codes: np.ndarray
+    wrong: np.ndarray
+    weight: np.ndarray
+    score: np.ndarray
+    offset: np.ndarray
+    level: NoiseLevel | None
+    suspicious: bool  # whether verified rows are those of the lowest quality
+
+    def right_proba(self, quality, codes, sources) -> np.ndarray:
+        """Probability that labels are right, by the input of each kernel (None: left out)."""
+        kernels = [
+            (kernel, kernel.prepare(source))
+            for kernel, source in zip(self.kernels, sources, strict=True)
+            if source is not None
+        ]
+        fits = self._fit(self._similarity_of_verified([kernel for kernel, _ in kernels]))
+        known = np.flatnonzero(~np.isnan(quality))
+        score = np.interp(quality[known], self.qualities, self.scores)
+        offset = np.interp(quality[known], self.qualities, self.offsets)
+        total = np.zeros(len(known))
+
+        def predict(start: int, stop: int) -> None:
+            rows = known[start:stop]
+            similarity = self._similarity(codes[rows], kernels, rows)
+            for fit in fits:
+                covariance = _quality_covariance(score[start:stop], self.score, fit.base_variance)
+                covariance = covariance + fit.class_variance * similarity
+                log_odds = covariance @ fit.gradient + offset[start:stop]
+                total[start:stop] += fit.probability * expit(-log_odds)
+
+        for_each_block(predict, len(known), 64 * len(self.codes))
+        right = np.full(len(quality), np.nan)
+        right[known] = total
+        return right
+
+    def calibrate_new(self, X, quality, codes) -> np.ndarray:
+        """Probability that labels of new rows are right."""
+        sources = [X if isinstance(kernel, InputKernel) else None for kernel in self.kernels]
+        return self.right_proba(quality, codes, sources)
+
+    def own_right_proba(self) -> np.ndarray:
+        """Probability that the label of each verified row is right, if it were not verified."""
+        similarity = self._similarity_of_verified(self.kernels)
+        right = np.zeros(len(self.codes))
+        for fit in self._fit(similarity):
+            covariance = _quality_covariance(self.score, self.score, fit.base_variance)
+            covariance = covariance + fit.class_variance * similarity
+            log_odds = covariance @ fit.gradient + self.offset
+            proba = expit(log_odds)
+            # The approximation that leaves out one row's term and keeps the others' curvature.
+            inverse = np.diagonal(cho_solve(fit.factor, np.eye(len(fit.root_curvature))))
+            variance = (1 - inverse) / fit.root_curvature**2
+            left_out = variance / np.maximum(inverse, 1e-9)
+            log_odds = log_odds - left_out * self.weight * (self.wrong - proba)
+            right += fit.probability * expit(-log_odds)
+        return right
+
+    def rate_interval(self, quality, codes, right, weight) -> tuple[float, float]:
+        """Interval of the share of wrong labels among some rows."""
+        weight = np.ones(len(right)) if weight is None else weight
+        classes = np.unique(codes)
+        design = _design(np.interp(quality, self.qualities, self.scores), codes, classes)
+        own_design = _design(self.score, self.codes, classes)
+        normal = np.random.default_rng(0).normal(size=(_N_DRAWS, design.shape[1]))
+        log_odds = -logit(np.clip(right, 1e-9, 1 - 1e-9))
+        rates, shares = [], []
+        for fit in self._fit(self._similarity_of_verified(self.kernels)):
+            prior = np.full(design.shape[1], fit.class_variance)
+            prior[:2] = fit.base_variance, _SLOPE_VARIANCE
+            explained = fit.root_curvature[:, None] * own_design * prior
+            covariance = np.diag(prior) - explained.T @ cho_solve(fit.factor, explained)
+            values, axes = np.linalg.eigh(covariance)
+            draws = (normal * np.sqrt(np.maximum(values, 0))) @ axes.T
+            total_wrong = np.zeros(_N_DRAWS)
+            for start in range(0, len(design), _BLOCK_ROWS):
+                rows = slice(start, start + _BLOCK_ROWS)
+                wrong = expit(log_odds[rows, None] + design[rows] @ draws.T)
+                total_wrong += weight[rows] @ wrong
+            rates.append(total_wrong / weight.sum())
+            shares.append(np.full(_N_DRAWS, fit.probability / _N_DRAWS))
+        rates, shares = np.concatenate(rates), np.concatenate(shares)
+        order = np.argsort(rates, kind="stable")
+        below = np.cumsum(shares[order]) - shares[order] / 2
+        low, high = np.interp(_TAILS, below, rates[order])
+        rate = float(weight @ (1 - right) / weight.sum())
+        # Where no verified label is wrong, perhaps none is.
+        low = min(float(low), rate) if self.wrong.any() else 0.0
+        high = max(float(high), rate)
+        if self.level is not None and self.suspicious:
+            low, high = min(low, self.level.low), max(high, self.level.high)
+        return low, high
+
+    def _similarity_of_verified(self, kernels: list[RowKernel]) -> np.ndarray:
+        """Similarity of the verified rows to one another."""
+        prepared = [(kernel, kernel.verified) for kernel in kernels]
+        return self._similarity(self.codes, prepared, slice(None))
+
+    def _similarity(self, codes, kernels, rows) -> np.ndarray:
+        """Similarity of rows and verified rows that were given the same label."""
+        similarity = np.ones((len(codes), len(self.codes)))
+        for kernel, prepared in kernels:
+            similarity += kernel.compare(prepared, rows)
+        similarity[codes[:, None] != self.codes] = 0.0
+        return similarity
+
+    def _fit(self, similarity) -> list[_Fit]:
+        """Fit with each prior, and weight the fits by their marginal likelihood."""
+        fits, logs = [], []
+        for base, variance in itertools.product(_BASE_VARIANCES, _CLASS_VARIANCES):
+            covariance = _quality_covariance(self.score, self.score, base) + variance * similarity
+            gradient, log_likelihood, *curvature = _laplace(
+                covariance, self.offset, self.wrong, self.weight
+            )
+            logs.append(log_likelihood)
+            fits.append((base, variance, gradient, *curvature))
+        probability = np.exp(np.array(logs) - max(logs))
+        probability /= probability.sum()
+        return [_Fit(float(one), *fit) for one, fit in zip(probability, fits, strict=True)]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Fit:
+    """A Gaussian process with one prior, at its mode."""
+
+    probability: float  # of the prior
+    base_variance: float
+    class_variance: float
+    gradient: np.ndarray  # of the log likelihood: the mode is the covariance times it
+    root_curvature: np.ndarray
+    factor: tuple  # Cholesky factor of I + root * covariance * root
+
+
+def _quality_covariance(score, others, base_variance: float) -> np.ndarray:
+    """Prior covariance of log-odds by quality."""
+    return base_variance + _SLOPE_VARIANCE * np.outer(score, others)
+
+
+def _design(score, codes, classes) -> np.ndarray:
+    """Columns on which log-odds depend linearly: a constant, the quality, and the class."""
+    return np.column_stack([np.ones(len(score)), score, codes[:, None] == classes])
+
+
+def _laplace(covariance, offset, wrong, weight) -> tuple:
+    """Laplace's approximation of a Gaussian process with logistic likelihood."""
+    sign = np.where(wrong, 1.0, -1.0)
+    gradient, value = np.zeros(len(sign)), np.zeros(len(sign))
+
+    def log_posterior(gradient, value):
+        return -0.5 * gradient @ value - weight @ np.logaddexp(0, -sign * (value + offset))
+
+    def curvature_at(value):
+        proba = expit(value + offset)
+        curvature = np.maximum(weight * proba * (1 - proba), 1e-12)
+        root = np.sqrt(curvature)
+        matrix = root[:, None] * covariance * root
+        matrix[np.diag_indices_from(matrix)] += 1
+        return proba, curvature, root, cho_factor(matrix, lower=True)
+
+    best = log_posterior(gradient, value)
+    for _ in range(50):
+        proba, curvature, root, factor = curvature_at(value)
+        target = curvature * value + weight * (wrong - proba)
+        step = target - root * cho_solve(factor, root * (covariance @ target)) - gradient
+        size = 1.0
+        while True:
+            tried = gradient + size * step
+            tried_value = covariance @ tried
+            found = log_posterior(tried, tried_value)
+            if found >= best or size < 1e-4:
+                break
+            size /= 2
+        gained, gradient, value, best = found - best, tried, tried_value, found
+        if gained < 1e-10 * (1 + abs(best)):
+            break
+    *_, root, factor = curvature_at(value)
+    return gradient, float(best - np.log(np.diagonal(factor[0])).sum()), root, factor
+
+
+def best_f1_threshold(right, weight=None) -> float:
+    """Find the threshold below which to flag so that the expected F1 of the flags is highest."""
+    values, total = _total_by_value(right, weight)
+    wrong = total * (1 - values)
+    if not wrong.sum() > 0:
+        return 0.0
+    f1 = 2 * np.cumsum(wrong) / (np.cumsum(total) + wrong.sum())
+    return float(np.nextafter(values[f1.argmax()], np.inf))
+
+
+def expected_count_threshold(right, weight=None) -> float:
+    """Find the threshold below which no more is flagged than is expected to be wrong."""
+    values, total = _total_by_value(right, weight)
+    expected = total @ (1 - values)
+    n_below = np.searchsorted(np.cumsum(total), expected * (1 + 1e-9), side="right")
+    return float(np.nextafter(values[n_below - 1], np.inf)) if n_below else 0.0
+
+
+def _total_by_value(right, weight) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct probabilities, and the total weight of each."""
+    values, place = np.unique(right, return_inverse=True)
+    weight = np.ones(len(right)) if weight is None else weight
+    return values, np.bincount(place, weights=weight, minlength=len(values))

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from skrobust.base import DetectionResult, LabelledData, NoiseLevel
 from skrobust.detection import ConfidentLearning, MixtureThreshold
-from skrobust.detection._row_kernels import FeatureKernel, InputKernel, ProbaKernel
+from skrobust.detection._calibration_kernels import FeatureKernel, InputKernel, ProbaKernel
 from skrobust.detection._verified_label_model import (
     MAX_VERIFIED,
     _alternative_proba,
@@ -48,8 +48,8 @@ def _make_verified(seed, n_samples=300, n_checked=60):
 
 
 def _learn(quality, codes, checked, wrong, proba, X, weight=None):
-    views, sources = [ProbaKernel(), InputKernel()], [proba, X]
-    model = fit_verified_label_model(quality, codes, checked, wrong, weight, views, sources)
+    kernels, sources = [ProbaKernel(), InputKernel()], [proba, X]
+    model = fit_verified_label_model(quality, codes, checked, wrong, weight, kernels, sources)
     return model, model.right_proba(quality, codes, sources)
 
 
@@ -331,31 +331,33 @@ def test_many_verdicts_are_thinned():
     np.testing.assert_allclose(rates, [0.8, 0.3, 0.8], atol=0.1)
 
 
-def test_likeness_of_input():
+def test_similarity_of_input():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 3))
     weight, rows = np.ones(40), np.arange(10)
     expected = InputKernel().fit(X, rows, weight)
-    alike = expected.compare(expected.prepare(X), np.arange(40))
-    assert alike.shape == (40, 10)
-    assert np.linalg.eigvalsh(alike[:10]).min() > -1e-6
-    assert (np.diagonal(alike[:10]) == alike[:10].max(axis=1)).all()
+    similarity = expected.compare(expected.prepare(X), np.arange(40))
+    assert similarity.shape == (40, 10)
+    assert np.linalg.eigvalsh(similarity[:10]).min() > -1e-6
+    assert (np.diagonal(similarity[:10]) == similarity[:10].max(axis=1)).all()
     for other in (np.exp(X), sparse.csr_matrix(X), X.tolist()):
-        view = InputKernel().fit(other, rows, weight)
-        np.testing.assert_allclose(view.compare(view.prepare(other), slice(None)), alike, atol=1e-6)
+        kernel = InputKernel().fit(other, rows, weight)
+        np.testing.assert_allclose(
+            kernel.compare(kernel.prepare(other), slice(None)), similarity, atol=1e-6
+        )
     for hollow in (np.where(X > 1, np.nan, X), np.zeros((40, 2)), [""] * 40, ["a b", "c d"] * 20):
-        assert InputKernel.can_see(hollow)
-        view = InputKernel().fit(hollow, rows, weight)
-        assert np.isfinite(view.compare(view.prepare(hollow), slice(None))).all()
+        assert InputKernel.can_compare(hollow)
+        kernel = InputKernel().fit(hollow, rows, weight)
+        assert np.isfinite(kernel.compare(kernel.prepare(hollow), slice(None))).all()
     wide = sparse.random(300, 1500, density=0.01, random_state=0, format="csr")
     for source in (wide, wide.toarray()):
-        view = InputKernel().fit(source, rows, np.ones(300))
-        assert np.isfinite(view.compare(view.prepare(source), np.arange(300))).all()
-    assert not InputKernel.can_see(rng.normal(size=(5, 2, 2)))
-    assert not InputKernel.can_see(np.array([["a", 1]], dtype=object))
+        kernel = InputKernel().fit(source, rows, np.ones(300))
+        assert np.isfinite(kernel.compare(kernel.prepare(source), np.arange(300))).all()
+    assert not InputKernel.can_compare(rng.normal(size=(5, 2, 2)))
+    assert not InputKernel.can_compare(np.array([["a", 1]], dtype=object))
 
 
-def test_likeness_of_features_ignores_scale():
+def test_similarity_of_features_ignores_scale():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(50, 4))
     features[:, 3] = 1

@@ -1,4 +1,4 @@
-"""Likeness of rows to a few others: by what a model says of them, or by what they are."""
+"""Kernels by which the calibration on verified labels compares rows: by predictions, or by X."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from sklearn.preprocessing import normalize
 from skrobust.utils._rows import as_numbers, is_numeric
 from skrobust.utils._sklearn import num_samples
 
-# Of more columns, as words have them, the direction says enough.
+# More columns, as those of words, are compared by the direction of rows only.
 _MAX_RANKED = 1024
 _N_LEVELS = 129
 _N_AXES = 100
 
 
 class RowKernel(ABC):
-    """One way in which rows are alike."""
+    """Similarity of rows to verified rows."""
 
     def fit(self, source, rows, weight) -> RowKernel:
-        """Remember the rows that others are to be compared with."""
+        """Store the verified rows, with which others are compared."""
         self._learn(source, weight)
         prepared = self.prepare(source)
         self.verified = prepared[rows]
         self._scale(prepared, weight)
         return self
 
-    def _learn(self, source, weight) -> None:  # noqa: B027 - most views need not
+    def _learn(self, source, weight) -> None:  # noqa: B027 - most kernels need not
         """Learn how to prepare rows."""
 
-    def _scale(self, prepared, weight) -> None:  # noqa: B027 - most views need not
+    def _scale(self, prepared, weight) -> None:  # noqa: B027 - most kernels need not
         """Learn which distance is large."""
 
     @abstractmethod
@@ -42,47 +42,47 @@ class RowKernel(ABC):
 
     @abstractmethod
     def compare(self, prepared, rows) -> np.ndarray:
-        """Likeness of some rows to the verified ones, positive definite and about 1 at most."""
+        """Similarity of some rows to the verified ones, positive definite and about 1 at most."""
 
 
 class ProbaKernel(RowKernel):
-    """Rows are alike if a model predicts the same of them: Hellinger's distance is small."""
+    """Similarity by predicted probabilities: a Gaussian kernel of Hellinger's distance."""
 
     def prepare(self, source):
-        """Nothing needs to be done."""
+        """Return the probabilities."""
         return np.asarray(source)
 
     def compare(self, prepared, rows) -> np.ndarray:
-        """Likeness that is 1/e where predictions overlap by nine tenths."""
+        """Similarity that is 1/e where predictions overlap by nine tenths."""
         overlap = np.sqrt(prepared[rows]) @ np.sqrt(self.verified).T
         return np.exp((np.minimum(overlap, 1.0) - 1) / 0.1)
 
 
 class FeatureKernel(RowKernel):
-    """Rows are alike if other statistics about them are."""
+    """Similarity by other statistics of rows."""
 
     def _learn(self, source, weight) -> None:
         self._mean = np.average(source, axis=0, weights=weight)
-        spread = np.sqrt(np.average((source - self._mean) ** 2, axis=0, weights=weight))
-        self._spread = np.where(spread > 0, spread, 1.0) * np.sqrt(source.shape[1])
+        deviation = np.sqrt(np.average((source - self._mean) ** 2, axis=0, weights=weight))
+        self._scale_of_columns = np.where(deviation > 0, deviation, 1.0) * np.sqrt(source.shape[1])
 
     def prepare(self, source):
         """Standardise the columns, so that the mean squared distance of rows is 2."""
-        return (np.asarray(source, dtype=np.float64) - self._mean) / self._spread
+        return (np.asarray(source, dtype=np.float64) - self._mean) / self._scale_of_columns
 
     def compare(self, prepared, rows) -> np.ndarray:
-        """Gaussian likeness."""
+        """Gaussian similarity."""
         one, two = prepared[rows], self.verified
         squares = (one**2).sum(axis=1)[:, None] + (two**2).sum(axis=1) - 2 * one @ two.T
         return np.exp(-np.maximum(squares, 0))
 
 
 class InputKernel(RowKernel):
-    """Rows are alike if X is: numbers by rank, many columns and words by direction."""
+    """Similarity by X: numbers by rank, many columns and words by direction."""
 
     @staticmethod
-    def can_see(X) -> bool:
-        """Whether X is a table of numbers or a list of texts."""
+    def can_compare(X) -> bool:
+        """Whether X is a numeric feature matrix or a list of texts."""
         return _is_text(X) or is_numeric(X)
 
     def _learn(self, source, weight) -> None:
@@ -112,7 +112,7 @@ class InputKernel(RowKernel):
         return X
 
     def prepare(self, source):
-        """Rank the numbers of each column, or weigh words, and make all rows equally long."""
+        """Rank the numbers of each column, or weight words, and scale rows to length one."""
         X = self._numbers(source)
         if self._levels is None:
             return normalize(X if self._axes is None else self._axes.transform(X))
@@ -128,7 +128,7 @@ class InputKernel(RowKernel):
         self._distance = max(2 - 2 * float(mean @ mean), 1e-6)
 
     def compare(self, prepared, rows) -> np.ndarray:
-        """Sum of a linear and a Gaussian likeness of directions."""
+        """Sum of a linear and a Gaussian similarity of directions."""
         cosine = prepared[rows] @ self.verified.T
         cosine = np.clip(cosine.toarray() if sparse.issparse(cosine) else cosine, -1.0, 1.0)
         return cosine + np.exp((cosine - 1) / self._distance)
@@ -152,11 +152,11 @@ def _levels(column, weight) -> tuple[np.ndarray, np.ndarray]:
     if not known.any():
         return np.zeros(1), np.zeros(1)
     values, place = np.unique(column[known], return_inverse=True)
-    mass = np.bincount(place, weights=weight[known])
-    mass /= mass.sum()
-    ranks = np.cumsum(mass) - mass / 2 - 0.5
-    spread = np.sqrt(mass @ ranks**2)
-    ranks /= spread if spread > 0 else 1.0
+    total_weight = np.bincount(place, weights=weight[known])
+    total_weight /= total_weight.sum()
+    ranks = np.cumsum(total_weight) - total_weight / 2 - 0.5
+    deviation = np.sqrt(total_weight @ ranks**2)
+    ranks /= deviation if deviation > 0 else 1.0
     if len(values) > _N_LEVELS:
         wanted = np.linspace(ranks[0], ranks[-1], _N_LEVELS)
         kept = np.unique(np.searchsorted(ranks, wanted).clip(0, len(ranks) - 1))
