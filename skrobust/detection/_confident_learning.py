@@ -1,16 +1,20 @@
 """Confident learning: labels that contradict out-of-sample predictions."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
-from skrobust.base import DetectionResult
+from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.detection._detect_from import conclude, flag_by_rule, quality_by
 from skrobust.detection._evidence_detector import ProbaDetector
 from skrobust.detection._rules import RULES, ClassLimits
 from skrobust.detection._scores import QUALITY_METHODS, score_labels
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._typing import CrossValidation
 
 
 @fill_docstring
@@ -107,21 +111,21 @@ class ConfidentLearning(ProbaDetector):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        rule="prune_by_noise_rate",
-        quality_method="self_confidence",
-        n_per_class=None,
-        min_per_class=1,
-        confident_joint=None,
-        confident_thresholds=None,
-        cv=5,
-        threshold=None,
-        flag_fraction=None,
-        max_flag_rate=0.8,
-        store_estimators=False,
-        n_jobs=None,
-        random_state=None,
+        rule: str = "prune_by_noise_rate",
+        quality_method: str = "self_confidence",
+        n_per_class: dict[Any, int] | ArrayLike | None = None,
+        min_per_class: int = 1,
+        confident_joint: ArrayLike | None = None,
+        confident_thresholds: ArrayLike | None = None,
+        cv: CrossValidation = 5,
+        threshold: float | LabelQualityThreshold | None = None,
+        flag_fraction: float | dict[Any, float] | None = None,
+        max_flag_rate: float | None = 0.8,
+        store_estimators: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.rule = rule
@@ -159,7 +163,8 @@ class ConfidentLearning(ProbaDetector):
             data, evidence, self.rule, thresholds=limits.thresholds, limits=limits
         )
         self._store(evidence)
-        self._rule, self.confident_joint_ = fitted, fitted.joint
+        self._rule = fitted
+        self.confident_joint_: np.ndarray = fitted.joint
         return conclude(
             data,
             evidence,

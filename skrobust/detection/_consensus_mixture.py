@@ -2,13 +2,16 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from skrobust.base import DetectionResult
+from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.detection._detect_from import conclude, confident_thresholds_of, given_labels
 from skrobust.detection._evidence_detector import EvidenceDetector, ProbaDetector
 from skrobust.detection._mixture_1d import fit_mixture
@@ -19,7 +22,8 @@ from skrobust.evidence._proba_source import proba_source
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric
-from skrobust.utils._sklearn import routing_enabled
+from skrobust.utils._sklearn import Tags, routing_enabled
+from skrobust.utils._typing import CrossValidation
 
 # A smaller probability counts as this much in a loss.
 _SMALLEST = 1e-3
@@ -112,15 +116,15 @@ class ConsensusMixture(EvidenceDetector):
 
     def __init__(
         self,
-        estimators=None,
+        estimators: Sequence[BaseEstimator] | None = None,
         *,
-        cv=5,
-        threshold=None,
-        flag_fraction=None,
-        max_flag_rate=0.8,
-        store_estimators=False,
-        n_jobs=None,
-        random_state=None,
+        cv: CrossValidation = 5,
+        threshold: float | LabelQualityThreshold | None = None,
+        flag_fraction: float | dict[Any, float] | None = None,
+        max_flag_rate: float | None = 0.8,
+        store_estimators: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimators = estimators
         self.cv = cv
@@ -131,7 +135,7 @@ class ConsensusMixture(EvidenceDetector):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def get_params(self, deep=True) -> dict:
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters of this detector.
 
         Parameters
@@ -153,7 +157,7 @@ class ConsensusMixture(EvidenceDetector):
                     params.update({f"view{i}__{key}": value for key, value in inner.items()})
         return params
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters of this detector and of its views.
 
         Parameters
@@ -192,7 +196,7 @@ class ConsensusMixture(EvidenceDetector):
             return [forest, _default_boosting()]
         return list(self.estimators)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Get the metadata that this detector and its views take.
 
         Returns
@@ -207,7 +211,7 @@ class ConsensusMixture(EvidenceDetector):
                 router.add(**{f"view{i}": estimator}, method_mapping=mapping)
         return router
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         views = self._get_estimators()
         views = [view for view in views if hasattr(view, "fit")]
@@ -233,15 +237,17 @@ class ConsensusMixture(EvidenceDetector):
             usable = mixture is not None and mixture.bic_gain > 0
             usable = usable and mixture.means[-1] > np.log(2)
             self._mixtures.append(mixture if usable else None)
-        self.view_is_bimodal_ = np.array([mixture is not None for mixture in self._mixtures])
+        self.view_is_bimodal_: np.ndarray = np.array(
+            [mixture is not None for mixture in self._mixtures]
+        )
 
         def quality_of(codes):
             return np.where(mask, self._consensus(probas, codes)[0], np.nan)
 
         _, by_view, wrong, errors = self._consensus(probas, given)
-        self.view_quality_ = np.where(given >= 0, by_view, np.nan)
+        self.view_quality_: np.ndarray = np.where(given >= 0, by_view, np.nan)
         errors &= given >= 0
-        self.disagreement_ = wrong.any(axis=0) & ~errors & (given >= 0)
+        self.disagreement_: np.ndarray = wrong.any(axis=0) & ~errors & (given >= 0)
         return conclude(
             data,
             evidence,
@@ -295,7 +301,7 @@ class ConsensusMixture(EvidenceDetector):
         return views
 
     @property
-    def estimators_(self) -> list:
+    def estimators_(self) -> list[Any]:
         """Fitted models of each view."""
         return [list(view.models) for view in self._stored_evidence()]
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.base import clone
 
-from skrobust.base import LabelQualityThreshold, NoiseLevel, ThresholdResult
+from skrobust.base import LabelQualityThreshold, NoiseLevel, ThresholdInput, ThresholdResult
 from skrobust.detection._decoys import decoy_curve
 from skrobust.detection._target_decoys import exchange_targets, share_bounds
 from skrobust.noise._label_counts import verified_counts
@@ -117,13 +117,29 @@ class DecoyThreshold(LabelQualityThreshold):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, *, precision=None, decoy_share=0.1, confidence_level=0.9, random_state=None):
+    threshold_: float
+    noise_rate_: float
+    noise_rate_interval_: tuple[float, float]
+    estimated_precision_: float
+    estimated_precision_interval_: tuple[float, float]
+    estimated_recall_: float
+    estimated_recall_interval_: tuple[float, float]
+    n_decoys_: float
+
+    def __init__(
+        self,
+        *,
+        precision: float | None = None,
+        decoy_share: float = 0.1,
+        confidence_level: float = 0.9,
+        random_state: int | np.random.RandomState | None = None,
+    ):
         self.precision = precision
         self.decoy_share = decoy_share
         self.confidence_level = confidence_level
         self.random_state = random_state
 
-    def select(self, inputs) -> ThresholdResult:
+    def select(self, inputs: ThresholdInput) -> ThresholdResult:
         """Choose the rows to flag.
 
         Parameters

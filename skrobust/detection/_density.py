@@ -2,10 +2,11 @@
 
 import dataclasses
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
-from skrobust.base import DetectionResult
+from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.detection._density_models import DENSITIES, ClassDensities
 from skrobust.detection._detect_from import conclude, flag_by_rule, quality_by
 from skrobust.detection._evidence_detector import ProbaDetector
@@ -18,7 +19,8 @@ from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric, row_hashes
-from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
+from skrobust.utils._sklearn import Interval, StrOptions, Tags, safe_indexing
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weighted_quantiles import lower_threshold
 
 _MODES = ("low_nll", "expand")
@@ -118,17 +120,17 @@ class DensityDetector(ProbaDetector):
     def __init__(
         self,
         *,
-        density="neighbors",
-        mode="low_nll",
-        n_dimensions=10,
-        trusted_quantile=0.1,
-        cv=5,
-        threshold=None,
-        flag_fraction=None,
-        max_flag_rate=0.8,
-        store_estimators=False,
-        n_jobs=None,
-        random_state=None,
+        density: str = "neighbors",
+        mode: str = "low_nll",
+        n_dimensions: int = 10,
+        trusted_quantile: float = 0.1,
+        cv: CrossValidation = 5,
+        threshold: float | LabelQualityThreshold | None = None,
+        flag_fraction: float | dict[Any, float] | None = None,
+        max_flag_rate: float | None = 0.8,
+        store_estimators: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.density = density
         self.mode = mode
@@ -145,7 +147,7 @@ class DensityDetector(ProbaDetector):
     def _get_estimator(self):
         return ClassDensities(self.density, self.n_dimensions)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = False

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skrobust.base import DetectionResult
+from skrobust.base import DetectionResult, LabelledData
 from skrobust.detection._rules import FittedRule, check_rule, fit_rule
 from skrobust.detection._scores import check_score, score_labels
 from skrobust.evidence import Evidence
@@ -16,7 +16,11 @@ from skrobust.utils._blocks import for_each_block
 
 
 def detect_from(
-    data, evidence: Evidence, *, score="self_confidence", rule="prune_by_noise_rate"
+    data: LabelledData,
+    evidence: Evidence,
+    *,
+    score: str | Callable[..., np.ndarray] = "self_confidence",
+    rule: str = "prune_by_noise_rate",
 ) -> DetectionResult:
     """Score and flag labels by out-of-sample predictions that were collected already.
 

@@ -2,9 +2,11 @@
 
 import functools
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, log_softmax, logsumexp
+from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
@@ -12,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
-from skrobust.base import DetectionResult
+from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.base._labels import encode_labels_like
 from skrobust.detection._detect_from import conclude, flag_by_rule
 from skrobust.detection._evidence_detector import ProbaDetector
@@ -22,7 +24,8 @@ from skrobust.evidence._out_of_fold import collect_recorded
 from skrobust.evidence._proba_source import route_fit
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._rows import check_numeric
-from skrobust.utils._sklearn import HasMethods, Interval, num_samples, routing_enabled
+from skrobust.utils._sklearn import HasMethods, Interval, Tags, num_samples, routing_enabled
+from skrobust.utils._typing import CrossValidation
 
 _SMALLEST = 1e-6
 # Rows are unlike the others if so many robust standard deviations above the median energy, or above
@@ -126,16 +129,16 @@ class EnergyDetector(ProbaDetector):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        temperature=1.0,
-        cv=5,
-        threshold=None,
-        flag_fraction=None,
-        max_flag_rate=0.8,
-        store_estimators=False,
-        n_jobs=None,
-        random_state=None,
+        temperature: float = 1.0,
+        cv: CrossValidation = 5,
+        threshold: float | LabelQualityThreshold | None = None,
+        flag_fraction: float | dict[Any, float] | None = None,
+        max_flag_rate: float | None = 0.8,
+        store_estimators: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.temperature = temperature
@@ -158,8 +161,8 @@ class EnergyDetector(ProbaDetector):
         counted = mask & data.used
         weight = None if data.sample_weight is None else data.sample_weight[counted]
         self._set_thresholds(energy[counted], weight)
-        self.energy_ = np.where(mask, energy, np.nan)
-        self.open_set_ = mask & (energy > self._open_threshold)
+        self.energy_: np.ndarray = np.where(mask, energy, np.nan)
+        self.open_set_: np.ndarray = mask & (energy > self._open_threshold)
         self._rule, _ = flag_by_rule(data, evidence, "prune_by_noise_rate", rows=~self.open_set_)
 
         def quality_of(codes):
@@ -241,7 +244,7 @@ class EnergyDetector(ProbaDetector):
         proba = np.exp(log_softmax(log_proba, axis=1))
         return self._grade(codes, proba, energy)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         if self.estimator is None:
             tags.input_tags.sparse = True

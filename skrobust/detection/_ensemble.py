@@ -1,15 +1,17 @@
 """Ensemble detector: a mixture of diverse models, whose predictions a noise model inverts."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from skrobust.base import DetectionResult
+from skrobust.base import DetectionResult, LabelledData, LabelQualityThreshold
 from skrobust.base._labels import decode_labels
 from skrobust.detection._detect_from import (
     confident_thresholds_of,
@@ -36,7 +38,8 @@ from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric
-from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions, Tags
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weighted_quantiles import lower_threshold
 from skrobust.utils._weights import weight_fit_params
 
@@ -170,19 +173,19 @@ class EnsembleDetector(EvidenceDetector):
 
     def __init__(
         self,
-        estimators=None,
+        estimators: Sequence[BaseEstimator] | None = None,
         *,
-        weights="likelihood",
-        rule="decoys",
-        quality_method="right_proba",
-        n_rounds=2,
-        cv=5,
-        threshold=None,
-        flag_fraction=None,
-        max_flag_rate=0.8,
-        store_estimators=False,
-        n_jobs=None,
-        random_state=None,
+        weights: str | ArrayLike = "likelihood",
+        rule: str = "decoys",
+        quality_method: str = "right_proba",
+        n_rounds: int = 2,
+        cv: CrossValidation = 5,
+        threshold: float | LabelQualityThreshold | None = None,
+        flag_fraction: float | dict[Any, float] | None = None,
+        max_flag_rate: float | None = 0.8,
+        store_estimators: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimators = estimators
         self.weights = weights
@@ -202,7 +205,7 @@ class EnsembleDetector(EvidenceDetector):
         models = () if self.estimators is None else self.estimators
         return {f"estimator_{i}": m for i, m in enumerate(models) if not isinstance(m, str)}
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = [get_tags(model).input_tags for model in self._classifiers().values()]
         words = [model for model in self.estimators or () if isinstance(model, str)]
@@ -210,7 +213,7 @@ class EnsembleDetector(EvidenceDetector):
         tags.input_tags.allow_nan = all(t.allow_nan for t in inner) and NEIGHBORS not in words
         return tags
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Get the metadata that this detector and its models take.
 
         Returns
@@ -250,10 +253,10 @@ class EnsembleDetector(EvidenceDetector):
                 data, given, proba, [r.pred_proba for r in rounds[1:]], n_jobs=self.n_jobs
             )
         later = [again.pred_proba for again in rounds[1:]]
-        self._posterior, self.weights_ = posterior, first.weights
-        self._models, self._n_rounds = models, len(rounds)
+        self._posterior, self._models, self._n_rounds = posterior, models, len(rounds)
+        self.weights_: np.ndarray = first.weights
         self._store(*rounds)
-        self.member_predictions_ = _member_predictions(first)
+        self.member_predictions_: np.ndarray = _member_predictions(first)
         table = right if self.quality_method == "right_proba" else proba
 
         def quality_of(codes):
@@ -288,7 +291,7 @@ class EnsembleDetector(EvidenceDetector):
             alternative_proba=np.clip(alternative / np.maximum(others, 1e-12), 0, 1),
         )
 
-    def collect_evidence(self, data) -> Evidence:
+    def collect_evidence(self, data: LabelledData) -> Evidence:
         """Collect the mixture of out-of-sample probabilities, of the first round only.
 
         Parameters
@@ -394,7 +397,7 @@ class EnsembleDetector(EvidenceDetector):
         return list(self.cv) if listed else self.cv
 
     @property
-    def estimators_(self) -> list:
+    def estimators_(self) -> list[Any]:
         """Models in the order of `weights_`, fitted if they were kept."""
         if self._stored:
             return [list(part.models) for part in self._stored[0].parts]

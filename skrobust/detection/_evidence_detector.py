@@ -1,5 +1,7 @@
 """Base classes of detectors by evidence, which keep its models to score new rows."""
 
+from typing import Any
+
 from skrobust.base import LabelErrorDetector
 from skrobust.detection._verified_label_model import calibrate_on_verified
 from skrobust.evidence import Evidence
@@ -31,7 +33,7 @@ class EvidenceDetector(LabelErrorDetector):
         return self._stored
 
     @property
-    def estimators_(self) -> list:
+    def estimators_(self) -> list[Any]:
         """Fitted models."""
         return list(self._stored_evidence()[0].models)
 

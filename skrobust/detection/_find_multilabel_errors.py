@@ -1,6 +1,7 @@
 """Functions that score and flag indicators by given out-of-sample probabilities."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.base._labels import check_indicators
 from skrobust.detection._multilabel import AGGREGATES, aggregate_quality
@@ -8,11 +9,17 @@ from skrobust.detection._rules import check_rule, fit_rule
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import check_index, number_matrix
 from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._typing import MatrixLike
 
 
 @explain_names
 def multilabel_quality_scores(
-    y, pred_proba, *, aggregate="ema", alpha=0.8, entries=False
+    y: MatrixLike,
+    pred_proba: MatrixLike,
+    *,
+    aggregate: str = "ema",
+    alpha: float = 0.8,
+    entries: bool = False,
 ) -> np.ndarray:
     """Score how likely the labels of rows that have several are right.
 
@@ -67,7 +74,11 @@ def multilabel_quality_scores(
 
 @explain_names
 def find_multilabel_errors(
-    y, pred_proba, *, rule="confident_learning", sample_weight=None
+    y: MatrixLike,
+    pred_proba: MatrixLike,
+    *,
+    rule: str = "confident_learning",
+    sample_weight: ArrayLike | None = None,
 ) -> np.ndarray:
     """Find the entries of an indicator matrix that are probably wrong.
 

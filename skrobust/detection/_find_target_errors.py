@@ -1,6 +1,7 @@
 """Functions that score and flag numeric targets by given out-of-sample predictions."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.base._labels import check_targets
 from skrobust.detection._residual_rules import mixture_threshold
@@ -14,7 +15,13 @@ _ROUNDING = 1e-6
 
 
 @explain_names
-def target_quality_scores(y, y_pred, *, uncertainty=None, sample_weight=None) -> np.ndarray:
+def target_quality_scores(
+    y: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    uncertainty: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> np.ndarray:
     """Score how likely numeric targets are right, by out-of-sample predictions.
 
     .. versionadded:: 0.1
@@ -59,7 +66,13 @@ def target_quality_scores(y, y_pred, *, uncertainty=None, sample_weight=None) ->
 
 
 @explain_names
-def find_target_errors(y, y_pred, *, uncertainty=None, sample_weight=None) -> np.ndarray:
+def find_target_errors(
+    y: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    uncertainty: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> np.ndarray:
     """Find the rows whose numeric target is probably wrong, by out-of-sample predictions.
 
     Two normal distributions around zero, a narrow and a wide one, are fitted to the residuals; a

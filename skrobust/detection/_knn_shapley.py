@@ -3,6 +3,7 @@
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import indexable
 
 from skrobust.base import LabelledData
@@ -14,20 +15,21 @@ from skrobust.evidence._neighbor_evidence import (
 from skrobust.evidence._neighbor_index import METRICS
 from skrobust.evidence._neighbors import check_enough_rows
 from skrobust.utils._random import private_random_state
+from skrobust.utils._typing import MatrixLike
 
 MAX_NEIGHBORS = 400
 """Neighbours of a row among which its prediction is divided."""
 
 
 def knn_shapley_scores(
-    X,
-    y,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    n_neighbors=10,
-    metric="euclidean",
-    max_neighbors=MAX_NEIGHBORS,
-    n_jobs=None,
-    random_state=None,
+    n_neighbors: int = 10,
+    metric: str = "euclidean",
+    max_neighbors: int = MAX_NEIGHBORS,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
 ) -> np.ndarray:
     """KNN-Shapley scores of labels, by their contribution to predictions of other rows.
 

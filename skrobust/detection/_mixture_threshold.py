@@ -1,11 +1,13 @@
 """Threshold by a mixture of normal distributions of the quality."""
 
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
-from skrobust.base import LabelQualityThreshold, ThresholdResult
+from skrobust.base import LabelQualityThreshold, ThresholdInput, ThresholdResult
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight
@@ -89,7 +91,14 @@ class MixtureThreshold(LabelQualityThreshold):
         "per_class": ["boolean"],
     }
 
-    def __init__(self, *, transform="logit", n_components=3, precision=None, per_class=False):
+    def __init__(
+        self,
+        *,
+        transform: str = "logit",
+        n_components: int = 3,
+        precision: float | None = None,
+        per_class: bool = False,
+    ):
         self.transform = transform
         self.n_components = n_components
         self.precision = precision
@@ -101,7 +110,13 @@ class MixtureThreshold(LabelQualityThreshold):
         return bool(self.per_class)
 
     @explain_names
-    def fit(self, quality, *, y=None, sample_weight=None):
+    def fit(
+        self,
+        quality: ArrayLike,
+        *,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Find the threshold of qualities.
 
         Parameters
@@ -138,7 +153,7 @@ class MixtureThreshold(LabelQualityThreshold):
         self._fit(quality, codes, known, weight, codes.max() + 1)
         return self
 
-    def select(self, inputs) -> ThresholdResult:
+    def select(self, inputs: ThresholdInput) -> ThresholdResult:
         """Choose the rows to flag.
 
         Parameters
@@ -166,7 +181,7 @@ class MixtureThreshold(LabelQualityThreshold):
             self._record(np.zeros(n_classes), False, (0.0, 0.0, 0.0, 1.0))
         return ThresholdResult(errors, self.threshold_, None, self.noise_rate_)
 
-    def flag_new(self, quality, codes) -> np.ndarray:
+    def flag_new(self, quality: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Flag new rows by the thresholds that :meth:`select` found.
 
         Parameters
@@ -219,13 +234,13 @@ class MixtureThreshold(LabelQualityThreshold):
         """Set the fitted attributes."""
         wrong, flagged, both, total = sums
         self._thresholds = thresholds
-        self.is_bimodal_ = bimodal
-        self.threshold_ = None if self.per_class else float(thresholds[0])
+        self.is_bimodal_: bool = bimodal
+        self.threshold_: float | None = None if self.per_class else float(thresholds[0])
         if self.per_class:
-            self.class_thresholds_ = thresholds
-        self.noise_rate_ = float(wrong / total)
-        self.estimated_precision_ = float(both / flagged) if flagged > 0 else np.nan
-        self.estimated_recall_ = float(both / wrong) if wrong > 0 else np.nan
+            self.class_thresholds_: np.ndarray = thresholds
+        self.noise_rate_: float = float(wrong / total)
+        self.estimated_precision_: float = float(both / flagged) if flagged > 0 else np.nan
+        self.estimated_recall_: float = float(both / wrong) if wrong > 0 else np.nan
 
     def _find_threshold(self, mixture, wrong, values, amount) -> float:
         """Threshold of the transformed quality."""

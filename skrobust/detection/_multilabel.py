@@ -2,13 +2,21 @@
 
 import functools
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import ClassifierTags
 from sklearn.utils.metaestimators import available_if
 
-from skrobust.base import DetectionResult, LabelledData, NoiseLevel, ThresholdInput
+from skrobust.base import (
+    DetectionResult,
+    LabelledData,
+    LabelQualityThreshold,
+    NoiseLevel,
+    ThresholdInput,
+)
 from skrobust.base._detector_report import scores_new_rows
 from skrobust.detection._detect_from import conservative_labels
 from skrobust.detection._rules import RULES, fit_rule
@@ -29,7 +37,8 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
-from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions, Tags
+from skrobust.utils._typing import CrossValidation, MatrixLike
 from skrobust.utils._warnings import warn_user
 from skrobust.utils._weights import weight_fit_params
 
@@ -174,19 +183,19 @@ class MultilabelDetector(TargetDetector):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        strategy="auto",
-        rule="confident_learning",
-        aggregate="ema",
-        alpha=0.8,
-        cv=5,
-        threshold=None,
-        flag_fraction=None,
-        max_flag_rate=0.8,
-        store_estimators=False,
-        n_jobs=None,
-        random_state=None,
+        strategy: str = "auto",
+        rule: str = "confident_learning",
+        aggregate: str = "ema",
+        alpha: float = 0.8,
+        cv: CrossValidation = 5,
+        threshold: float | LabelQualityThreshold | None = None,
+        flag_fraction: float | None = None,
+        max_flag_rate: float | None = 0.8,
+        store_estimators: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.strategy = strategy
@@ -205,7 +214,7 @@ class MultilabelDetector(TargetDetector):
         """Model that supplies the predictions."""
         return default_forest() if self.estimator is None else self.estimator
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.one_d_labels = False
         tags.target_tags.two_d_labels = True
@@ -216,7 +225,15 @@ class MultilabelDetector(TargetDetector):
         return tags
 
     @explain_names
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: Any,
+        y: MatrixLike,
+        *,
+        verified_labels: MatrixLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Find wrong labels of a data set.
 
         Parameters
@@ -294,9 +311,10 @@ class MultilabelDetector(TargetDetector):
         source = OutOfFold(estimator, self.cv, n_jobs=self.n_jobs, **routed)
         return (collect_all_labels if native else collect_per_label)(source, data)
 
-    def _set_quality(self, quality, errors) -> None:
+    def _set_quality(self, quality: np.ndarray, errors: np.ndarray) -> None:
         """Set quality and flags of entries, and of rows."""
-        self.entry_quality_, self.entry_errors_ = quality, errors
+        self.entry_quality_: np.ndarray = quality
+        self.entry_errors_: np.ndarray = errors
         rows = aggregate_quality(quality, self.aggregate, self.alpha)
         super()._set_quality(rows, errors.any(axis=1))
 
@@ -329,7 +347,7 @@ class MultilabelDetector(TargetDetector):
     def _apply_rule(self, data, proba) -> np.ndarray:
         """Fit the rule to each label, and flag entries."""
         flags = np.zeros(data.y.shape, dtype=bool)
-        self.confident_joint_ = np.zeros((data.y.shape[1], 2, 2))
+        self.confident_joint_: np.ndarray = np.zeros((data.y.shape[1], 2, 2))
         self._rules = []
         for k in range(data.y.shape[1]):
             known = ~np.isnan(proba[:, k])
@@ -384,7 +402,7 @@ class MultilabelDetector(TargetDetector):
         return quality, flags
 
     @available_if(scores_new_rows)
-    def detect(self, X, y, *, entries=False) -> np.ndarray:
+    def detect(self, X: Any, y: MatrixLike, *, entries: bool = False) -> np.ndarray:
         """Flag rows that were not in ``fit``.
 
         Parameters
@@ -405,7 +423,7 @@ class MultilabelDetector(TargetDetector):
         return flags if entries else flags.any(axis=1)
 
     @available_if(scores_new_rows)
-    def score_labels(self, X, y, *, entries=False) -> np.ndarray:
+    def score_labels(self, X: Any, y: MatrixLike, *, entries: bool = False) -> np.ndarray:
         """Score how likely labels are right, of rows that were not in ``fit``.
 
         Parameters

@@ -1,12 +1,13 @@
 """False negatives: rows labelled as the class that means "none of these" by oversight."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
-from skrobust.base import DetectionResult
+from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.base._labels import encode_labels_like
 from skrobust.detection._detect_from import conclude, given_labels, most_probable
 from skrobust.detection._evidence_detector import ProbaDetector
@@ -20,7 +21,8 @@ from skrobust.noise._confident_joint import class_weights
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric, is_numeric, row_hashes
-from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, safe_indexing
+from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, Tags, safe_indexing
+from skrobust.utils._typing import CrossValidation
 
 _METRICS = tuple(sorted(set(METRIC_OPTIONS) - {"precomputed"}))
 _ADVICE = (
@@ -144,23 +146,23 @@ class NegativeClassDetector(ProbaDetector):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        negative_label=None,
-        mode="auto",
-        check_positives=True,
-        n_neighbors=None,
-        metric="auto",
-        scale="auto",
-        algorithm="auto",
-        transformer=None,
-        cv=5,
-        threshold=None,
-        flag_fraction=None,
-        max_flag_rate=0.8,
-        store_estimators=False,
-        n_jobs=None,
-        random_state=None,
+        negative_label: Any = None,
+        mode: str = "auto",
+        check_positives: bool = True,
+        n_neighbors: int | None = None,
+        metric: str = "auto",
+        scale: str | None = "auto",
+        algorithm: str = "auto",
+        transformer: BaseEstimator | None = None,
+        cv: CrossValidation = 5,
+        threshold: float | LabelQualityThreshold | None = None,
+        flag_fraction: float | dict[Any, float] | None = None,
+        max_flag_rate: float | None = 0.8,
+        store_estimators: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.negative_label = negative_label
@@ -179,7 +181,7 @@ class NegativeClassDetector(ProbaDetector):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = False
         return tags
@@ -203,8 +205,9 @@ class NegativeClassDetector(ProbaDetector):
             embedded=embedded,
             voters=data.verified >= 0 if extrinsic else None,
         )
-        self.n_neighbors_ = neighborhood.n_neighbors
-        self.metric_, self.scale_ = neighborhood.metric, neighborhood.scale
+        self.n_neighbors_: int = neighborhood.n_neighbors
+        self.metric_: str = neighborhood.metric
+        self.scale_: str | None = neighborhood.scale
         model = self.collect_evidence(data)
         votes = source.collect(data, neighborhood)
         self._store(model, votes)
@@ -257,7 +260,7 @@ class NegativeClassDetector(ProbaDetector):
                 # Of equally frequent classes, not the one whose name comes first.
                 hashes = row_hashes(data.X)
                 code = min(most, key=lambda k: hashes[rows & (data.y == k)].min())
-        self.negative_label_ = data.classes.tolist()[code]
+        self.negative_label_: Any = data.classes.tolist()[code]
         self._negative = int(code)
         return int(code)
 

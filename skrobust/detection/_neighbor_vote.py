@@ -2,10 +2,11 @@
 
 import dataclasses
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
-from skrobust.base import DetectionResult
+from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.detection._detect_from import conclude, flag_by_rule, quality_by
 from skrobust.detection._evidence_detector import EvidenceDetector
 from skrobust.detection._knn_shapley import MAX_NEIGHBORS, ShapleyValues
@@ -17,7 +18,7 @@ from skrobust.noise._consensus_moments import count_consensus, solve_consensus
 from skrobust.noise._label_triples import label_triples
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions, Tags
 
 # Rule for the shares of the votes; see find_label_errors.
 _RULES = {"vote": "predicted_neq_given", "rank": "prune_by_class", "shapley": "predicted_neq_given"}
@@ -141,18 +142,18 @@ class NeighborVote(EvidenceDetector):
     def __init__(
         self,
         *,
-        n_neighbors=None,
-        metric="auto",
-        scale="auto",
-        method="vote",
-        algorithm="auto",
-        n_rounds=0,
-        threshold=None,
-        flag_fraction=None,
-        max_flag_rate=0.8,
-        store_estimators=False,
-        n_jobs=None,
-        random_state=None,
+        n_neighbors: int | None = None,
+        metric: str = "auto",
+        scale: str | None = "auto",
+        method: str = "vote",
+        algorithm: str = "auto",
+        n_rounds: int = 0,
+        threshold: float | LabelQualityThreshold | None = None,
+        flag_fraction: float | dict[Any, float] | None = None,
+        max_flag_rate: float | None = 0.8,
+        store_estimators: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.n_neighbors = n_neighbors
         self.metric = metric
@@ -167,7 +168,7 @@ class NeighborVote(EvidenceDetector):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.pairwise = self.metric == "precomputed"
@@ -189,8 +190,9 @@ class NeighborVote(EvidenceDetector):
         neighborhood = source.search(data, default=10 if shapley else 30, at_least=n_ranked)
         evidence = source.collect(data, neighborhood)
         self._store(evidence)
-        self.n_neighbors_ = neighborhood.n_neighbors
-        self.metric_, self.scale_ = neighborhood.metric, neighborhood.scale
+        self.n_neighbors_: int = neighborhood.n_neighbors
+        self.metric_: str = neighborhood.metric
+        self.scale_: str | None = neighborhood.scale
         joint = None
         if self.method == "rank":
             joint = _agreement_joint(data, neighborhood, random_state)

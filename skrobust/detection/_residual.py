@@ -2,11 +2,13 @@
 
 import dataclasses
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
 
-from skrobust.base import DetectionResult, NoiseLevel
+from skrobust.base import DetectionResult, LabelQualityThreshold, NoiseLevel
 from skrobust.detection._residual_models import FoldModels, ForestModels
 from skrobust.detection._residual_rules import (
     LEAST_THRESHOLD,
@@ -29,7 +31,8 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric, row_hashes
-from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._sklearn import Interval, StrOptions, Tags
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weighted_quantiles import weighted_median
 from skrobust.utils._weights import weight_fit_params
 
@@ -185,16 +188,16 @@ class ResidualDetector(TargetDetector):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        rule="mixture",
-        cv=5,
-        n_bootstrap=0,
-        threshold=None,
-        flag_fraction=None,
-        store_estimators=False,
-        n_jobs=None,
-        random_state=None,
+        rule: str = "mixture",
+        cv: CrossValidation = 5,
+        n_bootstrap: int = 0,
+        threshold: float | LabelQualityThreshold | None = None,
+        flag_fraction: float | None = None,
+        store_estimators: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.rule = rule
@@ -210,13 +213,21 @@ class ResidualDetector(TargetDetector):
         """Model that supplies the predictions."""
         return default_regression_forest() if self.estimator is None else self.estimator
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.one_d_labels = True
         return tags
 
     @explain_names
-    def fit(self, X, y, *, verified_labels=None, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        verified_labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Find wrong targets of a data set.
 
         Parameters
@@ -259,9 +270,9 @@ class ResidualDetector(TargetDetector):
 
         quality = np.where(data.given, np.exp(-residuals.scores / unit), np.nan)
         errors = residuals.scores > threshold
-        self.predictions_ = predictions
-        self.residuals_ = data.y - predictions
-        self.uncertainty_ = residuals.uncertainty
+        self.predictions_: np.ndarray = predictions
+        self.residuals_: np.ndarray = data.y - predictions
+        self.uncertainty_: np.ndarray = residuals.uncertainty
         set_fitted(
             self,
             estimators_=residuals.models.models if self.store_estimators else None,

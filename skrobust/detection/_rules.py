@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.base._labels import encode_labels_like
 from skrobust.base._pred_proba import column_classes, match_proba
@@ -45,18 +47,18 @@ _PRUNE_RULES = ("prune_by_noise_rate", "prune_by_class", "both")
 
 @explain_names
 def find_label_errors(
-    y,
-    pred_proba,
+    y: ArrayLike,
+    pred_proba: ArrayLike,
     *,
-    rule="prune_by_noise_rate",
-    classes=None,
-    sample_weight=None,
-    n_per_class=None,
-    min_per_class=1,
-    confident_joint=None,
-    confident_thresholds=None,
-    rank_by=None,
-    n_jobs=None,
+    rule: str = "prune_by_noise_rate",
+    classes: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    n_per_class: dict[Any, int] | ArrayLike | None = None,
+    min_per_class: int = 1,
+    confident_joint: ArrayLike | None = None,
+    confident_thresholds: ArrayLike | None = None,
+    rank_by: str | None = None,
+    n_jobs: int | None = None,
 ) -> np.ndarray:
     """Find the rows whose given label is probably wrong.
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skrobust.base._pred_proba import check_all, match_proba
 from skrobust.noise._confident_joint import FEW_CLASSES, SLACK, label_proba
@@ -16,7 +17,12 @@ SCORES: dict[str, Callable] = {}
 
 @explain_names
 def label_quality_scores(
-    y, pred_proba, *, method="self_confidence", classes=None, n_jobs=None
+    y: ArrayLike,
+    pred_proba: ArrayLike,
+    *,
+    method: str = "self_confidence",
+    classes: ArrayLike | None = None,
+    n_jobs: int | None = None,
 ) -> np.ndarray:
     """Score how likely each given label is right.
 

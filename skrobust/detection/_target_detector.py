@@ -3,10 +3,11 @@
 from numbers import Integral, Real
 
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter
 
 from skrobust.base import LabelErrorDetector, LabelQualityThreshold
 from skrobust.evidence._proba_source import estimator_router, route_fit
-from skrobust.utils._sklearn import HasMethods, Interval
+from skrobust.utils._sklearn import HasMethods, Interval, Tags
 
 
 class TargetDetector(LabelErrorDetector):
@@ -24,14 +25,14 @@ class TargetDetector(LabelErrorDetector):
         "random_state": ["random_state"],
     }
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = get_tags(self._get_estimator())
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Get the metadata that this detector and its estimator take.
 
         Returns

@@ -3,13 +3,15 @@
 import dataclasses
 import itertools
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import assert_all_finite
 
-from skrobust.base import DetectionResult
+from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.base._tags import LabelTags
 from skrobust.detection._detect_from import conclude, given_labels, most_probable
 from skrobust.detection._evidence_detector import ProbaDetector
@@ -24,6 +26,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions
+from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weighted_quantiles import threshold_above_lowest
 
 STATISTICS = ("aum", "aum_logits", "el2n", "grand", "forgetting", "mean_loss", "oscillation")
@@ -173,19 +176,19 @@ class TrainingDynamics(ProbaDetector):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        statistic="aum",
-        rule="negative_margin",
-        n_stages=None,
-        n_repeats=1,
-        cv=None,
-        threshold=None,
-        flag_fraction=None,
-        max_flag_rate=0.8,
-        store_estimators=False,
-        n_jobs=None,
-        random_state=None,
+        statistic: str = "aum",
+        rule: str = "negative_margin",
+        n_stages: int | None = None,
+        n_repeats: int = 1,
+        cv: CrossValidation = None,
+        threshold: float | LabelQualityThreshold | None = None,
+        flag_fraction: float | dict[Any, float] | None = None,
+        max_flag_rate: float | None = 0.8,
+        store_estimators: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.statistic = statistic
@@ -243,7 +246,9 @@ class TrainingDynamics(ProbaDetector):
         if "n_stages" in values:
             self._n_recorded = round(np.nanmean(values.pop("n_stages")))
         hidden = ~evidence.mask | (data.y < 0)
-        self.dynamics_ = {name: np.where(hidden, np.nan, v) for name, v in values.items()}
+        self.dynamics_: dict[str, np.ndarray] = {
+            name: np.where(hidden, np.nan, v) for name, v in values.items()
+        }
         quality = self._quality(self.dynamics_)
         given, proba = given_labels(data, evidence), evidence.filled
         own = mean_self_confidence(np.where(data.used, given, -1), proba, data.sample_weight)

@@ -1,14 +1,16 @@
 """Threshold with a known precision, by calibration of the quality on verified rows."""
 
 from numbers import Real
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit
 from scipy.stats import beta
 from sklearn.isotonic import IsotonicRegression
 
-from skrobust.base import LabelQualityThreshold, ThresholdResult
+from skrobust.base import LabelQualityThreshold, ThresholdInput, ThresholdResult
 from skrobust.detection._verified_label_model import best_f1_threshold
 from skrobust.utils._sklearn import Interval, check_sample_weight
 
@@ -102,11 +104,21 @@ class TrustedThreshold(LabelQualityThreshold):
 
     uses_calibrated_quality = True
 
-    def __init__(self, *, precision=None, confidence_level=0.9):
+    threshold_: float
+    noise_rate_: float
+    noise_rate_interval_: tuple[float, float]
+    estimated_precision_: float
+    estimated_precision_interval_: tuple[float, float]
+    estimated_recall_: float
+    n_verified_: int
+
+    def __init__(self, *, precision: float | None = None, confidence_level: float = 0.9):
         self.precision = precision
         self.confidence_level = confidence_level
 
-    def fit(self, quality, is_right, sample_weight=None):
+    def fit(
+        self, quality: ArrayLike, is_right: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Calibrate qualities of any origin.
 
         Parameters
@@ -142,7 +154,7 @@ class TrustedThreshold(LabelQualityThreshold):
         self._fit(quality, checked, verified == 1, rows, weight, "is_right")
         return self
 
-    def select(self, inputs) -> ThresholdResult:
+    def select(self, inputs: ThresholdInput) -> ThresholdResult:
         """Choose the rows to flag.
 
         Parameters
@@ -169,7 +181,7 @@ class TrustedThreshold(LabelQualityThreshold):
         interval = getattr(self, "noise_rate_interval_", None)
         return ThresholdResult(errors, self.threshold_, right, self.noise_rate_, interval)
 
-    def recalibrate(self, quality, codes=None) -> np.ndarray:
+    def recalibrate(self, quality: np.ndarray, codes: np.ndarray = None) -> np.ndarray:
         """Turn qualities into probabilities of being right.
 
         Parameters
