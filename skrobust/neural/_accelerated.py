@@ -1,7 +1,7 @@
 """A net that the processes of ``accelerate launch`` train together, each on its own device."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from skorch.hf import AccelerateMixin
@@ -9,7 +9,7 @@ from skorch.hf import AccelerateMixin
 from skrobust.neural._classifier_nets import Net
 from skrobust.neural._plan import resolve_device
 from skrobust.neural._rows import Batches, Rows
-from skrobust.neural._training import Step
+from skrobust.neural._training import Batch, Step
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -71,7 +71,7 @@ class SharedBatches(Batches):
                 f" {self._n_parts} processes: use fewer of these."
             )
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Batch]:
         order = self.rows.order(shuffle=self.shuffle, source=self._source)
         for start, stop in self._bounds:
             part = order[start:stop][self._rank :: self._n_parts]
@@ -90,7 +90,9 @@ class AcceleratedNet(AccelerateMixin, Net):
 
     in_step_ = None
 
-    def __init__(self, module: torch.nn.Module, criterion: torch.nn.Module, *args, **kwargs):
+    def __init__(
+        self, module: torch.nn.Module, criterion: torch.nn.Module, *args: Any, **kwargs: Any
+    ):
         if any(p.requires_grad for p in criterion.parameters()):
             raise ValueError(
                 f"criterion is a {type(criterion).__name__}, which learns: processes would not"
@@ -99,11 +101,11 @@ class AcceleratedNet(AccelerateMixin, Net):
         # skorch would store a method of the accelerator, which cannot be pickled.
         super().__init__(module, criterion, *args, callbacks__print_log__sink=print, **kwargs)
 
-    def _validate_params(self):
+    def _validate_params(self) -> None:
         # The mixin wants no device beside accelerate's; here it is that one.
         super(AccelerateMixin, self)._validate_params()
 
-    def _initialize_accelerator(self):
+    def _initialize_accelerator(self) -> Self:
         # A criterion has no weights here, and what has none cannot be kept in step.
         criteria, self._criteria = self._criteria, []
         try:
@@ -132,7 +134,7 @@ class AcceleratedNet(AccelerateMixin, Net):
         """Whether this is the first process."""
         return self.accelerator.is_main_process
 
-    def on_train_end(self, net, X=None, y=None, **kwargs):
+    def on_train_end(self, net: Net, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Skip the synchronisation of the mixin, which would block where a process has failed."""
 
     def get_iterator(self, dataset: Rows, training: bool = False) -> SharedBatches:

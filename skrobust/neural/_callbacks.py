@@ -218,7 +218,14 @@ class DynamicsRecorder(Internal):
             self._state[name] = torch.zeros(n, k, device=device, dtype=torch.float32)
 
     @torch.no_grad()
-    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
+    def on_batch_end(
+        self,
+        net: NeuralNet,
+        batch: tuple[dict[str, torch.Tensor], torch.Tensor] | None = None,
+        training: bool = False,
+        y_pred: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Add a batch."""
         if not training:
             return
@@ -282,7 +289,7 @@ class DecodedScorer:
     def __init__(self, scoring: str | Callable | None):
         self.scoring = scoring
 
-    def __call__(self, net, X, y=None):
+    def __call__(self, net: NeuralNet, X: Any, y: Any = None) -> float:
         """Score a net on rows, or on one batch."""
         if y is None and isinstance(X, Rows):
             y = to_numpy(X.y if X.positions is None else X.y[X.positions])

@@ -18,7 +18,7 @@ from skrobust.neural._estimator import Callbacks, ClassWeight, Criterion, Module
 from skrobust.neural._nested_dropout_classifier import CompressedNetwork
 from skrobust.neural._neural_classifier import BaseNeuralClassifier, NeuralClassifier
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
-from skrobust.neural._rows import DatasetRows
+from skrobust.neural._rows import DatasetRows, Numbers
 from skrobust.neural._training import Batch
 from skrobust.neural.layers import NestedDropout, VariationalBottleneck
 from skrobust.neural.losses import RobustLoss
@@ -99,7 +99,7 @@ class CoTeachingNet(PairNet):
                 loss = loss + compressor.penalty() + compressor.dual_loss()
         return loss, torch.cat(ranked)[: len(inputs)]
 
-    def _set_training(self, training=True):
+    def _set_training(self, training: bool = True) -> None:
         super()._set_training(training)
         if training and self.plan_.frozen_norms:
             for part in self.module_.modules():
@@ -301,7 +301,14 @@ class CoTeachingClassifier(BaseNeuralClassifier):
             super()._add_noise(net)
 
     def _train(
-        self, data: LabelledData, X, seed: int, *, again: bool, target=None, **options: Any
+        self,
+        data: LabelledData,
+        X: Numbers,
+        seed: int,
+        *,
+        again: bool,
+        target: np.ndarray | None = None,
+        **options: Any,
     ) -> None:
         generator = private_random_state(seed)
         if not again or self.forget_rate != "estimate":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from numbers import Integral, Real
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch.utils.data import Dataset
 
+from skrobust.base import LabelledData
 from skrobust.neural._accelerated import AcceleratedNet, device_of
 from skrobust.neural._callbacks import (
     BestEpoch,
@@ -41,21 +42,25 @@ from skrobust.neural._plan import (
     explain_out_of_memory,
     resolve_device,
 )
-from skrobust.neural._rows import DatasetRows, Rows, make_rows
+from skrobust.neural._rows import DatasetRows, Numbers, Rows, make_rows
 from skrobust.neural._skorch import Callback
 from skrobust.neural._training import BaseNet
 from skrobust.neural.layers import HiddenNoise
 from skrobust.neural.modules import MLP
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
+from skrobust.utils._typing import MatrixLike
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 # Types of the parameters.
 ModuleLike = torch.nn.Module | Callable[..., torch.nn.Module]
 Criterion = str | torch.nn.Module | Callable[..., torch.nn.Module]
 # X and y, and perhaps weights.
 ValidationData = (
-    tuple[ArrayLike | Dataset[Any], ArrayLike | None]
-    | tuple[ArrayLike | Dataset[Any], ArrayLike | None, ArrayLike | None]
+    tuple[MatrixLike | Dataset[Any], ArrayLike | None]
+    | tuple[MatrixLike | Dataset[Any], ArrayLike | None, ArrayLike | None]
 )
 ClassWeight = dict[Any, float] | Literal["balanced"] | None
 RandomState = int | np.random.RandomState | None
@@ -86,7 +91,7 @@ use_safetensors : bool, default=False
 class Training:
     """Rows and callbacks of one training."""
 
-    data: Any
+    data: LabelledData
     train: Rows
     valid: Rows | None
     callbacks: list[Callback]
@@ -210,7 +215,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         """Fields of the plan that are not parameters of the same name."""
         return {}
 
-    def _net_attributes(self, data) -> dict[str, Any]:
+    def _net_attributes(self, data: LabelledData) -> dict[str, Any]:
         """Attributes of the net that decode its outputs."""
         raise NotImplementedError
 
@@ -248,11 +253,11 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
             criterion.reduction = "none"
         return criterion
 
-    def _learned(self, data) -> tuple[np.ndarray, np.ndarray | None]:
+    def _learned(self, data: LabelledData) -> tuple[np.ndarray, np.ndarray | None]:
         """Targets that the network learns, and weights of the rows."""
         raise NotImplementedError
 
-    def _strata(self, data) -> tuple[np.ndarray, np.ndarray]:
+    def _strata(self, data: LabelledData) -> tuple[np.ndarray, np.ndarray]:
         """Labels by which rows are equal, and the stratum of each row for holding out."""
         raise NotImplementedError
 
@@ -295,14 +300,14 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         """Whether rows may have more than one axis."""
         return self.module is not None
 
-    def _check_training_input(self, X, *, reset: bool):
+    def _check_training_input(self, X: MatrixLike | Dataset[Any], *, reset: bool) -> Numbers:
         """Validate settings that depend on one another, and rows to train on."""
         self._check_parts()
         if self._unused_params:
             self._refuse_unused(self._unused_params)
         return self._check_input(X, reset=reset)
 
-    def _check_input(self, X, *, reset: bool):
+    def _check_input(self, X: MatrixLike | Dataset[Any], *, reset: bool) -> Numbers:
         """Validate rows as numbers."""
         if isinstance(X, DatasetRows):
             X = X.dataset
@@ -347,17 +352,17 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
 
     def _train(
         self,
-        data,
-        X,
+        data: LabelledData,
+        X: Numbers,
         seed: int,
         *,
         again: bool,
         target: np.ndarray | None = None,
         n_epochs: int | None = None,
         partial: bool = False,
-        validation: tuple | None = None,
+        validation: tuple[LabelledData, Numbers] | None = None,
         module: torch.nn.Module | None = None,
-        accelerator: Any = None,
+        accelerator: "Accelerator | None" = None,
     ) -> None:
         """Train on validated rows; `validation` is data and numbers that are held out."""
         labels, weight = self._learned(data)
@@ -414,7 +419,9 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
             return n_rows > self._many_rows and not self.record_dynamics
         return bool(self.early_stopping)
 
-    def _hold_out(self, X, data, used: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def _hold_out(
+        self, X: Numbers, data: LabelledData, used: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Hold out rows, of each class its share where that is possible."""
         share, weight = self.validation_fraction, data.sample_weight
         held = hold_out(X, *self._strata(data), weight, used, fraction=share, seed=seed)
@@ -427,7 +434,13 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         return used[~held], used[held]
 
     def _make_net(
-        self, plan: TrainingPlan, data, X, train: Rows, module: torch.nn.Module | None, accelerator
+        self,
+        plan: TrainingPlan,
+        data: LabelledData,
+        X: Numbers,
+        train: Rows,
+        module: torch.nn.Module | None,
+        accelerator: "Accelerator | None",
     ) -> BaseNet:
         """Make network, loss and optimiser."""
         n_outputs = 1 if data.classes is None else len(data.classes)
@@ -449,7 +462,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         net.widest_ = widest
         return net.initialize()
 
-    def _make_callbacks(self, data, valid: Rows | None) -> list[Callback]:
+    def _make_callbacks(self, data: LabelledData, valid: Rows | None) -> list[Callback]:
         """Make the callbacks of this training besides those of the user."""
         net, plan = self.net_, self.net_.plan_
         callbacks = [] if net.average_ is None else [net.average_]
@@ -506,13 +519,13 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         check_is_fitted(self, "net_")
         return self.net_.module_
 
-    def _rows_to_predict(self, X) -> Rows:
+    def _rows_to_predict(self, X: MatrixLike | Dataset[Any]) -> Rows:
         """Validate rows to predict."""
         check_is_fitted(self)
         X, net = self._check_input(X, reset=False), self.net_
         return make_rows(X, None, None, dtype=net.floating_point, device=torch.device(net.device))
 
-    def _outputs(self, X) -> torch.Tensor:
+    def _outputs(self, X: MatrixLike | Dataset[Any]) -> torch.Tensor:
         """Outputs of the network, shape (n_samples, n_outputs), float64, on the CPU."""
         rows = self._rows_to_predict(X)
         with explain_out_of_memory("The memory of the device ran out while predicting."):

@@ -19,6 +19,7 @@ from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, Trainin
 from skrobust.neural._training import Batch
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Features, Interval, Tags, fit_context
+from skrobust.utils._typing import MatrixLike
 
 _N_SINGULAR = 5
 _LEAST = 1e-12
@@ -67,7 +68,7 @@ class TunedFeatures(torch.nn.Module):
         self.last_pass = (X, tuned) if self.training else None
         return self.head(tuned)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "last_pass": None}
 
 
@@ -238,7 +239,7 @@ class FeatureTuneClassifier(
     def _n_features_out(self) -> int:
         return self.n_features_in_
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
+    def transform(self, X: MatrixLike) -> np.ndarray:
         """Compute the tuned features.
 
         Parameters
@@ -319,7 +320,7 @@ class FeatureTuneTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
-        X: ArrayLike,
+        X: MatrixLike,
         y: ArrayLike,
         *,
         verified_labels: ArrayLike | None = None,
@@ -347,7 +348,7 @@ class FeatureTuneTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Features(X).record(self)
         return self
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
+    def transform(self, X: MatrixLike) -> np.ndarray:
         """Compute the tuned features.
 
         Parameters

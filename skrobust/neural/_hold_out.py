@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skrobust.neural._rows import DatasetRows
+from skrobust.neural._rows import DatasetRows, Numbers
 from skrobust.utils._rows import row_hashes
 
 # X of more numbers is not searched for equal rows.
@@ -13,7 +13,7 @@ _ROUNDING = 1e-9
 
 
 def hold_out(
-    X,
+    X: Numbers,
     labels: np.ndarray,
     strata: np.ndarray,
     weight: np.ndarray | None,
@@ -52,7 +52,7 @@ def hold_out(
     return held[unique] | repeats
 
 
-def _unique_rows(X, labels: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _unique_rows(X: Numbers, labels: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Number equal rows with equal labels in sorted order, and find the first of each."""
     if np.prod(X.shape, dtype=float) > _MANY_NUMBERS:
         return np.arange(len(used)), np.arange(len(used))
@@ -63,7 +63,7 @@ def _unique_rows(X, labels: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, n
     return unique.ravel(), first
 
 
-def _hashes(X) -> np.ndarray:
+def _hashes(X: Numbers) -> np.ndarray:
     """Hash rows, those of a data set block by block."""
     if not isinstance(X, DatasetRows):
         return row_hashes(X)

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import linear
@@ -31,6 +30,7 @@ from skrobust.neural._training import Batch, Step
 from skrobust.neural.layers import HiddenNoise, NestedDropout, VariationalBottleneck
 from skrobust.neural.modules import MLP
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
+from skrobust.utils._typing import MatrixLike
 
 # Accuracy that a further feature must add: of widths within this, the smaller one is taken.
 _PRICE_OF_A_FEATURE = 1e-5
@@ -375,7 +375,7 @@ class NestedDropoutClassifier(
             raise ValueError(f"width must be an integer from 1 to {n_features}, got {width!r}.")
         return int(width)
 
-    def predict(self, X: ArrayLike | Dataset[Any], *, width: int | None = None) -> np.ndarray:
+    def predict(self, X: MatrixLike | Dataset[Any], *, width: int | None = None) -> np.ndarray:
         """Predict labels.
 
         Parameters
@@ -394,7 +394,7 @@ class NestedDropoutClassifier(
         logits = self.net_.predict_outputs(rows, lambda x: self.module_(x, width))
         return self.classes_[logits.argmax(dim=1).numpy()]
 
-    def transform(self, X: ArrayLike | Dataset[Any], *, width: int | None = None) -> np.ndarray:
+    def transform(self, X: MatrixLike | Dataset[Any], *, width: int | None = None) -> np.ndarray:
         """Compute the first features, in their order.
 
         Parameters

@@ -31,7 +31,7 @@ from skrobust.neural._estimator import (
     ValidationData,
 )
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
-from skrobust.neural._rows import labels_of
+from skrobust.neural._rows import Numbers, labels_of
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import (
     Interval,
@@ -40,6 +40,7 @@ from skrobust.utils._sklearn import (
     fit_context,
     validate_params_of,
 )
+from skrobust.utils._typing import MatrixLike
 
 CRITERIA = {
     "cross_entropy": losses.CrossEntropy,
@@ -86,7 +87,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X: ArrayLike | Dataset[Any],
+        X: MatrixLike | Dataset[Any],
         y: ArrayLike | None = None,
         *,
         verified_labels: ArrayLike | None = None,
@@ -149,7 +150,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
-        X: ArrayLike,
+        X: MatrixLike,
         y: ArrayLike,
         classes: ArrayLike | None = None,
         *,
@@ -186,7 +187,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         self._train(data, X, seed, again=not first, n_epochs=1, partial=True)
         return self
 
-    def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+    def predict(self, X: MatrixLike | Dataset[Any]) -> np.ndarray:
         """Predict labels.
 
         Parameters
@@ -200,7 +201,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         logits = self._outputs(X)
         return self.classes_[logits.argmax(dim=1).numpy()]
 
-    def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+    def predict_proba(self, X: MatrixLike | Dataset[Any]) -> np.ndarray:
         """Predict probabilities.
 
         Parameters
@@ -213,7 +214,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         """
         return torch.softmax(self._outputs(X), dim=1).numpy()
 
-    def predict_log_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+    def predict_log_proba(self, X: MatrixLike | Dataset[Any]) -> np.ndarray:
         """Predict logarithms of probabilities.
 
         Parameters
@@ -227,7 +228,16 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         """
         return torch.log_softmax(self._outputs(X), dim=1).numpy()
 
-    def _check_fit(self, X, y, verified_labels, sample_weight, *, reset: bool, classes=None):
+    def _check_fit(
+        self,
+        X: MatrixLike | Dataset[Any],
+        y: ArrayLike | None,
+        verified_labels: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        *,
+        reset: bool,
+        classes: np.ndarray | None = None,
+    ) -> tuple[LabelledData, Numbers]:
         """Validate labels and rows before any work."""
         numbers = self._check_training_input(X, reset=reset)
         if y is None and isinstance(X, Dataset):
@@ -239,7 +249,9 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         )
         return data, numbers
 
-    def _check_validation(self, given: Any, classes: np.ndarray):
+    def _check_validation(
+        self, given: ValidationData, classes: np.ndarray
+    ) -> tuple[LabelledData, Numbers]:
         """Validate rows to validate on."""
         X, y, weight = split_validation(given)
         numbers = self._check_input(X, reset=False)
@@ -281,7 +293,11 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
 
 
 def encode_rows(
-    X, y: ArrayLike, classes: np.ndarray, sample_weight: ArrayLike | None, name: str = "y"
+    X: Numbers,
+    y: ArrayLike,
+    classes: np.ndarray,
+    sample_weight: ArrayLike | None,
+    name: str = "y",
 ) -> LabelledData:
     """Validate rows of classes that are known already, of which some may be missing here."""
     codes = encode_labels_like(y, classes, name=name)
@@ -293,7 +309,9 @@ def encode_rows(
     return data
 
 
-def split_validation(given: Any) -> tuple:
+def split_validation(
+    given: ValidationData,
+) -> tuple[MatrixLike | Dataset[Any], ArrayLike | None, ArrayLike | None]:
     """Separate rows to validate on into X, y and weights."""
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise ValueError(
@@ -459,7 +477,9 @@ class NeuralClassifier(BaseNeuralClassifier):
     ) -> None:
         self._set_arguments(locals())
 
-    def _train(self, data: LabelledData, X, seed: int, *, again: bool, **options: Any) -> None:
+    def _train(
+        self, data: LabelledData, X: Numbers, seed: int, *, again: bool, **options: Any
+    ) -> None:
         if again and isinstance(self.net_, AcceleratedNet) != self.accelerate:
             raise ValueError(
                 f"accelerate={self.accelerate} is not what the training began with: clone the"

@@ -22,10 +22,11 @@ from skrobust.neural._estimator import (
 )
 from skrobust.neural._neural_classifier import split_validation
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
-from skrobust.neural._rows import labels_of
+from skrobust.neural._rows import Numbers, labels_of
 from skrobust.neural._training import BaseNet
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import StrOptions, fit_context
+from skrobust.utils._typing import MatrixLike
 
 CRITERIA = {
     "huber": losses.Huber,
@@ -165,7 +166,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X: ArrayLike | Dataset[Any],
+        X: MatrixLike | Dataset[Any],
         y: ArrayLike | None = None,
         *,
         verified_labels: ArrayLike | None = None,
@@ -215,7 +216,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self, X: MatrixLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> Self:
         """Train for one more epoch on these rows.
 
@@ -240,7 +241,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
         self._train(data, X, seed, again=not first, n_epochs=1, partial=True)
         return self
 
-    def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+    def predict(self, X: MatrixLike | Dataset[Any]) -> np.ndarray:
         """Predict targets.
 
         Parameters
@@ -254,7 +255,15 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
         outputs = one_column(self._outputs(X)).numpy()
         return outputs * self.target_scale_ + self.target_center_
 
-    def _check_fit(self, X, y, verified_labels, sample_weight, *, reset: bool):
+    def _check_fit(
+        self,
+        X: MatrixLike | Dataset[Any],
+        y: ArrayLike | None,
+        verified_labels: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        *,
+        reset: bool,
+    ) -> tuple[LabelledData, Numbers]:
         """Validate targets and rows before any work."""
         numbers = self._check_training_input(X, reset=reset)
         data = _check_targets(
@@ -282,7 +291,9 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
             )
 
 
-def _check_targets(X, numbers, y: ArrayLike | None, **metadata: Any) -> LabelledData:
+def _check_targets(
+    X: MatrixLike | Dataset[Any], numbers: Numbers, y: ArrayLike | None, **metadata: Any
+) -> LabelledData:
     """Validate targets, which a data set may have itself."""
     if y is None and isinstance(X, Dataset):
         y = labels_of(X)

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from skrobust.utils._sklearn import validate_parameters
 
@@ -18,7 +18,7 @@ def check_parameters(constraints: dict[str, list]) -> Callable[[Init], Init]:
         signature = inspect.signature(init)
 
         @functools.wraps(init)
-        def checked(self, *args, **kwargs):
+        def checked(self: Any, *args: Any, **kwargs: Any) -> None:
             given = signature.bind(self, *args, **kwargs)
             given.apply_defaults()
             values = {name: given.arguments[name] for name in constraints}

@@ -250,7 +250,7 @@ def probe(module: torch.nn.Module, first: torch.Tensor) -> tuple[Any, int]:
     """Compute the output of a few rows, and the numbers per row where the network is widest."""
     widest = [first.numel() // len(first)]
 
-    def measure(_, __, output):
+    def measure(_: torch.nn.Module, __: Any, output: Any) -> None:
         if isinstance(output, torch.Tensor) and len(output):
             widest.append(output.numel() // len(output))
 

@@ -10,6 +10,8 @@ import torch
 from scipy import sparse
 from torch.utils.data import Dataset, IterableDataset
 
+from skrobust.utils._typing import CSRMatrix
+
 # Largest share of the free memory of a device that rows take; larger tables come in batches.
 _LARGEST_SHARE = 0.5
 
@@ -66,6 +68,10 @@ class DatasetRows:
             rows = torch.stack([item.detach().cpu() for item in inputs])
             return (rows.float() if rows.dtype == torch.bfloat16 else rows).numpy()
         return np.stack([np.asarray(item) for item in inputs])
+
+
+# Validated rows.
+Numbers = np.ndarray | CSRMatrix | DatasetRows
 
 
 def labels_of(dataset: Dataset[Any]) -> np.ndarray | list:
@@ -169,7 +175,12 @@ class Rows(Dataset[Any]):
 
 
 def make_rows(
-    X, y: np.ndarray | None, weight: np.ndarray | None, *, dtype: torch.dtype, device: torch.device
+    X: Numbers,
+    y: np.ndarray | None,
+    weight: np.ndarray | None,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> Rows:
     """Put rows on the device if they fit; integer `y` become codes, others floating point."""
     if sparse.issparse(X):

@@ -16,6 +16,7 @@ from torch.nn.utils import prune as torch_prune
 from skrobust.neural._nested_dropout_classifier import CompressedNetwork
 from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.utils._typing import MatrixLike
 
 _PRUNED = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
 
@@ -66,7 +67,7 @@ def prune_network(
     classifier: BaseNeuralClassifier,
     amount: float = 0.5,
     *,
-    X: ArrayLike | None = None,
+    X: MatrixLike | None = None,
     y: ArrayLike | None = None,
 ) -> SmallerNetwork:
     """Set the smallest weights of a fitted network to zero.
@@ -136,7 +137,7 @@ def prune_network(
 def quantize_network(
     classifier: BaseNeuralClassifier,
     *,
-    X: ArrayLike | None = None,
+    X: MatrixLike | None = None,
     y: ArrayLike | None = None,
 ) -> SmallerNetwork:
     """Store the weights of the linear layers of a fitted network in eight bits.
@@ -207,7 +208,7 @@ def quantize_network(
 
 
 def _accuracy(
-    classifier: BaseNeuralClassifier, X: ArrayLike | None, y: ArrayLike | None
+    classifier: BaseNeuralClassifier, X: MatrixLike | None, y: ArrayLike | None
 ) -> float | None:
     """Compute the accuracy on some rows, if there are any."""
     check_is_fitted(classifier)

@@ -1,12 +1,28 @@
 """Registration of neural classifiers for the recording of training stages."""
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skrobust.evidence._stages import StageRecorder
 from skrobust.evidence._training_record import record_training, recorded_passes
 from skrobust.neural._callbacks import AfterEpoch
 from skrobust.neural._neural_classifier import BaseNeuralClassifier
+from skrobust.utils._typing import MatrixLike
 
 
 @record_training.register(BaseNeuralClassifier)
-def _record(estimator, X, y, recorder, *, weight=None, fit_params=None, n_stages=None):
+def _record(
+    estimator: BaseNeuralClassifier,
+    X: MatrixLike,
+    y: ArrayLike,
+    recorder: StageRecorder,
+    *,
+    weight: np.ndarray | None = None,
+    fit_params: dict[str, Any] | None = None,
+    n_stages: int | None = None,
+) -> None:
     """Train once; training rows are recorded during their batches, without a prediction."""
     if n_stages is not None:
         estimator.set_params(max_epochs=n_stages)

@@ -462,7 +462,7 @@ class BaseNet(NeuralNet):
         """Take one step of an optimiser that computes the loss several times, as L-BFGS does."""
         steps = []
 
-        def evaluate():
+        def evaluate() -> torch.Tensor:
             loss, logits = self._loss_of(batch)
             steps.append({"loss": loss.detach(), "y_pred": logits.detach()})
             return self._differentiate(loss, batch)
