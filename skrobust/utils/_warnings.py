@@ -23,6 +23,6 @@ class LabelNoiseWarning(UserWarning):
 def warn_user(message: str, category: type[Warning] = LabelNoiseWarning) -> None:
     """Issue a warning at the line that called this package."""
     frame, stacklevel = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith(_PACKAGES):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGES):
         frame, stacklevel = frame.f_back, stacklevel + 1
     warnings.warn(message, category, stacklevel=stacklevel)
