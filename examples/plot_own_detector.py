@@ -24,20 +24,26 @@ class ClassMeanDetector(LabelErrorDetector):
         self.max_flag_rate = max_flag_rate
 
     def _detect(self, data):
-        X, rows = check_array(data.X, dtype=float), np.arange(data.n_samples)
-        weight = data.used * (1.0 if data.sample_weight is None else data.sample_weight)
-        weight = weight * (data.y_train == np.arange(len(data.classes))[:, None])
+        X = check_array(data.X, dtype=float)
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        in_class = data.y_train == np.arange(len(data.classes))[:, None]
+        weight = np.where(in_class & data.used, weight, 0.0)  # (n_classes, n_samples)
         total = weight.sum(axis=1)
         self._means = weight @ X / total[:, None]
-        left_out = total[data.y] - np.minimum(weight[data.y, rows], 1)
-        factor = total[data.y] / np.where(left_out > 0, left_out, np.nan)
+        # Without a row, its distance to the mean of its class is longer by this factor. An integer
+        # weight stands for equal rows, of which one is left out.
+        own_weight = np.minimum(weight[data.y, np.arange(data.n_samples)], 1)
+        others = total[data.y] - own_weight
+        factor = total[data.y] / np.where(others > 0, others, np.nan)
         return DetectionResult(*self._detect_new(X, data.y, factor), threshold=0.5)
 
-    def _detect_new(self, X, y, factor=1.0):
-        distance = np.linalg.norm(check_array(X, dtype=float)[:, None] - self._means, axis=2)
-        own = distance[np.arange(len(y)), y] * factor
-        distance[np.arange(len(y)), y] = np.inf
-        quality = distance.min(axis=1) / (own + distance.min(axis=1))
+    def _detect_new(self, X, codes, factor=1.0):
+        X, rows = check_array(X, dtype=float), np.arange(len(codes))
+        distance = np.linalg.norm(X[:, None] - self._means, axis=2)
+        own = distance[rows, codes] * factor
+        distance[rows, codes] = np.inf
+        nearest_other = distance.min(axis=1)
+        quality = nearest_other / (own + nearest_other)
         return quality, quality < 0.5
 
 

@@ -191,6 +191,16 @@ def test_links_lead_to_files(page):
     assert links or page == "CHANGES/README.md"
 
 
+def test_files_of_contributing_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:skrobust|tests|docs|tools|benchmarks)/[^` ]*)`", text)
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    modules = {path.name for path in (ROOT / "skrobust").rglob("*.py")}
+    named = set(re.findall(r"`(_[a-z]\w+\.py)`", text))
+    assert named - modules == set()
+
+
 def test_pages_with_code_are_found():
     assert "README.md" in PAGES
     assert set(RESULTS) <= set(PAGES)

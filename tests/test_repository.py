@@ -20,7 +20,6 @@ ORDER = [
     {"detection"},
     {"weighting"},
     {"wrappers", "linear_model", "neural"},
-    {"crowd"},
     {"metrics"},
     {"model_selection"},
     {"inspection"},

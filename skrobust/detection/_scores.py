@@ -10,6 +10,7 @@ from skrobust.noise._confident_joint import FEW_CLASSES, SLACK, label_proba
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
 
+# Scores that detectors and `rank_by` offer: those of cleanlab, in [0, 1].
 QUALITY_METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 SCORES: dict[str, Callable] = {}
 """Scores by name: functions of a block of probabilities, its labels and their probabilities."""
