@@ -9,7 +9,7 @@ from skorch.hf import AccelerateMixin
 from skrobust.neural._classifier_nets import Net
 from skrobust.neural._plan import resolve_device
 from skrobust.neural._rows import Batches, Rows
-from skrobust.neural._training import Batch, Step
+from skrobust.neural._typing import Batch, Step
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -1,7 +1,7 @@
-"""Callbacks: early stopping, half fine-tuning, progress, training dynamics, decoded scores."""
+"""Callbacks: best epoch, half fine-tuning, averaged weights, progress, dynamics, scores."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,14 @@ from skorch.utils import to_numpy
 
 from skrobust.neural._rows import Rows
 from skrobust.neural._skorch import Callback, NeuralNet
-
-# Type of the parameter `callbacks`.
-Callbacks = Sequence[Callback | type[Callback] | tuple[str, Callback | type[Callback]]] | None
+from skrobust.neural._typing import Batch, Callbacks
 
 # Relative difference of scores that is taken for rounding.
 _ROUNDING = 1e-9
 # Smallest probability whose logarithm is taken.
 _FLOOR = 1e-12
+# An average that starts at the initial weights would contain them for long.
+_RAMP = 10
 
 
 class Internal(Callback):
@@ -151,6 +151,64 @@ class HalfFineTuning(Internal):
         self._start = self._trainable = None
 
 
+class WeightAverage(Internal):
+    """Exponential moving average of the weights, which predicts instead of the last ones.
+
+    In step t the average keeps the share ``min(decay, (1 + t) / (10 + t))`` of itself.
+    """
+
+    def __init__(self, decay: float):
+        self.decay = decay
+        self.state_: dict[str, torch.Tensor] | None = None
+        self._n_steps = 0
+        self._swapped = False
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Continue from the weights that were trained last, not from their average."""
+        if self._swapped:
+            self.swap(net.module_)
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Start from the weights, which may have been loaded by now."""
+        state = net.module_.state_dict()
+        if self.state_ is None:
+            self.state_ = {k: v.detach().clone() for k, v in state.items()}
+        moving = [k for k, v in state.items() if v.is_floating_point()]
+        self._averages, self._values = [self.state_[k] for k in moving], [state[k] for k in moving]
+        self._copied = [(self.state_[k], v) for k, v in state.items() if k not in set(moving)]
+
+    def forget(self) -> None:
+        """Start anew with the next epoch."""
+        self.state_, self._n_steps, self._swapped = None, 0, False
+
+    @torch.no_grad()
+    def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
+        """Move the average."""
+        if not training:
+            return
+        self._n_steps += 1
+        keep = min(self.decay, (1 + self._n_steps) / (_RAMP + self._n_steps))
+        torch._foreach_lerp_(self._averages, self._values, 1 - keep)
+        for average, value in self._copied:
+            average.copy_(value)
+
+    @torch.no_grad()
+    def swap(self, module: torch.nn.Module) -> None:
+        """Exchange the average and the weights."""
+        if self.state_ is None:
+            return
+        for key, value in module.state_dict().items():
+            kept = value.clone()
+            value.copy_(self.state_[key])
+            self.state_[key] = kept
+        self._swapped = not self._swapped
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Predict by the average."""
+        self.swap(net.module_)
+        self._averages, self._values, self._copied = [], [], []
+
+
 class AfterEpoch(Internal):
     """Calls a function after each epoch, with the number of the epoch, counted from 1."""
 
@@ -221,7 +279,7 @@ class DynamicsRecorder(Internal):
     def on_batch_end(
         self,
         net: NeuralNet,
-        batch: tuple[dict[str, torch.Tensor], torch.Tensor] | None = None,
+        batch: Batch | None = None,
         training: bool = False,
         y_pred: torch.Tensor | None = None,
         **kwargs: Any,

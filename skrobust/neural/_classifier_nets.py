@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
 
-from skrobust.neural._training import BaseNet, Batch, Step
+from skrobust.neural._training import BaseNet
+from skrobust.neural._typing import Batch, Step
 
 
 class Net(ClassifierMixin, BaseNet):

@@ -14,12 +14,18 @@ from sklearn.base import clone
 from skrobust.base import LabelledData
 from skrobust.neural._classifier_nets import Pair, PairNet
 from skrobust.neural._docs import document_estimator
-from skrobust.neural._estimator import Callbacks, ClassWeight, Criterion, ModuleLike, RandomState
 from skrobust.neural._nested_dropout_classifier import CompressedNetwork
 from skrobust.neural._neural_classifier import BaseNeuralClassifier, NeuralClassifier
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
 from skrobust.neural._rows import DatasetRows, Numbers
-from skrobust.neural._training import Batch
+from skrobust.neural._typing import (
+    Batch,
+    Callbacks,
+    ClassWeight,
+    Criterion,
+    ModuleLike,
+    RandomState,
+)
 from skrobust.neural.layers import NestedDropout, VariationalBottleneck
 from skrobust.neural.losses import RobustLoss
 from skrobust.noise import AnchorTransition

@@ -12,18 +12,18 @@ from torch.func import functional_call
 from skrobust.base._labelled_data import apply_verified_labels
 from skrobust.neural._classifier_nets import Net, Pair, PairNet
 from skrobust.neural._docs import document_estimator
-from skrobust.neural._estimator import (
+from skrobust.neural._estimator import Training
+from skrobust.neural._neural_classifier import BaseNeuralClassifier
+from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
+from skrobust.neural._regularization import draw_mix, weighted_mean
+from skrobust.neural._typing import (
+    Batch,
     Callbacks,
     ClassWeight,
     Criterion,
     ModuleLike,
     RandomState,
-    Training,
 )
-from skrobust.neural._neural_classifier import BaseNeuralClassifier
-from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
-from skrobust.neural._regularization import draw_mix, weighted_mean
-from skrobust.neural._training import Batch
 from skrobust.utils._sklearn import Interval
 
 _FLOOR = 1e-4

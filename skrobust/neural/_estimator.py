@@ -3,15 +3,13 @@
 import copy
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from inspect import signature
 from numbers import Integral, Real
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
@@ -20,13 +18,7 @@ from torch.utils.data import Dataset
 
 from skrobust.base import LabelledData
 from skrobust.neural._accelerated import AcceleratedNet, device_of
-from skrobust.neural._callbacks import (
-    BestEpoch,
-    Callbacks,
-    DynamicsRecorder,
-    Progress,
-    check_callbacks,
-)
+from skrobust.neural._callbacks import BestEpoch, DynamicsRecorder, Progress, check_callbacks
 from skrobust.neural._hold_out import hold_out
 from skrobust.neural._parts import ComposedParams, make_module, probe, with_head
 from skrobust.neural._plan import (
@@ -45,26 +37,14 @@ from skrobust.neural._plan import (
 from skrobust.neural._rows import DatasetRows, Numbers, Rows, make_rows
 from skrobust.neural._skorch import Callback
 from skrobust.neural._training import BaseNet
+from skrobust.neural._typing import Callbacks, Criterion, File, ModuleLike, RandomState, RowsLike
 from skrobust.neural.layers import HiddenNoise
 from skrobust.neural.modules import MLP
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
-from skrobust.utils._typing import MatrixLike
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-# Types of the parameters.
-ModuleLike = torch.nn.Module | Callable[..., torch.nn.Module]
-Criterion = str | torch.nn.Module | Callable[..., torch.nn.Module]
-# X and y, and perhaps weights.
-ValidationData = (
-    tuple[MatrixLike | Dataset[Any], ArrayLike | None]
-    | tuple[MatrixLike | Dataset[Any], ArrayLike | None, ArrayLike | None]
-)
-ClassWeight = dict[Any, float] | Literal["balanced"] | None
-RandomState = int | np.random.RandomState | None
-File = str | Path | IO[Any]
 
 # Columns of `history_` by skorch's names, and keys that skorch keeps for itself.
 _COLUMNS = {"lr": "learning_rate", "dur": "seconds"}
@@ -300,14 +280,14 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         """Whether rows may have more than one axis."""
         return self.module is not None
 
-    def _check_training_input(self, X: MatrixLike | Dataset[Any], *, reset: bool) -> Numbers:
+    def _check_training_input(self, X: RowsLike, *, reset: bool) -> Numbers:
         """Validate settings that depend on one another, and rows to train on."""
         self._check_parts()
         if self._unused_params:
             self._refuse_unused(self._unused_params)
         return self._check_input(X, reset=reset)
 
-    def _check_input(self, X: MatrixLike | Dataset[Any], *, reset: bool) -> Numbers:
+    def _check_input(self, X: RowsLike, *, reset: bool) -> Numbers:
         """Validate rows as numbers."""
         if isinstance(X, DatasetRows):
             X = X.dataset
@@ -519,13 +499,13 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         check_is_fitted(self, "net_")
         return self.net_.module_
 
-    def _rows_to_predict(self, X: MatrixLike | Dataset[Any]) -> Rows:
+    def _rows_to_predict(self, X: RowsLike) -> Rows:
         """Validate rows to predict."""
         check_is_fitted(self)
         X, net = self._check_input(X, reset=False), self.net_
         return make_rows(X, None, None, dtype=net.floating_point, device=torch.device(net.device))
 
-    def _outputs(self, X: MatrixLike | Dataset[Any]) -> torch.Tensor:
+    def _outputs(self, X: RowsLike) -> torch.Tensor:
         """Outputs of the network, shape (n_samples, n_outputs), float64, on the CPU."""
         rows = self._rows_to_predict(X)
         with explain_out_of_memory("The memory of the device ran out while predicting."):

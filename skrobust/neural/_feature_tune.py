@@ -13,10 +13,9 @@ from torch.nn.functional import mse_loss, normalize
 
 from skrobust.neural._classifier_nets import Net
 from skrobust.neural._docs import document_estimator
-from skrobust.neural._estimator import Callbacks, Criterion, RandomState
 from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
-from skrobust.neural._training import Batch
+from skrobust.neural._typing import Batch, Callbacks, Criterion, RandomState
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Features, Interval, Tags, fit_context
 from skrobust.utils._typing import MatrixLike

@@ -12,19 +12,20 @@ from torch.nn.functional import cross_entropy, dropout, embedding, linear, one_h
 
 from skrobust.neural._classifier_nets import Net
 from skrobust.neural._docs import document_estimator
-from skrobust.neural._estimator import (
+from skrobust.neural._estimator import Training
+from skrobust.neural._neural_classifier import BaseNeuralClassifier
+from skrobust.neural._parts import with_head
+from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
+from skrobust.neural._rows import Rows
+from skrobust.neural._typing import (
+    Batch,
     Callbacks,
     ClassWeight,
     Criterion,
     ModuleLike,
     RandomState,
-    Training,
+    Step,
 )
-from skrobust.neural._neural_classifier import BaseNeuralClassifier
-from skrobust.neural._parts import with_head
-from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
-from skrobust.neural._rows import Rows
-from skrobust.neural._training import Batch, Step
 from skrobust.utils._sklearn import Interval
 
 N_SIGNALS = 19

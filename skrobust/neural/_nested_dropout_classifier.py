@@ -10,27 +10,27 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import linear
-from torch.utils.data import Dataset
 
 from skrobust.neural._classifier_nets import Net
 from skrobust.neural._docs import document_estimator
-from skrobust.neural._estimator import (
+from skrobust.neural._estimator import Training
+from skrobust.neural._neural_classifier import BaseNeuralClassifier
+from skrobust.neural._parts import with_head
+from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
+from skrobust.neural._rows import Batches
+from skrobust.neural._typing import (
+    Batch,
     Callbacks,
     ClassWeight,
     Criterion,
     ModuleLike,
     RandomState,
-    Training,
+    RowsLike,
+    Step,
 )
-from skrobust.neural._neural_classifier import BaseNeuralClassifier
-from skrobust.neural._parts import with_head
-from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
-from skrobust.neural._rows import Batches
-from skrobust.neural._training import Batch, Step
 from skrobust.neural.layers import HiddenNoise, NestedDropout, VariationalBottleneck
 from skrobust.neural.modules import MLP
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
-from skrobust.utils._typing import MatrixLike
 
 # Accuracy that a further feature must add: of widths within this, the smaller one is taken.
 _PRICE_OF_A_FEATURE = 1e-5
@@ -375,7 +375,7 @@ class NestedDropoutClassifier(
             raise ValueError(f"width must be an integer from 1 to {n_features}, got {width!r}.")
         return int(width)
 
-    def predict(self, X: MatrixLike | Dataset[Any], *, width: int | None = None) -> np.ndarray:
+    def predict(self, X: RowsLike, *, width: int | None = None) -> np.ndarray:
         """Predict labels.
 
         Parameters
@@ -394,7 +394,7 @@ class NestedDropoutClassifier(
         logits = self.net_.predict_outputs(rows, lambda x: self.module_(x, width))
         return self.classes_[logits.argmax(dim=1).numpy()]
 
-    def transform(self, X: MatrixLike | Dataset[Any], *, width: int | None = None) -> np.ndarray:
+    def transform(self, X: RowsLike, *, width: int | None = None) -> np.ndarray:
         """Compute the first features, in their order.
 
         Parameters

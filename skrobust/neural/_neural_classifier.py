@@ -21,17 +21,18 @@ from skrobust.neural._accelerated import AcceleratedNet, agree_on, join_processe
 from skrobust.neural._callbacks import HalfFineTuning, callback_of
 from skrobust.neural._classifier_nets import Net
 from skrobust.neural._docs import document_estimator, document_methods
-from skrobust.neural._estimator import (
-    BaseNeuralEstimator,
+from skrobust.neural._estimator import BaseNeuralEstimator
+from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
+from skrobust.neural._rows import Numbers, labels_of
+from skrobust.neural._typing import (
     Callbacks,
     ClassWeight,
     Criterion,
     ModuleLike,
     RandomState,
+    RowsLike,
     ValidationData,
 )
-from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
-from skrobust.neural._rows import Numbers, labels_of
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import (
     Interval,
@@ -87,7 +88,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X: MatrixLike | Dataset[Any],
+        X: RowsLike,
         y: ArrayLike | None = None,
         *,
         verified_labels: ArrayLike | None = None,
@@ -187,7 +188,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         self._train(data, X, seed, again=not first, n_epochs=1, partial=True)
         return self
 
-    def predict(self, X: MatrixLike | Dataset[Any]) -> np.ndarray:
+    def predict(self, X: RowsLike) -> np.ndarray:
         """Predict labels.
 
         Parameters
@@ -201,7 +202,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         logits = self._outputs(X)
         return self.classes_[logits.argmax(dim=1).numpy()]
 
-    def predict_proba(self, X: MatrixLike | Dataset[Any]) -> np.ndarray:
+    def predict_proba(self, X: RowsLike) -> np.ndarray:
         """Predict probabilities.
 
         Parameters
@@ -214,7 +215,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
         """
         return torch.softmax(self._outputs(X), dim=1).numpy()
 
-    def predict_log_proba(self, X: MatrixLike | Dataset[Any]) -> np.ndarray:
+    def predict_log_proba(self, X: RowsLike) -> np.ndarray:
         """Predict logarithms of probabilities.
 
         Parameters
@@ -230,7 +231,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
 
     def _check_fit(
         self,
-        X: MatrixLike | Dataset[Any],
+        X: RowsLike,
         y: ArrayLike | None,
         verified_labels: ArrayLike | None,
         sample_weight: ArrayLike | None,
@@ -311,7 +312,7 @@ def encode_rows(
 
 def split_validation(
     given: ValidationData,
-) -> tuple[MatrixLike | Dataset[Any], ArrayLike | None, ArrayLike | None]:
+) -> tuple[RowsLike, ArrayLike | None, ArrayLike | None]:
     """Separate rows to validate on into X, y and weights."""
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise ValueError(

@@ -12,18 +12,19 @@ from torch.utils.data import Dataset
 from skrobust.base import LabelledData
 from skrobust.neural import losses
 from skrobust.neural._docs import document_estimator
-from skrobust.neural._estimator import (
-    BaseNeuralEstimator,
-    Callbacks,
-    Criterion,
-    ModuleLike,
-    RandomState,
-    ValidationData,
-)
+from skrobust.neural._estimator import BaseNeuralEstimator
 from skrobust.neural._neural_classifier import split_validation
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule
 from skrobust.neural._rows import Numbers, labels_of
 from skrobust.neural._training import BaseNet
+from skrobust.neural._typing import (
+    Callbacks,
+    Criterion,
+    ModuleLike,
+    RandomState,
+    RowsLike,
+    ValidationData,
+)
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import StrOptions, fit_context
 from skrobust.utils._typing import MatrixLike
@@ -166,7 +167,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X: MatrixLike | Dataset[Any],
+        X: RowsLike,
         y: ArrayLike | None = None,
         *,
         verified_labels: ArrayLike | None = None,
@@ -241,7 +242,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
         self._train(data, X, seed, again=not first, n_epochs=1, partial=True)
         return self
 
-    def predict(self, X: MatrixLike | Dataset[Any]) -> np.ndarray:
+    def predict(self, X: RowsLike) -> np.ndarray:
         """Predict targets.
 
         Parameters
@@ -257,7 +258,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
 
     def _check_fit(
         self,
-        X: MatrixLike | Dataset[Any],
+        X: RowsLike,
         y: ArrayLike | None,
         verified_labels: ArrayLike | None,
         sample_weight: ArrayLike | None,
@@ -292,7 +293,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
 
 
 def _check_targets(
-    X: MatrixLike | Dataset[Any], numbers: Numbers, y: ArrayLike | None, **metadata: Any
+    X: RowsLike, numbers: Numbers, y: ArrayLike | None, **metadata: Any
 ) -> LabelledData:
     """Validate targets, which a data set may have itself."""
     if y is None and isinstance(X, Dataset):

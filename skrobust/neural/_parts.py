@@ -6,8 +6,9 @@ from typing import Any, Self
 
 import torch
 
-from skrobust.neural._callbacks import Callbacks, callback_of, named_callbacks
+from skrobust.neural._callbacks import callback_of, named_callbacks
 from skrobust.neural._plan import optimizer_class
+from skrobust.neural._typing import Callbacks
 from skrobust.neural.modules import MLP
 
 PARTS = ("module", "criterion", "optimizer")

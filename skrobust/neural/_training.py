@@ -1,4 +1,4 @@
-"""The training loop: a skorch net with batches of slices, one loss per row, averaged weights."""
+"""The training loop: a skorch net with batches of slices and one loss per row."""
 
 import contextlib
 import dataclasses
@@ -15,7 +15,13 @@ import torch
 from skorch.callbacks import EarlyStopping
 from skorch.utils import TeeGenerator
 
-from skrobust.neural._callbacks import Internal, callback_of, decode_scorers, restore_scorers
+from skrobust.neural._callbacks import (
+    Internal,
+    WeightAverage,
+    callback_of,
+    decode_scorers,
+    restore_scorers,
+)
 from skrobust.neural._plan import TrainingPlan, resolve_device, threads_for
 from skrobust.neural._regularization import (
     draw_mix,
@@ -25,74 +31,11 @@ from skrobust.neural._regularization import (
 )
 from skrobust.neural._rows import Batches, Rows, make_rows
 from skrobust.neural._skorch import Callback, NeuralNet
+from skrobust.neural._typing import Batch, Inputs, Step
 from skrobust.neural.losses import RobustLoss
-
-Inputs = dict[str, torch.Tensor]
-Batch = tuple[Inputs, torch.Tensor]
-Step = dict[str, torch.Tensor]
 
 # Entries of hidden layers that predictions may have in memory at a time, roughly.
 _PREDICTED_ENTRIES = 2**22
-# An average that starts at the initial weights would contain them for long.
-_RAMP = 10
-
-
-class WeightAverage(Internal):
-    """Exponential moving average of the weights, which predicts instead of the last ones.
-
-    In step t the average keeps the share ``min(decay, (1 + t) / (10 + t))`` of itself.
-    """
-
-    def __init__(self, decay: float):
-        self.decay = decay
-        self.state_: dict[str, torch.Tensor] | None = None
-        self._n_steps = 0
-        self._swapped = False
-
-    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Continue from the weights that were trained last, not from their average."""
-        if self._swapped:
-            self.swap(net.module_)
-
-    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Start from the weights, which may have been loaded by now."""
-        state = net.module_.state_dict()
-        if self.state_ is None:
-            self.state_ = {k: v.detach().clone() for k, v in state.items()}
-        moving = [k for k, v in state.items() if v.is_floating_point()]
-        self._averages, self._values = [self.state_[k] for k in moving], [state[k] for k in moving]
-        self._copied = [(self.state_[k], v) for k, v in state.items() if k not in set(moving)]
-
-    def forget(self) -> None:
-        """Start anew with the next epoch."""
-        self.state_, self._n_steps, self._swapped = None, 0, False
-
-    @torch.no_grad()
-    def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
-        """Move the average."""
-        if not training:
-            return
-        self._n_steps += 1
-        keep = min(self.decay, (1 + self._n_steps) / (_RAMP + self._n_steps))
-        torch._foreach_lerp_(self._averages, self._values, 1 - keep)
-        for average, value in self._copied:
-            average.copy_(value)
-
-    @torch.no_grad()
-    def swap(self, module: torch.nn.Module) -> None:
-        """Exchange the average and the weights."""
-        if self.state_ is None:
-            return
-        for key, value in module.state_dict().items():
-            kept = value.clone()
-            value.copy_(self.state_[key])
-            self.state_[key] = kept
-        self._swapped = not self._swapped
-
-    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Predict by the average."""
-        self.swap(net.module_)
-        self._averages, self._values, self._copied = [], [], []
 
 
 class BaseNet(NeuralNet):
