@@ -28,7 +28,7 @@ from skrobust.detection._diverse_models import (
     same_container,
 )
 from skrobust.detection._evidence_detector import EvidenceDetector
-from skrobust.detection._noise_posterior import fit_noise_posterior
+from skrobust.detection._noise_posterior import NoisePosterior, fit_noise_posterior
 from skrobust.detection._rules import RULES
 from skrobust.evidence import Evidence, Mixture, Neighbors
 from skrobust.evidence._evidence import check_predicts_proba
@@ -228,11 +228,25 @@ class EnsembleDetector(EvidenceDetector):
         return router
 
     def _detect(self, data) -> DetectionResult:
+        rounds, posterior, true_proba, right = self._fit_rounds(data)
+        self._posterior, self._n_rounds = posterior, len(rounds)
+        self.weights_: np.ndarray = rounds[0].weights
+        self._store(*rounds)
+        self.member_predictions_: np.ndarray = _member_predictions(rounds[0])
+        return self._make_result(data, rounds, posterior, true_proba, right)
+
+    def _fit_rounds(self, data) -> tuple[list[Evidence], NoisePosterior, np.ndarray, np.ndarray]:
+        """Collect predictions and fit the noise model, in each round without labels flagged before.
+
+        Also returned are the probabilities of true classes without the row's own label, and those
+        of each label to be right where it is given.
+        """
         self._check_models(data)
         if self.estimators is None:
             X, self._mostly_zero = same_container(data.X)
             data = dataclasses.replace(data, X=X)
         models, cv = self._make_models(data), self._listed_cv()
+        self._models = models
         first = self._collect_round(models, data, cv, 1)
         proba, mask, given = first.filled, first.mask, given_labels(data, first)
         posterior, true_proba, right = fit_noise_posterior(data, given, proba, n_jobs=self.n_jobs)
@@ -252,11 +266,12 @@ class EnsembleDetector(EvidenceDetector):
             posterior, true_proba, right = fit_noise_posterior(
                 data, given, proba, [r.pred_proba for r in rounds[1:]], n_jobs=self.n_jobs
             )
-        later = [again.pred_proba for again in rounds[1:]]
-        self._posterior, self._models, self._n_rounds = posterior, models, len(rounds)
-        self.weights_: np.ndarray = first.weights
-        self._store(*rounds)
-        self.member_predictions_: np.ndarray = _member_predictions(first)
+        return rounds, posterior, true_proba, right
+
+    def _make_result(self, data, rounds, posterior, true_proba, right) -> DetectionResult:
+        """Quality, flags and suggestions, by the rounds that `_fit_rounds` returned."""
+        first, later = rounds[0], [again.pred_proba for again in rounds[1:]]
+        proba, mask, given = first.filled, first.mask, given_labels(data, first)
         table = right if self.quality_method == "right_proba" else proba
 
         def quality_of(codes):
