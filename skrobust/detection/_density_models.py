@@ -23,7 +23,7 @@ _ROWS_PER_COMPONENT = 50
 _EM_STEPS = 50
 # Share of a covariance that is replaced by the mean of its diagonal.
 _SHRINKAGE = 0.05
-_FLOOR = 1e-6
+_LEAST_VARIANCE = 1e-6
 _KDE_ROWS = 20_000
 
 
@@ -44,11 +44,13 @@ class ClassDensities(ClassifierMixin, BaseEstimator):
         distinct = np.unique(row_ids(hashes, codes, sample_weight), return_index=True)[1]
         n_distinct = np.bincount(codes[distinct], minlength=len(self.classes_))
         table = read_numbers(X)[first]
-        mass = np.bincount(unit, weight)
+        row_weight = np.bincount(unit, weight)
         # Sparse tables are not centred.
-        self.scaler_ = ColumnScaler(None if sparse.issparse(table) else "rank").fit(table, mass)
+        self.scaler_ = ColumnScaler(None if sparse.issparse(table) else "rank").fit(
+            table, row_weight
+        )
         table = self.scaler_.transform(table)
-        self._fit_projection(table, mass)
+        self._fit_projection(table, row_weight)
         rows = self._project(table)
         n_classes = len(self.classes_)
         by_class = sparse.csr_matrix((weight, (unit, codes)), shape=(len(first), n_classes))
@@ -64,15 +66,17 @@ class ClassDensities(ClassifierMixin, BaseEstimator):
             self.densities_.append(make(rows[held], own, self.random_state))
         return self
 
-    def _fit_projection(self, table, mass) -> None:
+    def _fit_projection(self, table, row_weight) -> None:
         self.mean_, self.axes_ = None, None
         if sparse.issparse(table):
             n_kept = min(self.n_dimensions, table.shape[1] - 1)
             svd = TruncatedSVD(n_kept, random_state=self.random_state)
-            svd.fit(sparse.diags(np.sqrt(mass / mass.mean()).astype(np.float32)) @ table)
+            svd.fit(
+                sparse.diags(np.sqrt(row_weight / row_weight.mean()).astype(np.float32)) @ table
+            )
             self.axes_ = svd.components_.T
         elif table.shape[1] > self.n_dimensions:
-            share = mass / mass.sum()
+            share = row_weight / row_weight.sum()
             self.mean_ = share @ table
             centred = table - self.mean_
             vectors = np.linalg.eigh((centred * share[:, None]).T @ centred)[1]
@@ -102,7 +106,7 @@ class ClassDensities(ClassifierMixin, BaseEstimator):
 class _Mixture:
     """A mixture of a few Gaussians, fitted by expectation and maximisation, with weights."""
 
-    def __init__(self, rows, mass, random_state):
+    def __init__(self, rows, row_weight, random_state):
         n_rows, n_columns = rows.shape
         # A covariance cannot be learned from fewer rows than it has columns.
         per_component = max(_ROWS_PER_COMPONENT, 5 * n_columns)
@@ -110,20 +114,20 @@ class _Mixture:
         resp = np.ones((n_rows, 1))
         if n_components > 1:
             means = KMeans(n_components, n_init=1, random_state=random_state)
-            resp = np.eye(n_components)[means.fit(rows, sample_weight=mass).labels_]
+            resp = np.eye(n_components)[means.fit(rows, sample_weight=row_weight).labels_]
         last = -np.inf
         for _ in range(_EM_STEPS):
-            self._maximize(rows, mass, resp)
+            self._maximize(rows, row_weight, resp)
             logs = self._log_parts(rows)
             total = logsumexp(logs, axis=1)
             resp = np.exp(logs - total[:, None])
-            level = mass @ total / mass.sum()
+            level = row_weight @ total / row_weight.sum()
             if level - last < 1e-4:
                 break
             last = level
 
-    def _maximize(self, rows, mass, resp) -> None:
-        weight = resp * mass[:, None]
+    def _maximize(self, rows, row_weight, resp) -> None:
+        weight = resp * row_weight[:, None]
         totals = np.maximum(weight.sum(axis=0), 1e-12)
         self.log_share = np.log(totals / totals.sum())
         self.means = (weight.T @ rows) / totals[:, None]
@@ -135,7 +139,7 @@ class _Mixture:
             level = np.trace(cov) / n_columns
             # Few rows tell little about a covariance.
             shrink = max(_SHRINKAGE, n_columns / (n_columns + total))
-            cov = (1 - shrink) * cov + (shrink * level + _FLOOR) * np.eye(n_columns)
+            cov = (1 - shrink) * cov + (shrink * level + _LEAST_VARIANCE) * np.eye(n_columns)
             root = np.linalg.inv(np.linalg.cholesky(cov)).T
             self.roots.append(root)
             self.log_norm.append(np.log(np.diagonal(root)).sum())
@@ -154,14 +158,14 @@ class _Mixture:
 class _Kernels:
     """A sum of Gaussian kernels, of a width by Scott's rule."""
 
-    def __init__(self, rows, mass, random_state):
-        rows, mass = rows[:_KDE_ROWS], mass[:_KDE_ROWS]
+    def __init__(self, rows, row_weight, random_state):
+        rows, row_weight = rows[:_KDE_ROWS], row_weight[:_KDE_ROWS]
         n_rows, n_columns = rows.shape
-        share = mass / mass.sum()
+        share = row_weight / row_weight.sum()
         centred = rows - share @ rows
         spread = np.sqrt((share @ np.square(centred)).mean())
         width = max(spread, 1e-3) * n_rows ** (-1 / (n_columns + 4))
-        self.kernels = KernelDensity(bandwidth=width).fit(rows, sample_weight=mass)
+        self.kernels = KernelDensity(bandwidth=width).fit(rows, sample_weight=row_weight)
 
     def log(self, rows) -> np.ndarray:
         return self.kernels.score_samples(rows)
@@ -170,16 +174,18 @@ class _Kernels:
 class _Balls:
     """One over the volume of the ball that holds the nearest rows."""
 
-    def __init__(self, rows, mass, random_state):
+    def __init__(self, rows, row_weight, random_state):
         self.search = NearestNeighbors(n_neighbors=min(10, len(rows))).fit(rows)
-        self.mass, self.total = mass, mass.sum()
+        self.row_weight, self.total = row_weight, row_weight.sum()
 
     def log(self, rows) -> np.ndarray:
         distances, nearest = self.search.kneighbors(rows)
-        mass = self.mass[nearest]
-        before = np.cumsum(mass, axis=1) - mass
-        counted = np.clip(10 - before, 0, mass)
+        row_weight = self.row_weight[nearest]
+        before = np.cumsum(row_weight, axis=1) - row_weight
+        counted = np.clip(10 - before, 0, row_weight)
         radius = np.maximum((counted * distances).sum(axis=1) / counted.sum(axis=1), _LEAST_RADIUS)
         # Where many rows have the value itself, they are what a density can count.
-        held = np.maximum(counted.sum(axis=1), (mass * (distances <= _LEAST_RADIUS)).sum(axis=1))
+        held = np.maximum(
+            counted.sum(axis=1), (row_weight * (distances <= _LEAST_RADIUS)).sum(axis=1)
+        )
         return np.log(held / self.total) - rows.shape[1] * np.log(radius)

@@ -138,8 +138,8 @@ class ShapleyValues:
         # all are there, and as the last itself if others are left out.
         following = np.append(match[1:], 0.0)
         last = graph.indptr[1:][counts > 0] - 1
-        cut_off = (counts == neighborhood.n_found) & (counts < len(unique.voters) - 1)
-        following[last] = np.where(cut_off[counts > 0], match[last], 0.0)
+        truncated = (counts == neighborhood.n_found) & (counts < len(unique.voters) - 1)
+        following[last] = np.where(truncated[counts > 0], match[last], 0.0)
         sums = np.cumsum(self.coefficient * (match - following))
         ends = np.repeat(sums[np.maximum(graph.indptr[1:] - 1, 0)], counts)
         self.rest = (ends - sums) - self.coefficient * following

@@ -65,21 +65,21 @@ def fit_mixture(
 ) -> Mixture | None:
     """Fit a mixture of normal distributions by maximum likelihood."""
     values, group = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True)
-    mass = np.bincount(group, weights=weight, minlength=len(values)).astype(np.float64)
-    values, mass = values[mass > 0], mass[mass > 0]
+    value_weight = np.bincount(group, weights=weight, minlength=len(values)).astype(np.float64)
+    values, value_weight = values[value_weight > 0], value_weight[value_weight > 0]
     if len(values) <= n_components:
         return None
-    total = mass.sum()
-    center = mass @ values / total
-    width = np.sqrt(mass @ (values - center) ** 2 / total)
+    total = value_weight.sum()
+    center = value_weight @ values / total
+    width = np.sqrt(value_weight @ (values - center) ** 2 / total)
     unit = (values - center) / width
-    rank = (np.cumsum(mass) - mass / 2) / total
+    rank = (np.cumsum(value_weight) - value_weight / 2) / total
     best = None
     for share in _STARTS:
         # The others share what is left in equal parts.
         edges = np.linspace(0, 1 - share, n_components)[1:]
         member = np.eye(n_components)[:, np.searchsorted(edges, rank)]
-        found = _maximise(unit, mass, member)
+        found = _maximise(unit, value_weight, member)
         if found is not None and (best is None or found[0] > best[0] + 1e-9 * total):
             best = found
     if best is None:
@@ -90,25 +90,25 @@ def fit_mixture(
     gain = 2 * (likelihood - one) - 3 * (n_components - 1) * np.log(total)
     order = np.argsort(means, kind="stable")
     shares, means, deviations = shares[order], means[order], deviations[order]
-    bimodal = bool(gain > 0 and _has_valley(unit, mass, shares, means, deviations))
+    bimodal = bool(gain > 0 and _has_valley(unit, value_weight, shares, means, deviations))
     return Mixture(shares, center + width * means, width * deviations, float(gain), bimodal)
 
 
-def _maximise(values, mass, member):
+def _maximise(values, value_weight, member):
     """Alternate between memberships and parameters; None if a component dies."""
-    total, last = mass.sum(), -np.inf
+    total, last = value_weight.sum(), -np.inf
     for _ in range(_N_ITERATIONS):
-        sizes = member @ mass
+        sizes = member @ value_weight
         if sizes.min() <= 1e-6 * total:
             return None
-        means = member @ (mass * values) / sizes
-        spread = ((member * mass) * (values - means[:, None]) ** 2).sum(axis=1) / sizes
+        means = member @ (value_weight * values) / sizes
+        spread = ((member * value_weight) * (values - means[:, None]) ** 2).sum(axis=1) / sizes
         deviations = np.sqrt(spread + _MIN_WIDTH**2)
         shares = sizes / total
         z = (values - means[:, None]) / deviations[:, None]
         logs = np.log(shares / deviations / np.sqrt(2 * np.pi))[:, None] - z**2 / 2
         whole = np.logaddexp.reduce(logs, axis=0)
-        likelihood = mass @ whole
+        likelihood = value_weight @ whole
         member = np.exp(logs - whole)
         if likelihood - last < _TOLERANCE * total:
             break
@@ -116,7 +116,7 @@ def _maximise(values, mass, member):
     return likelihood, shares, means, deviations
 
 
-def _has_valley(values, mass, shares, means, deviations) -> bool:
+def _has_valley(values, value_weight, shares, means, deviations) -> bool:
     """Whether there is a valley below the highest mode, in the mixture and in the values."""
     grid = means[0] + (means[-1] - means[0]) * _GRID
     z = (grid[:, None] - means) / deviations
@@ -130,13 +130,15 @@ def _has_valley(values, mass, shares, means, deviations) -> bool:
     # Two modes fit a plateau as well: test the values themselves, which are few and uneven.
     places = grid[[modes[0], lowest, modes[1]]]
     reach = (places[2] - places[0]) / 6
-    before, valley, after = (mass[np.abs(values - place) <= reach].sum() for place in places)
+    before, valley, after = (
+        value_weight[np.abs(values - place) <= reach].sum() for place in places
+    )
     return bool(valley < _VALLEY**2 * min(before, after))
 
 
 def weighted_quantile(values: np.ndarray, share: float, weight: np.ndarray | None = None) -> float:
-    """Find the smallest value up to which the values have this share of the mass."""
+    """Find the smallest value up to which the values have this share of the total weight."""
     values, group = np.unique(values, return_inverse=True)
-    mass = np.cumsum(np.bincount(group, weights=weight, minlength=len(values)))
-    place = np.searchsorted(mass, share * mass[-1] * (1 - 1e-12))
+    below = np.cumsum(np.bincount(group, weights=weight, minlength=len(values)))
+    place = np.searchsorted(below, share * below[-1] * (1 - 1e-12))
     return float(values[min(place, len(values) - 1)])

@@ -143,7 +143,7 @@ class ResidualDetector(TargetDetector):
 
     Notes
     -----
-    The squared residuals are predicted by a forest where X is a table of numbers, whatever the
+    The squared residuals are predicted by a forest where X is a numeric matrix, whatever the
     model, because it is smooth and never negative; elsewhere by clones of the model, whose
     prediction is then added to the root mean square. Residuals beyond six medians are truncated:
     otherwise wrong targets would raise the uncertainty of themselves and their neighbours.

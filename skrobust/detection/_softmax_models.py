@@ -170,8 +170,8 @@ class ScaledLogisticRegression(SoftmaxClassifier):
         self.center_, self.scale_ = column_scale(X, weight)
         if self.C is not None:
             return self.C
-        alike = X.shape[1] >= MANY_COLUMNS and not sparse.issparse(X)
-        return _EXPECTED_VARIANCE / X.shape[1] if alike else 1.0
+        many_dense = X.shape[1] >= MANY_COLUMNS and not sparse.issparse(X)
+        return _EXPECTED_VARIANCE / X.shape[1] if many_dense else 1.0
 
     def _features(self, X):
         if sparse.issparse(X):

@@ -19,7 +19,7 @@ from skrobust.utils._random import private_random_state, set_missing_random_stat
 from skrobust.utils._rows import row_hashes
 from skrobust.utils._typing import CrossValidation
 
-_FLOOR = 1e-12
+_LEAST_PROBA = 1e-12
 # Average precision of boosting with 31 leaves on four tables, 20 % symmetric and 30 % pair noise:
 # all 60 stages .898 and .752; the first 15 .893 and .794; until .75, .5 or .35 of the early errors
 # are left .912 and .802, .912 and .795, .912 and .789. Boosting that learns more slowly loses up
@@ -288,7 +288,7 @@ class StageRecorder:
         n_rows = proba.shape[1]
         at = self._codes[rows] * n_rows + np.arange(n_rows)
         flat = proba.reshape(-1)
-        logs = np.maximum(proba, _FLOOR)
+        logs = np.maximum(proba, _LEAST_PROBA)
         np.log(logs, out=logs)
         last = state["last"][:, rows]
         if n_stages > 1:

@@ -62,7 +62,7 @@ def flip_labels_grouped(
     exact : bool, default=False
         Whether the number of labels of each class that become each other label is the expected
         one, rounded, instead of drawn. Without `run_length` it is as near to that as whole groups
-        can be; with it, runs are cut short where the number is reached.
+        can be; with it, runs are shortened where the number is reached.
     %(seed)s
 
     Returns

@@ -198,7 +198,7 @@ def test_text_needs_models_and_gets_that_of_the_wrapper(seed):
 
 
 def _mixed_table(n_samples=300, seed=0):
-    """A table of numbers with gaps and of words, and three classes that depend on both."""
+    """A data frame of numbers with gaps and of words, and three classes that depend on both."""
     rng = np.random.default_rng(seed)
     colour = rng.choice(["red", "green", "blue"], n_samples)
     numbers = rng.normal(size=(n_samples, 3))
