@@ -33,6 +33,7 @@ from skrobust.utils._sklearn import (
     fit_context,
     safe_indexing,
 )
+from skrobust.utils._typing import LabelsLike
 from skrobust.utils._warnings import warn_user
 
 
@@ -119,9 +120,9 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
@@ -284,9 +285,9 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
     def fit_resample(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> tuple[Any, Any]:
@@ -355,7 +356,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         return np.sort(rng.choice(rows, n_rows, replace=False, p=weight / weight.sum()))
 
     @available_if(scores_new_rows)
-    def detect(self, X: Any, y: ArrayLike) -> np.ndarray:
+    def detect(self, X: Any, y: LabelsLike) -> np.ndarray:
         """Flag labelled rows that were not in ``fit``.
 
         Parameters
@@ -373,7 +374,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         return self._score_new(X, y)[1]
 
     @available_if(scores_new_rows)
-    def score_labels(self, X: Any, y: ArrayLike) -> np.ndarray:
+    def score_labels(self, X: Any, y: LabelsLike) -> np.ndarray:
         """Score how likely labels are right, of rows that were not in ``fit``.
 
         Parameters

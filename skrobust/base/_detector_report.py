@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base._labels import check_indicators, check_targets, decode_labels, encode_labels_like
+from skrobust.utils._typing import LabelsLike
 
 
 def scores_new_rows(detector) -> bool:
@@ -116,7 +117,7 @@ class DetectorReport:
         return {f"{name}_{label}": labels[:, j] for j, label in enumerate(names)}
 
     @available_if(scores_new_rows)
-    def score(self, X: Any, y: ArrayLike, true_labels: ArrayLike | None = None) -> float:
+    def score(self, X: Any, y: LabelsLike, true_labels: ArrayLike | None = None) -> float:
         """Score how well wrong labels of rows that were not in ``fit`` are ranked.
 
         Only there with ``store_estimators=True``, which a detector needs before it is passed to

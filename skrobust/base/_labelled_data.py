@@ -22,6 +22,7 @@ from skrobust.base._labels import (
 )
 from skrobust.utils._columns import check_exact, check_index, explicit_index, split_column
 from skrobust.utils._sklearn import check_sample_weight, num_samples
+from skrobust.utils._typing import LabelsLike
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,10 +100,10 @@ class LabelledData:
     def from_arrays(
         cls,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
         kind: str = "classes",
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> LabelledData:

@@ -9,6 +9,7 @@ from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Features, fit_context
+from skrobust.utils._typing import LabelsLike
 
 
 @fill_docstring
@@ -41,9 +42,9 @@ class Reweighter(LabelEstimator):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:

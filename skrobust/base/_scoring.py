@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from skrobust.base._labels import check_targets, missing_labels
 from skrobust.utils._sklearn import safe_indexing
+from skrobust.utils._typing import LabelsLike
 
 
 def labelled_rows(X, values: np.ndarray, missing: np.ndarray, sample_weight, name: str = "label"):
@@ -41,7 +42,7 @@ def labelled_rows(X, values: np.ndarray, missing: np.ndarray, sample_weight, nam
 class LabelledScore:
     """Mixin that stands before ``ClassifierMixin``: rows without a label are not scored."""
 
-    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: Any, y: LabelsLike, sample_weight: ArrayLike | None = None) -> float:
         """Compute the accuracy on the rows that have a label.
 
         Parameters
@@ -66,7 +67,7 @@ class LabelledScore:
 class TargetScore:
     """Mixin that stands before ``RegressorMixin``: rows without a target are not scored."""
 
-    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: Any, y: LabelsLike, sample_weight: ArrayLike | None = None) -> float:
         """Compute the coefficient of determination on the rows that have a target.
 
         Parameters

@@ -10,6 +10,7 @@ from skrobust.base._labelled_data import LabelledData
 from skrobust.base._labels import label_fingerprint
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Features, fit_context
+from skrobust.utils._typing import LabelsLike
 
 
 @fill_docstring
@@ -47,9 +48,9 @@ class TransitionEstimator(LabelEstimator):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:

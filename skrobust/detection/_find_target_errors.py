@@ -8,6 +8,7 @@ from skrobust.detection._residual_rules import mixture_threshold
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import check_index
 from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._typing import LabelsLike
 from skrobust.utils._weighted_quantiles import weighted_median
 
 # Residuals this small, as a share of the deviation of all targets, are rounding errors.
@@ -16,7 +17,7 @@ _ROUNDING = 1e-6
 
 @explain_names
 def target_quality_scores(
-    y: ArrayLike,
+    y: LabelsLike,
     y_pred: ArrayLike,
     *,
     uncertainty: ArrayLike | None = None,
@@ -67,7 +68,7 @@ def target_quality_scores(
 
 @explain_names
 def find_target_errors(
-    y: ArrayLike,
+    y: LabelsLike,
     y_pred: ArrayLike,
     *,
     uncertainty: ArrayLike | None = None,

@@ -1,18 +1,17 @@
 """FINE scores: agreement of a row with the main direction of its class."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils import indexable
 
 from skrobust.base import LabelledData
 from skrobust.evidence._neighbor_index import SCALES, ColumnScaler
 from skrobust.evidence._neighbors import read_numbers
-from skrobust.utils._typing import MatrixLike
+from skrobust.utils._typing import LabelsLike, MatrixLike
 
 
 def fine_scores(
-    X: MatrixLike, y: ArrayLike, *, scale: str | None = "rank", contrast: bool = True
+    X: MatrixLike, y: LabelsLike, *, scale: str | None = "rank", contrast: bool = True
 ) -> np.ndarray:
     """FINE scores of labels, by the main direction of the rows that share them.
 

@@ -3,7 +3,6 @@
 from numbers import Integral
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.utils import indexable
 
 from skrobust.base import LabelledData
@@ -15,7 +14,7 @@ from skrobust.evidence._neighbor_evidence import (
 from skrobust.evidence._neighbor_index import METRICS
 from skrobust.evidence._neighbors import check_enough_rows
 from skrobust.utils._random import private_random_state
-from skrobust.utils._typing import MatrixLike
+from skrobust.utils._typing import LabelsLike, MatrixLike
 
 MAX_NEIGHBORS = 400
 """Neighbours of a row among which its prediction is divided."""
@@ -23,7 +22,7 @@ MAX_NEIGHBORS = 400
 
 def knn_shapley_scores(
     X: MatrixLike,
-    y: ArrayLike,
+    y: LabelsLike,
     *,
     n_neighbors: int = 10,
     metric: str = "euclidean",

@@ -11,6 +11,7 @@ from skrobust.base import LabelQualityThreshold, ThresholdInput, ThresholdResult
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight
+from skrobust.utils._typing import LabelsLike
 
 # Qualities nearer to 0 or 1 than this are not distinguished.
 _MARGIN = 1e-3
@@ -114,7 +115,7 @@ class MixtureThreshold(LabelQualityThreshold):
         self,
         quality: ArrayLike,
         *,
-        y: ArrayLike | None = None,
+        y: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Find the threshold of qualities.

@@ -32,7 +32,7 @@ from skrobust.utils._fitted import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
-from skrobust.utils._typing import CrossValidation
+from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._weighted_quantiles import weighted_median
 from skrobust.utils._weights import weight_fit_params
 
@@ -222,9 +222,9 @@ class ResidualDetector(TargetDetector):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:

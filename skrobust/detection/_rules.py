@@ -30,6 +30,7 @@ from skrobust.noise._confident_joint import (
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._typing import LabelsLike
 from skrobust.utils._weighted_quantiles import lower_threshold
 from skrobust.utils._weights import as_counts
 
@@ -47,7 +48,7 @@ _PRUNE_RULES = ("prune_by_noise_rate", "prune_by_class", "both")
 
 @explain_names
 def find_label_errors(
-    y: ArrayLike,
+    y: LabelsLike,
     pred_proba: ArrayLike,
     *,
     rule: str = "prune_by_noise_rate",

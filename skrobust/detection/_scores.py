@@ -9,6 +9,7 @@ from skrobust.base._pred_proba import check_all, match_proba
 from skrobust.noise._confident_joint import FEW_CLASSES, SLACK, label_proba
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
+from skrobust.utils._typing import LabelsLike
 
 # Scores that detectors and `rank_by` offer: those of cleanlab, in [0, 1].
 QUALITY_METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
@@ -18,7 +19,7 @@ SCORES: dict[str, Callable] = {}
 
 @explain_names
 def label_quality_scores(
-    y: ArrayLike,
+    y: LabelsLike,
     pred_proba: ArrayLike,
     *,
     method: str = "self_confidence",

@@ -1,5 +1,6 @@
 """Threshold with a known precision, by calibration of the quality on verified rows."""
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import Self
 
@@ -117,7 +118,10 @@ class TrustedThreshold(LabelQualityThreshold):
         self.confidence_level = confidence_level
 
     def fit(
-        self, quality: ArrayLike, is_right: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        quality: ArrayLike,
+        is_right: ArrayLike | Sequence[bool | None],
+        sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Calibrate qualities of any origin.
 

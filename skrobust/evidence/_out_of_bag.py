@@ -24,7 +24,7 @@ from skrobust.evidence._replicates import divide_rows
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import num_samples, safe_indexing
-from skrobust.utils._typing import MatrixLike
+from skrobust.utils._typing import LabelsLike, MatrixLike
 
 # Tasks at least: enough to share between threads.
 _LEAST_TASKS = 4
@@ -43,7 +43,7 @@ def default_forest(n_jobs: int | None = None, random_state=None) -> ExtraTreesCl
 def out_of_bag_proba(
     estimator: ExtraTreesClassifier | RandomForestClassifier | None,
     X: MatrixLike,
-    y: ArrayLike,
+    y: LabelsLike,
     *,
     sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,

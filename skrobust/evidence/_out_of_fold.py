@@ -18,13 +18,13 @@ from skrobust.evidence._folds import make_folds
 from skrobust.evidence._replicates import average_frequent
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import row_hashes
-from skrobust.utils._typing import CrossValidation
+from skrobust.utils._typing import CrossValidation, LabelsLike
 
 
 def out_of_fold_proba(
     estimator: BaseEstimator,
     X: Any,
-    y: ArrayLike,
+    y: LabelsLike,
     *,
     cv: CrossValidation = 5,
     sample_weight: ArrayLike | None = None,

@@ -14,13 +14,14 @@ from skrobust.inspection._agreement import krippendorff_alpha
 from skrobust.inspection._correction_file import Correction, read_corrections
 from skrobust.inspection._fingerprint import encode_text, fingerprint, text_of_ids
 from skrobust.inspection._flag_precision import clopper_pearson
+from skrobust.utils._typing import LabelsLike
 
 ON_CONFLICT = ("raise", "last", "majority")
 _MAX_NAMED = 5
 
 
 def apply_corrections(
-    y: ArrayLike, corrections: Any, *, row_ids: ArrayLike | None = None, on_conflict: str = "raise"
+    y: LabelsLike, corrections: Any, *, row_ids: ArrayLike | None = None, on_conflict: str = "raise"
 ) -> Bunch:
     """Apply the decisions of reviewers to labels.
 

@@ -12,6 +12,7 @@ from sklearn.utils import check_consistent_length
 from skrobust.base._labels import encode_labels
 from skrobust.inspection._plot import COLORS, Display, check_fitted_with, get_axes
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._typing import LabelsLike
 
 
 @fill_docstring
@@ -107,7 +108,7 @@ class DataMapDisplay(Display):
     @classmethod
     def from_predictions(
         cls,
-        y: ArrayLike,
+        y: LabelsLike,
         staged_proba: Iterable[np.ndarray],
         *,
         label_errors: ArrayLike | None = None,

@@ -12,6 +12,7 @@ from skrobust.base._labels import encode_labels, encode_labels_like
 from skrobust.inspection._flag_precision import error_proba
 from skrobust.inspection._plot import COLORS, Display, check_fitted_with, get_axes
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._typing import LabelsLike
 
 
 @fill_docstring
@@ -92,8 +93,8 @@ class DetectionCurveDisplay(Display):
     def from_estimator(
         cls,
         detector: Any,
-        y: ArrayLike | None = None,
-        true_labels: ArrayLike | None = None,
+        y: LabelsLike | None = None,
+        true_labels: LabelsLike | None = None,
         *,
         ax: Any = None,
         **plot_params: Any,

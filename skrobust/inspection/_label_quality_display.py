@@ -19,6 +19,7 @@ from skrobust.inspection._plot import (
     short_name,
 )
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._typing import LabelsLike
 
 # So many other labels of each row are decoys at most.
 _MAX_DECOYS = 50
@@ -83,7 +84,7 @@ class LabelQualityDisplay(Display):
         self,
         label_quality: ArrayLike,
         *,
-        y: ArrayLike | None = None,
+        y: LabelsLike | None = None,
         threshold: float | None = None,
         decoy_quality: ArrayLike | None = None,
     ):
@@ -96,7 +97,7 @@ class LabelQualityDisplay(Display):
     def from_estimator(
         cls,
         detector: Any,
-        y: ArrayLike | None = None,
+        y: LabelsLike | None = None,
         *,
         decoy_quality: ArrayLike | None = None,
         ax: Any = None,
@@ -132,7 +133,7 @@ class LabelQualityDisplay(Display):
     @classmethod
     def from_predictions(
         cls,
-        y: ArrayLike,
+        y: LabelsLike,
         pred_proba: ArrayLike,
         *,
         method: str = "self_confidence",

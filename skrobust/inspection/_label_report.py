@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from skrobust.inspection._render import render_markdown, render_page, write_file
 from skrobust.inspection._report_data import build_report
+from skrobust.utils._typing import LabelsLike
 
 
 class LabelReport:
@@ -105,14 +106,14 @@ class LabelReport:
         cls,
         detector: Any,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
         raw: ArrayLike | None = None,
         row_ids: ArrayLike | None = None,
         max_rows: int = 10_000,
         title: str | None = None,
         annotations: ArrayLike | None = None,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         audit_fraction: float = 0.05,
         n_large: int = 200,
         random_state: int | np.random.RandomState | None = 0,

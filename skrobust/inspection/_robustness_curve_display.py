@@ -10,6 +10,7 @@ from sklearn.utils import Bunch
 
 from skrobust.inspection._plot import COLORS, LINES, MARKERS, Display, get_axes
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._typing import LabelsLike
 
 
 @fill_docstring
@@ -71,7 +72,7 @@ class RobustnessCurveDisplay(Display):
         cls,
         estimator: Any,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
         score_name: str | None = None,
         ax: Any = None,

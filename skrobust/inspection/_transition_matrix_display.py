@@ -12,6 +12,7 @@ from sklearn.utils import check_consistent_length
 from skrobust.base._labels import encode_labels, encode_labels_like
 from skrobust.inspection._plot import Display, check_fitted_with, class_names, get_axes
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._typing import LabelsLike
 
 # With more classes, numbers in the cells would be too small to read.
 _MOST_NUMBERS = 12
@@ -116,8 +117,8 @@ class TransitionMatrixDisplay(Display):
     @classmethod
     def from_predictions(
         cls,
-        y: ArrayLike,
-        true_labels: ArrayLike,
+        y: LabelsLike,
+        true_labels: LabelsLike,
         *,
         normalize: bool = True,
         ax: Any = None,

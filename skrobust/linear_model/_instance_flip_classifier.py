@@ -16,7 +16,7 @@ from skrobust.linear_model._linear_base import (
 )
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, Tags, fit_context
-from skrobust.utils._typing import MatrixLike
+from skrobust.utils._typing import LabelsLike, MatrixLike
 
 # Flip rates of the starts: the problem is not convex.
 _START_RATES = (0.05, 0.2, 0.5)
@@ -166,9 +166,9 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
     def fit(
         self,
         X: MatrixLike,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Fit the coefficients of both scores to given labels of two classes.

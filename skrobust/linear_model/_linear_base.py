@@ -17,7 +17,7 @@ from skrobust.base import LabelledData
 from skrobust.base._scoring import LabelledScore
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, Tags
-from skrobust.utils._typing import CSRMatrix, MatrixLike
+from skrobust.utils._typing import CSRMatrix, LabelsLike, MatrixLike
 from skrobust.utils._warnings import warn_user
 
 _DTYPES = (np.float64, np.float32)
@@ -63,8 +63,8 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
     def _check_data(
         self,
         X: Any,
-        y: ArrayLike,
-        verified_labels: ArrayLike | None,
+        y: LabelsLike,
+        verified_labels: LabelsLike | None,
         sample_weight: ArrayLike | None,
     ) -> tuple[np.ndarray | CSRMatrix, LabelledData]:
         """Validate the arguments of ``fit``; return the numeric matrix and the labelled rows."""

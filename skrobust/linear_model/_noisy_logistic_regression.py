@@ -21,7 +21,7 @@ from skrobust.utils._blocks import for_each_block
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._fitted import set_fitted
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context
-from skrobust.utils._typing import MatrixLike
+from skrobust.utils._typing import LabelsLike, MatrixLike
 from skrobust.utils._warnings import warn_user
 
 # Noise rate of the prior, and of the start, of a learned matrix. With less noise the solver
@@ -181,9 +181,9 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
     def fit(
         self,
         X: MatrixLike,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Fit coefficients, and perhaps the transition matrix, to given labels.

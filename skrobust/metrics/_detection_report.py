@@ -11,6 +11,7 @@ from sklearn.utils import column_or_1d
 
 from skrobust.base._labels import encode_labels
 from skrobust.utils._columns import float_column
+from skrobust.utils._typing import LabelsLike
 
 _BUDGETS = (0.01, 0.05, 0.1)
 
@@ -61,7 +62,7 @@ def detection_report(
     label_quality: ArrayLike,
     label_errors: ArrayLike | None = None,
     *,
-    y: ArrayLike | None = None,
+    y: LabelsLike | None = None,
     budgets: Sequence[int] | float = _BUDGETS,
 ) -> "DetectionReport":
     """Scores of a detector of label errors: its ranking, its flags, and both for each class.

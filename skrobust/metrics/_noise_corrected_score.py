@@ -26,6 +26,7 @@ from skrobust.utils._columns import float_column
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight, validate_params
+from skrobust.utils._typing import LabelsLike
 from skrobust.utils._warnings import LabelNoiseWarning
 
 
@@ -46,7 +47,7 @@ def noise_corrected_score(
     *,
     metric: str | Callable[..., Any] | ArrayLike = "accuracy",
     transition: Any = None,
-    verified_labels: ArrayLike | None = None,
+    verified_labels: LabelsLike | None = None,
     verified_weight: ArrayLike | None = None,
     label_quality: ArrayLike | None = None,
     labels: ArrayLike | None = None,

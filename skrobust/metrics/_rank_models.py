@@ -14,6 +14,7 @@ from skrobust.metrics._verified_estimate import best_weights, confusion_by_audit
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.utils._typing import LabelsLike
 
 
 def rank_flip_prevalence(
@@ -93,7 +94,7 @@ def rank_models(
     y_true: ArrayLike,
     predictions: dict[str, ArrayLike] | ArrayLike,
     *,
-    verified_labels: ArrayLike,
+    verified_labels: LabelsLike,
     verified_weight: ArrayLike | None = None,
     confidence_level: float = 0.95,
     n_bootstrap: int = 1000,

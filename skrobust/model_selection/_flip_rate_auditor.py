@@ -9,6 +9,7 @@ from scipy.special import ndtri
 from skrobust.base._labels import encode_labels, encode_labels_like, refuse_mask
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
+from skrobust.utils._typing import LabelsLike
 
 # Beforehand, as if so many rows of a cell had been verified, with these shares of wrong labels.
 _PRIOR_ROWS = 2.0
@@ -114,7 +115,7 @@ class FlipRateAuditor:
     def __repr__(self) -> str:
         return f"FlipRateAuditor(strata={self.strata!r})"
 
-    def fit(self, y: ArrayLike, y_pred: ArrayLike | None = None) -> "FlipRateAuditor":
+    def fit(self, y: LabelsLike, y_pred: ArrayLike | None = None) -> "FlipRateAuditor":
         """Begin an audit.
 
         Parameters
@@ -185,7 +186,7 @@ class FlipRateAuditor:
         self._drawn[rows] = True
         return rows
 
-    def partial_fit(self, rows: ArrayLike, verified_labels: ArrayLike) -> "FlipRateAuditor":
+    def partial_fit(self, rows: ArrayLike, verified_labels: LabelsLike) -> "FlipRateAuditor":
         """Learn what the true labels of drawn rows are.
 
         Parameters

@@ -13,6 +13,7 @@ from skrobust.base._labelled_data import check_groups
 from skrobust.base._labels import encode_labels
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import safe_indexing
+from skrobust.utils._typing import LabelsLike
 
 
 @fill_docstring
@@ -92,7 +93,7 @@ class LabelledKFold(BaseCrossValidator):
         return self.n_splits
 
     def split(
-        self, X: Any, y: ArrayLike, groups: ArrayLike | None = None
+        self, X: Any, y: LabelsLike, groups: ArrayLike | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the row numbers of training and test sets.
 

@@ -24,6 +24,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import Interval, safe_indexing, validate_params
+from skrobust.utils._typing import LabelsLike
 
 KINDS = ("symmetric", "pair", "instance", "grouped", "features")
 # Mean number of wrong labels in a row, where there are no groups.
@@ -43,7 +44,7 @@ _RUN_LENGTH = 10
 def noise_robustness_curve(
     estimator: Any,
     X: Any,
-    y: ArrayLike,
+    y: LabelsLike,
     *,
     rates: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.4),
     kind: str | Sequence[str] = "symmetric",

@@ -17,6 +17,7 @@ from skrobust.base._labels import encode_labels, encode_labels_like, encode_veri
 from skrobust.utils._columns import float_column
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
+from skrobust.utils._typing import LabelsLike
 
 # Beforehand, the quality counts as much as so many verified rows.
 _PRIOR_ROWS = 100.0
@@ -108,12 +109,12 @@ class ReviewBudgetAllocator:
     def allocate(
         self,
         n_rows: int,
-        y: ArrayLike,
+        y: LabelsLike,
         label_quality: ArrayLike,
         *,
         X: Any = None,
         y_pred: ArrayLike | None = None,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
     ) -> np.ndarray:
         """Choose the rows to verify next.
 

@@ -18,6 +18,7 @@ from skrobust.noise._transitions import check_transition, symmetric_transition
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.utils._typing import LabelsLike
 
 _ABILITIES = 0.6, 0.95  # range of the default
 
@@ -35,7 +36,7 @@ _ABILITIES = 0.6, 0.95  # range of the default
 )
 @fill_docstring(**DOCUMENTATION)
 def simulate_annotators(
-    y: ArrayLike,
+    y: LabelsLike,
     n_annotators: int = 5,
     *,
     transition: ArrayLike | None = None,

@@ -8,6 +8,7 @@ from skrobust.base._pred_proba import check_all, check_block, match_proba
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block, row_blocks
 from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._typing import LabelsLike
 
 SLACK = 1e-6
 """Probabilities closer than this count as equal (Northcutt et al.'s implementation)."""
@@ -20,7 +21,7 @@ FEW_CLASSES = 48
 
 @explain_names
 def confident_thresholds(
-    y: ArrayLike,
+    y: LabelsLike,
     pred_proba: ArrayLike,
     *,
     classes: ArrayLike | None = None,
@@ -70,7 +71,7 @@ def confident_thresholds(
 
 @explain_names
 def confident_joint(
-    y: ArrayLike,
+    y: LabelsLike,
     pred_proba: ArrayLike,
     *,
     classes: ArrayLike | None = None,
@@ -149,7 +150,7 @@ def confident_joint(
 
 
 def _check(
-    y: ArrayLike, pred_proba: ArrayLike, classes: ArrayLike | None, sample_weight: ArrayLike | None
+    y: LabelsLike, pred_proba: ArrayLike, classes: ArrayLike | None, sample_weight: ArrayLike | None
 ) -> tuple:
     """Validate labels, probabilities and weights."""
     codes, pred_proba = match_proba(y, pred_proba, classes=classes)

@@ -8,6 +8,7 @@ from skrobust.noise._confident_joint import round_keeping_row_totals
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
+from skrobust.utils._typing import LabelsLike
 
 DOCUMENTATION = {
     "y_true": """
@@ -34,7 +35,7 @@ flipped : ndarray of shape (n_samples,) of bool
 
 @fill_docstring(**DOCUMENTATION)
 def flip_labels(
-    y: ArrayLike,
+    y: LabelsLike,
     transition: ArrayLike,
     *,
     classes: ArrayLike | None = None,
@@ -107,7 +108,7 @@ def draw_labels(
 
 
 def match_labels(
-    y: ArrayLike, transition: ArrayLike, classes: ArrayLike | None = None
+    y: LabelsLike, transition: ArrayLike, classes: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Match labels with a transition matrix.
 
@@ -122,7 +123,7 @@ def match_labels(
 
 
 def match_classes(
-    y: ArrayLike, n_classes: int, classes: ArrayLike | None = None
+    y: LabelsLike, n_classes: int, classes: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Encode labels of a known number of classes; `y` may have others."""
     if classes is not None:

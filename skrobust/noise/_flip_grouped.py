@@ -18,6 +18,7 @@ from skrobust.noise._flip import (
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, validate_params
+from skrobust.utils._typing import LabelsLike
 
 
 @validate_params(
@@ -30,7 +31,7 @@ from skrobust.utils._sklearn import Interval, validate_params
 )
 @fill_docstring(**DOCUMENTATION)
 def flip_labels_grouped(
-    y: ArrayLike,
+    y: LabelsLike,
     groups: ArrayLike | None,
     transition: ArrayLike,
     *,

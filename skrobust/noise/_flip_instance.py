@@ -4,7 +4,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import brentq
 from scipy.stats import truncnorm
@@ -20,6 +19,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, validate_params
+from skrobust.utils._typing import LabelsLike
 
 _DEVIATION = 0.1  # standard deviation of the flip probabilities before truncation
 
@@ -37,7 +37,7 @@ _DEVIATION = 0.1  # standard deviation of the flip probabilities before truncati
 @fill_docstring(**DOCUMENTATION)
 def flip_labels_instance(
     X: Any,
-    y: ArrayLike,
+    y: LabelsLike,
     rate: float,
     *,
     kind: str = "linear",

@@ -62,7 +62,7 @@ from skrobust.utils._sklearn import (
     fit_context,
     num_samples,
 )
-from skrobust.utils._typing import CSRMatrix
+from skrobust.utils._typing import CSRMatrix, LabelsLike
 
 _REGION_COUNTS = (2, 4, 8)
 _SHRINKAGES = (np.inf, 1000.0, 300.0, 100.0, 30.0, 10.0)
@@ -239,10 +239,10 @@ class NoiseSimulator(TransitionEstimator):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
         repeated_labels: Any = None,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Fit the noise model.
@@ -401,7 +401,7 @@ class NoiseSimulator(TransitionEstimator):
     def sample(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
         exact: bool = False,
         random_state: int | np.random.RandomState | None = None,

@@ -7,12 +7,13 @@ from skrobust.noise._flip import DOCUMENTATION, match_labels
 from skrobust.noise._resolve import check_usable
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import validate_params
+from skrobust.utils._typing import LabelsLike
 
 
 @validate_params({"indicator": [None, "boolean"]}, prefer_skip_nested_validation=True)
 @fill_docstring(**DOCUMENTATION)
 def unbiased_labels(
-    y: ArrayLike,
+    y: LabelsLike,
     transition: ArrayLike,
     *,
     classes: ArrayLike | None = None,

@@ -1,6 +1,6 @@
 """Types of the arguments of estimators and functions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from numpy.typing import ArrayLike
@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 else:
     from scipy.sparse import csr_matrix as CSRMatrix
 
-__all__ = ["CSRMatrix", "CrossValidation", "MatrixLike", "Splitter"]
+__all__ = ["CSRMatrix", "CrossValidation", "LabelsLike", "MatrixLike", "Splitter"]
 
 # Array-like, sparse matrix or data frame; of the last two, types are not known everywhere.
 MatrixLike: TypeAlias = Any
+# Array-like in which None may stand for a missing label.
+LabelsLike: TypeAlias = ArrayLike | Sequence[Any]
 
 
 class Splitter(Protocol):

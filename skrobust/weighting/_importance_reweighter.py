@@ -24,7 +24,7 @@ from skrobust.utils._argument_names import explain_names
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Tags
-from skrobust.utils._typing import CrossValidation
+from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._warnings import warn_user
 from skrobust.weighting._detector_reweighter import DOCUMENTATION
 
@@ -180,7 +180,7 @@ class ImportanceReweighter(ProbaSource, Reweighter):
 
 @explain_names
 def importance_weights(
-    y: ArrayLike,
+    y: LabelsLike,
     pred_proba: ArrayLike,
     transition: ArrayLike,
     *,

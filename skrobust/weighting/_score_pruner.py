@@ -14,7 +14,7 @@ from skrobust.detection import TrainingDynamics
 from skrobust.detection._training_dynamics import STATISTICS, quality_from
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
-from skrobust.utils._typing import CrossValidation
+from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._weighted_quantiles import upper_threshold
 from skrobust.weighting._detector_reweighter import DOCUMENTATION, DetectorReweighter
 
@@ -134,9 +134,9 @@ class ScorePruner(DetectorReweighter):
     def fit_resample(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> tuple[Any, np.ndarray]:

@@ -28,7 +28,7 @@ from skrobust.utils._sklearn import (
     fit_context,
     safe_indexing,
 )
-from skrobust.utils._typing import CrossValidation
+from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._weighted_quantiles import WEIGHT_SLACK
 from skrobust.wrappers._base import TRAINING_DATA, ModelsWrapper, has_method, resolve_estimator
 from skrobust.wrappers._training_set import given
@@ -170,9 +170,9 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         **params: Any,

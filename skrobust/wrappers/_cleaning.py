@@ -17,7 +17,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
-from skrobust.utils._typing import CrossValidation
+from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._warnings import warn_user
 from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper, FinalFit
 from skrobust.wrappers._detectors import default_detector, fit_precomputed
@@ -234,9 +234,9 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         label_errors: ArrayLike | None = None,
@@ -417,9 +417,9 @@ class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         **params: Any,

@@ -15,6 +15,7 @@ from skrobust.evidence import Evidence
 from skrobust.utils._columns import check_index, complete_column
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import fit_context
+from skrobust.utils._typing import LabelsLike
 
 
 def default_detector(X, estimator) -> EnsembleDetector:
@@ -75,7 +76,7 @@ class PrecomputedErrors(LabelErrorDetector):
 def fit_precomputed(
     detector: Any,
     data: LabelledData,
-    y: ArrayLike,
+    y: LabelsLike,
     label_errors: ArrayLike | None,
     pred_proba: ArrayLike | None,
     action: str,

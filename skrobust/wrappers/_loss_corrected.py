@@ -22,7 +22,7 @@ from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
-from skrobust.utils._typing import CrossValidation
+from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._warnings import warn_user
 from skrobust.weighting import ImportanceReweighter
 from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
@@ -242,9 +242,9 @@ default=None
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         **params: Any,

@@ -13,7 +13,7 @@ from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._sklearn import HasMethods, fit_context
-from skrobust.utils._typing import CrossValidation
+from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.weighting import QualityReweighter
 from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper
 from skrobust.wrappers._detectors import default_detector
@@ -127,9 +127,9 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         **params: Any,

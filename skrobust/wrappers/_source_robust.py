@@ -16,6 +16,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import StrOptions, fit_context
+from skrobust.utils._typing import LabelsLike
 from skrobust.utils._warnings import warn_user
 from skrobust.wrappers._aggregation import AGGREGATIONS, N_FAULTY_CONSTRAINTS, count_faulty
 from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper, FinalFit
@@ -303,10 +304,10 @@ class SourceRobustClassifier(ClassifierWrapper, BaseSourceRobust):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
         sources: ArrayLike | None = None,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         **params: Any,
     ) -> Self:
@@ -417,10 +418,10 @@ class SourceRobustRegressor(TargetScore, RegressorMixin, BaseSourceRobust):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
         sources: ArrayLike | None = None,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         **params: Any,
     ) -> Self:

@@ -23,7 +23,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._propagate import propagate_params
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, fit_context
-from skrobust.utils._typing import CrossValidation
+from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
 from skrobust.wrappers._detectors import default_detector
 from skrobust.wrappers._training_set import TrainingSet
@@ -177,9 +177,9 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         **params: Any,
