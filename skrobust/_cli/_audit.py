@@ -464,7 +464,7 @@ def fit(options, found: Input) -> tuple:
         Warnings that concern the labels.
     """
     from skrobust._cli._columns import feature_frame
-    from skrobust.evidence._progress import report_progress
+    from skrobust.utils._parallel import report_progress
 
     table, labels, verified, reading = found.table, found.labels, found.verified, found.reading
     rows = np.delete(np.arange(table.n_rows), labels.total_rows)

@@ -52,7 +52,7 @@ def find_errors(digits, *, n_jobs=None, random_state=0, report=None):
         Number of errors among the 50 and the 100 rows with the lowest quality.
     """
     from skrobust.detection import EnsembleDetector
-    from skrobust.evidence._progress import report_progress
+    from skrobust.utils._parallel import report_progress
 
     is_error = digits.is_error == 1
     n_errors, n_checked = int(is_error.sum()), int((digits.is_error >= 0).sum())
@@ -144,8 +144,8 @@ def train_despite_noise(digits, *, n_jobs=None, random_state=0):
     scores : dict of str to float
         Test accuracy: "plain", "cleaned", "wrong labels dropped", "true labels".
     """
-    from skrobust.evidence._progress import report_progress
     from skrobust.noise import flip_labels, symmetric_transition
+    from skrobust.utils._parallel import report_progress
     from skrobust.wrappers import CleaningClassifier
 
     X_train, X_test, y_train, y_test = train_test_split(

@@ -17,22 +17,16 @@ from skrobust.base._conclusion import (
     look_overwritten,
     noise_estimates,
     suggested_labels,
+    warn_of_overwritten,
 )
 from skrobust.base._detection_result import DetectionResult
 from skrobust.base._detector_report import DetectorReport, scores_new_rows
 from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData, apply_verified_labels
-from skrobust.base._overwritten import warn_of_overwritten
 from skrobust.base._threshold import LabelQualityThreshold, ThresholdInput, score_new_labels
-from skrobust.utils._fitted import set_fitted
+from skrobust.utils._estimators import Features, check_features, set_fitted
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import (
-    Features,
-    Interval,
-    check_features,
-    fit_context,
-    safe_indexing,
-)
+from skrobust.utils._sklearn import Interval, fit_context, safe_indexing
 from skrobust.utils._typing import LabelsLike
 from skrobust.utils._warnings import warn_user
 

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._sklearn import Features, fit_context
+from skrobust.utils._estimators import Features
+from skrobust.utils._sklearn import fit_context
 from skrobust.utils._typing import LabelsLike
 
 

@@ -9,7 +9,8 @@ from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData
 from skrobust.base._labels import label_fingerprint
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._sklearn import Features, fit_context
+from skrobust.utils._estimators import Features
+from skrobust.utils._sklearn import fit_context
 from skrobust.utils._typing import LabelsLike
 
 

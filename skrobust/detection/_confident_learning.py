@@ -8,8 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
-from skrobust.detection._detect_from import conclude, flag_by_rule, quality_by
-from skrobust.detection._evidence_detector import ProbaDetector
+from skrobust.detection._detect_from import ProbaDetector, conclude, flag_by_rule, quality_by
 from skrobust.detection._rules import RULES, ClassLimits
 from skrobust.detection._scores import QUALITY_METHODS, score_labels
 from skrobust.utils._docstring import fill_docstring

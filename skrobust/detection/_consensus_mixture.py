@@ -12,13 +12,18 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
-from skrobust.detection._detect_from import conclude, confident_thresholds_of, given_labels
-from skrobust.detection._evidence_detector import EvidenceDetector, ProbaDetector
+from skrobust.detection._detect_from import (
+    EvidenceDetector,
+    ProbaDetector,
+    conclude,
+    confident_thresholds_of,
+    given_labels,
+)
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.evidence import Evidence, OutOfFold
 from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.evidence._out_of_bag import default_forest
-from skrobust.evidence._proba_source import proba_source
+from skrobust.evidence._out_of_fold import proba_source
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric

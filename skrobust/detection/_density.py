@@ -8,20 +8,18 @@ import numpy as np
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.detection._density_models import DENSITIES, ClassDensities
-from skrobust.detection._detect_from import conclude, flag_by_rule, quality_by
-from skrobust.detection._evidence_detector import ProbaDetector
+from skrobust.detection._detect_from import ProbaDetector, conclude, flag_by_rule, quality_by
 from skrobust.detection._rules import fit_rule
 from skrobust.evidence import Evidence, OutOfFold
-from skrobust.evidence._folds import make_folds
+from skrobust.evidence._folds import average_frequent, make_folds
 from skrobust.evidence._neighbors import ADVICE, read_numbers
-from skrobust.evidence._replicates import average_frequent
 from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions, Tags, safe_indexing
 from skrobust.utils._typing import CrossValidation
-from skrobust.utils._weighted_quantiles import lower_threshold
+from skrobust.utils._weights import lower_threshold
 
 _MODES = ("low_nll", "expand")
 _MAX_ROUNDS = 5

@@ -1,16 +1,18 @@
 """From evidence to a detection result: a score, a rule, and corrections by the noise model."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from skrobust.base import DetectionResult, LabelledData
+from skrobust.base import DetectionResult, LabelErrorDetector, LabelledData
 from skrobust.detection._rules import FittedRule, check_rule, fit_rule
 from skrobust.detection._scores import check_score, score_labels
+from skrobust.detection._verified_label_model import calibrate_on_verified
 from skrobust.evidence import Evidence
+from skrobust.evidence._out_of_fold import ProbaSource
 from skrobust.noise._confident_joint import label_proba, mean_self_confidence
-from skrobust.noise._label_counts import verified_counts
-from skrobust.noise._noise_model import fit_noise_model
+from skrobust.noise._noise_model import fit_noise_model, verified_counts
 from skrobust.noise._noise_rate import estimate_given_noise_rate, estimate_noise_rate
 from skrobust.utils._blocks import for_each_block
 
@@ -215,3 +217,42 @@ def most_probable(
 
     for_each_block(find, len(pred_proba), 8 * n_classes)
     return best
+
+
+class EvidenceDetector(LabelErrorDetector):
+    """Base class of detectors with the parameter `store_estimators`."""
+
+    _calibrate = staticmethod(calibrate_on_verified)
+    _stored: tuple[Evidence, ...] = ()
+
+    _parameter_constraints: dict = {
+        **LabelErrorDetector._parameter_constraints,
+        "store_estimators": ["boolean"],
+    }
+
+    def _store(self, *evidence: Evidence) -> None:
+        """Keep the models of the evidence, if that is asked for."""
+        kept = evidence if self.store_estimators else ()
+        self._stored = tuple(one.without_rows() for one in kept)
+
+    def _stored_evidence(self) -> tuple[Evidence, ...]:
+        """Evidence of which the models were kept."""
+        if not self._stored:
+            raise AttributeError(
+                "The models that score new rows were not kept: fit with store_estimators=True."
+            )
+        return self._stored
+
+    @property
+    def estimators_(self) -> list[Any]:
+        """Fitted models."""
+        return list(self._stored_evidence()[0].models)
+
+
+class ProbaDetector(ProbaSource, EvidenceDetector):
+    """Base class of detectors by the probabilities of one classifier."""
+
+    _parameter_constraints: dict = {
+        **EvidenceDetector._parameter_constraints,
+        **ProbaSource._parameter_constraints,
+    }

@@ -16,12 +16,10 @@ from sklearn.utils import get_tags
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.base._labels import encode_labels_like
-from skrobust.detection._detect_from import conclude, flag_by_rule
-from skrobust.detection._evidence_detector import ProbaDetector
+from skrobust.detection._detect_from import ProbaDetector, conclude, flag_by_rule
 from skrobust.detection._mixture_1d import fit_mixture, weighted_quantile
 from skrobust.evidence import Evidence, OutOfFold
-from skrobust.evidence._out_of_fold import collect_recorded
-from skrobust.evidence._proba_source import route_fit
+from skrobust.evidence._out_of_fold import collect_recorded, route_fit
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import HasMethods, Interval, Tags, num_samples, routing_enabled

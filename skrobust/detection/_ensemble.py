@@ -14,6 +14,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from skrobust.base import DetectionResult, LabelledData, LabelQualityThreshold
 from skrobust.base._labels import decode_labels
 from skrobust.detection._detect_from import (
+    EvidenceDetector,
     confident_thresholds_of,
     flag_by_rule,
     given_labels,
@@ -27,21 +28,19 @@ from skrobust.detection._diverse_models import (
     models_behind,
     same_container,
 )
-from skrobust.detection._evidence_detector import EvidenceDetector
 from skrobust.detection._noise_posterior import NoisePosterior, fit_noise_posterior
 from skrobust.detection._rules import RULES
 from skrobust.evidence import Evidence, Mixture, Neighbors
 from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.evidence._folds import FoldsByContent, row_blocks
-from skrobust.evidence._proba_source import proba_source
+from skrobust.evidence._out_of_fold import proba_source
 from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
 from skrobust.utils._typing import CrossValidation
-from skrobust.utils._weighted_quantiles import lower_threshold
-from skrobust.utils._weights import weight_fit_params
+from skrobust.utils._weights import lower_threshold, weight_fit_params
 
 _OWN_RULE = "decoys"
 # Models with less weight than this in the first round are not fitted again.

@@ -9,7 +9,7 @@ from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import check_index
 from skrobust.utils._sklearn import check_sample_weight
 from skrobust.utils._typing import LabelsLike
-from skrobust.utils._weighted_quantiles import weighted_median
+from skrobust.utils._weights import weighted_median
 
 # Residuals this small, as a share of the deviation of all targets, are rounding errors.
 _ROUNDING = 1e-6

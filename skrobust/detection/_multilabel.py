@@ -34,7 +34,7 @@ from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._fitted import set_fitted
+from skrobust.utils._estimators import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, Tags

@@ -9,8 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.base._labels import encode_labels_like
-from skrobust.detection._detect_from import conclude, given_labels, most_probable
-from skrobust.detection._evidence_detector import ProbaDetector
+from skrobust.detection._detect_from import ProbaDetector, conclude, given_labels, most_probable
 from skrobust.detection._rules import fit_rule
 from skrobust.detection._scores import score_labels
 from skrobust.evidence import Evidence, Neighbors

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
-from skrobust.detection._detect_from import conclude, flag_by_rule, quality_by
-from skrobust.detection._evidence_detector import EvidenceDetector
+from skrobust.detection._detect_from import EvidenceDetector, conclude, flag_by_rule, quality_by
 from skrobust.detection._knn_shapley import MAX_NEIGHBORS, ShapleyValues
 from skrobust.detection._scores import score_labels
 from skrobust.evidence import Neighbors

@@ -8,8 +8,7 @@ import numpy as np
 from skrobust.base import NoiseLevel
 from skrobust.detection._decoys import DecoyCurve, decoy_curve
 from skrobust.noise._confident_joint import label_proba
-from skrobust.noise._label_counts import verified_counts
-from skrobust.noise._noise_model import NoiseModel, fit_exponent, fit_noise_model
+from skrobust.noise._noise_model import NoiseModel, fit_exponent, fit_noise_model, verified_counts
 from skrobust.noise._noise_rate import estimate_given_noise_rate, estimate_noise_rate
 
 # Labels are ranked half way to symmetric noise: what looks like noise in one direction is often a

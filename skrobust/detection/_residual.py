@@ -28,13 +28,12 @@ from skrobust.evidence._values import (
 )
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._fitted import set_fitted
+from skrobust.utils._estimators import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._rows import check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
 from skrobust.utils._typing import CrossValidation, LabelsLike
-from skrobust.utils._weighted_quantiles import weighted_median
-from skrobust.utils._weights import weight_fit_params
+from skrobust.utils._weights import weight_fit_params, weighted_median
 
 # Residuals beyond so many medians are truncated before their squares are predicted.
 _CAP = 6

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm
 
-from skrobust.utils._weighted_quantiles import lower_threshold, weighted_median
+from skrobust.utils._weights import lower_threshold, weighted_median
 
 RESIDUAL_RULES = ("mixture", "refit")
 _N_STEPS = 200

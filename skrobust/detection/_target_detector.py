@@ -6,7 +6,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter
 
 from skrobust.base import LabelErrorDetector, LabelQualityThreshold
-from skrobust.evidence._proba_source import estimator_router, route_fit
+from skrobust.evidence._out_of_fold import estimator_router, route_fit
 from skrobust.utils._sklearn import HasMethods, Interval, Tags
 
 

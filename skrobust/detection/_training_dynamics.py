@@ -12,12 +12,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import assert_all_finite
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
-from skrobust.base._tags import LabelTags
-from skrobust.detection._detect_from import conclude, given_labels, most_probable
-from skrobust.detection._evidence_detector import ProbaDetector
+from skrobust.base._label_estimator import LabelTags
+from skrobust.detection._detect_from import ProbaDetector, conclude, given_labels, most_probable
 from skrobust.evidence import Stages, staged_proba
-from skrobust.evidence._proba_source import route_fit
-from skrobust.evidence._replicates import row_ids
+from skrobust.evidence._folds import row_ids
+from skrobust.evidence._out_of_fold import route_fit
 from skrobust.evidence._staged import has_stages
 from skrobust.evidence._stages import StageRecorder, norms_of
 from skrobust.evidence._training_record import check_has_stages, is_stochastic
@@ -27,7 +26,7 @@ from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._typing import CrossValidation
-from skrobust.utils._weighted_quantiles import threshold_above_lowest
+from skrobust.utils._weights import threshold_above_lowest
 
 STATISTICS = ("aum", "aum_logits", "el2n", "grand", "forgetting", "mean_loss", "oscillation")
 RULES = ("negative_margin", "fake_class")

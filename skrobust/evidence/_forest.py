@@ -8,9 +8,8 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.utils import assert_all_finite, check_random_state, compute_sample_weight
 
-from skrobust.evidence._progress import track
 from skrobust.utils._blocks import row_blocks
-from skrobust.utils._parallel import delayed, stream
+from skrobust.utils._parallel import delayed, stream, track
 from skrobust.utils._random import draw_seed
 from skrobust.utils._rows import as_numbers
 from skrobust.utils._sklearn import validate_params_of

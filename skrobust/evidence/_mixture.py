@@ -11,7 +11,7 @@ from skrobust.base import LabelledData
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._out_of_bag import OutOfBag, collect_leaf_sizes, share_trees
 from skrobust.evidence._out_of_fold import OutOfFold, collect_out_of_fold, share_first_steps
-from skrobust.evidence._progress import step
+from skrobust.utils._parallel import step
 
 _N_STEPS = 200
 _TOLERANCE = 1e-7

@@ -7,7 +7,13 @@ from scipy import sparse
 
 from skrobust.base import LabelledData
 from skrobust.evidence._evidence import Evidence
-from skrobust.evidence._folds import lone_class_rows, row_blocks
+from skrobust.evidence._folds import (
+    RowParts,
+    divide_rows,
+    frequent_rows,
+    lone_class_rows,
+    row_blocks,
+)
 from skrobust.evidence._neighbor_index import ColumnScaler, NeighborIndex, choose_algorithm
 from skrobust.evidence._neighbors import (
     ADVICE,
@@ -22,7 +28,6 @@ from skrobust.evidence._neighbors import (
     select_neighbors,
     take_precomputed,
 )
-from skrobust.evidence._replicates import RowParts, divide_rows, frequent_rows
 from skrobust.utils._random import private_random_state
 from skrobust.utils._rows import check_numeric, mix_words, row_hashes
 from skrobust.utils._sklearn import safe_indexing

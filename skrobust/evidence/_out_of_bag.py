@@ -9,7 +9,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from skrobust.base import LabelledData
 from skrobust.evidence._evidence import Evidence, predict_columns
-from skrobust.evidence._folds import lone_class_rows
+from skrobust.evidence._folds import divide_rows, lone_class_rows
 from skrobust.evidence._forest import (
     MOST_ENTRIES,
     TREES_PER_TASK,
@@ -20,7 +20,6 @@ from skrobust.evidence._forest import (
     node_proba,
     prepare_forest,
 )
-from skrobust.evidence._replicates import divide_rows
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import num_samples, safe_indexing

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from skrobust.evidence._fold_fits import fit_folds
-from skrobust.evidence._folds import check_two_blocks
+from skrobust.evidence._folds import check_two_blocks, divide_rows
 from skrobust.evidence._forest import (
     MOST_ENTRIES,
     Moments,
@@ -16,8 +16,7 @@ from skrobust.evidence._forest import (
     has_out_of_bag,
     prepare_forest,
 )
-from skrobust.evidence._replicates import divide_rows
-from skrobust.utils._predictions import predict_column
+from skrobust.utils._columns import predict_column
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import num_samples, safe_indexing
 

@@ -17,7 +17,8 @@ from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
 from skrobust.neural._typing import Batch, Callbacks, Criterion, RandomState
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._sklearn import Features, Interval, Tags, fit_context
+from skrobust.utils._estimators import Features
+from skrobust.utils._sklearn import Interval, Tags, fit_context
 from skrobust.utils._typing import MatrixLike
 
 _N_SINGULAR = 5

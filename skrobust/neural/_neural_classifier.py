@@ -12,10 +12,10 @@ from sklearn.utils.validation import check_consistent_length
 from torch.utils.data import Dataset
 
 from skrobust.base import LabelledData
+from skrobust.base._label_estimator import LabelTags, as_label_tags
 from skrobust.base._labels import encode_labels_like
 from skrobust.base._pred_proba import as_proba, check_block
 from skrobust.base._scoring import LabelledScore
-from skrobust.base._tags import LabelTags, as_label_tags
 from skrobust.neural import losses
 from skrobust.neural._accelerated import AcceleratedNet, agree_on, join_processes
 from skrobust.neural._callbacks import HalfFineTuning, callback_of

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skrobust.noise._confident_joint import class_weights
-from skrobust.noise._label_counts import confident_rows, count_labels, symmetric_prior
+from skrobust.noise._noise_model import confident_rows, count_labels, symmetric_prior
 from skrobust.noise._proba_transition import (
     DOCUMENTATION,
     PredictedRows,
@@ -16,7 +16,7 @@ from skrobust.noise._proba_transition import (
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._typing import CrossValidation
-from skrobust.utils._weighted_quantiles import weighted_median
+from skrobust.utils._weights import weighted_median
 
 
 @fill_docstring(**DOCUMENTATION)

@@ -6,8 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skrobust.noise._anchor_transition import find_anchors, median_proba
-from skrobust.noise._label_counts import count_labels, predicted_classes, symmetric_prior
-from skrobust.noise._noise_model import sharpen
+from skrobust.noise._noise_model import count_labels, predicted_classes, sharpen, symmetric_prior
 from skrobust.noise._proba_transition import (
     DOCUMENTATION,
     PredictedRows,

@@ -8,8 +8,7 @@ noise rate; elsewhere it is noise plus overlap of the classes. The disagreement 
 import numpy as np
 
 from skrobust.base import LabelledData, NoiseLevel
-from skrobust.noise._label_counts import count_labels, predicted_classes
-from skrobust.noise._noise_model import fit_exponent, sharpen
+from skrobust.noise._noise_model import count_labels, fit_exponent, predicted_classes, sharpen
 from skrobust.utils._weights import as_counts
 
 # The grid of a, b and c; the likelihood is that of the counts in bins of t.

@@ -11,8 +11,8 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelledData, TransitionEstimator
+from skrobust.base._conclusion import labels_look_overwritten, warn_of_overwritten
 from skrobust.base._labels import encode_labels_like, missing_labels
-from skrobust.base._overwritten import labels_look_overwritten, warn_of_overwritten
 from skrobust.evidence._neighbor_evidence import (
     METRIC_OPTIONS,
     SCALE_OPTIONS,
@@ -25,7 +25,6 @@ from skrobust.evidence._neighbor_index import ALGORITHMS
 from skrobust.evidence._neighbors import read_numbers
 from skrobust.noise._consensus_moments import MAX_CLASSES, count_consensus, solve_consensus
 from skrobust.noise._flip import draw_labels, replace_labels
-from skrobust.noise._label_counts import check_counted, count_labels
 from skrobust.noise._label_triples import (
     LabelTriples,
     encode_repeated_labels,
@@ -39,6 +38,7 @@ from skrobust.noise._neighbor_transition import (
     set_neighbor_parameters,
     warn_of_ambiguity,
 )
+from skrobust.noise._noise_model import check_counted, count_labels
 from skrobust.noise._proba_transition import DOCUMENTATION
 from skrobust.noise._region_transitions import (
     REGIONS,
@@ -52,16 +52,9 @@ from skrobust.noise._region_transitions import (
     transition_residuals,
 )
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._fitted import set_fitted
+from skrobust.utils._estimators import check_features, set_fitted
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._sklearn import (
-    Interval,
-    StrOptions,
-    Tags,
-    check_features,
-    fit_context,
-    num_samples,
-)
+from skrobust.utils._sklearn import Interval, StrOptions, Tags, fit_context, num_samples
 from skrobust.utils._typing import CSRMatrix, LabelsLike
 
 _REGION_COUNTS = (2, 4, 8)

@@ -9,22 +9,22 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skrobust.base import LabelledData, NoiseLevel, TransitionEstimator
-from skrobust.base._overwritten import label_surprise, labels_look_overwritten, warn_of_overwritten
+from skrobust.base._conclusion import label_surprise, labels_look_overwritten, warn_of_overwritten
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import row_blocks
-from skrobust.evidence._proba_source import ProbaSource
+from skrobust.evidence._out_of_fold import ProbaSource
 from skrobust.noise._confident_joint import class_weights
-from skrobust.noise._label_counts import (
+from skrobust.noise._noise_model import (
     LEAST_RATE,
     check_counted,
     count_labels,
+    scale_noise,
     shrink_counts,
     solve_prior,
 )
-from skrobust.noise._noise_model import scale_noise
 from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._fitted import set_fitted
+from skrobust.utils._estimators import set_fitted
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation

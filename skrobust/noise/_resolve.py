@@ -12,8 +12,7 @@ from skrobust.evidence._evidence import Evidence
 from skrobust.noise._anchor_transition import AnchorTransition
 from skrobust.noise._proba_transition import ProbaTransition
 from skrobust.noise._transitions import check_transition
-from skrobust.utils._cached_fit import cached_fit
-from skrobust.utils._propagate import propagate_params
+from skrobust.utils._estimators import cached_fit, propagate_params
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._typing import CrossValidation
 

@@ -7,7 +7,7 @@ import numpy as np
 from skrobust.base import LabelledData
 from skrobust.evidence._evidence import Evidence
 from skrobust.noise._anchor_transition import find_anchors
-from skrobust.noise._label_counts import CONFIDENT_SHARE, count_labels, symmetric_prior
+from skrobust.noise._noise_model import CONFIDENT_SHARE, count_labels, symmetric_prior
 from skrobust.noise._proba_transition import (
     DOCUMENTATION,
     PredictedRows,

@@ -7,7 +7,7 @@ from unittest import SkipTest
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-from skrobust.base._tags import label_tags
+from skrobust.base._label_estimator import label_tags
 from skrobust.testing._estimators import (
     clone_seeded,
     detector_in,

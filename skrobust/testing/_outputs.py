@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
-from skrobust.base._tags import label_tags
+from skrobust.base._label_estimator import label_tags
 from skrobust.testing._estimators import labels_of, part_of, silence_label_warnings
 from skrobust.testing._problems import Array
 

@@ -1,4 +1,4 @@
-"""Columns as data-frame libraries hold them: their values, missing entries and index."""
+"""Columns as other libraries hold or predict them: their values, missing entries and index."""
 
 from __future__ import annotations
 
@@ -247,3 +247,10 @@ def _same_entries(one, two) -> bool:
         return bool(one.sort_values().equals(two.sort_values()))
     except TypeError:  # entries of kinds that do not compare
         return set(one) == set(two)
+
+
+def predict_column(estimator, X) -> np.ndarray:
+    """Predict labels or numbers as an array of shape (n_samples,)."""
+    values = estimator.predict(X)
+    shape = getattr(values, "shape", ())
+    return np.asarray(values)[:, 0] if len(shape) == 2 and shape[1] == 1 else values

@@ -1,13 +1,18 @@
-"""Independent work through joblib, whatever runs it, and the number of threads of each part."""
+"""Independent work through joblib, whatever runs it: its number of threads, and its progress."""
 
+import contextlib
+import contextvars
 import functools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from joblib.parallel import get_active_backend
 from sklearn.utils import parallel as sklearn_parallel
 from sklearn.utils.parallel import Parallel
 from threadpoolctl import ThreadpoolController
+
+_display: contextvars.ContextVar = contextvars.ContextVar("skrobust_progress", default=None)
+_step: contextvars.ContextVar = contextvars.ContextVar("skrobust_step", default=None)
 
 
 @functools.cache
@@ -93,3 +98,58 @@ def stream(jobs: Iterable, *, n_jobs: int | None = None, require: str | None = N
     one_by_one = getattr(backend, "supports_return_generator", False)
     return_as = "generator" if one_by_one else "list"
     return Parallel(n_jobs=n_jobs, require=require, return_as=return_as)(jobs)
+
+
+def track(steps: Iterable, total: int, description: str) -> Iterable:
+    """Pass on steps of work, through the display that is installed, if one is."""
+    display, part_of = _display.get(), _step.get()
+    if display is None:
+        return steps
+    if part_of is not None:
+        part_of.hide()
+        description = f"{part_of.description} ({description})"
+    return display(steps, total, description)
+
+
+@contextlib.contextmanager
+def step(description: str, number: int, total: int) -> Iterator[None]:
+    """Announce one of several steps of different kinds for the time of a ``with`` block."""
+    display, outer = _display.get(), _step.get()
+    if display is None:
+        yield
+        return
+    description = f"step {number} of {total}: {description}"
+    if outer is not None:
+        outer.hide()
+        description = f"{outer.description}, {description}"
+    shown = _Shown(display, description)
+    token = _step.set(shown)
+    try:
+        yield
+    finally:
+        shown.hide()
+        _step.reset(token)
+
+
+class _Shown:
+    """A step on the display, until its parts or the next step take its place."""
+
+    def __init__(self, display: Callable, description: str):
+        self.description = description
+        self._steps = iter(display([None], 1, description))
+        next(self._steps)
+
+    def hide(self) -> None:
+        """Take it off the display; a second time does nothing."""
+        for _ in self._steps:
+            pass
+
+
+@contextlib.contextmanager
+def report_progress(display: Callable[[Iterable, int, str], Iterable]) -> Iterator[None]:
+    """Install a display for the work done inside the ``with`` block."""
+    token = _display.set(display)
+    try:
+        yield
+    finally:
+        _display.reset(token)

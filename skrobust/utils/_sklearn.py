@@ -28,7 +28,6 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import complete_column
-from skrobust.utils._fitted import set_fitted
 
 if TYPE_CHECKING:
 
@@ -51,12 +50,12 @@ else:
 
 __all__ = [
     "BaseScorer",
-    "Features",
     "HasMethods",
     "Interval",
     "StrOptions",
     "Tags",
-    "check_features",
+    "check_feature_names",
+    "check_n_features",
     "check_sample_weight",
     "fit_context",
     "num_samples",
@@ -85,36 +84,6 @@ def check_sample_weight(sample_weight, X) -> np.ndarray:
     if not np.any(weight > 0):
         raise ValueError("sample_weight has no positive entry: at least one row must count.")
     return weight
-
-
-class Features:
-    """What X calls its features, as ``n_features_in_`` and ``feature_names_in_``.
-
-    Nothing else about X is validated, and input without columns, such as a list of texts, has
-    neither attribute.
-    """
-
-    def __init__(self, X):
-        shape = getattr(X, "shape", None)
-        if shape is not None and len(shape) != 2:
-            return
-        check_feature_names(self, X, reset=True)
-        if isinstance(X, (list, tuple)) and (not X or isinstance(X[0], str) or not np.ndim(X[0])):
-            return
-        check_n_features(self, X, reset=True)
-
-    def record(self, estimator) -> None:
-        """Set the attributes on an estimator, and delete those of an earlier fit."""
-        names = ("n_features_in_", "feature_names_in_")
-        set_fitted(estimator, **{name: getattr(self, name, None) for name in names})
-
-
-def check_features(estimator, X) -> None:
-    """Refuse X whose features are not those that were recorded in ``fit``, if any were."""
-    if hasattr(estimator, "feature_names_in_"):
-        check_feature_names(estimator, X, reset=False)
-    if hasattr(estimator, "n_features_in_"):
-        check_n_features(estimator, X, reset=False)
 
 
 def validate_params_of(estimator) -> None:

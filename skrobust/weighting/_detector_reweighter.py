@@ -8,9 +8,9 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from skrobust.base import LabelledData, Reweighter
-from skrobust.base._tags import LabelTags, label_tags
+from skrobust.base._label_estimator import LabelTags, label_tags
 from skrobust.detection import EnsembleDetector
-from skrobust.utils._propagate import propagate_params
+from skrobust.utils._estimators import propagate_params
 from skrobust.utils._sklearn import HasMethods
 
 DOCUMENTATION = {

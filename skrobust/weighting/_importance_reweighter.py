@@ -10,7 +10,7 @@ from sklearn.utils import get_tags
 from skrobust.base import LabelledData, Reweighter, TransitionEstimator
 from skrobust.base._pred_proba import check_all, match_proba
 from skrobust.evidence._evidence import Evidence
-from skrobust.evidence._proba_source import ProbaSource
+from skrobust.evidence._out_of_fold import ProbaSource
 from skrobust.noise._noise_model import NoiseModel, fit_exponent
 from skrobust.noise._proba_transition import DOCUMENTATION as ESTIMATOR_DOCUMENTATION
 from skrobust.noise._resolve import (

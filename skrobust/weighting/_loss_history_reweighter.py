@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skrobust.base import LabelledData, Reweighter
-from skrobust.base._tags import LabelTags, label_tags
+from skrobust.base._label_estimator import LabelTags, label_tags
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.utils._docstring import fill_docstring

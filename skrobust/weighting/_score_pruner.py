@@ -15,7 +15,7 @@ from skrobust.detection._training_dynamics import STATISTICS, quality_from
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval, StrOptions, safe_indexing
 from skrobust.utils._typing import CrossValidation, LabelsLike
-from skrobust.utils._weighted_quantiles import upper_threshold
+from skrobust.utils._weights import upper_threshold
 from skrobust.weighting._detector_reweighter import DOCUMENTATION, DetectorReweighter
 
 _QUALITY = "label_quality"

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from skrobust.base import LabelledData
 from skrobust.detection._verified_label_model import MIN_VERIFIED
 from skrobust.noise._confident_joint import class_weights
-from skrobust.noise._label_counts import shrink_counts, verified_counts
+from skrobust.noise._noise_model import shrink_counts, verified_counts
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import Interval
 from skrobust.utils._typing import CrossValidation

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,22 +14,21 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelledData
+from skrobust.base._label_estimator import LabelTags, as_label_tags, label_tags
 from skrobust.base._scoring import LabelledScore
-from skrobust.base._tags import LabelTags, as_label_tags, label_tags
+from skrobust.utils._columns import predict_column
 from skrobust.utils._docstring import ENTRIES, fill_docstring
-from skrobust.utils._parallel import one_blas_thread
-from skrobust.utils._predictions import predict_column
+from skrobust.utils._estimators import Features
 from skrobust.utils._rows import as_numbers, is_numeric
 from skrobust.utils._sklearn import (
-    Features,
     HasMethods,
     Tags,
     raise_for_params,
     routing_enabled,
     safe_indexing,
 )
-from skrobust.utils._weights import index_fit_params, takes_weight, weight_fit_params
-from skrobust.wrappers._training_set import TrainingSet
+from skrobust.utils._weights import takes_weight, weight_fit_params
+from skrobust.wrappers._training_set import FinalFit
 
 # Shared by the docstrings of ``fit``.
 TRAINING_DATA = "".join(
@@ -43,55 +41,6 @@ TRAINING_DATA = "".join(
         ENTRIES["groups"],
     ]
 )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FinalFit:
-    """A model to train on any training set, with keywords that were routed before any work.
-
-    Attributes
-    ----------
-    estimator : estimator object
-        The model, cloned for each fit.
-    data : LabelledData
-        What ``fit`` of the wrapper was given.
-    features : Features
-        Names and number of features.
-    fit_params : dict
-        Keywords for ``fit``, of all rows; with the caller's weights where they are requested.
-    own_weight : bool
-        Whether weights are passed even if the caller's are none or not requested.
-    is_default : bool
-        Whether the user named no model. The default is linear: more threads slow it down.
-    """
-
-    estimator: BaseEstimator
-    data: LabelledData
-    features: Features
-    fit_params: dict
-    own_weight: bool = False
-    is_default: bool = False
-
-    @property
-    def weight(self) -> np.ndarray | None:
-        """The caller's weights of all rows, unless the model declines them."""
-        weight = self.data.sample_weight
-        return weight if self._requests(weight) else None
-
-    def _requests(self, weight) -> bool:
-        return any(key in self.fit_params for key in weight_fit_params(self.estimator, weight))
-
-    def train(self, training: TrainingSet) -> BaseEstimator:
-        """Fit a clone of the model to some of the rows."""
-        rows, weight, X = training.rows, training.weight, self.data.X
-        params = self.fit_params and index_fit_params(self.fit_params, rows, self.data.n_samples)
-        if weight is not None and (self.own_weight or self._requests(weight)):
-            params = params | weight_fit_params(self.estimator, weight)
-        if not np.array_equal(rows, np.arange(self.data.n_samples)):
-            X = safe_indexing(X, rows)
-        targets = self.data.decode(training.targets)
-        with one_blas_thread() if self.is_default else nullcontext():
-            return clone(self.estimator).fit(X, targets, **params)
 
 
 def has_method(method: str, name: str = "estimator") -> Callable[[Any], bool]:

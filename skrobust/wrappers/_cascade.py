@@ -16,9 +16,9 @@ from skrobust.base import LabelledData
 from skrobust.base._scoring import LabelledScore
 from skrobust.evidence import OutOfFold
 from skrobust.evidence._evidence import check_predicts_proba, predict_columns
+from skrobust.utils._columns import predict_column
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._parallel import delayed, stream
-from skrobust.utils._predictions import predict_column
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import (
     HasMethods,
@@ -29,7 +29,7 @@ from skrobust.utils._sklearn import (
     safe_indexing,
 )
 from skrobust.utils._typing import CrossValidation, LabelsLike
-from skrobust.utils._weighted_quantiles import WEIGHT_SLACK
+from skrobust.utils._weights import WEIGHT_SLACK
 from skrobust.wrappers._base import TRAINING_DATA, ModelsWrapper, has_method, resolve_estimator
 from skrobust.wrappers._training_set import given
 

@@ -12,23 +12,23 @@ from skrobust.base import LabelledData
 from skrobust.base._scoring import TargetScore
 from skrobust.detection import EnsembleDetector, ResidualDetector
 from skrobust.utils._argument_names import explain_names
-from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._propagate import propagate_params
+from skrobust.utils._estimators import cached_fit, propagate_params
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._warnings import warn_user
 from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper, FinalFit
 from skrobust.wrappers._detectors import default_detector, fit_precomputed
-from skrobust.wrappers._held_out import held_out_accuracy, trim
 from skrobust.wrappers._training_set import (
     TrainingSet,
     drop,
     given,
     has_suggestions,
+    held_out_accuracy,
     relabel,
     reweight,
+    trim,
 )
 
 # Whether weights beyond the caller's are passed to the final fit.

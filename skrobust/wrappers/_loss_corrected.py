@@ -18,8 +18,8 @@ from skrobust.noise._resolve import (
     default_transition,
     resolve_transition,
 )
-from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._estimators import cached_fit
 from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike

@@ -9,9 +9,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 
 from skrobust.base import LabelErrorDetector, LabelledData
-from skrobust.utils._cached_fit import cached_fit
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._propagate import propagate_params
+from skrobust.utils._estimators import cached_fit, propagate_params
 from skrobust.utils._sklearn import HasMethods, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.weighting import QualityReweighter

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 
 from skrobust.base import LabelledData
+from skrobust.base._label_estimator import LabelTags
 from skrobust.base._labels import decode_labels
-from skrobust.base._tags import LabelTags
 from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.detection._detect_from import most_probable
 from skrobust.detection._mixture_1d import fit_mixture
@@ -20,7 +20,7 @@ from skrobust.noise._confident_joint import label_proba, mean_self_confidence
 from skrobust.noise._noise_model import fit_noise_model
 from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._propagate import propagate_params
+from skrobust.utils._estimators import propagate_params
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike

@@ -18,7 +18,7 @@ from skrobust.detection import DecoyThreshold, MixtureThreshold, ResidualDetecto
 from skrobust.detection._residual_rules import best_share, mixture_threshold, r2
 from skrobust.evidence._folds import make_value_folds
 from skrobust.evidence._values import collect_values_out_of_bag
-from skrobust.utils._weighted_quantiles import weighted_median
+from skrobust.utils._weights import weighted_median
 
 FOREST = ExtraTreesRegressor(60, bootstrap=True, oob_score=True, min_samples_leaf=5, random_state=0)
 

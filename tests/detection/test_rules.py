@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from skrobust.detection import find_label_errors
-from skrobust.detection._pair_thresholds import group_thresholds
-from skrobust.detection._rules import RULES, FittedRule, fit_rule
+from skrobust.detection._rules import RULES, FittedRule, fit_rule, group_thresholds
 from skrobust.noise._confident_joint import FEW_CLASSES
-from skrobust.utils._weighted_quantiles import upper_threshold
+from skrobust.utils._weights import upper_threshold
 from tests._probabilities import TOY_LABELS, TOY_PROBA, make_noisy
 
 each_rule = pytest.mark.parametrize("rule", RULES)

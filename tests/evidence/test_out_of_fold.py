@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 from skrobust.evidence import out_of_fold_proba
 from skrobust.evidence._folds import make_folds, row_blocks
-from skrobust.evidence._progress import report_progress
+from skrobust.utils._parallel import report_progress
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sklearn.utils import get_tags
 
 from skrobust.base import LabelledData
 from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
-from skrobust.evidence._proba_source import ProbaSource
+from skrobust.evidence._out_of_fold import ProbaSource
 from skrobust.testing._problems import make_rows
 
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from skrobust.evidence._folds import make_folds
-from skrobust.evidence._replicates import divide_rows, frequent_rows, row_ids
+from skrobust.evidence._folds import divide_rows, frequent_rows, make_folds, row_ids
 from skrobust.utils._rows import row_hashes
 
 

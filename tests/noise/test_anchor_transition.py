@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from skrobust.noise import AnchorTransition, ConfidentTransition
 from skrobust.noise._anchor_transition import median_proba
-from skrobust.noise._label_counts import confident_rows
+from skrobust.noise._noise_model import confident_rows
 from tests._proba_rows import TRANSITION, Columns, forest, noisy_rows, posterior_rows
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from skrobust.noise import DualTransition
-from skrobust.noise._label_counts import shrink_counts, symmetric_prior
+from skrobust.noise._noise_model import shrink_counts, symmetric_prior
 from tests._proba_rows import TRANSITION, Columns, noisy_rows, posterior_rows
 
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import dirichlet_multinomial, norm
 
 from skrobust.noise import pair_transition, random_transition, symmetric_transition
-from skrobust.noise._label_counts import (
+from skrobust.noise._noise_model import (
     confident_rows,
     predicted_classes,
     shrink_counts,

@@ -8,7 +8,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
 from skrobust.base import LabelledData
-from skrobust.base._overwritten import labels_look_overwritten
+from skrobust.base._conclusion import labels_look_overwritten
 from skrobust.detection import ConfidentLearning, NeighborVote, TrustedThreshold
 from skrobust.noise import (
     AnchorTransition,

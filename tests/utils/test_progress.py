@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skrobust._cli._common import show_progress
 from skrobust.detection import EnsembleDetector
-from skrobust.evidence._progress import report_progress, step, track
 from skrobust.noise import flip_labels, symmetric_transition
+from skrobust.utils._parallel import report_progress, step, track
 
 
 class Log(list):
