@@ -45,7 +45,7 @@ FITS = [
 
 
 @pytest.mark.parametrize("estimator", FITS, ids=lambda e: type(e).__name__)
-def test_overwritten_labels_are_told_and_teach_nothing(rows, estimator):
+def test_overwritten_labels_are_detected_and_not_used(rows, estimator):
     X, y, verified = rows
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -77,14 +77,14 @@ def test_fitted_to_a_copy_and_pickled(cls, rows):
     assert_array_equal(loaded.detect(X, y), detector.detect(X, y))
 
 
-def test_new_rows_are_cut_by_class(rows):
+def test_new_rows_have_the_threshold_of_their_class(rows):
     X, y = rows
     detector = ConfidentLearning(
         GaussianNB(), threshold=MixtureThreshold(per_class=True), store_estimators=True
     ).fit(X, y)
-    cuts = detector.fitted_threshold_.class_thresholds_
-    assert cuts[0] != cuts[1]
-    assert_array_equal(detector.detect(X, y), detector.score_labels(X, y) < cuts[y])
+    thresholds = detector.fitted_threshold_.class_thresholds_
+    assert thresholds[0] != thresholds[1]
+    assert_array_equal(detector.detect(X, y), detector.score_labels(X, y) < thresholds[y])
 
 
 @pytest.mark.parametrize("cls", [DecoyThreshold, MixtureThreshold])
@@ -105,11 +105,11 @@ def test_a_part_that_is_a_threshold_has_its_own_parameters():
         def __init__(self, inner=None):
             self.inner = inner
 
-        def select(self, question):
-            return self.inner.select(question)
+        def select(self, inputs):
+            return self.inner.select(inputs)
 
     class Bare(LabelQualityThreshold):
-        def select(self, question):
+        def select(self, inputs):
             return None
 
     outer = Outer(DecoyThreshold(precision=0.7))

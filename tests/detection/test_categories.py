@@ -103,14 +103,14 @@ def test_short_texts_are_categories(seed):
 
 
 @pytest.mark.parametrize("name", ["forest", "neighbors"])
-@pytest.mark.parametrize("n_copies", [2, 4, 10])
-def test_a_copied_error_among_continuous_rows_is_found(name, n_copies, seed):
+@pytest.mark.parametrize("n_replicates", [2, 4, 10])
+def test_a_copied_error_among_continuous_rows_is_found(name, n_replicates, seed):
     rng = np.random.default_rng(seed)
     k = rng.integers(0, 3, 400)
     X = rng.normal(size=(400, 4)) + np.eye(3, 4)[k] * 4
     y = k.copy()
     y[:5] = (k[:5] + 1) % 3
-    rows = np.r_[np.arange(400), np.arange(5).repeat(n_copies - 1)]
+    rows = np.r_[np.arange(400), np.arange(5).repeat(n_replicates - 1)]
     detector = DETECTORS[name].fit(X[rows], y[rows])
     errors = np.isin(rows, range(5))
     assert (detector.label_quality_[errors] < 0.5).all()

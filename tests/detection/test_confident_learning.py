@@ -61,7 +61,7 @@ def test_finds_planted_errors_and_their_rate(noisy):
     assert abs(detector.noise_rate_ - flipped.mean()) < 0.06
 
 
-def test_a_forest_is_asked_out_of_bag_only_if_it_says_so(noisy):
+def test_a_forest_predicts_out_of_bag_only_with_oob_score(noisy):
     X, _, y, _ = noisy
     forest = ExtraTreesClassifier(30, bootstrap=True, oob_score=True, random_state=0)
     quality = ConfidentLearning(forest).fit(X, y).label_quality_
@@ -94,7 +94,7 @@ def test_random_state_seeds_what_has_none(noisy):
     assert not np.array_equal(a, c)
 
 
-def test_new_rows_are_judged_by_the_mean_model_and_the_stored_cuts(noisy):
+def test_new_rows_are_scored_by_the_mean_model_and_stored_thresholds(noisy):
     X, _, y, _ = noisy
     detector = ConfidentLearning(GaussianNB(), store_estimators=True).fit(X[:300], y[:300])
     proba = np.mean([m.predict_proba(X[300:]) for m in detector.estimators_], axis=0)

@@ -154,7 +154,7 @@ def test_weights_are_repetitions(seed):
         assert a == pytest.approx(b, rel=1e-6), name
 
 
-def test_new_rows_are_cut_there_too(seed):
+def test_new_rows_have_the_same_threshold(seed):
     X, _, y, _ = _make(seed, symmetric_transition(3, 0.2), 600)
     detector = _detector().set_params(store_estimators=True).fit(X[:400], y[:400])
     quality = detector.score_labels(X[400:], y[400:])

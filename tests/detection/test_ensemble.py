@@ -229,7 +229,7 @@ def test_default_models_behind_the_first_steps_of_the_pipeline():
     wrapper = CleaningClassifier(_mixed_pipeline(), random_state=0).fit(table, y_noisy)
     assert_array_equal(wrapper.detector_.label_quality_, together.label_quality_)
     assert "auto" not in map(str, wrapper.detector_.estimators_)
-    # New rows are judged by all of them.
+    # New rows are scored by all of them.
     quality = together.score_labels(table, y_noisy)
     assert average_precision_score(flipped, 1 - quality) > 0.8
 
@@ -299,8 +299,8 @@ def test_bad_estimators_are_refused_before_any_fit(estimators, error, message, n
 def test_weights(noisy):
     X, _, y, _ = noisy
     cv = FoldsByContent(5)
-    opinions = [out_of_fold_proba(model, X, y, cv=cv).astype(np.float32) for model in MODELS]
-    own = np.column_stack([opinion[np.arange(300), y] for opinion in opinions])
+    probas = [out_of_fold_proba(model, X, y, cv=cv).astype(np.float32) for model in MODELS]
+    own = np.column_stack([proba[np.arange(300), y] for proba in probas])
     detector = EnsembleDetector(list(MODELS), quality_method="self_confidence")
     assert_allclose(detector.fit(X, y).weights_, stacking_weights(own))
     assert_allclose(detector.label_quality_, own @ detector.weights_, rtol=1e-6, atol=1e-8)
@@ -317,7 +317,7 @@ def test_a_model_that_knows_nothing_does_little_harm(noisy):
     X, _, y, flipped = noisy
     plain = EnsembleDetector(list(MODELS)).fit(X, y)
     detector = EnsembleDetector([DummyClassifier(), *MODELS]).fit(X, y)
-    # Some weight is its due: it foretells wrong labels no worse than the others do.
+    # Some weight is its due: it predicts wrong labels no worse than the others do.
     assert detector.weights_[0] < 0.4
     ranked, plain_ranked = (
         average_precision_score(flipped, 1 - d.label_quality_) for d in (detector, plain)
@@ -334,7 +334,7 @@ def test_bad_weights_are_refused(weights, noisy):
         EnsembleDetector(list(MODELS), weights=weights).fit(X, y)
 
 
-def test_where_a_model_cannot_judge_the_others_do(noisy):
+def test_where_a_model_has_no_prediction_the_others_have(noisy):
     X, _, y, _ = noisy
     y = np.where(np.arange(300) == 0, 3, y)  # the only one of its class
     groups = np.arange(300) // 2
@@ -342,7 +342,7 @@ def test_where_a_model_cannot_judge_the_others_do(noisy):
     assert_array_equal(np.flatnonzero(np.isnan(detector.label_quality_)), [0])
     assert not detector.label_errors_[0]
     assert detector.suggested_labels_[0] == 3
-    # A forest of one tree can judge the rows that it has not drawn.
+    # A forest of one tree can score the rows that it has not drawn.
     stump = ExtraTreesClassifier(1, bootstrap=True, oob_score=True, random_state=0)
     alone = EnsembleDetector([stump]).fit(X[1:], y[1:]).label_quality_
     assert 0.4 < np.isnan(alone).mean() < 0.8
@@ -445,7 +445,7 @@ def test_folds_from_an_iterator_serve_all_models(noisy):
 
 
 @pytest.mark.parametrize("groups", [None, np.arange(120) // 3])
-def test_default_models_ask_for_weights_where_metadata_are_routed(groups, noisy):
+def test_default_models_request_weights_where_metadata_are_routed(groups, noisy):
     X, _, y, _ = noisy
     X, y, weight = X[:120], y[:120], np.arange(120) % 3 + 1.0
     detector = EnsembleDetector(random_state=0, cv=3, max_flag_rate=None)
@@ -582,14 +582,14 @@ def test_posterior_labels_keep_right_labels_that_are_hard():
 class Grouped(GaussianNB):
     """Remembers the first column, a group number, of what it was fitted to and asked about."""
 
-    asked: list = []
+    predicted: list = []
 
     def fit(self, X, y, sample_weight=None):
         self.groups_ = set(X[:, 0])
         return super().fit(X, y, sample_weight)
 
     def predict_proba(self, X):
-        Grouped.asked.append((self.groups_, set(X[:, 0])))
+        Grouped.predicted.append((self.groups_, set(X[:, 0])))
         return super().predict_proba(X)
 
 
@@ -597,12 +597,12 @@ def test_groups_are_kept_apart_in_the_second_round_too(noisy):
     X, _, y, _ = noisy
     groups = np.arange(len(y)) // 6
     X = np.column_stack([groups, X])
-    Grouped.asked.clear()
+    Grouped.predicted.clear()
     EnsembleDetector([Grouped()], random_state=0).fit(X, y, groups=groups)
-    assert len(Grouped.asked) == 10
-    assert all(fitted.isdisjoint(asked) for fitted, asked in Grouped.asked)
-    for half in (Grouped.asked[:5], Grouped.asked[5:]):
-        assert set.union(*(asked for _, asked in half)) == set(groups)
+    assert len(Grouped.predicted) == 10
+    assert all(fitted.isdisjoint(rows) for fitted, rows in Grouped.predicted)
+    for half in (Grouped.predicted[:5], Grouped.predicted[5:]):
+        assert set.union(*(rows for _, rows in half)) == set(groups)
 
 
 @pytest.mark.parametrize("estimators", [None, list(MODELS)])
@@ -647,7 +647,7 @@ def test_sorted_tables_need_no_shuffling(noisy):
     assert_allclose(detector.label_quality_, shuffled.label_quality_[order], atol=1e-8)
 
 
-def test_frozen_models_have_nothing_new_to_say(noisy):
+def test_frozen_models_have_one_round(noisy):
     X, y, given, _ = noisy
     frozen = FrozenEstimator(LogisticRegression().fit(X, y))
     one, two = (
@@ -658,7 +658,7 @@ def test_frozen_models_have_nothing_new_to_say(noisy):
     assert_array_equal(one.score_labels(X, given), two.score_labels(X, given))
 
 
-def test_verdicts_decide_about_corrected_labels(seed):
+def test_verified_labels_decide_about_corrected_labels(seed):
     X, y, given, flipped = _make(seed, pair_transition(3, 0.3), 600)
     # A rule that no model can see through, as it agrees with it.
     ruled = X[:, 0] > 1

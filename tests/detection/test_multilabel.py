@@ -101,7 +101,7 @@ def test_overlap_of_labels_is_not_counted_as_noise(rate, seed):
     assert detector.reliability_ in ("good", "limited")
 
 
-def test_where_labels_cannot_be_learned_the_rate_cannot_be_told(seed):
+def test_where_labels_cannot_be_learned_the_rate_is_unreliable(seed):
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(200, 3)), rng.integers(2, size=(200, 3))
     detector = MultilabelDetector(random_state=0, max_flag_rate=None).fit(X, y)

@@ -81,7 +81,7 @@ def test_rounds_leave_out_a_tenth(seed):
     np.testing.assert_allclose(single, vote_shares(graph, class_weight))
 
 
-def test_distances_are_chosen_by_what_foretells_labels(seed):
+def test_distances_are_chosen_by_what_predicts_labels(seed):
     rng = np.random.default_rng(seed)
     y = np.arange(200) % 2
     angle = np.where(y == 0, 0.3, 1.2) + rng.normal(scale=0.15, size=200)
@@ -162,7 +162,7 @@ def test_verified_labels_vote(seed):
     assert rank_auc(-helped, planted[rest]) >= rank_auc(-plain, planted[rest])
 
 
-def test_image_features_with_errors_of_people(data_dir):
+def test_image_features_with_human_errors(data_dir):
     X = np.load(data_dir / "cifar10n" / "features256.npz")["X_train"][:4000].astype(np.float32)
     labels = np.load(data_dir / "cifar10n" / "labels.npz")
     y, truth = labels["worse_label"][:4000], labels["clean_label"][:4000]

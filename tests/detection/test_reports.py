@@ -187,7 +187,7 @@ def test_bad_shares_per_class(rows, shares, message):
 
 
 class Returns(LabelErrorDetector):
-    """A detector of somebody else, whose result is changed in one part."""
+    """A detector of a third party, whose result is changed in one part."""
 
     def __init__(self, change=None, *, threshold=None, flag_fraction=None, max_flag_rate=None):
         self.change = change

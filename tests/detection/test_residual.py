@@ -113,7 +113,7 @@ def test_at_least_as_good_as_cleanlab(cleanlab, name):
     assert gain[1] > 0.1
 
 
-def test_a_forest_is_asked_out_of_bag_only_if_it_says_so(noisy):
+def test_a_forest_predicts_out_of_bag_only_with_oob_score(noisy):
     X, _, y, _ = noisy
     for forest in (FOREST, RandomForestRegressor(60, oob_score=True, random_state=0)):
         used = np.ones(len(y), dtype=bool)

@@ -251,7 +251,7 @@ class TestInvariance:
         assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-class TestTopMassCut:
+class TestThresholdAboveLowest:
     @pytest.mark.parametrize(
         "values, mass, cut",
         [

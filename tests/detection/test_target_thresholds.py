@@ -328,7 +328,7 @@ def test_bad_parameters_are_refused_before_any_fit(cls):
         MultilabelDetector(NeverBayes(), threshold=cls).fit(X, y)
 
 
-def test_what_is_asked_about_numbers(seed):
+def test_threshold_input_for_numbers(seed):
     X, true, y, _ = _numbers(seed)
     verified = _some(true, 0.1, seed)
     detector = ResidualDetector(LinearRegression(), threshold=Nothing(), random_state=0)
@@ -347,14 +347,14 @@ def test_what_is_asked_about_numbers(seed):
     expected = np.exp(-np.abs(7 - detector.predictions_) / detector.uncertainty_ / unit)
     assert_allclose(inputs.result.quality_of(np.full(len(y), 7.0)), expected)
     assert_allclose(inputs.result.quality_of(y), np.exp(-scale / unit))
-    # Without a cut, the detector's own rule judges new rows.
+    # Without a threshold, the detector's own rule flags new rows.
     own = detector.detect(X, y)
     assert own.any()
     detector.set_params(threshold=None).fit(X, y, verified_labels=verified)
     assert_array_equal(detector.detect(X, y), own)
 
 
-def test_what_is_asked_about_indicators(seed):
+def test_threshold_input_for_indicators(seed):
     X, true, y, _ = _indicators(seed)
     verified, weight = _some(true, 0.1, seed), np.arange(1.0, len(y) + 1)
     y[5, 1] = np.nan
@@ -378,7 +378,7 @@ def test_what_is_asked_about_indicators(seed):
     turned = part.result.quality_of(1 - part.data.y)
     assert_allclose(turned[part.rows], 1 - part.quality[part.rows])
     assert_allclose(part.result.pred_proba.sum(axis=1)[part.rows], 1)
-    # Without a cut, the detector's own rule judges new rows.
+    # Without a threshold, the detector's own rule flags new rows.
     own = detector.detect(X, y, entries=True)
     assert own.any()
     detector.set_params(threshold=None)

@@ -138,7 +138,7 @@ def test_groups_bring_folds(noisy):
     assert len(detector.fit(X, y, groups=groups).estimators_) == 5
 
 
-def test_copies_and_weights_do_not_get_an_error_learned(noisy):
+def test_replicates_and_weights_do_not_get_an_error_learned(noisy):
     X, _, y, flipped = noisy
     weight = np.where(flipped, 9.0, 1.0)
     plain = TrainingDynamics(random_state=0).fit(X, y)
@@ -147,7 +147,7 @@ def test_copies_and_weights_do_not_get_an_error_learned(noisy):
     assert ap[1] > ap[0] - 0.1
 
 
-def test_new_rows_are_judged_by_the_stages(noisy):
+def test_new_rows_are_scored_by_the_stages(noisy):
     X, _, y, _ = noisy
     model = GradientBoostingClassifier(n_estimators=6, random_state=0)
     detector = TrainingDynamics(model, n_stages=4, store_estimators=True)
@@ -230,7 +230,7 @@ def test_models_without_stages_are_refused_before_any_work(noisy):
         TrainingDynamics(statistic="auc").fit(X, y)
 
 
-def test_fake_class_flags_by_a_cut(noisy):
+def test_fake_class_flags_by_a_threshold(noisy):
     X, _, y, flipped = noisy
     for statistic in ("aum", "mean_loss"):
         detector = TrainingDynamics(rule="fake_class", statistic=statistic, random_state=0)

@@ -35,8 +35,8 @@ def _noisy(seed, n_samples=600, n_verified=150):
 def test_is_calibrated(n_verified, most):
     gaps = []
     for seed in range(5):
-        quality, true, _, verdict = _rows(seed, n_verified=n_verified)
-        threshold = TrustedThreshold().fit(quality, verdict)
+        quality, true, _, verified = _rows(seed, n_verified=n_verified)
+        threshold = TrustedThreshold().fit(quality, verified)
         gaps.append(np.abs(threshold.recalibrate(quality) - true).mean())
         assert threshold.n_verified_ == n_verified
         assert threshold.noise_rate_ == pytest.approx(1 - true.mean(), abs=0.12)
@@ -45,8 +45,8 @@ def test_is_calibrated(n_verified, most):
 
 
 def test_keeps_the_order(seed):
-    quality, _, _, verdict = _rows(seed)
-    right = TrustedThreshold().fit(quality, verdict).recalibrate(quality)
+    quality, _, _, verified = _rows(seed)
+    right = TrustedThreshold().fit(quality, verified).recalibrate(quality)
     assert right.min() >= 0
     assert right.max() <= 1
     assert (np.diff(right[np.argsort(quality)]) > 0).all()
@@ -55,9 +55,9 @@ def test_keeps_the_order(seed):
 def test_wanted_precision_is_met():
     errors, recalls = [], []
     for seed in range(10):
-        quality, _, right, verdict = _rows(seed, 10_000, 500)
-        threshold = TrustedThreshold(precision=0.7).fit(quality, verdict)
-        open_rows = np.isnan(verdict)
+        quality, _, right, verified = _rows(seed, 10_000, 500)
+        threshold = TrustedThreshold(precision=0.7).fit(quality, verified)
+        open_rows = np.isnan(verified)
         flagged = open_rows & (threshold.recalibrate(quality) < threshold.threshold_)
         assert threshold.estimated_precision_ >= 0.7
         found = np.mean(~right[flagged])
@@ -69,15 +69,15 @@ def test_wanted_precision_is_met():
 
 
 def test_interval_contains_the_truth():
-    hits = []
+    covered = []
     for seed in range(40):
-        quality, _, right, verdict = _rows(seed, 4000, 200)
-        threshold = TrustedThreshold(confidence_level=0.9).fit(quality, verdict)
-        flagged = np.isnan(verdict) & (threshold.recalibrate(quality) < threshold.threshold_)
+        quality, _, right, verified = _rows(seed, 4000, 200)
+        threshold = TrustedThreshold(confidence_level=0.9).fit(quality, verified)
+        flagged = np.isnan(verified) & (threshold.recalibrate(quality) < threshold.threshold_)
         low, high = threshold.estimated_precision_interval_
         assert low <= threshold.estimated_precision_ <= high
-        hits.append(low <= np.mean(~right[flagged]) <= high)
-    assert np.mean(hits) >= 0.85
+        covered.append(low <= np.mean(~right[flagged]) <= high)
+    assert np.mean(covered) >= 0.85
 
 
 def test_nothing_reaches_the_precision():
@@ -91,12 +91,12 @@ def test_nothing_reaches_the_precision():
 
 
 def test_weights_are_repeats_and_order_is_nothing(seed):
-    quality, _, _, verdict = _rows(seed, 300, 100)
+    quality, _, _, verified = _rows(seed, 300, 100)
     rng = np.random.default_rng(seed)
     weight = rng.integers(0, 3, size=300)
-    one = TrustedThreshold().fit(quality, verdict, sample_weight=weight)
+    one = TrustedThreshold().fit(quality, verified, sample_weight=weight)
     rows = rng.permutation(np.repeat(np.arange(300), weight))
-    two = TrustedThreshold().fit(quality[rows], verdict[rows])
+    two = TrustedThreshold().fit(quality[rows], verified[rows])
     for name in ("threshold_", "noise_rate_", "estimated_recall_", "estimated_precision_interval_"):
         np.testing.assert_allclose(getattr(one, name), getattr(two, name), rtol=1e-4, err_msg=name)
 

@@ -84,7 +84,7 @@ def test_finds_errors_made_by_a_rule(seed, kind):
     assert not other.is_calibrated
 
 
-def test_verdicts_that_say_nothing_do_no_harm(seed):
+def test_uninformative_verified_labels_do_no_harm(seed):
     rng = np.random.default_rng(seed)
     truth = rng.integers(3, size=900)
     X = rng.normal(size=(900, 5))
@@ -117,7 +117,7 @@ def test_weights_are_repeats_and_order_and_names_are_nothing(seed):
     np.testing.assert_allclose(one[repeated], two, atol=1e-5)
 
 
-def test_own_verdict_is_left_out(seed):
+def test_own_verified_label_is_left_out(seed):
     rows = _make_verified(seed, n_checked=30)
     model, _ = _learn(*rows)
     own = model.own_right_proba()
@@ -177,7 +177,7 @@ def test_right_labels_only_lower_the_rate(seed):
     assert rate < high < level.rate
 
 
-def test_suspicious_rows_that_are_wrong_as_expected_say_little(seed):
+def test_suspicious_rows_that_are_wrong_as_expected_change_little(seed):
     quality, codes, lowest, level = _verified_lowest(seed)
     rate, low, high = _rate_and_interval(quality, codes, lowest, lowest, level)
     assert abs(rate - level.rate) < 0.1
@@ -262,7 +262,7 @@ def test_verified_clean_labels_end_the_doubt_about_overlap(seed):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_verified_rows_of_one_class_or_with_contradicting_copies(n_classes, seed):
+def test_verified_rows_of_one_class_or_with_contradicting_replicates(n_classes, seed):
     rng = np.random.default_rng(seed)
     truth = rng.integers(n_classes, size=600)
     X = rng.normal(size=(600, 4)) + 2.5 * np.eye(n_classes, 4)[truth]
@@ -291,7 +291,7 @@ def test_verified_rows_of_one_class_or_with_contradicting_copies(n_classes, seed
     assert detector.label_errors_[50:60].all()
 
 
-def test_rows_that_all_look_alike_tell_nothing_until_some_are_verified(seed):
+def test_rows_of_equal_features_need_verified_labels(seed):
     rng = np.random.default_rng(seed)
     truth = rng.integers(2, size=400)
     y = np.where(rng.random(400) < 0.3, 1 - truth, truth)
@@ -321,7 +321,7 @@ def test_other_classes_are_as_often_right_as_verified_rows_show():
         np.testing.assert_allclose(_alternative_proba(data, result), expected)
 
 
-def test_many_verdicts_are_thinned():
+def test_many_verified_rows_are_thinned():
     quality, codes, checked, wrong, proba, X = _make_verified(0, 3000, 2000)
     model, right = _learn(quality, codes, checked, wrong, proba, X)
     assert len(model.rows) == MAX_VERIFIED
@@ -371,7 +371,7 @@ def test_similarity_of_features_ignores_scale():
     )
 
 
-def test_expected_count_cut():
+def test_expected_count_threshold():
     right = np.array([0.1, 0.2, 0.9, 0.9, 0.6])
     # 0.9 + 0.8 + 0.1 + 0.1 + 0.4 = 2.3 errors are expected.
     assert (right < expected_count_threshold(right)).tolist() == [True, True, False, False, False]
@@ -385,7 +385,7 @@ def test_expected_count_cut():
     assert weighed == expected_count_threshold(repeated)
 
 
-def test_best_f1_cut():
+def test_best_f1_threshold():
     right = np.array([0.1, 0.2, 0.9, 0.95, 0.2])
     assert (right < best_f1_threshold(right)).tolist() == [True, True, False, False, True]
     assert best_f1_threshold(np.ones(3)) == 0
@@ -394,7 +394,7 @@ def test_best_f1_cut():
     assert heavy == pytest.approx(0.1)
 
 
-def test_suggested_rows_tell_the_share_of_wrong_labels(seed):
+def test_suggested_rows_estimate_the_noise_rate(seed):
     X, y, wrong, _ = _ruled(seed)
     plain = ConfidentLearning(GaussianNB()).fit(X, y)
     rows = plain.suggest_verification(60, random_state=seed)

@@ -35,7 +35,7 @@ def test_equal_models_share_equally():
     assert_allclose(stacking_weights(own), 1 / 3)
 
 
-def test_a_model_that_says_zero_once_is_not_ruled_out(seed):
+def test_a_model_that_predicts_zero_once_is_not_ruled_out(seed):
     own = np.random.default_rng(seed).uniform(0.5, 0.6, (300, 2))
     own[:, 0] += 0.35
     own[0, 0] = 0

@@ -60,7 +60,7 @@ def test_integer_weights_equal_repeated_rows(forest, data, seed):
     np.testing.assert_array_equal(proba.repeat(weight, axis=0), repeated)
 
 
-def test_copies_do_not_give_a_label_away(data):
+def test_replicates_do_not_reveal_a_label(data):
     # One-row leaves memorise: a copy in the bag would predict its own label.
     X, y = data
     y = np.random.default_rng(0).integers(0, 2, 200)
@@ -87,7 +87,7 @@ def test_missing_values_pass(data):
     assert not np.isnan(out_of_bag_proba(None, X, y, random_state=0)).any()
 
 
-def test_default_forest_and_which_forests_are_asked():
+def test_default_forest_and_which_forests_predict_out_of_bag():
     assert default_forest().get_params()["min_samples_leaf"] == 5
     assert is_out_of_bag_forest(ExtraTreesClassifier(bootstrap=True, oob_score=True))
     assert not is_out_of_bag_forest(ExtraTreesClassifier(bootstrap=True))

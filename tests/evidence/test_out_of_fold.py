@@ -50,7 +50,7 @@ def test_equal_rows_share_a_fold(data):
     np.testing.assert_array_equal(tested, np.arange(240))
 
 
-def test_groups_are_kept_whole_together_with_copies(data):
+def test_groups_are_kept_whole_together_with_replicates(data):
     X, y = data
     groups = np.arange(200) // 4
     X[4] = X[0]  # joins groups 0 and 1
@@ -65,7 +65,7 @@ def test_groups_are_kept_whole_together_with_copies(data):
         np.testing.assert_allclose(proba, expected)
 
 
-def test_folds_shrink_and_singletons_are_not_judged(data):
+def test_folds_shrink_and_singletons_are_not_scored(data):
     X, y = data
     y = y.copy()
     y[y == 2] = 0

@@ -32,7 +32,7 @@ def _forest(**params):
     return ExtraTreesClassifier(20, bootstrap=True, min_samples_leaf=3, random_state=1, **params)
 
 
-def test_forests_judge_out_of_bag(seed):
+def test_forests_predict_out_of_bag(seed):
     X, y, _ = make_rows(90, seed=seed)
     data = LabelledData.from_arrays(X, y)
     expected = out_of_bag_proba(None, X, y, random_state=seed)
@@ -41,7 +41,7 @@ def test_forests_judge_out_of_bag(seed):
     assert_array_equal(_collect(data, _forest(oob_score=True)), expected)
 
 
-def test_other_models_judge_out_of_fold(seed):
+def test_other_models_predict_out_of_fold(seed):
     X, y, _ = make_rows(90, seed=seed)
     data = LabelledData.from_arrays(X, y)
     for model in (GaussianNB(), _forest()):

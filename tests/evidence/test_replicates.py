@@ -82,14 +82,14 @@ def test_parts_hold_the_rows_of_a_value(by_label, seed):
     hashes = row_hashes(X)
     parts = divide_rows(hashes, y, n_parts=10, by_label=by_label)
     np.testing.assert_allclose(parts.share.sum(axis=1), 1)
-    mass = parts.share.T @ np.bincount(parts.pair_of_row)
-    assert mass.sum() == pytest.approx(2000)
+    total_weight = parts.share.T @ np.bincount(parts.pair_of_row)
+    assert total_weight.sum() == pytest.approx(2000)
     assert parts.frequent.all()
     assert len(parts.first) == (80 if by_label else 40)
     if not by_label:  # each part has about as many rows, and about the labels of the value
         of_value = np.bincount(np.unique(hashes, return_inverse=True)[1])
         expected = np.sort((of_value / 10).repeat(10))
-        np.testing.assert_allclose(np.sort(mass), expected, atol=1)
+        np.testing.assert_allclose(np.sort(total_weight), expected, atol=1)
     value = np.arange(len(parts.first), dtype=float)
     lowest, highest = parts.per_row(value).min(), parts.per_row(value).max()
     assert lowest >= 0
@@ -106,10 +106,10 @@ def test_parts_do_not_depend_on_order_or_on_weights_for_repeats(by_label, seed):
     def content(X, y, weight):
         used = np.where(weight > 0, y, -1)
         parts = divide_rows(row_hashes(X), used, weight, n_parts=7, by_label=by_label)
-        mass = np.bincount(parts.pair_of_row, weights=weight)
+        total_weight = np.bincount(parts.pair_of_row, weights=weight)
         shares = np.zeros((len(parts.first), 2))
         for k in range(2):
-            shares[:, k] = parts.share.T @ np.where(parts.label == k, mass, 0)
+            shares[:, k] = parts.share.T @ np.where(parts.label == k, total_weight, 0)
         held = shares.sum(axis=1) > 0
         return shares[held], X[parts.first[held]]
 

@@ -94,7 +94,7 @@ def test_pipelines_and_searches_lead_to_their_last_step():
     np.testing.assert_allclose(sparse_like, expected)
 
 
-def test_others_are_told_what_there_is_and_how_to_register():
+def test_the_error_for_others_names_what_there_is_and_how_to_register():
     model = LogisticRegression(max_iter=1000).fit(X, Y)
     with pytest.raises(TypeError, match=r"LogisticRegression keeps no stages.*forests.*register\("):
         staged_proba(model, X)
@@ -145,7 +145,7 @@ class StageList:
         self.norms.append(norms)
 
 
-def test_passes_of_a_learner_are_watched():
+def test_passes_of_a_learner_are_recorded():
     learner = SGDClassifier(loss="log_loss", random_state=3)
     recorder = StageList(X)
     pipeline = make_pipeline(StandardScaler(), learner)
@@ -169,7 +169,7 @@ def test_passes_of_a_learner_are_watched():
     ids=str,
 )
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_a_look_is_what_the_learner_predicts(learner, n_classes):
+def test_a_record_is_what_the_learner_predicts(learner, n_classes):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(5001, 60))  # more than one block, the last one not full
     y = np.arange(5001) % n_classes
@@ -212,7 +212,7 @@ def test_weights_reach_the_passes():
     assert not np.allclose(weighed.stages[0], plain.stages[0], rtol=0.1, atol=0)
 
 
-def test_boosting_is_watched_up_to_a_stage():
+def test_boosting_is_recorded_up_to_a_stage():
     recorder = StageList(X)
     model = GradientBoostingClassifier(n_estimators=5, random_state=0)
     record_training(model, X, Y, recorder, n_stages=2)

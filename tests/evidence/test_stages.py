@@ -50,7 +50,7 @@ def _naive(proba, codes, norms):
 
 
 @given(st.integers(0, 1000), st.integers(1, 6), st.integers(2, 5))
-def test_is_what_the_whole_history_says(seed, n_stages, n_classes):
+def test_equals_the_statistic_of_the_whole_history(seed, n_stages, n_classes):
     proba, codes = _history(seed, n_stages, 7, n_classes)
     norms = np.random.default_rng(seed).uniform(1, 3, size=proba.shape[:2])
     seen = _record(proba, codes, norms)

@@ -176,7 +176,7 @@ def test_all_rows_verified(seed):
     assert_allclose(model.flip_intercept_, flips.intercept_, atol=1e-4)
 
 
-def test_rows_that_say_nothing_are_left_out(seed):
+def test_rows_without_information_are_left_out(seed):
     X, _, given, _, _ = _draw(200, seed)
     some = np.arange(200) % 4 > 0
     names = np.array(["no", "yes"], dtype=object)[given]

@@ -197,7 +197,7 @@ def test_verified_rows_count_with_their_true_class(transition, seed):
 
 
 @pytest.mark.parametrize("transition", [TRANSITION, "learn"])
-def test_rows_that_say_nothing_are_left_out(transition, seed):
+def test_rows_without_information_are_left_out(transition, seed):
     X, y, _ = _draw(200, 3, seed)
     some = np.arange(200) % 4 > 0
     names = np.array(["ant", "bee", "cow"])[y]
@@ -393,7 +393,7 @@ def test_transition_that_cannot_be(transition, message):
         NoisyLogisticRegression(transition).fit(X, y)
 
 
-def test_learned_transition_must_be_dominant_unless_asked(seed):
+def test_learned_transition_is_dominant_by_default(seed):
     transition = np.array([[0.3, 0.7, 0.0], [0.05, 0.95, 0.0], [0.0, 0.05, 0.95]])
     X, y, _ = make_rows(1500, noise=0, seed=seed, distance=3.0)
     noisy, _ = flip_labels(y, transition, random_state=seed)

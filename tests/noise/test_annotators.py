@@ -38,7 +38,7 @@ def test_each_annotator_follows_their_matrix(correlation, exact, seed):
 
 
 @pytest.mark.parametrize("names", [np.arange(3), np.array(["a", "b", "c"]), np.array([3, 7, 9])])
-def test_list_and_table_say_the_same(names, seed):
+def test_list_and_table_are_equal(names, seed):
     y = names[np.random.default_rng(seed).integers(0, 3, 500)]
     crowd = simulate_annotators(y, 4, ability=0.7, coverage=0.4, random_state=seed)
     assert crowd.labels.shape == crowd.flipped.shape == (500, 4)

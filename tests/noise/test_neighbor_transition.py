@@ -190,7 +190,7 @@ def test_text_as_labels_and_sparse_rows(seed):
     assert NeighborTransition().fit(wide, y).metric_ == "cosine"
 
 
-def test_copies_are_one_row(seed):
+def test_replicates_are_one_row(seed):
     X, y = _easy_rows(600, seed)
     weight = np.random.default_rng(seed).integers(0, 4, size=600)
     rows = np.repeat(np.arange(600), weight)

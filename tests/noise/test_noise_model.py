@@ -84,7 +84,7 @@ def test_posterior_follows_bayes(seed):
         assert_allclose(posterior[i], joint / joint.sum())
 
 
-def test_posterior_copies_no_array():
+def test_posterior_needs_no_second_array():
     model = NoiseModel(TRANSITIONS["random"], 1.0)
     rng = np.random.default_rng(0)
     true_proba = rng.dirichlet(np.ones(4), 100_000)

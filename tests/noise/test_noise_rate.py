@@ -56,7 +56,7 @@ def test_reliability_falls_with_overlap(seed):
     assert f"{overlapping.disagreement:.1%} of all rows" in overlapping.reason
 
 
-def test_rate_cannot_be_told_without_certain_rows(seed):
+def test_rate_is_unreliable_without_certain_rows(seed):
     _, labels, proba = _rows(seed, margin=0.6)
     level = estimate_noise_rate(labels, proba)
     assert level.reliability == "cannot tell"

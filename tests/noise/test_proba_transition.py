@@ -102,7 +102,7 @@ def test_overlap_is_not_counted_as_noise(cls, seed):
 
 
 @pytest.mark.parametrize("cls", UNAIDED)
-def test_where_no_row_is_certain_the_rate_cannot_be_told(cls, seed):
+def test_where_no_row_is_certain_the_rate_is_unreliable(cls, seed):
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(300, 2)), rng.integers(3, size=300)
     fitted = cls(GaussianNB()).fit(X, y)
@@ -112,7 +112,7 @@ def test_where_no_row_is_certain_the_rate_cannot_be_told(cls, seed):
 
 
 @pytest.mark.parametrize("cls", UNAIDED)
-def test_equal_rows_cannot_tell(cls):
+def test_equal_rows_are_unreliable(cls):
     fitted = cls(forest()).fit(np.ones((90, 2)), np.arange(90) % 3)
     assert fitted.reliability_ == "cannot tell"
     assert np.isfinite(fitted.transition_matrix_).all()

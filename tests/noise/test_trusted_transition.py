@@ -22,7 +22,7 @@ def _counted(truth, y, verified):
     return counts / counts.sum(axis=1, keepdims=True)
 
 
-def test_without_verified_labels_it_says_so(seed):
+def test_without_verified_labels_there_is_an_error(seed):
     X, y, truth = noisy_rows(90, seed)
     for verified in (None, np.full(90, np.nan)):
         with pytest.raises(ValueError, match=r"TrustedTransition needs verified_labels"):

@@ -15,13 +15,13 @@ def numbers(seed):
     return X
 
 
-def test_equal_rows_hash_alike_and_others_do_not(numbers):
+def test_equal_rows_and_no_others_have_equal_hashes(numbers):
     hashes = row_hashes(numbers)
     equal = (numbers[:, None] == numbers[None]).all(axis=2)
     np.testing.assert_array_equal(hashes[:, None] == hashes[None], equal)
 
 
-def test_containers_hash_alike(numbers):
+def test_containers_have_equal_hashes(numbers):
     hashes = row_hashes(numbers)
     names = list("abcd")
     for other in (

@@ -87,7 +87,7 @@ def noisy(seed):
     return X, y, y_noisy, flipped
 
 
-def test_is_what_the_losses_of_a_training_say(noisy, seed):
+def test_equals_weights_by_the_losses_of_a_training(noisy, seed):
     X, _, y, flipped = noisy
     reweighter = LossHistoryReweighter(n_stages=20, random_state=seed).fit(X, y)
     detector = TrainingDynamics(n_stages=20, random_state=seed, max_flag_rate=None).fit(X, y)

@@ -79,7 +79,7 @@ def test_verified_rows_count_in_full():
     np.testing.assert_allclose(weight.sample_weight_[2:].mean(), 1)
 
 
-def test_a_label_that_only_a_person_gave_counts():
+def test_a_label_that_is_only_verified_counts():
     labels = LABELS.astype(object)
     labels[:2] = None
     verified = ["a", None, None, None, None, None]

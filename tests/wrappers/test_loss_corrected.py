@@ -436,7 +436,7 @@ def test_estimate_that_cannot_be_inverted_is_softened(method, seed):
     assert robust.predict(X).shape == y.shape
 
 
-def test_parameters_reach_what_looks_at_the_labels(noisy):
+def test_parameters_reach_the_transition_estimator(noisy):
     X, _, y = noisy
     transition = ConfidentTransition(EVIDENCE)
     for method in METHODS:
