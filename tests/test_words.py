@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = [
     "docs",
     "skrobust/_cli",
+    "skrobust/base",
     "skrobust/datasets",
     "skrobust/detection",
     "skrobust/evidence",

@@ -10,17 +10,17 @@ from sklearn.utils import indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust.base._conclusion import (
+from skrobust.base._detection_result import DetectionResult
+from skrobust.base._detector_report import DetectorReport, scores_new_rows
+from skrobust.base._fitted_attributes import (
     class_fractions,
     flag_labels,
     keep_every_class,
-    look_overwritten,
+    labels_overwritten_in,
     noise_estimates,
     suggested_labels,
     warn_of_overwritten,
 )
-from skrobust.base._detection_result import DetectionResult
-from skrobust.base._detector_report import DetectorReport, scores_new_rows
 from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData, apply_verified_labels
 from skrobust.base._threshold import LabelQualityThreshold, ThresholdInput, score_new_labels
@@ -166,7 +166,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         result = detect(data)
         result.check_fits(data)
         features.record(self)
-        self._conclude(data, result)
+        self._set_fitted_attributes(data, result)
         self._remember_rows(data)
         return self
 
@@ -192,7 +192,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         """Score and flag labelled data by the method of the detector."""
         raise TypeError(f"{type(self).__name__} must implement _detect(data).")
 
-    def _conclude(self, data: LabelledData, result: DetectionResult) -> None:
+    def _set_fitted_attributes(self, data: LabelledData, result: DetectionResult) -> None:
         """Apply verified labels and the threshold to the result, and set the fitted attributes."""
         quality = np.where(data.given, result.quality, np.nan)
         if data.kind == "classes" and np.isnan(quality).all():
@@ -201,7 +201,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
                 " labels and positive weights."
             )
         unverified = ~np.isnan(quality) & ~data.checked
-        overwritten = data.kind == "classes" and look_overwritten(data, result)
+        overwritten = data.kind == "classes" and labels_overwritten_in(data, result)
         calibrated = None if overwritten else self._calibrate_quality(data, result, quality)
         self._quality_model = None if calibrated is None else calibrated.model
         if calibrated is not None:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
-from skrobust.detection._detect_from import ProbaDetector, conclude, flag_by_rule, quality_by
+from skrobust.detection._detect_from import ProbaDetector, complete_result, flag_by_rule, quality_by
 from skrobust.detection._rules import RULES, ClassLimits
 from skrobust.detection._scores import QUALITY_METHODS, score_labels
 from skrobust.utils._docstring import fill_docstring
@@ -164,7 +164,7 @@ class ConfidentLearning(ProbaDetector):
         self._store(evidence)
         self._rule = fitted
         self.confident_joint_: np.ndarray = fitted.joint
-        return conclude(
+        return complete_result(
             data,
             evidence,
             fitted.order,

@@ -15,7 +15,7 @@ from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.detection._detect_from import (
     EvidenceDetector,
     ProbaDetector,
-    conclude,
+    complete_result,
     confident_thresholds_of,
     given_labels,
 )
@@ -253,7 +253,7 @@ class ConsensusMixture(EvidenceDetector):
         self.view_quality_: np.ndarray = np.where(given >= 0, by_view, np.nan)
         errors &= given >= 0
         self.disagreement_: np.ndarray = wrong.any(axis=0) & ~errors & (given >= 0)
-        return conclude(
+        return complete_result(
             data,
             evidence,
             np.argsort(confident_thresholds_of(data, evidence), kind="stable"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.detection._density_models import DENSITIES, ClassDensities
-from skrobust.detection._detect_from import ProbaDetector, conclude, flag_by_rule, quality_by
+from skrobust.detection._detect_from import ProbaDetector, complete_result, flag_by_rule, quality_by
 from skrobust.detection._rules import fit_rule
 from skrobust.evidence import Evidence, OutOfFold
 from skrobust.evidence._folds import average_frequent, make_folds
@@ -174,7 +174,7 @@ class DensityDetector(ProbaDetector):
         self._rule, errors = flag_by_rule(data, evidence, "prune_by_noise_rate")
         # Trimming depends on labels, but hardly on that of a single row.
         quality_of = quality_by(evidence, "self_confidence")
-        return conclude(
+        return complete_result(
             data, evidence, self._rule.order, quality_of, errors, joint=self._rule.joint
         )
 

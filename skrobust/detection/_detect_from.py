@@ -89,7 +89,7 @@ def detect_from(
             f"The evidence has {len(evidence.pred_proba)} rows, but data has {data.n_samples}."
         )
     fitted, errors = flag_by_rule(data, evidence, rule)
-    return conclude(
+    return complete_result(
         data,
         evidence,
         fitted.order,
@@ -152,7 +152,7 @@ def quality_by(evidence: Evidence, score: str | Callable) -> Callable:
     return quality_of
 
 
-def conclude(
+def complete_result(
     data,
     evidence: Evidence,
     order: np.ndarray,

@@ -16,7 +16,7 @@ from sklearn.utils import get_tags
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.base._labels import encode_labels_like
-from skrobust.detection._detect_from import ProbaDetector, conclude, flag_by_rule
+from skrobust.detection._detect_from import ProbaDetector, complete_result, flag_by_rule
 from skrobust.detection._mixture_1d import fit_mixture, weighted_quantile
 from skrobust.evidence import Evidence, OutOfFold
 from skrobust.evidence._out_of_fold import collect_recorded, route_fit
@@ -167,7 +167,7 @@ class EnergyDetector(ProbaDetector):
             quality, _ = self._grade(np.where(mask, codes, -1), proba, energy)
             return np.where(mask, quality, np.nan)
 
-        return conclude(
+        return complete_result(
             data,
             evidence,
             self._rule.order,

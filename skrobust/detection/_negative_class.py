@@ -9,7 +9,12 @@ from sklearn.pipeline import Pipeline
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.base._labels import encode_labels_like
-from skrobust.detection._detect_from import ProbaDetector, conclude, given_labels, most_probable
+from skrobust.detection._detect_from import (
+    ProbaDetector,
+    complete_result,
+    given_labels,
+    most_probable,
+)
 from skrobust.detection._rules import fit_rule
 from skrobust.detection._scores import score_labels
 from skrobust.evidence import Evidence, Neighbors
@@ -227,7 +232,7 @@ class NegativeClassDetector(ProbaDetector):
         rule, _ = fit_rule(
             "predicted_neq_given", counted, evidence.filled, weight=data.sample_weight
         )
-        return conclude(
+        return complete_result(
             data,
             evidence,
             np.argsort(-class_weights(counted, len(data.classes), data.sample_weight)),

@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
-from skrobust.detection._detect_from import EvidenceDetector, conclude, flag_by_rule, quality_by
+from skrobust.detection._detect_from import (
+    EvidenceDetector,
+    complete_result,
+    flag_by_rule,
+    quality_by,
+)
 from skrobust.detection._knn_shapley import MAX_NEIGHBORS, ShapleyValues
 from skrobust.detection._scores import score_labels
 from skrobust.evidence import Neighbors
@@ -209,7 +214,7 @@ class NeighborVote(EvidenceDetector):
         if self.method != "rank":
             threshold = 0.5
             errors = evidence.mask & (quality_of(data.y) < threshold)
-        return conclude(
+        return complete_result(
             data,
             evidence,
             self._rule.order,

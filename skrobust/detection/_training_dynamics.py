@@ -13,7 +13,12 @@ from sklearn.utils import assert_all_finite
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.base._label_estimator import LabelTags
-from skrobust.detection._detect_from import ProbaDetector, conclude, given_labels, most_probable
+from skrobust.detection._detect_from import (
+    ProbaDetector,
+    complete_result,
+    given_labels,
+    most_probable,
+)
 from skrobust.evidence import Stages, staged_proba
 from skrobust.evidence._folds import row_ids
 from skrobust.evidence._out_of_fold import route_fit
@@ -258,7 +263,7 @@ class TrainingDynamics(ProbaDetector):
         counted = data.used & (given >= 0) & (data.verified < 0)
         joint = np.zeros((len(data.classes), len(data.classes)))
         np.add.at(joint, (given[counted], best[counted]), weight[counted])
-        result = conclude(
+        result = complete_result(
             data,
             evidence,
             order,

@@ -223,7 +223,7 @@ class InstanceFlipClassifier(NoisyLinearClassifier):
         flipped = member * expit(linear_scores(X, self.flip_coef_, self.flip_intercept_)[0])
         self.noise_rate_: float = float(np.average(flipped, weights=weight))
         self.flip_rate_: float = self.noise_rate_ / float(np.average(member, weights=weight))
-        self._conclude(result)
+        self._set_n_iter(result)
         return self
 
     def _flipping(self, classes: np.ndarray) -> int:

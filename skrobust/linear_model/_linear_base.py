@@ -115,7 +115,7 @@ class NoisyLinearClassifier(LabelledScore, ClassifierMixin, BaseEstimator):
             },
         )
 
-    def _conclude(self, result: OptimizeResult) -> None:
+    def _set_n_iter(self, result: OptimizeResult) -> None:
         """Set the number of iterations, and warn if they were too few."""
         self.n_iter_: int = int(result.nit)
         steepest = np.abs(result.jac).max()

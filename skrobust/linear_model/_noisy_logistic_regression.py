@@ -236,7 +236,7 @@ class NoisyLogisticRegression(NoisyLinearClassifier):
         self.transition_matrix_: np.ndarray = transition
         right = loss.true_proba(coef, intercept) @ transition.diagonal()
         self.noise_rate_: float = float(1 - loss.mean(right))
-        self._conclude(result)
+        self._set_n_iter(result)
         return self
 
     def _resolve_transition(self, data: LabelledData) -> np.ndarray | None:

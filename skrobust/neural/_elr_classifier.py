@@ -266,8 +266,8 @@ class ELRClassifier(BaseNeuralClassifier):
         shape = (2, *shape) if self.ensemble else shape
         self.net_.targets_ = torch.zeros(shape, device=training.train.device)
 
-    def _conclude(self, training: Training) -> None:
-        super()._conclude(training)
+    def _set_fitted_attributes(self, training: Training) -> None:
+        super()._set_fitted_attributes(training)
         targets, data = self.net_.targets_, training.data
         if targets is None:
             return  # the training failed before it began

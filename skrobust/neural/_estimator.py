@@ -83,7 +83,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
 
     A subclass names the class of its net and of its plan, and overrides as few as possible of
     :meth:`_plan_options`, :meth:`_build_module`, :meth:`_build_criterion`, :meth:`_begin` and
-    :meth:`_conclude`.
+    :meth:`_set_fitted_attributes`.
     """
 
     module: ModuleLike | None = None
@@ -255,7 +255,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
                 f" times per step, which {what} cannot do: use another optimiser."
             )
 
-    def _conclude(self, training: Training) -> None:
+    def _set_fitted_attributes(self, training: Training) -> None:
         """Set fitted attributes after a training, complete or interrupted."""
         self._set_history()
         for callback in training.callbacks:
@@ -469,7 +469,7 @@ class BaseNeuralEstimator(ComposedParams, BaseEstimator):
         finally:
             if hasattr(self, "net_"):
                 net.end(training.train)
-                self._conclude(training)
+                self._set_fitted_attributes(training)
         if net.diverged_ is None:
             return
         epoch = net.diverged_

@@ -442,8 +442,8 @@ class MetaRescaledClassifier(BaseNeuralClassifier):
         net.rescaling_.train = train
         net.rescaling_.weights = torch.full((data.n_samples,), torch.nan, device=train.device)
 
-    def _conclude(self, training: Training) -> None:
-        super()._conclude(training)
+    def _set_fitted_attributes(self, training: Training) -> None:
+        super()._set_fitted_attributes(training)
         net, data, state = self.net_, training.data, self.net_.rescaling_
         if not self.rescale:
             # Nothing is known of the rows of this fit.

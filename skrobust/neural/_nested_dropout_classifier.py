@@ -345,8 +345,8 @@ class NestedDropoutClassifier(
     def _add_noise(self, module: torch.nn.Module) -> None:
         module.backbone.head = HiddenNoise(self.hidden_noise)
 
-    def _conclude(self, training: Training) -> None:
-        super()._conclude(training)
+    def _set_fitted_attributes(self, training: Training) -> None:
+        super()._set_fitted_attributes(training)
         if self.compression == "nested_dropout" and training.valid is not None:
             net = self.net_
             net._set_training(False)

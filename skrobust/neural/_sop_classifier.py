@@ -259,8 +259,8 @@ class SOPClassifier(BaseNeuralClassifier):
         shape = training.data.n_samples, len(training.data.classes)
         self.net_.noise_ = LabelNoise(*shape, like, self.start)
 
-    def _conclude(self, training: Training) -> None:
-        super()._conclude(training)
+    def _set_fitted_attributes(self, training: Training) -> None:
+        super()._set_fitted_attributes(training)
         noise, data, rows = self.net_.noise_, training.data, training.train
         if noise is None:
             return  # the training failed before it began

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skrobust.base import LabelledData, TransitionEstimator
-from skrobust.base._conclusion import labels_look_overwritten, warn_of_overwritten
+from skrobust.base._fitted_attributes import labels_overwritten, warn_of_overwritten
 from skrobust.evidence import Neighbors
 from skrobust.evidence._neighbor_evidence import (
     METRIC_OPTIONS,
@@ -197,7 +197,7 @@ class NeighborTransition(TransitionEstimator):
         )
         known = verified_counts(data)
         disagreement = neighbor_disagreement(given, unique, neighborhood.graph)
-        if labels_look_overwritten(data, disagreement, 1 - prior @ transition.diagonal()):
+        if labels_overwritten(data, disagreement, 1 - prior @ transition.diagonal()):
             warn_of_overwritten(data)
             known = np.zeros_like(known)
         if known.any():

@@ -11,7 +11,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelledData, TransitionEstimator
-from skrobust.base._conclusion import labels_look_overwritten, warn_of_overwritten
+from skrobust.base._fitted_attributes import labels_overwritten, warn_of_overwritten
 from skrobust.base._labels import encode_labels_like, missing_labels
 from skrobust.evidence._neighbor_evidence import (
     METRIC_OPTIONS,
@@ -295,7 +295,7 @@ class NoiseSimulator(TransitionEstimator):
         start = RegionTransitions.constant(*_without_zeros(prior, transition), 1)
         if source.neighborhood is not None:
             disagreement = neighbor_disagreement(given, source.units, source.neighborhood.graph)
-            if labels_look_overwritten(data, disagreement, 1 - prior @ transition.diagonal()):
+            if labels_overwritten(data, disagreement, 1 - prior @ transition.diagonal()):
                 warn_of_overwritten(data)
                 data = dataclasses.replace(data, verified=given.verified)
         known = source.verified_counts(data)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skrobust.base import LabelledData, NoiseLevel, TransitionEstimator
-from skrobust.base._conclusion import label_surprise, labels_look_overwritten, warn_of_overwritten
+from skrobust.base._fitted_attributes import label_surprise, labels_overwritten, warn_of_overwritten
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import row_blocks
 from skrobust.evidence._out_of_fold import ProbaSource
@@ -225,7 +225,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         if weights.any():
             prior = self._class_prior(unverified, unverified.transition, weights)
             noise_rate = 1 - prior @ unverified.transition.diagonal()
-            if labels_look_overwritten(data, rows.surprise(), noise_rate):
+            if labels_overwritten(data, rows.surprise(), noise_rate):
                 warn_of_overwritten(data)
                 rows = dataclasses.replace(rows, verified_given=np.full(data.n_samples, -1))
         set_fitted(self, **unverified.attributes)

@@ -137,8 +137,8 @@ class BaseWrapper(ModelsWrapper):
     """Base class of wrappers that train a clone of one model, their parameter `estimator`.
 
     A subclass writes ``_default_estimator()``, and ``fit``, which begins with
-    ``self._prepare(data, params)`` and ends with ``self._conclude(...)``; and, if other estimators
-    are fitted to X, ``_helpers()``.
+    ``self._prepare(data, params)`` and ends with ``self._set_fitted_attributes(...)``; and, if
+    other estimators are fitted to X, ``_helpers()``.
     """
 
     estimator_: Any
@@ -176,7 +176,9 @@ class BaseWrapper(ModelsWrapper):
         )
         return dataclasses.replace(final, own_weight=passes)
 
-    def _conclude(self, final: FinalFit, model: BaseEstimator, rows: np.ndarray) -> None:
+    def _set_fitted_attributes(
+        self, final: FinalFit, model: BaseEstimator, rows: np.ndarray
+    ) -> None:
         """Set the attributes of the fitted model; `rows` are those that it was trained on."""
         _check_left_out(model, final.data, rows)
         self.estimator_ = model

@@ -282,7 +282,7 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
             model = model if kept is training else final.train(kept)
         self.detector_ = detector
         self.trimmed_ = np.isin(np.arange(data.n_samples), np.setdiff1d(training.rows, kept.rows))
-        self._conclude(final, model, kept.rows)
+        self._set_fitted_attributes(final, model, kept.rows)
         return self
 
     def _keep_if_better(self, final: FinalFit, cleaned: TrainingSet, detector) -> TrainingSet:
@@ -454,5 +454,5 @@ class CleaningRegressor(TargetScore, RegressorMixin, BaseCleaning):
         training = self._clean(data, detector, final)
         model = final.train(training)
         self.detector_ = detector
-        self._conclude(final, model, training.rows)
+        self._set_fitted_attributes(final, model, training.rows)
         return self

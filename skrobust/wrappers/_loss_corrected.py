@@ -297,7 +297,7 @@ default=None
             training = replicate(data, self._weight_of_replicates(matrix, data), final.weight)
             model = train_on_replicates(final, training)
         self.transition_matrix_, self.transition_estimator_ = matrix, estimator
-        self._conclude(final, model, training.rows)
+        self._set_fitted_attributes(final, model, training.rows)
         if self.method == "posterior":
             self.classes_: np.ndarray = data.classes
         return self

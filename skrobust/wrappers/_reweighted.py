@@ -162,7 +162,7 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         training = weighted(data, weight, final.weight)
         model = dataclasses.replace(final, own_weight=True).train(training)
         self.reweighter_ = reweighter
-        self._conclude(final, model, training.rows)
+        self._set_fitted_attributes(final, model, training.rows)
         return self
 
     def _fit_reweighter(self, data):

@@ -167,7 +167,7 @@ class BaseSourceRobust(BaseWrapper):
             kept = data.used & (~self.faulty_sources_[codes] | data.checked)
             training = TrainingSet.from_mask(kept, data.y_train, final.weight)
             model = models[0] if len(names) == 1 else last.train(training)
-        self._conclude(final, model, np.flatnonzero(kept))
+        self._set_fitted_attributes(final, model, np.flatnonzero(kept))
         return self
 
     def _seeded(self, final: FinalFit, n_models: int) -> list[FinalFit]:

@@ -227,7 +227,7 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
         self.pseudo_label_proba_ = pseudo.proba
         self.transition_matrix_ = pseudo.transition
         self.sample_indices_ = training.rows
-        self._conclude(final, model, training.rows)
+        self._set_fitted_attributes(final, model, training.rows)
         return self
 
     def _teach(self, data) -> np.ndarray:

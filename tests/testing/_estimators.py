@@ -247,7 +247,7 @@ class PlainWrapper(ClassifierWrapper, BaseWrapper):
         )
         final = self._prepare(data, params)
         training = self._choose(data)
-        self._conclude(final, final.train(training), training.rows)
+        self._set_fitted_attributes(final, final.train(training), training.rows)
         return self
 
     def _choose(self, data):

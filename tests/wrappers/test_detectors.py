@@ -147,13 +147,13 @@ def test_the_mask_decides_beside_verified_labels_and_thresholds(rows):
 
 def test_reliability_of_precomputed_probabilities_is_warned_about(rows, monkeypatch):
     X, y, proba = rows
-    original = ConfidentLearning._conclude
+    original = ConfidentLearning._set_fitted_attributes
 
     def unreliable(self, *args):
         original(self, *args)
         self.reliability_, self.reliability_reason_ = "cannot tell", "classes overlap"
 
-    monkeypatch.setattr(ConfidentLearning, "_conclude", unreliable)
+    monkeypatch.setattr(ConfidentLearning, "_set_fitted_attributes", unreliable)
     with pytest.warns(LabelNoiseWarning, match="overlap of the classes: classes overlap") as seen:
         CleaningClassifier(MODEL).fit(X, y, pred_proba=proba)
     assert len(seen) == 1

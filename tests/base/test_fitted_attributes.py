@@ -1,4 +1,4 @@
-"""Verified rows whose given labels were overwritten: found, told, and left out of estimates."""
+"""Verified rows whose given labels were overwritten: detected, and left out of estimates."""
 
 import warnings
 
@@ -8,7 +8,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
 from skrobust.base import LabelledData
-from skrobust.base._conclusion import labels_look_overwritten
+from skrobust.base._fitted_attributes import labels_overwritten
 from skrobust.detection import ConfidentLearning, NeighborVote, TrustedThreshold
 from skrobust.noise import (
     AnchorTransition,
@@ -81,16 +81,16 @@ def test_a_difference_must_be_more_than_chance():
     for _ in range(200):
         verified = np.where(rng.random(400) < 0.2, y.astype(float), np.nan)
         data = LabelledData.from_arrays(np.zeros((400, 1)), y, verified_labels=verified)
-        alarms += labels_look_overwritten(data, rng.exponential(size=400), 0.3)
+        alarms += labels_overwritten(data, rng.exponential(size=400), 0.3)
     assert alarms <= 10  # 2.3 % of 200, and 2.5 standard errors
     surprise = np.where(np.isnan(verified), 1.0, 0.5)
-    assert labels_look_overwritten(data, surprise, 0.3)
-    assert not labels_look_overwritten(data, surprise, 0.01)  # nothing is missing
-    assert not labels_look_overwritten(data, np.ones(400), 0.3)
-    assert not labels_look_overwritten(data, np.full(400, np.nan), 0.3)
+    assert labels_overwritten(data, surprise, 0.3)
+    assert not labels_overwritten(data, surprise, 0.01)  # nothing is missing
+    assert not labels_overwritten(data, np.ones(400), 0.3)
+    assert not labels_overwritten(data, np.full(400, np.nan), 0.3)
     wrong = np.where(np.arange(400) == np.flatnonzero(~np.isnan(verified))[0], 1 - y, verified)
     data = LabelledData.from_arrays(np.zeros((400, 1)), y, verified_labels=wrong)
-    assert not labels_look_overwritten(data, surprise, 0.3)
+    assert not labels_overwritten(data, surprise, 0.3)
 
 
 def test_a_calibration_by_overwritten_labels_is_refused(rows):

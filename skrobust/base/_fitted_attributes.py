@@ -1,4 +1,4 @@
-"""From the result of a detector's method to its fitted attributes."""
+"""Flags, suggestions and noise estimates of a detector, from the result of its method."""
 
 import dataclasses
 
@@ -141,12 +141,12 @@ def suggested_labels(data, result, quality, errors, calibrated) -> dict:
     return found
 
 
-def look_overwritten(data: LabelledData, result: DetectionResult) -> bool:
+def labels_overwritten_in(data: LabelledData, result: DetectionResult) -> bool:
     """Whether labels of verified rows were overwritten, by the flags and quality of the method."""
     others = data.used & data.given & ~data.checked
     rate = data.total_weight(others & result.errors) / max(data.total_weight(others), 1e-300)
     quality = np.asarray(result.quality, dtype=np.float64)
-    return labels_look_overwritten(data, -quality, rate)
+    return labels_overwritten(data, -quality, rate)
 
 
 def noise_estimates(
@@ -219,7 +219,7 @@ def label_surprise(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
     return np.where(codes >= 0, -np.log(own + _SMALLEST_PROBA), np.nan)
 
 
-def labels_look_overwritten(data, surprise: np.ndarray, noise_rate: float) -> bool:
+def labels_overwritten(data, surprise: np.ndarray, noise_rate: float) -> bool:
     """Whether given labels of verified rows were replaced by the verified ones."""
     counted = data.used & data.given & ~np.isnan(surprise)
     checked, others = counted & data.checked, counted & ~data.checked
