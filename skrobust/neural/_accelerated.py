@@ -1,6 +1,6 @@
 """A net that the processes of ``accelerate launch`` train together, each on its own device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -9,7 +9,7 @@ from skorch.hf import AccelerateMixin
 from skrobust.neural._classifier_nets import Net
 from skrobust.neural._plan import resolve_device
 from skrobust.neural._rows import Batches, Rows
-from skrobust.neural._typing import Batch, Step
+from skrobust.neural._typing import Batch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -160,17 +160,9 @@ class AcceleratedNet(AccelerateMixin, Net):
         """Add the totals of all processes."""
         return self.accelerator.reduce(totals, "sum")
 
-    def run_single_epoch(
-        self,
-        iterator: Batches | None,
-        training: bool,
-        prefix: str,
-        step_fn: Callable[..., Step],
-        **fit_params: Any,
-    ) -> None:
-        """Take a step for each batch, and broadcast running means to all processes."""
-        super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-        if not training or self.accelerator.num_processes == 1:
+    def after_steps(self) -> None:
+        """Broadcast running means to all processes."""
+        if self.accelerator.num_processes == 1:
             return
         for name, buffer in self.module_.named_buffers():
             torch.distributed.broadcast(buffer, 0)

@@ -1,7 +1,7 @@
 """Nested dropout: a network with ordered features, of which the first ones predict."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -26,7 +26,6 @@ from skrobust.neural._typing import (
     ModuleLike,
     RandomState,
     RowsLike,
-    Step,
 )
 from skrobust.neural.layers import HiddenNoise, NestedDropout, VariationalBottleneck
 from skrobust.neural.modules import MLP
@@ -130,21 +129,12 @@ class CompressedNet(Net):
         super().on_train_begin(net, X=X, y=y, **kwargs)
         self.module_.width.fill_(self.module_.n_features_out)
 
-    def run_single_epoch(
-        self,
-        iterator: Batches | None,
-        training: bool,
-        prefix: str,
-        step_fn: Callable[..., Step],
-        **fit_params: Any,
-    ) -> None:
+    def before_validation(self, batches: Batches) -> None:
         """Choose the width before the validation loss is computed."""
-        ordered = isinstance(self.module_.compressor, NestedDropout)
-        if iterator is not None and not training and ordered:
+        if isinstance(self.module_.compressor, NestedDropout):
             self._set_training(False)
-            self.module_.width.fill_(self._choose_width(iterator))
+            self.module_.width.fill_(self._choose_width(batches))
             self.history.record("own_width", int(self.module_.width))
-        super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
 
     @torch.no_grad()
     def _choose_width(self, batches: Batches) -> int:

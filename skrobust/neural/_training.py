@@ -199,8 +199,8 @@ class BaseNet(NeuralNet):
         there is one.
         """
         train, valid = X
-        batches = [self.get_iterator(train, training=True)]
-        batches.append(None if valid is None else self.get_iterator(valid))
+        batches = self.get_iterator(train, training=True)
+        valid_batches = None if valid is None else self.get_iterator(valid)
         self.stop_, self.diverged_ = False, None
         self.first_epoch_ = len(self.history)
         copies: list = []  # before this epoch, and before the last one
@@ -208,34 +208,41 @@ class BaseNet(NeuralNet):
             copies = [self._copy_weights(), *copies[:1]]
             started = time.perf_counter()
             self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
-            self.run_single_epoch(batches[0], True, "train", self.train_step, **fit_params)
+            self.run_single_epoch(batches, True, "train", self.train_step, **fit_params)
+            self.after_steps()
             if not math.isfinite(self.history[-1, "train_loss"]):
-                self._go_back(copies, batches[0])
+                self._go_back(copies, batches)
                 break
             with self._averaged():
-                step = self.validation_step
-                self.run_single_epoch(batches[1], False, "valid", step, **fit_params)
+                if valid is not None:
+                    self.before_validation(valid_batches)
+                    step = self.validation_step
+                    self.run_single_epoch(valid_batches, False, "valid", step, **fit_params)
                 group = self.optimizer_.param_groups[0]
                 self.history.record("lr", group["lr"] / group.get("speed", 1))
                 self.history.record("dur", time.perf_counter() - started)
                 self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
             if self.stop_:
                 break
-        if self.diverged_ is None and not self._loss_is_finite(batches[0]):
-            self._go_back(copies, batches[0])  # the last step was too much
+        if self.diverged_ is None and not self._loss_is_finite(batches):
+            self._go_back(copies, batches)  # the last step was too much
         return self
+
+    def after_steps(self) -> None:
+        """Conclude the steps of an epoch."""
+
+    def before_validation(self, batches: Batches) -> None:
+        """Prepare the network, with the weights that would predict now, for validation."""
 
     def run_single_epoch(
         self,
-        iterator: Batches | None,
+        iterator: Batches,
         training: bool,
         prefix: str,
         step_fn: Callable[..., Step],
         **fit_params: Any,
     ) -> None:
         """Take a step for each batch; sums stay on the device until the end."""
-        if iterator is None:
-            return
         self._set_training(training)
         epoch, n_batches = len(self.history) - 1, len(iterator)
         if training and hasattr(self.criterion_, "on_epoch"):
