@@ -19,7 +19,7 @@ from skrobust.neural._typing import Batch, Callbacks, Criterion, RandomState
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._estimators import Features
 from skrobust.utils._sklearn import Interval, Tags, fit_context
-from skrobust.utils._typing import MatrixLike
+from skrobust.utils._typing import LabelsLike, MatrixLike
 
 _N_SINGULAR = 5
 _LEAST = 1e-12
@@ -321,9 +321,9 @@ class FeatureTuneTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def fit(
         self,
         X: MatrixLike,
-        y: ArrayLike,
+        y: LabelsLike,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Tune the features.

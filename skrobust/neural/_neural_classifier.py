@@ -41,7 +41,7 @@ from skrobust.utils._sklearn import (
     fit_context,
     validate_params_of,
 )
-from skrobust.utils._typing import MatrixLike
+from skrobust.utils._typing import LabelsLike, MatrixLike
 
 CRITERIA = {
     "cross_entropy": losses.CrossEntropy,
@@ -89,9 +89,9 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
     def fit(
         self,
         X: RowsLike,
-        y: ArrayLike | None = None,
+        y: LabelsLike | None = None,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         target_proba: ArrayLike | None = None,
         validation_data: ValidationData | None = None,
@@ -152,7 +152,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
     def partial_fit(
         self,
         X: MatrixLike,
-        y: ArrayLike,
+        y: LabelsLike,
         classes: ArrayLike | None = None,
         *,
         sample_weight: ArrayLike | None = None,
@@ -232,8 +232,8 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
     def _check_fit(
         self,
         X: RowsLike,
-        y: ArrayLike | None,
-        verified_labels: ArrayLike | None,
+        y: LabelsLike | None,
+        verified_labels: LabelsLike | None,
         sample_weight: ArrayLike | None,
         *,
         reset: bool,
@@ -295,7 +295,7 @@ class BaseNeuralClassifier(LabelledScore, ClassifierMixin, BaseNeuralEstimator):
 
 def encode_rows(
     X: Numbers,
-    y: ArrayLike,
+    y: LabelsLike,
     classes: np.ndarray,
     sample_weight: ArrayLike | None,
     name: str = "y",

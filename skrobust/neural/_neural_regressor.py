@@ -27,7 +27,7 @@ from skrobust.neural._typing import (
 )
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import StrOptions, fit_context
-from skrobust.utils._typing import MatrixLike
+from skrobust.utils._typing import LabelsLike, MatrixLike
 
 CRITERIA = {
     "huber": losses.Huber,
@@ -168,9 +168,9 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
     def fit(
         self,
         X: RowsLike,
-        y: ArrayLike | None = None,
+        y: LabelsLike | None = None,
         *,
-        verified_labels: ArrayLike | None = None,
+        verified_labels: LabelsLike | None = None,
         sample_weight: ArrayLike | None = None,
         validation_data: ValidationData | None = None,
     ) -> Self:
@@ -217,7 +217,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: MatrixLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self, X: MatrixLike, y: LabelsLike, *, sample_weight: ArrayLike | None = None
     ) -> Self:
         """Train for one more epoch on these rows.
 
@@ -259,8 +259,8 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
     def _check_fit(
         self,
         X: RowsLike,
-        y: ArrayLike | None,
-        verified_labels: ArrayLike | None,
+        y: LabelsLike | None,
+        verified_labels: LabelsLike | None,
         sample_weight: ArrayLike | None,
         *,
         reset: bool,
@@ -293,7 +293,7 @@ class NeuralRegressor(RegressorMixin, BaseNeuralEstimator):
 
 
 def _check_targets(
-    X: RowsLike, numbers: Numbers, y: ArrayLike | None, **metadata: Any
+    X: RowsLike, numbers: Numbers, y: LabelsLike | None, **metadata: Any
 ) -> LabelledData:
     """Validate targets, which a data set may have itself."""
     if y is None and isinstance(X, Dataset):

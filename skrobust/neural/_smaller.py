@@ -9,14 +9,13 @@ from numbers import Real
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.utils import prune as torch_prune
 
 from skrobust.neural._nested_dropout_classifier import CompressedNetwork
 from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.utils._sklearn import Interval, validate_params
-from skrobust.utils._typing import MatrixLike
+from skrobust.utils._typing import LabelsLike, MatrixLike
 
 _PRUNED = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
 
@@ -68,7 +67,7 @@ def prune_network(
     amount: float = 0.5,
     *,
     X: MatrixLike | None = None,
-    y: ArrayLike | None = None,
+    y: LabelsLike | None = None,
 ) -> SmallerNetwork:
     """Set the smallest weights of a fitted network to zero.
 
@@ -138,7 +137,7 @@ def quantize_network(
     classifier: BaseNeuralClassifier,
     *,
     X: MatrixLike | None = None,
-    y: ArrayLike | None = None,
+    y: LabelsLike | None = None,
 ) -> SmallerNetwork:
     """Store the weights of the linear layers of a fitted network in eight bits.
 
@@ -208,7 +207,7 @@ def quantize_network(
 
 
 def _accuracy(
-    classifier: BaseNeuralClassifier, X: MatrixLike | None, y: ArrayLike | None
+    classifier: BaseNeuralClassifier, X: MatrixLike | None, y: LabelsLike | None
 ) -> float | None:
     """Compute the accuracy on some rows, if there are any."""
     check_is_fitted(classifier)

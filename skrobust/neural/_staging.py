@@ -3,20 +3,19 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from skrobust.evidence._stages import StageRecorder
 from skrobust.evidence._training_record import record_training, recorded_passes
 from skrobust.neural._callbacks import AfterEpoch
 from skrobust.neural._neural_classifier import BaseNeuralClassifier
-from skrobust.utils._typing import MatrixLike
+from skrobust.utils._typing import LabelsLike, MatrixLike
 
 
 @record_training.register(BaseNeuralClassifier)
 def _record(
     estimator: BaseNeuralClassifier,
     X: MatrixLike,
-    y: ArrayLike,
+    y: LabelsLike,
     recorder: StageRecorder,
     *,
     weight: np.ndarray | None = None,
