@@ -1,4 +1,4 @@
-"""Matrices of predicted probabilities: how they come in, and what is refused."""
+"""Validation of matrices of predicted probabilities, and their match with given labels."""
 
 import narwhals.stable.v1 as nw
 import numpy as np

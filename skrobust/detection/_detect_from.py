@@ -1,4 +1,8 @@
-"""From evidence to a detection result: a score, a rule, and corrections by the noise model."""
+"""From evidence to a detection result, and the base classes of detectors that collect evidence.
+
+Detectors share the steps of :func:`detect_from`: a score, a rule, and corrections by the noise
+model.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -222,6 +226,7 @@ def most_probable(
 class EvidenceDetector(LabelErrorDetector):
     """Base class of detectors with the parameter `store_estimators`."""
 
+    # Where enough labels are verified, `LabelErrorDetector` replaces the quality by this.
     _calibrate = staticmethod(calibrate_on_verified)
     _stored: tuple[Evidence, ...] = ()
 

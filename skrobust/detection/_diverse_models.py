@@ -1,4 +1,4 @@
-"""Diverse models that score labels by default, and behind the first steps of a pipeline."""
+"""The default models of EnsembleDetector, and those behind the first steps of a pipeline."""
 
 import numpy as np
 from scipy import sparse

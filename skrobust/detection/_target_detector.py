@@ -13,7 +13,7 @@ from skrobust.utils._sklearn import HasMethods, Interval, Tags
 class TargetDetector(LabelErrorDetector):
     """Base class of detectors of wrong targets that are no classes."""
 
-    # A subclass implements ``_detect(data)``, ``_detect_new(X, y)`` and ``_get_estimator()``.
+    # A subclass implements ``_detect(data)``, ``_detect_new(X, codes)`` and ``_get_estimator()``.
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"]), None],

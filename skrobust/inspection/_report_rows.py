@@ -1,4 +1,4 @@
-"""What the report shows of rows: text, telling columns, near rows, near-duplicates."""
+"""What the report shows of rows: text, distinctive columns, near rows, near-duplicates."""
 
 from __future__ import annotations
 
