@@ -79,7 +79,10 @@ def find_errors(digits, *, n_jobs=None, random_state=0, report=None):
         path = write_report(report, digits, detector)
         print(
             f"\n   The {N_TO_REVIEW} digits of lowest quality are in {path}: open it in a browser"
-            " to review them.",
+            " to review them.\n   The page counts them all as flagged. Save the decisions, and"
+            " correct the labels:\n"
+            "       y = skrobust.datasets.load_mnist_errors().target\n"
+            '       skrobust.inspection.apply_corrections(y, "corrections.csv").labels',
             flush=True,
         )
     return found
@@ -105,7 +108,7 @@ def write_report(path, digits, detector):
         digits.target,
         raw=digits.images,
         row_ids=digits.index,
-        title="Digits of the MNIST test set",
+        title=f"The {N_TO_REVIEW} labels of lowest quality in the MNIST test set",
     )
     return report.to_html(path).resolve()
 

@@ -238,12 +238,12 @@ class NoiseLevel:
         if self.n_rows == 0:
             return "no row has a label and a prediction of which one class is the most probable"
         counted = (
-            f"the label differs from the prediction in {self.disagreement:.1%} of all rows, and in"
-            f" {self.certain:.1%} when extrapolated to rows that are certain"
+            f"the label differs from the prediction in {100 * self.disagreement:.1f} % of all"
+            f" rows, and in {100 * self.certain:.1f} % when extrapolated to rows that are certain"
         )
         if self.explained:
             return (
                 f"{counted}, but even there it depends on more than the class: overlap of the"
                 " classes cannot be told apart from wrong labels"
             )
-        return f"{counted}; between {self.low:.1%} and {self.high:.1%} of the labels are wrong"
+        return counted

@@ -101,7 +101,7 @@ def flag_precision(detector, verified=None) -> FlagPrecision:
     most = clopper_pearson(most * n_flagged, n_flagged)[1]
     least, most = min(least, estimate), max(most, estimate)
     if most - least > _WIDE:
-        why = "the share of wrong labels is not known well enough"
+        why = "the interval of the share of wrong labels leaves it open"
         return FlagPrecision(None, least, most, why)
     return FlagPrecision(
         estimate,

@@ -13,8 +13,11 @@ import secrets
 from importlib.resources import files
 from pathlib import Path
 
+from skrobust.inspection._report_rows import shorten
+
 _SURROGATES = re.compile("[\ud800-\udfff\x00]")
 _MAX_MARKDOWN_ROWS = 20
+_MAX_CLASSES = 30
 
 
 def render_page(data: dict, images: dict | None) -> str:
@@ -24,7 +27,10 @@ def render_page(data: dict, images: dict | None) -> str:
         title=_clean(data["title"]),
         subtitle=_subtitle(data),
         facts=_facts(data),
+        by_class=_by_class(data),
         left_out=_left_out(data),
+        n_audit=data["audit"]["rows"],
+        n_flagged=data["counts"]["flagged"],
         version=data["skrobust"],
         data=to_script(data),
         images=to_script(images),
@@ -96,7 +102,7 @@ def _facts(data: dict) -> list[dict]:
         detail = f"{between}Reliability: {noise['reliability']}. {_sentence(noise['reason'])}"
     if precision["estimate"] is None:
         quality = "Cannot tell"
-        why = f"{_sentence(precision['reason'])} Review some of them to know."
+        why = f"{_sentence(precision['reason'])} Review some flagged rows to know."
     else:
         quality = percent(precision["estimate"])
         why = f"Between {percent(precision['low'])} and {percent(precision['high'])}, estimated"
@@ -116,6 +122,33 @@ def _facts(data: dict) -> list[dict]:
             "detail": why,
         },
     ]
+
+
+def _by_class(data: dict) -> dict:
+    """Return the rows of the table of classes, those with most flagged labels first."""
+    per_class = data["per_class"]
+    order = sorted(range(len(per_class)), key=lambda k: -per_class[k]["flagged"])
+    shown = []
+    for k in order[:_MAX_CLASSES]:
+        own = per_class[k]
+        shown.append(
+            {
+                "name": _clean(shorten(data["classes"][k], 200)),
+                "rows": own["rows"],
+                "flagged": own["flagged"],
+                "share": _share(own["flagged"] / own["rows"] if own["rows"] else None),
+                "precision": _share(own["precision"]),
+            }
+        )
+    return {
+        "shown": shown,
+        "n_more": max(len(order) - _MAX_CLASSES, 0),
+        "estimated": any(own["precision"] is not None for own in per_class),
+    }
+
+
+def _share(share: float | None) -> str:
+    return "–" if share is None else percent(share)
 
 
 def _sentence(text: str) -> str:
@@ -145,8 +178,10 @@ def render_markdown(data: dict) -> str:
     lines += ["", "| given label | rows | flagged | estimated precision |", "|---|---:|---:|---:|"]
     for k in worst[:_MAX_MARKDOWN_ROWS]:
         own = per_class[k]
-        precision = "–" if own["precision"] is None else percent(own["precision"])
-        lines.append(f"| {_cell(classes[k])} | {own['rows']} | {own['flagged']} | {precision} |")
+        lines.append(
+            f"| {_cell(classes[k])} | {own['rows']} | {own['flagged']} |"
+            f" {_share(own['precision'])} |"
+        )
     rows = data["rows"]
     shown = [j for j in range(data["counts"]["listed"]) if rows["flagged"][j]]
     if shown:

@@ -3,6 +3,7 @@
 import html.parser
 import io
 import json
+import re
 import socket
 import struct
 import zlib
@@ -99,6 +100,19 @@ def test_content(wine):
         assert all(0 <= precision <= 1 for precision in known)
     assert sum(rows["audit"]) == content["audit"]["rows"] > 0
     assert not any(a and f for a, f in zip(rows["audit"], rows["flagged"]))
+
+
+def test_page_counts_flagged_labels_of_each_class():
+    y = np.array(["<b>", "b", "b", "b"] * 10, dtype=object)
+    report = LabelReport.from_detector(detect(y, step=4), None, y)
+    table = report.to_html().split('<table id="classes">')[1].split("</table>")[0]
+    rows = [re.findall(r"[^<>]+(?=</(?:bdi|td)>)", row) for row in table.split("<tr>")[2:]]
+    assert [row[:4] for row in rows] == [
+        ["&lt;b&gt;", "10", "10", "100.0 %"],
+        ["b", "30", "0", "0.0 %"],
+    ]
+    estimated = any(own["precision"] is not None for own in content_of(report)["per_class"])
+    assert ("Of these wrong, estimated" in table) == estimated
 
 
 def test_columns_that_speak_against_a_label_are_shown(wine):

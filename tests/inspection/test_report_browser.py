@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skrobust.inspection import apply_corrections
+from skrobust.inspection._flag_precision import clopper_pearson
 from tests.inspection._reports import HOSTILE, digit_report, table_report, text_report
 
 # One worker has the browser.
@@ -45,6 +46,7 @@ class Page:
     def open(self, path):
         self.page.goto(path.as_uri())
         self.page.wait_for_selector("html[data-ready]", timeout=60_000)
+        self.page.click(".start")
 
     def press(self, keys):
         for key in keys:
@@ -124,6 +126,35 @@ def test_ten_rows_by_keyboard_revert_reload_save_apply(open_page, tmp_path):
     assert result.report["n_decisions"] == 10
     assert result.report["n_unclear"] == 2
     page.check()
+
+
+def test_key_shows_a_row_out_of_sight_before_it_decides(open_page):
+    page = open_page(digit_report()[0], viewport={"width": 1280, "height": 700})
+    page.page.evaluate("window.scrollTo(0, 0)")
+    page.press(["s"])
+    assert page.text("#progress") == "0 of 12 reviewed"
+    page.expect("#card h3").to_be_in_viewport()
+    page.press(["s"])
+    assert page.text("#progress").startswith("1 of 12 reviewed")
+    page.check()
+
+
+def test_progress_has_the_interval_of_the_report(open_page, tmp_path):
+    report, y = digit_report()
+    page = open_page(report)
+    page.press(["s", "s", "r", "r", "r", "r", "r", "u"])
+    low, high = clopper_pearson(2, 7)
+    assert page.text("#progress") == (
+        "8 of 12 reviewed, 1 unclear · flagged: 2 of 7 wrong"
+        f" (29 %, 90 % interval {100 * low:.1f} % to {100 * high:.0f} %)"
+    )
+    assert "Decisions: 8, not saved to a file yet." in page.text("#state")
+    with page.page.expect_download() as download:
+        page.press(["Control+s"])
+    assert "Decisions: 8, saved to corrections.csv." in page.text("#state")
+    download.value.save_as(tmp_path / "corrections.csv")
+    result = apply_corrections(y, tmp_path / "corrections.csv")
+    np.testing.assert_allclose(result.report["flagged_precision_interval"], (low, high), atol=1e-12)
 
 
 def test_saved_decisions_are_loaded_in_a_new_profile(open_page, browser, tmp_path):

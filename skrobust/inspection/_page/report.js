@@ -5,7 +5,7 @@
   const D = read("data"), I = read("images");
   const R = D.rows, CLASSES = D.classes, LISTED = D.counts.listed, KIND = D.content.kind;
   const $ = (id) => document.getElementById(id);
-  const UNCLEAR = -1, ROW_HEIGHT = 48, MAX_SHOWN = 30;
+  const UNCLEAR = -1, ROW_HEIGHT = 48;
   const STORE = "skrobust:" + D.fingerprint;
   const COLUMNS = "fingerprint n_rows row row_id given_label decision new_label source sampled_from reviewer time note".split(" ");
   // ---- elements -------------------------------------------------------------------------------
@@ -49,8 +49,7 @@
   }
   // ---- decisions, undo and redo, storage ------------------------------------------------------
   const decisions = new Map(), notes = new Map();
-  let log = [], at = 0, saved = true, storageWorks = true, storeTimer = 0;
-  let reviewer = "";
+  let log = [], at = 0, saved = true, storageWorks = true, storeTimer = 0, reviewer = "";
 
   function set(place, value) {
     if (value && place !== undefined) decisions.set(place, value); // undefined: not listed here
@@ -61,7 +60,7 @@
       localStorage.setItem(STORE, JSON.stringify({ version: 1, log, at, reviewer, saved }));
       storageWorks = true;
     } catch { storageWorks = false; }
-    showBanner();
+    showState();
   }
   function restore() {
     try {
@@ -73,7 +72,9 @@
       for (const action of log.slice(0, at)) for (const [row, , after] of action) set(PLACE.get(row), after);
     } catch { storageWorks = false; }
   }
-  function showBanner() {
+  function showState() {
+    const where = saved ? "saved to corrections.csv" : "not saved to a file yet";
+    $("state").textContent = decisions.size ? `Decisions: ${decisions.size}, ${where}.` : "";
     $("banner").hidden = storageWorks;
     $("banner").textContent = "This browser does not keep decisions for this page. Save them to a"
       + " file before you leave, and load that file to continue.";
@@ -156,9 +157,10 @@
   function select(position, from) {
     current = Math.max(0, Math.min(position, view.length - 1));
     together = false;
-    const list = $("list"), top = current * ROW_HEIGHT;
+    // The rows before and after it are in sight as well.
+    const list = $("list"), top = (current - 1) * ROW_HEIGHT, bottom = (current + 3) * ROW_HEIGHT;
     if (top < list.scrollTop) list.scrollTop = top;
-    else if (top + ROW_HEIGHT > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW_HEIGHT - list.clientHeight;
+    else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
     renderList();
     renderCard();
     if (from) announce(`${from} ${spoken()}`);
@@ -205,14 +207,14 @@
   function renderCard() {
     const card = $("card");
     if (!view.length) return card.replaceChildren(el("p", {}, D.counts.flagged || filter.show !== "queue" ? "No row fits the filters."
-      : "No label is flagged. Tick “mix in random unflagged rows” to check a random sample."));
+      : "No label is flagged. Tick “mix in random rows” to check a random sample."));
     const place = view[current], given = R.given[place], other = suggestion(place);
     const quality = R.quality[place];
     const head = el("h3", {}, rowName(place), el("span", { class: "sub" }, `  ${current + 1} of ${view.length}`));
     const names = el("dl", { class: "names" },
       el("dt", {}, "Given label"), el("dd", {}, word(name(given))),
       el("dt", {}, "Suggested"), el("dd", {}, other >= 0 ? word(name(other)) : "no other label"),
-      el("dt", {}, "Quality"), el("dd", { class: "light" }, quality === null ? "unknown" : quality.toFixed(3)),
+      el("dt", {}, "Label quality"), el("dd", { class: "light" }, quality === null ? "unknown" : quality.toFixed(3)),
       why(place), decision(place));
     card.replaceChildren(head, el("div", { class: "look" }, picture(place), names), contentOf(place) || "",
       near(place) || "", actions(place, given, other));
@@ -228,7 +230,7 @@
     if (D.votes) {
       const total = D.votes[place].reduce((sum, [, n]) => sum + n, 0);
       const votes = D.votes[place].map(([k, n], j) => `${short(name(k), 24)} (${n}${j ? "" : ` of ${total}`})`).join(", ");
-      found.push(el("dt", {}, "Models predict"), el("dd", { class: "light" }, votes || "nothing"));
+      found.push(el("dt", {}, "Votes of models"), el("dd", { class: "light" }, votes || "none"));
     }
     if (D.annotations && place < LISTED) {
       const said = D.annotations.labels[place].map(([j, label]) => `${short(D.annotations.names[j], 24)}: ${short(label, 24)}`).join(", ");
@@ -299,7 +301,6 @@
   }
   // ---- deciding -------------------------------------------------------------------------------
   function decide(label) {
-    if (!view.length) return;
     const place = view[current], time = new Date().toISOString();
     const places = (together ? duplicates(place) : [place]).filter((each) => each === place || !decisions.has(each));
     act(places.map((each) => [each, { label, by: reviewer, time, note: notes.get(each) || "" }]));
@@ -307,13 +308,10 @@
     if (filter.show === "open") computeView();
     select(filter.show === "open" ? current : next(), done);
   }
-  function skip(step) {
-    if (view.length) select((current + step + view.length) % view.length, step > 0 ? "Skipped." : "Back.");
-  }
+  const skip = (step) => select((current + step + view.length) % view.length, step > 0 ? "Skipped." : "Back.");
   // ---- choosing a class -----------------------------------------------------------------------
   let options = [], option = 0;
   function choose() {
-    if (!view.length) return;
     $("query").value = "";
     listOptions();
     $("choose").showModal();
@@ -350,10 +348,18 @@
   $("cancel").addEventListener("click", () => $("choose").close());
   $("choose").addEventListener("close", () => $("list").focus());
   // ---- progress, and the precision so far -----------------------------------------------------
-  function wilson(k, n) {
-    const z = 1.645, p = k / n, d = 1 + z * z / n;
-    const middle = (p + z * z / (2 * n)) / d, half = z / d * Math.sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-    return [Math.max(middle - half, 0), Math.min(middle + half, 1)];
+  // The interval of Clopper and Pearson, as in the report of apply_corrections.
+  function interval(wrong, n) {
+    const logs = [0];
+    for (let k = 1; k <= n; k++) logs.push(logs[k - 1] + Math.log(k));
+    const atMost = (most, p) => logs.slice(0, most + 1).reduce((sum, log, k) =>
+      sum + Math.exp(logs[n] - log - logs[n - k] + k * Math.log(p) + (n - k) * Math.log1p(-p)), 0);
+    const solve = (most, tail) => {
+      let p = 0;
+      for (let step = 0.5; step > 1e-4; step /= 2) if (atMost(most, p + step) > tail) p += step;
+      return p;
+    };
+    return [wrong ? solve(wrong - 1, 0.95) : 0, wrong < n ? solve(wrong, 0.05) : 1];
   }
   function renderProgress() {
     const count = { flagged: [0, 0], audit: [0, 0] };
@@ -364,12 +370,13 @@
       count[kind][1] += 1;
     }
     const done = waiting.filter((place) => decisions.has(place)).length;
+    const unclear = [...decisions.values()].filter((made) => made.label === UNCLEAR).length;
     const sentence = (what, [wrong, n]) => {
       if (!n) return "";
-      const [low, high] = wilson(wrong, n);
+      const [low, high] = interval(wrong, n);
       return ` · ${what}: ${wrong} of ${n} wrong (${percent(wrong / n)}, 90 % interval ${percent(low)} to ${percent(high)})`;
     };
-    $("progress").textContent = `${done} of ${waiting.length} reviewed${decisions.size > done ? `, and ${decisions.size - done} others` : ""}`
+    $("progress").textContent = `${done} of ${waiting.length} reviewed${decisions.size > done ? `, and ${decisions.size - done} others` : ""}${unclear ? `, ${unclear} unclear` : ""}`
       + sentence("flagged", count.flagged) + sentence("random sample", count.audit);
     $("bar").style.width = 100 * done / Math.max(waiting.length, 1) + "%";
     $("undo").disabled = at === 0;
@@ -442,7 +449,7 @@
     }
     const fresh = [...changes].filter(([place, made]) => JSON.stringify(decisions.get(place)) !== JSON.stringify(made));
     if (fresh.length) act(fresh);
-    showBanner();
+    showState();
     refresh();
     return fresh.length;
   }
@@ -451,28 +458,15 @@
     if (!file) return;
     try {
       announce(`${load(await file.text())} decisions loaded.`);
+      $("state").textContent = $("live").textContent;
     } catch (error) {
       $("banner").hidden = false;
       $("banner").textContent = `The file was not loaded: ${error.message}.`;
     }
     event.target.value = "";
   });
-  window.addEventListener("beforeunload", (event) => {
-    if (decisions.size && !saved) event.preventDefault();
-  });
-  // ---- where: classes and the map of given against suggested labels ---------------------------
-  function renderClasses() {
-    const order = CLASSES.map((_, k) => k).sort((a, b) => D.per_class[b].flagged - D.per_class[a].flagged || a - b);
-    const rows = order.slice(0, MAX_SHOWN).map((k) => {
-      const own = D.per_class[k];
-      return el("tr", {}, el("td", { class: "name" }, word(CLASSES[k])), el("td", { class: "n" }, String(own.rows)),
-        el("td", { class: "n" }, String(own.flagged)), el("td", { class: "n" }, own.rows ? percent(own.flagged / own.rows) : "–"),
-        el("td", { class: "n" }, own.precision === null ? "–" : percent(own.precision)));
-    });
-    const head = [["Given label", ""], ["Rows", "n"], ["Flagged", "n"], ["Share", "n"], ["Est. precision", "n"]];
-    $("classes").replaceChildren(el("thead", {}, el("tr", {}, head.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, rows));
-    if (order.length > MAX_SHOWN) $("classes-box").append(el("p", { class: "sub" }, `and ${order.length - MAX_SHOWN} classes with fewer flagged rows`));
-  }
+  window.addEventListener("beforeunload", (event) => { if (decisions.size && !saved) event.preventDefault(); });
+  // ---- where: the map of given against suggested labels ----------------------------------------
   function renderMap() {
     const totals = new Map();
     for (const [a, b, n] of D.pairs) for (const k of [a, b]) totals.set(k, (totals.get(k) || 0) + n);
@@ -492,8 +486,9 @@
     const parts = [svg("text", { x: 0, y: 14 }, "given ↓   suggested →")];
     shown.forEach((k, j) => {
       parts.push(svg("text", { x: left - 6, y: top + (j + 0.62) * size, "text-anchor": "end" }, short(CLASSES[k], 12)));
-      const x = left + (j + 0.62) * size;
-      parts.push(svg("text", { x, y: top - 6, transform: `rotate(-55 ${x} ${top - 6})` }, short(CLASSES[k], 12)));
+      const x = left + (j + (longest > 2 ? 0.62 : 0.5)) * size;
+      const turned = longest > 2 ? { transform: `rotate(-55 ${x} ${top - 6})` } : { "text-anchor": "middle" };
+      parts.push(svg("text", { x, y: top - 6, ...turned }, short(CLASSES[k], 12)));
       shown.forEach((_, i) => parts.push(svg("rect", { x: left + i * size, y: top + j * size, width: size - 2, height: size - 2, rx: 3, class: "h0" })));
     });
     for (const [a, b, n] of D.pairs) {
@@ -511,9 +506,7 @@
         announce(`${view.length} rows. ${spoken()}`);
       };
       cell.addEventListener("click", pick);
-      cell.addEventListener("keydown", (event) => {
-        if (event.key === "Enter" || event.key === " ") { event.preventDefault(); pick(); }
-      });
+      cell.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); pick(); } });
       parts.push(cell);
     }
     $("map-box").replaceChildren(svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group",
@@ -552,6 +545,13 @@
   $("list").addEventListener("scroll", () => { if (drawn !== $("list").scrollTop) renderList(); });
   window.addEventListener("resize", renderList);
 
+  // No decision on a row that is not in the window: the first key shows it.
+  function broughtIntoView() {
+    const box = $("card").getBoundingClientRect(), before = scrollY;
+    if (box.top < innerHeight / 2 && box.bottom > innerHeight / 4) return false;
+    $("review").scrollIntoView();
+    return scrollY !== before;
+  }
   const KEYS = new Map([
     ["r", () => decide(R.given[view[current]])],
     ["s", () => (suggestion(view[current]) >= 0 ? decide(suggestion(view[current])) : announce("Nothing is suggested."))],
@@ -572,7 +572,7 @@
     }
     let action = null;
     if (event.ctrlKey || event.metaKey) {
-      action = { z: () => move(event.shiftKey ? 1 : -1), y: () => move(1) }[key];
+      action = { z: () => move(event.shiftKey ? 1 : -1), y: () => move(1), s: save }[key];
     } else if (target.id === "list" && ["ArrowDown", "ArrowUp", "Home", "End"].includes(key)) {
       action = () => select({ ArrowDown: current + 1, ArrowUp: current - 1, Home: 0, End: view.length - 1 }[key], "");
     } else if ($("keys").checked) {
@@ -583,16 +583,15 @@
     }
     if (!action) return;
     event.preventDefault();
-    action();
+    if (action === save || !broughtIntoView()) action();
+    else announce(spoken());
   });
   // ---- start ----------------------------------------------------------------------------------
   restore();
-  showBanner();
+  showState();
   $("reviewer").value = reviewer;
-  $("n-audit").textContent = String(D.audit.rows);
   $("mix").disabled = !D.audit.rows;
   $("mix").checked = D.counts.flagged === 0 && D.audit.rows > 0;
-  renderClasses();
   refresh();
   select(Math.max(view.findIndex((place) => !decisions.has(place)), 0));
   document.documentElement.dataset.ready = "true";
