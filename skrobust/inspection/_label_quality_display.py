@@ -208,7 +208,8 @@ class LabelQualityDisplay(Display):
             counts, _ = np.histogram(quality[rows], edges)
             self.bars_[name] = ax.stairs(
                 counts, edges, color=COLORS[number % len(COLORS)], linewidth=1.6,
-                linestyle=LINES[number % len(LINES)], label=f"{short_name(name)} ({rows.sum()})",
+                linestyle=LINES[number % len(LINES)],
+                label=f"{short_name(name)} ({rows.sum()} rows)",
             )  # fmt: skip
         self.decoys_ = None
         if self.decoy_quality is not None:
@@ -229,7 +230,8 @@ class LabelQualityDisplay(Display):
             )
         ax.set(xlabel="Label quality", ylabel="Rows (logarithmic)", xlim=(0, 1))
         ax.set_yscale("symlog", linthresh=1)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 2 * ax.get_ylim()[1])
+        ax.yaxis.set_major_formatter("{x:.0f}")
         ax.legend(fontsize="small")
         self.ax_, self.figure_ = ax, figure
         return self

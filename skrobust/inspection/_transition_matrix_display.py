@@ -209,7 +209,9 @@ class TransitionMatrixDisplay(Display):
         if self.n_left_out_:
             ax.set_title(f"{self.n_left_out_} classes with fewer errors are left out", **small)
         counts = np.issubdtype(matrix.dtype, np.integer)
-        figure.colorbar(self.im_, ax=ax, label="Rows" if counts else "Share of the true class")
+        # As high as the matrix, whatever the shape of the figure.
+        beside = ax.inset_axes((1.04, 0, 0.05, 1))
+        figure.colorbar(self.im_, cax=beside, label="Rows" if counts else "Share of the true class")
         self.ax_, self.figure_ = ax, figure
         return self
 
