@@ -1,8 +1,9 @@
 """How large is a report, and how fast does its page answer?
 
-Ten thousand CIFAR-10 images with the labels of annotators, and a hundred thousand made-up texts of
-500 characters. The size of the file, the time to write it, and in Chromium the time until the first
-row can be reviewed, the time from a key to the next frame, and the elements of rows in the page.
+Five thousand MNIST digits of which a hundred are flagged, ten thousand CIFAR-10 images with the
+labels of annotators, and a hundred thousand made-up texts of 500 characters. The size of the file,
+the time to write it, and in Chromium the time until the first row can be reviewed, the time from a
+key to the next frame, and the elements of rows in the page.
 Needs the extra `browser`, Chromium and the development data.
 
     python benchmarks/bench_report.py [--repeats 3] [--chromium PATH]
@@ -23,7 +24,8 @@ from playwright.sync_api import sync_playwright
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
-from skrobust.detection import ConfidentLearning
+from skrobust.datasets import load_mnist_errors
+from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.inspection import LabelReport
 
 N_KEYS = 100
@@ -103,11 +105,16 @@ def main() -> None:
     parser.add_argument("--chromium", default=shutil.which("chromium"))
     options = parser.parse_args()
     rows = []
+    digits = load_mnist_errors()
+    X_digits = digits.data / 255
+    digit_detector = EnsembleDetector(flag_fraction=0.02, random_state=0)
+    digit_detector.fit(X_digits, digits.target)
     X, y, pictures = images()
     image_detector = ConfidentLearning(LogisticRegression(max_iter=100), cv=3).fit(X, y)
     X_text, y_text, words = texts()
     text_detector = ConfidentLearning(GaussianNB(), cv=3).fit(X_text, y_text)
     cases = (
+        ("5 000 digits of 28 x 28", digit_detector, X_digits, digits.target, digits.images, 10_000),
         ("10 000 images of 32 x 32", image_detector, X, y, pictures, 10_000),
         ("100 000 texts, at most 10 000 rows listed", text_detector, X_text, y_text, words, 10_000),
         ("100 000 texts, all listed", text_detector, X_text, y_text, words, 100_000),
