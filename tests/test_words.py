@@ -25,11 +25,19 @@ FOLDERS = [
     "skrobust/utils",
     "skrobust/weighting",
     "skrobust/wrappers",
+    "tests/base",
     "tests/cli",
     "tests/datasets",
+    "tests/detection",
+    "tests/evidence",
     "tests/inspection",
+    "tests/linear_model",
     "tests/metrics",
     "tests/model_selection",
+    "tests/noise",
+    "tests/utils",
+    "tests/weighting",
+    "tests/wrappers",
 ]
 
 # Words of no paper, with what to write instead.

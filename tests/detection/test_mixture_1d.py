@@ -57,9 +57,9 @@ def test_posterior_never_falls(deviations, n_components):
     grid = np.linspace(-30, 40, 500)
     posterior = mixture.upper(grid)
     assert (np.diff(posterior) >= -1e-12).all()
-    cut = mixture.threshold(0.5)
-    assert mixture.upper(cut) == pytest.approx(0.5, abs=1e-6)
-    assert mixture.threshold(0.9) >= cut
+    middle = mixture.threshold(0.5)
+    assert mixture.upper(middle) == pytest.approx(0.5, abs=1e-6)
+    assert mixture.threshold(0.9) >= middle
 
 
 def test_too_few_values_make_no_mixture():

@@ -60,13 +60,13 @@ def test_one_hump_is_left_alone(n_components, seed):
 
 def test_precision_is_bought_with_recall(humps):
     quality, wrong = humps
-    cuts = []
+    thresholds = []
     for precision in (0.6, 0.8, 0.95):
         threshold = MixtureThreshold(precision=precision).fit(quality)
-        cuts.append(threshold.threshold_)
+        thresholds.append(threshold.threshold_)
         assert threshold.estimated_precision_ >= precision
         assert wrong[quality < threshold.threshold_].mean() > precision - 0.15
-    assert cuts[0] > cuts[1] > cuts[2] > 0
+    assert thresholds[0] > thresholds[1] > thresholds[2] > 0
 
 
 def test_per_class(humps):
@@ -107,8 +107,8 @@ def test_inside_a_detector(noisy):
     per_class = MixtureThreshold(per_class=True)
     detector.set_params(threshold=per_class).fit(X, y)
     assert detector.threshold_ is None
-    cuts = detector.fitted_threshold_.class_thresholds_
-    np.testing.assert_array_equal(detector.label_errors_, detector.label_quality_ < cuts[y])
+    thresholds = detector.fitted_threshold_.class_thresholds_
+    np.testing.assert_array_equal(detector.label_errors_, detector.label_quality_ < thresholds[y])
     assert not hasattr(per_class, "class_thresholds_"), "what the user gave is not fitted"
 
 

@@ -26,7 +26,7 @@ def test_votes_by_hand():
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     expected = -(np.log(shares[[0, 1, 3], 0]).sum() + np.log(shares[2, 1])) / 4
     np.testing.assert_allclose(mean_log_loss(shares, class_weight), expected)
-    # Copies of a row all count, and nobody's vote is the prior.
+    # Replicates of a row all count, and a row without votes has the prior.
     graph = neighbor_graph([[0.0]] * 3, n_neighbors=2)
     np.testing.assert_allclose(vote_shares(graph, class_weight[:3])[0], [0.5, 0.5])
     np.testing.assert_allclose(vote_shares(sparse.csr_matrix((1, 3)), class_weight[:3]), 0.5)
@@ -117,7 +117,7 @@ def test_precomputed_graphs(seed):
         NeighborVote(n_neighbors=40, metric="precomputed").fit(transformer.transform(X), y)
     with pytest.raises(ValueError, match="scale='rank'"):
         NeighborVote(metric="precomputed", scale="rank").fit(transformer.transform(X), y)
-    # Copies do not judge one another: their distances are zero.
+    # Replicates have no vote for one another: their distances are zero.
     rows = np.repeat(np.arange(150), 1 + planted)
     graph = transformer.fit_transform(X[rows])
     detector = NeighborVote(metric="precomputed").fit(graph, y[rows])

@@ -40,7 +40,7 @@ def noisy(seed):
 def test_is_its_parts(noisy):
     X, _, y, _ = noisy
     detector = ResidualDetector(Ridge(), cv=KFold(4), random_state=0).fit(X, y)
-    # The first look leaves out what the second then judges by the models of its fold.
+    # The first round leaves out rows that the second scores by the models of their fold.
     first = cross_val_predict(Ridge(), X, y, cv=KFold(4))
     assert np.corrcoef(first, detector.predictions_)[0, 1] > 0.9
     assert_allclose(detector.residuals_, y - detector.predictions_)
@@ -137,15 +137,15 @@ def test_refit_rule_chooses_the_share_by_r2_over_all_rows(noisy):
     detector = ResidualDetector(Ridge(), rule="refit", random_state=0).fit(X, y)
     assert 0 < detector.label_errors_.mean() <= 0.21
     assert detector.label_errors_[wrong].mean() > 0.5
-    asked = []
+    shares = []
 
     def score(share):
-        asked.append(share)
+        shares.append(share)
         return -((share - 0.0875) ** 2)
 
     assert best_share(score) == pytest.approx(0.0875)
-    assert asked[:6] == [0.0, 0.01, 0.05, 0.1, 0.15, 0.2]
-    assert len(asked) == 12
+    assert shares[:6] == [0.0, 0.01, 0.05, 0.1, 0.15, 0.2]
+    assert len(shares) == 12
     assert best_share(lambda share: -share) == 0.0
     y = np.array([0.0, 1, 2, 3])
     assert r2(y, np.array([0, 1, 2, 4.0])) == pytest.approx(0.8)
@@ -157,8 +157,8 @@ def test_mixture_threshold():
     right = np.abs(rng.normal(size=900)) * 0.6
     assert np.mean(right > mixture_threshold(right)) < 0.005
     both = np.concatenate([right, np.abs(rng.normal(size=100)) * 10])
-    cut = mixture_threshold(both)
-    assert 1.5 <= cut < 3
+    threshold = mixture_threshold(both)
+    assert 1.5 <= threshold < 3
     weight = rng.integers(1, 4, size=len(both)).astype(float)
     repeated = np.repeat(both, weight.astype(int))
     assert_allclose(mixture_threshold(both, weight), mixture_threshold(repeated), rtol=1e-6)
@@ -170,14 +170,14 @@ def test_mixture_threshold():
 def test_mixture_threshold_bounds_the_share_of_right_targets():
     rng = np.random.default_rng(0)
     right, wrong = np.abs(rng.normal(size=9000)), np.abs(rng.normal(size=1000)) * 25
-    cut = mixture_threshold(np.concatenate([right, wrong]))
-    n_right, n_wrong = (right > cut).sum(), (wrong > cut).sum()
+    threshold = mixture_threshold(np.concatenate([right, wrong]))
+    n_right, n_wrong = (right > threshold).sum(), (wrong > threshold).sum()
     assert n_right / (n_right + n_wrong) == pytest.approx(0.1, abs=0.02)
     assert n_wrong > 900
-    # Where the two overlap, a probability of a quarter is the lower cut, and more are right.
+    # Where the two overlap, a probability of a quarter is the lower threshold, and more are right.
     wrong /= 7
-    cut = mixture_threshold(np.concatenate([right, wrong]))
-    n_right, n_wrong = (right > cut).sum(), (wrong > cut).sum()
+    threshold = mixture_threshold(np.concatenate([right, wrong]))
+    n_right, n_wrong = (right > threshold).sum(), (wrong > threshold).sum()
     assert n_right / (n_right + n_wrong) > 0.12
 
 
@@ -200,7 +200,7 @@ def test_folds_go_by_content():
     assert_array_equal(np.sort(tests), np.flatnonzero(used))
     for train, test in folds:
         assert not set(X[train, 0]) & set(X[test, 0]), "copies are in different folds"
-        # A sorted table is not cut into its beginning, middle and end.
+        # A sorted table is not split into its beginning, middle and end.
         assert np.ptp(test) > 40
     order = np.random.default_rng(0).permutation(80)
     again = make_value_folds(4, X[order], X[order, 0], used[order])
@@ -214,15 +214,17 @@ def test_folds_go_by_content():
 def test_noise_that_depends_on_the_row():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(600, 3))
-    loud = X[:, 0] > 0
-    y = X[:, 1] + np.where(loud, 2.0, 0.1) * rng.normal(size=600)
+    noisy_row = X[:, 0] > 0
+    y = X[:, 1] + np.where(noisy_row, 2.0, 0.1) * rng.normal(size=600)
     detector = ResidualDetector(Ridge(), n_bootstrap=2, random_state=0).fit(X, y)
-    ratio = np.median(detector.uncertainty_[loud]) / np.median(detector.uncertainty_[~loud])
+    ratio = np.median(detector.uncertainty_[noisy_row]) / np.median(
+        detector.uncertainty_[~noisy_row]
+    )
     assert ratio > 3
-    quiet = int(np.flatnonzero(~loud)[0])
-    y[quiet] += 2.5
+    even = int(np.flatnonzero(~noisy_row)[0])
+    y[even] += 2.5
     wrong = detector.fit(X, y).label_quality_
-    assert (wrong < wrong[quiet]).sum() < 6, "what is usual elsewhere is an error here"
+    assert (wrong < wrong[even]).sum() < 6, "what is usual elsewhere is an error here"
 
 
 def test_texts_and_frames_pass_through():

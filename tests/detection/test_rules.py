@@ -82,7 +82,7 @@ class TestValues:
         y, proba = data["labels"], data["pred_probs"]
         differ = find_label_errors(y, proba, rule=rule) != flag_by_cleanlab(y, proba, rule)
         if rule in ("prune_by_class", "both", "low_self_confidence"):
-            # Some probabilities of the given label tie at the cut.
+            # Some probabilities of the given label tie at the threshold.
             own = proba[np.arange(len(y)), y]
             assert all(len(np.unique(own[differ & (y == k)])) <= 1 for k in np.unique(y))
             assert differ.sum() < 10
@@ -253,7 +253,7 @@ class TestInvariance:
 
 class TestThresholdAboveLowest:
     @pytest.mark.parametrize(
-        "values, mass, cut",
+        "values, total_weight, expected",
         [
             ([1, 2, 3, 4], 2, 3),
             ([1, 2, 3, 4], 0, np.inf),
@@ -265,14 +265,14 @@ class TestThresholdAboveLowest:
             ([], 1, np.inf),
         ],
     )
-    def test_values(self, values, mass, cut):
+    def test_values(self, values, total_weight, expected):
         values = np.array(values, dtype=float)
         ones = np.ones(len(values))
-        assert upper_threshold(values, mass) == cut
-        assert upper_threshold(values, mass, ones) == cut
+        assert upper_threshold(values, total_weight) == expected
+        assert upper_threshold(values, total_weight, ones) == expected
         group = np.zeros(len(values), dtype=int)
-        assert group_thresholds(values, group, np.array([mass]), None)[0] == cut
-        assert group_thresholds(values, group, np.array([mass]), ones)[0] == cut
+        assert group_thresholds(values, group, np.array([total_weight]), None)[0] == expected
+        assert group_thresholds(values, group, np.array([total_weight]), ones)[0] == expected
 
     @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.booleans())
     def test_groups(self, seed, n_groups, weighted):

@@ -91,8 +91,8 @@ def test_columns_of_mixed_units_are_standardised(rows):
     X, y = rows
     units = np.where(np.arange(12) < 9, 1.0, 1e5)
     for model in (QuadraticLogisticRegression(), GaussianComponents()):
-        alike = clone(model).fit(X, y)
-        assert_array_equal(alike.scale_, np.ones(12))
+        equal = clone(model).fit(X, y)
+        assert_array_equal(equal.scale_, np.ones(12))
         mixed = clone(model).fit(X * units, y)
         assert_allclose(mixed.scale_, X.std(axis=0) * units)
         constant = clone(model).fit(np.column_stack([X * 1e-4, np.ones(300)]), y)

@@ -264,17 +264,17 @@ def test_mixtures_of_classes_of_entries(seed):
     detector = MultilabelDetector(
         LogisticRegression(), threshold=threshold, store_estimators=True, max_flag_rate=None
     ).fit(X, y)
-    cuts = detector.fitted_threshold_.class_thresholds_
-    assert cuts.shape == (6,)
-    assert len(np.unique(cuts[cuts > 0])) > 1
+    thresholds = detector.fitted_threshold_.class_thresholds_
+    assert thresholds.shape == (6,)
+    assert len(np.unique(thresholds[thresholds > 0])) > 1
     assert detector.threshold_ is None
     place = 2 * np.arange(3) + y.astype(int)
-    assert_array_equal(detector.entry_errors_, detector.entry_quality_ < cuts[place])
+    assert_array_equal(detector.entry_errors_, detector.entry_quality_ < thresholds[place])
     quality, errors = _of_new(detector, X, y)
-    assert_array_equal(errors, quality < cuts[place])
-    # It is as if each label had been asked about by itself.
+    assert_array_equal(errors, quality < thresholds[place])
+    # It is as if each label had been given by itself.
     alone = MixtureThreshold(per_class=True).fit(detector.entry_quality_[:, 1], y=y[:, 1])
-    assert_allclose(cuts[2:4], alone.class_thresholds_)
+    assert_allclose(thresholds[2:4], alone.class_thresholds_)
 
 
 class Never(Ridge):
@@ -288,13 +288,13 @@ class NeverBayes(GaussianNB):
 
 
 class Sorted(LabelQualityThreshold):
-    """A threshold that needs classes, and remembers what it was asked."""
+    """A threshold that needs classes, and records its inputs."""
 
     needs_classes = True
-    asked: list = []
+    recorded: list = []
 
     def select(self, inputs):
-        self.asked.append(inputs)
+        self.recorded.append(inputs)
         return ThresholdResult(inputs.rows & (inputs.data.y % 2 == 1))
 
 
@@ -302,7 +302,7 @@ class Nothing(Sorted):
     needs_classes = False
 
     def select(self, inputs):
-        self.asked.append(inputs)
+        self.recorded.append(inputs)
         return ThresholdResult(np.zeros(len(inputs.rows), dtype=bool))
 
 
@@ -334,7 +334,7 @@ def test_threshold_input_for_numbers(seed):
     detector = ResidualDetector(LinearRegression(), threshold=Nothing(), random_state=0)
     detector.set_params(store_estimators=True)
     detector.fit(X, y, verified_labels=verified)
-    inputs = Nothing.asked.pop()
+    inputs = Nothing.recorded.pop()
     assert not inputs.has_classes
     assert not inputs.parts
     assert 0 < inputs.doubtful_below < np.exp(-1)
@@ -361,7 +361,7 @@ def test_threshold_input_for_indicators(seed):
     detector = MultilabelDetector(GaussianNB(), threshold=Sorted(), store_estimators=True)
     detector.set_params(max_flag_rate=None)
     detector.fit(X, y, verified_labels=verified, sample_weight=weight)
-    inputs = Sorted.asked.pop()
+    inputs = Sorted.recorded.pop()
     open_entries = np.isnan(verified) & ~np.isnan(y)
     expected = np.where(np.isnan(y), -1, np.nan_to_num(y) + 2 * np.arange(3))
     assert_array_equal(inputs.data.y, expected.T.ravel())

@@ -177,7 +177,7 @@ def test_what_a_model_recorded_is_used(noisy):
     recorded = np.linspace(-1, 1, 300)
 
     @record_training.register(Recorder)
-    def _watch(estimator, X, y, recorder, *, weight=None, fit_params=None, n_stages=None):
+    def _record(estimator, X, y, recorder, *, weight=None, fit_params=None, n_stages=None):
         Recorder.n_fits += 1
         estimator.fit(X, y)
         assert recorder.in_sample

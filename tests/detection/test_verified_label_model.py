@@ -280,12 +280,12 @@ def test_verified_rows_of_one_class_or_with_contradicting_replicates(n_classes, 
     # Ten rows occur twice, and reviewers disagreed about each: of these labels, half are wrong.
     for part in (X, y, truth, wrong):
         part[50:60] = part[40:50]
-    copies = np.where(np.arange(600) < 60, truth.astype(float), np.nan)
-    copies[40:50], copies[50:60] = y[40:50], (y[40:50] + 1) % n_classes
-    detector.fit(X, y, verified_labels=copies)
+    verified = np.where(np.arange(600) < 60, truth.astype(float), np.nan)
+    verified[40:50], verified[50:60] = y[40:50], (y[40:50] + 1) % n_classes
+    detector.fit(X, y, verified_labels=verified)
     low, high = detector.noise_rate_interval_
     assert 0 <= low <= detector.noise_rate_ <= high <= 1
-    assert abs(detector.noise_rate_ - (copies != y)[:60].mean()) < 0.15
+    assert abs(detector.noise_rate_ - (verified != y)[:60].mean()) < 0.15
     assert np.isfinite(detector.label_quality_).all()
     assert not detector.label_errors_[40:50].any()
     assert detector.label_errors_[50:60].all()

@@ -225,7 +225,7 @@ def test_a_class_can_hand_over_what_it_recorded():
         pass
 
     @record_training.register(Recorder)
-    def _watch(estimator, X, y, recorder, *, weight=None, fit_params=None, n_stages=None):
+    def _record(estimator, X, y, recorder, *, weight=None, fit_params=None, n_stages=None):
         estimator.fit(X, y)
         recorder.take({"aum": np.zeros(len(X))})
 

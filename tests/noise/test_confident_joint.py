@@ -137,13 +137,13 @@ class TestInvariance:
 
     def test_rounding_follows_the_given_order_of_classes(self):
         joint = confident_joint(*make_noisy(3, 400, 60, noise=0.6, margin=1))
-        masses = np.full(60, 7)
+        totals = np.full(60, 7)
         order = np.random.default_rng(0).permutation(60)
         place = np.argsort(order)
         moved = joint[order][:, order]
         assert_array_equal(
-            calibrate_joint(moved, masses, order=place),
-            calibrate_joint(joint, masses)[order][:, order],
+            calibrate_joint(moved, totals, order=place),
+            calibrate_joint(joint, totals)[order][:, order],
         )
 
     def test_fractional_weights(self):

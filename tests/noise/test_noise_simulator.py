@@ -494,10 +494,10 @@ def test_samples_repeat_with_the_seed():
     assert_array_equal(
         simulator.sample(X, y, random_state=4)[0], simulator.sample(X, y, random_state=4)[0]
     )
-    fresh = NoiseSimulator().fit(X, _flip(X, y, 0))
+    unseeded = NoiseSimulator().fit(X, _flip(X, y, 0))
     np.random.seed(0)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    assert not np.array_equal(fresh.sample(X, y)[0], fresh.sample(X, y)[0])
+    assert not np.array_equal(unseeded.sample(X, y)[0], unseeded.sample(X, y)[0])
     assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 

@@ -61,14 +61,14 @@ def _blobs(seed, n_classes=3, n_samples=600):
 def test_accurate_classifier_is_predicted_only_about_the_rows_that_need_it(moons):
     X, y, X_test, _ = moons
     model = CascadeClassifier(LogisticRegression(), Recorder(), call_share=0.3).fit(X, y)
-    asked = model.accurate_estimator_.predicted_
-    assert asked == [], "it is not needed to choose the threshold"
+    predicted = model.accurate_estimator_.predicted_
+    assert predicted == [], "it is not needed to choose the threshold"
     calls = model.calls_accurate(X_test)
-    assert asked == []
+    assert predicted == []
     assert 0.2 < calls.mean() < 0.4
     labels, proba = model.predict(X_test), model.predict_proba(X_test)
-    assert len(asked) == 2
-    for rows in asked:
+    assert len(predicted) == 2
+    for rows in predicted:
         assert_array_equal(rows, X_test[calls])
     expected = model.fast_estimator_.predict_proba(X_test)
     expected[calls] = KNeighborsClassifier().fit(X, y).predict_proba(X_test[calls])

@@ -307,10 +307,10 @@ def test_memory_detects_once_per_fold_and_once_for_the_refit(noisy, tmp_path):
         memory=str(tmp_path / "cache"),
     ).fit(X, y)  # fmt: skip
     assert fits.read_text() == "x" * 4
-    fresh = CleaningClassifier(
+    other = CleaningClassifier(
         search.best_estimator_.estimator, CHEAP, random_state=0, action="drop"
     ).fit(X, y)
-    np.testing.assert_array_equal(again.predict(X), fresh.predict(X))
+    np.testing.assert_array_equal(again.predict(X), other.predict(X))
     with pytest.raises(ValueError, match="set random_state to an integer"):
         CleaningClassifier(memory=str(tmp_path)).fit(X, y)
 

@@ -37,7 +37,7 @@ from skrobust.wrappers import CleaningClassifier, LossCorrectedClassifier
 from skrobust.wrappers._loss_corrected import true_class_proba
 
 METHODS = ("importance", "backward", "posterior")
-# Rows of the first class are often taken for the second, which moves where a classifier cuts.
+# Rows of the first class are often taken for the second, which moves the boundary of a classifier.
 SKEWED = np.array([[0.6, 0.4, 0.0], [0.0, 0.9, 0.1], [0.05, 0.05, 0.9]])
 EVIDENCE = GaussianNB()
 

@@ -34,7 +34,7 @@ from skrobust.wrappers import (
 )
 from tests._stand_ins import counted
 
-JUDGE, JUDGED = counted(GaussianNB())
+SCORER, SCORED = counted(GaussianNB())
 LINEAR, TRAINED = counted(LogisticRegression())
 NEIGHBORS, NEAR = counted(KNeighborsClassifier())
 RIDGE, REGRESSED = counted(Ridge())
@@ -43,12 +43,12 @@ NOISY = [[0.8, 0.2], [0.3, 0.7]]
 
 def _refuse(model, error, message, **metadata):
     """Check that a model is refused and that nothing was fitted; the last test counts fits."""
-    for fits in (JUDGED, TRAINED, NEAR, REGRESSED):
+    for fits in (SCORED, TRAINED, NEAR, REGRESSED):
         fits.clear()
     X, y = _rows()
     with pytest.raises(error, match=message):
         model.fit(X, metadata.pop("y", y), **metadata)
-    assert JUDGED == TRAINED == NEAR == REGRESSED == []
+    assert SCORED == TRAINED == NEAR == REGRESSED == []
 
 
 def _rows():
@@ -70,19 +70,19 @@ def _rows():
 @pytest.mark.parametrize("method", ["importance", "backward", "posterior", "reweighter"])
 def test_transitions(method, transition, message):
     if method == "reweighter":
-        model = ReweightedClassifier(LINEAR, ImportanceReweighter(transition, JUDGE))
+        model = ReweightedClassifier(LINEAR, ImportanceReweighter(transition, SCORER))
     else:
-        model = LossCorrectedClassifier(LINEAR, transition, method=method, evidence=JUDGE)
+        model = LossCorrectedClassifier(LINEAR, transition, method=method, evidence=SCORER)
     _refuse(model, ValueError, message)
 
 
 @pytest.mark.parametrize(
     "model",
     [
-        ReweightedClassifier(NEIGHBORS, QualityReweighter(ConfidentLearning(JUDGE))),
-        LossCorrectedClassifier(NEIGHBORS, NOISY, evidence=JUDGE),
+        ReweightedClassifier(NEIGHBORS, QualityReweighter(ConfidentLearning(SCORER))),
+        LossCorrectedClassifier(NEIGHBORS, NOISY, evidence=SCORER),
         LossCorrectedClassifier(NEIGHBORS, NOISY, method="backward"),
-        CleaningClassifier(NEIGHBORS, ConfidentLearning(JUDGE), action="reweight"),
+        CleaningClassifier(NEIGHBORS, ConfidentLearning(SCORER), action="reweight"),
     ],
 )
 def test_models_without_weights(model):
@@ -93,9 +93,9 @@ def test_models_without_weights(model):
 @pytest.mark.parametrize(
     "model",
     [
-        ReweightedClassifier(NEIGHBORS, QualityReweighter(ConfidentLearning(JUDGE))),
+        ReweightedClassifier(NEIGHBORS, QualityReweighter(ConfidentLearning(SCORER))),
         # Without weights, these take it.
-        ReweightedClassifier(NEIGHBORS, ScorePruner(detector=ConfidentLearning(JUDGE))),
+        ReweightedClassifier(NEIGHBORS, ScorePruner(detector=ConfidentLearning(SCORER))),
         SourceRobustClassifier(NEIGHBORS),
         CascadeClassifier(LINEAR, NEIGHBORS),
         TeacherStudentClassifier(LINEAR, NEIGHBORS),
@@ -105,7 +105,7 @@ def test_models_without_weights(model):
 )
 def test_wrappers_of_models_without_weights(model, routing):
     with config_context(enable_metadata_routing=routing):
-        outer = CleaningClassifier(model, ConfidentLearning(JUDGE), action="reweight")
+        outer = CleaningClassifier(model, ConfidentLearning(SCORER), action="reweight")
         _refuse(outer, TypeError, "KNeighborsClassifier, but it takes none")
         if not routing:  # with it, the Pipeline takes none, whatever is in it
             outer.set_params(estimator=make_pipeline(StandardScaler(), model))
@@ -139,7 +139,7 @@ def test_sources_of_one_class():
         HistGradientBoostingClassifier(),
         SVC(kernel="linear"),
         make_pipeline(StandardScaler(), LINEAR),
-        CleaningClassifier(LINEAR, ConfidentLearning(JUDGE)),
+        CleaningClassifier(LINEAR, ConfidentLearning(SCORER)),
     ],
 )
 def test_models_without_coefficients(inner, wrapper):
@@ -191,10 +191,10 @@ def test_linear_models_have_coefficients(inner):
 
 def test_fits_are_counted():
     X, y = _rows()
-    for fits in (JUDGED, TRAINED, NEAR, REGRESSED):
+    for fits in (SCORED, TRAINED, NEAR, REGRESSED):
         fits.clear()
-    LossCorrectedClassifier(LINEAR, NOISY, evidence=JUDGE).fit(X, y)
-    CleaningClassifier(NEIGHBORS, ConfidentLearning(JUDGE)).fit(X, y)
+    LossCorrectedClassifier(LINEAR, NOISY, evidence=SCORER).fit(X, y)
+    CleaningClassifier(NEIGHBORS, ConfidentLearning(SCORER)).fit(X, y)
     SourceRobustRegressor(RIDGE).fit(X, y, sources=np.arange(60) // 2 % 5)
-    assert (len(JUDGED), len(TRAINED), len(NEAR)) == (10, 1, 1)
+    assert (len(SCORED), len(TRAINED), len(NEAR)) == (10, 1, 1)
     assert len(REGRESSED) == 6
