@@ -251,6 +251,11 @@ class TestInvariance:
         assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
+@each_rule
+def test_every_rule_is_documented(rule):
+    assert f'"{rule}"' in find_label_errors.__doc__
+
+
 class TestThresholdAboveLowest:
     @pytest.mark.parametrize(
         "values, total_weight, expected",

@@ -41,6 +41,11 @@ def test_values():
     assert_allclose(score("confidence_weighted_entropy")[:2], np.log(1 + ratio) / ratio)
 
 
+@each_method
+def test_every_score_is_documented(method):
+    assert f'- "{method}": ' in label_quality_scores.__doc__
+
+
 @pytest.mark.usefixtures("cleanlab")
 @given(noisy)
 def test_against_cleanlab(case):
