@@ -30,7 +30,7 @@ def run(options):
     if options.report is not None:
         check_report(options.report)
     digits = load_mnist_errors()
-    with one_blas_thread():
+    with one_blas_thread:
         find_errors(
             digits,
             n_jobs=options.n_jobs,

@@ -160,14 +160,14 @@ class LabelledData:
         _check_learnable(data)
         return data
 
-    @property
+    @functools.cached_property
     def kind(self) -> str:
         """What labels are: "classes", "numbers" or "indicators"."""
         if self.y.ndim == 2:
             return "indicators"
         return "numbers" if self.y.dtype.kind == "f" else "classes"
 
-    @property
+    @functools.cached_property
     def n_samples(self) -> int:
         """Number of rows."""
         return len(self.y)
@@ -208,7 +208,7 @@ class LabelledData:
             rows &= ~self.hidden
         return _is_known(self.y_train) & (rows[:, None] if self.y.ndim == 2 else rows)
 
-    @property
+    @functools.cached_property
     def label_weight(self) -> np.ndarray | None:
         """Weight of each label, in the shape of `y`; that of its row."""
         if self.sample_weight is None or self.y.ndim == 1:

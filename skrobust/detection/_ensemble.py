@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from numbers import Integral
 from typing import Any
 
@@ -36,7 +37,8 @@ from skrobust.evidence._folds import FoldsByContent, row_blocks
 from skrobust.evidence._out_of_fold import proba_source
 from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._random import draw_seed, private_random_state
+from skrobust.utils._parallel import one_blas_thread
+from skrobust.utils._random import draw_seeds, private_random_state
 from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
 from skrobust.utils._typing import CrossValidation
@@ -327,7 +329,7 @@ class EnsembleDetector(EvidenceDetector):
     def _collect_round(self, models, data, cv, number, chosen=None) -> Evidence:
         """Collect the mixture of one round, of some models or all."""
         random_state = private_random_state(self.random_state)
-        seeds = [draw_seed(random_state) for _ in models]
+        seeds = draw_seeds(random_state, len(models))
         weights = self._fixed_weights(len(models))
         if chosen is not None and weights is not None:
             weights = weights[chosen] / weights[chosen].sum()
@@ -423,7 +425,9 @@ class EnsembleDetector(EvidenceDetector):
         rounds = self._stored_evidence()
         if self._mostly_zero is not None:
             X, _ = same_container(X, self._mostly_zero)
-        proba, *later = (one.predict(X) for one in rounds)
+        # Models of its own are so small that more threads slow them down.
+        with one_blas_thread if self.estimators is None else nullcontext():
+            proba, *later = (one.predict(X) for one in rounds)
         true_proba, table = self._posterior.true_proba(proba, later, n_jobs=self.n_jobs)
         right = label_proba(np.maximum(codes, 0), table)
         quality = right

@@ -10,7 +10,7 @@ from skrobust.evidence._values import (
     collect_values_out_of_fold,
     default_regression_forest,
 )
-from skrobust.utils._random import draw_seed, private_random_state
+from skrobust.utils._random import draw_seed, draw_seeds, private_random_state
 from skrobust.utils._rows import is_plain_numeric
 
 _TREES_FOR_NOISE = 100
@@ -76,7 +76,7 @@ class FoldModels:
         rows = (data.X, data.y_train, data.used, data.groups)
         weight = data.sample_weight
         self.folds = make_value_folds(cv, *rows, sample_weight=weight)
-        seeds = [draw_seed(random_state) for _ in range(n_bootstrap)]
+        seeds = draw_seeds(random_state, n_bootstrap)
         self.halves = [
             make_value_folds(
                 2, *rows, sample_weight=weight, random_state=private_random_state(seed)

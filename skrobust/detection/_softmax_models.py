@@ -9,7 +9,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust.utils._parallel import one_blas_thread
 from skrobust.utils._rows import row_hashes
 
 # Multiplications of one pass over the data, about a tenth of a second on one core: the rows that it
@@ -94,9 +93,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         self.n_features_in_ = X.shape[1]
         if n_classes == 1:  # as a fold may have it
             return self
-        with one_blas_thread():
-            rows = _rows_in_budget(X, codes, weight, n_classes, self._max_rows)
-            self._fit_margins(*rows, n_classes)
+        rows = _rows_in_budget(X, codes, weight, n_classes, self._max_rows)
+        self._fit_margins(*rows, n_classes)
         return self
 
     def _fit_margins(self, X, codes, weight, hashes, n_classes: int) -> None:
@@ -119,10 +117,9 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         X = check_array(X, accept_sparse=self._formats(), dtype=_FLOATS)
         proba = np.ones((X.shape[0], len(self.classes_)))
         if len(self.classes_) > 1:
-            with one_blas_thread():
-                for start in range(0, X.shape[0], _ROWS_PER_BLOCK):
-                    block = slice(start, start + _ROWS_PER_BLOCK)
-                    proba[block] = softmax(self._margins(X[block]), axis=1)
+            for start in range(0, X.shape[0], _ROWS_PER_BLOCK):
+                block = slice(start, start + _ROWS_PER_BLOCK)
+                proba[block] = softmax(self._margins(X[block]), axis=1)
         return proba
 
     def predict(self, X) -> np.ndarray:

@@ -24,36 +24,35 @@ def fit_folds(
     sample_weight: np.ndarray | None = None,
     fit_params: dict | None = None,
     n_jobs: int | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray, list, list]]:
-    """Fit clones of models fold by fold; yield training and test rows, models and predictions."""
+) -> Iterator[tuple[tuple[np.ndarray, np.ndarray], tuple[list, list]]]:
+    """Fit clones of models fold by fold; iterate over the folds, with models and predictions."""
     # Predictions are ``predict(model, X)`` for the test rows, followed by the rows `extra`.
-    weight_fit_params(estimators[0], sample_weight)  # raises before any work
-    calls = (
-        delayed(_fit_fold)(
+    params = [
+        {**(fit_params or {}), **weight_fit_params(model, sample_weight)} for model in estimators
+    ]
+    fit = delayed(_fit_fold)
+    calls = [
+        fit(
             [clone(model) for model in estimators],
             X,
             y,
             train,
             np.concatenate([test, extra]),
             predict,
-            sample_weight,
-            fit_params,
+            params,
         )
         for train, test in folds
-    )
-    jobs = stream(calls, n_jobs=n_jobs)
-    for (train, test), fitted in zip(folds, track(jobs, len(folds), "folds"), strict=True):
-        yield train, test, *fitted
+    ]
+    fitted = track(stream(calls, n_jobs=n_jobs), len(folds), "folds")
+    return zip(folds, fitted, strict=True)
 
 
-def _fit_fold(models, X, y, train, rows, predict, sample_weight, fit_params):
+def _fit_fold(models, X, y, train, rows, predict, params):
     """Fit models to the training rows and predict others; first steps of pipelines are shared."""
-    params = index_fit_params(fit_params or {}, train, len(y))
     X_train, X_rows = safe_indexing(X, train), safe_indexing(X, rows)
     shared, predictions = FirstSteps(), []
-    for model in models:
-        weight = None if sample_weight is None else sample_weight[train]
-        own = {**params, **weight_fit_params(model, weight)}
+    for model, own in zip(models, params, strict=True):
+        own = own and index_fit_params(own, train, len(y))
         if len(models) == 1:
             model.fit(X_train, y[train], **own)
             predictions.append(predict(model, X_rows))
@@ -140,8 +139,9 @@ def record_folds(
     extra = np.flatnonzero(~used)
 
     about = (X, classes, hashes, codes, sample_weight, fit_params, merge, even)
+    fit = delayed(_fit_and_record)
     calls = (
-        delayed(_fit_and_record)(record, clone(model), train, np.concatenate([test, extra]), *about)
+        fit(record, clone(model), train, np.concatenate([test, extra]), *about)
         for model, (train, test) in zip(estimators, folds, strict=True)
     )
     jobs = stream(calls, n_jobs=n_jobs)

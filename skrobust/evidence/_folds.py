@@ -13,7 +13,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import indexable
 
-from skrobust.utils._rows import mix_words, row_hashes
+from skrobust.utils._rows import mix_words, row_hashes, salted_hashes
 from skrobust.utils._sklearn import safe_indexing
 from skrobust.utils._typing import CSRMatrix
 
@@ -51,7 +51,7 @@ def _are_counts(weight) -> bool:
 
 def _pair_keys(hashes, labels) -> np.ndarray:
     """Hash pairs of a value and a label."""
-    return mix_words(hashes ^ mix_words((labels + 2).astype(np.uint64)))
+    return salted_hashes(hashes, labels + 1)
 
 
 def frequent_rows(
@@ -94,7 +94,7 @@ def row_ids(
         return hashes
     ids = hashes.copy()
     if groups is not None:
-        ids[frequent] = _salted(hashes[frequent], groups[frequent])
+        ids[frequent] = salted_hashes(hashes[frequent], groups[frequent])
         return ids
     salt = np.append(label_salts(hashes, labels, weight), np.uint64(0))[labels[frequent]]
     # Rows that differ in nothing else are numbered by weight, not by position.
@@ -140,11 +140,7 @@ def _numbered(hashes, position) -> np.ndarray:
     first = np.ones(len(hashes), dtype=bool)
     first[1:] = hashes[1:] != hashes[:-1]
     number = position - position[first][np.cumsum(first) - 1]
-    return _salted(hashes, number)
-
-
-def _salted(hashes, number) -> np.ndarray:
-    return mix_words(hashes ^ mix_words(np.asarray(number).astype(np.uint64) + np.uint64(1)))
+    return salted_hashes(hashes, number)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -215,10 +211,10 @@ def divide_rows(
         start = np.zeros(len(first), dtype=np.int64)
         start[split] = before - before[np.searchsorted(value, np.arange(len(total)))][value]
         pair = piece_pair[at]
-        piece_id[at] = _salted(piece_id[at], (start[pair] + number[at]) % most[pair])
+        piece_id[at] = salted_hashes(piece_id[at], (start[pair] + number[at]) % most[pair])
     # Rows of a frequent value that are not counted form a part of their own.
     apart = np.flatnonzero(divided[piece_pair] & (label[piece_pair] < 0))
-    piece_id[apart] = _salted(piece_id[apart], np.full(len(apart), 2**40))
+    piece_id[apart] = salted_hashes(piece_id[apart], np.full(len(apart), 2**40))
     ids, part_first, part = np.unique(piece_id, return_index=True, return_inverse=True)
     matrix = sparse.csr_matrix((share, (piece_pair, part)), shape=(len(first), len(ids)))
     matrix.sort_indices()

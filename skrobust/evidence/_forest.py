@@ -7,9 +7,10 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.utils import assert_all_finite, check_random_state, compute_sample_weight
+from sklearn.utils.parallel import delayed
 
-from skrobust.utils._blocks import row_blocks
-from skrobust.utils._parallel import delayed, stream, track
+from skrobust.utils._blocks import block_length
+from skrobust.utils._parallel import stream, track
 from skrobust.utils._random import draw_seed
 from skrobust.utils._rows import as_numbers
 from skrobust.utils._sklearn import validate_params_of
@@ -49,12 +50,13 @@ class ProbaSums:
         # The columns of a row are next to each other, so that one lookup reads all leaf sizes.
         self.sums = np.zeros((n_rows, len(leaf_sizes) * n_classes))
         self.counts = np.zeros(n_rows, dtype=np.intp)
+        self.block_length = block_length(self.sums[:1].nbytes)
 
     def add(self, tree, X, rows: np.ndarray) -> None:
         """Add the predictions of one tree for some rows of X."""
         proba = node_proba(tree.tree_, self.leaf_sizes)
-        for block in row_blocks(len(rows), proba[:1].nbytes):
-            some = rows[block]
+        for start in range(0, len(rows), self.block_length):
+            some = rows[start : start + self.block_length]
             self.sums[some] += proba[tree.tree_.apply(X[some])]
         self.counts[rows] += 1
 
@@ -199,6 +201,7 @@ def grow_out_of_bag(
         return total
 
     tasks = [trees[i : i + trees_per_task] for i in range(0, len(trees), trees_per_task)]
+    # Trees need no linear algebra, and so no limit of its threads.
     calls = (delayed(grow)(task) for task in tasks)
     jobs = stream(calls, n_jobs=forest.n_jobs, require="sharedmem")
     total = new_total()

@@ -90,7 +90,7 @@ def collect_all_labels(source: OutOfFold, data) -> IndicatorEvidence:
         n_jobs=source.n_jobs,
     )
     sums, counts, models = np.zeros(data.y.shape), np.zeros(data.y.shape), []
-    for train, test, (model,), (proba,) in fits:
+    for (train, test), ((model,), (proba,)) in fits:
         rows = np.concatenate([test, extra])
         # A model that never saw both values of a label cannot score it.
         seen = np.ptp(data.y_train[train], axis=0) > 0

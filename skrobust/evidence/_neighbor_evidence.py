@@ -29,7 +29,7 @@ from skrobust.evidence._neighbors import (
     take_precomputed,
 )
 from skrobust.utils._random import private_random_state
-from skrobust.utils._rows import check_numeric, mix_words, row_hashes
+from skrobust.utils._rows import check_numeric, row_hashes, salted_hashes
 from skrobust.utils._sklearn import safe_indexing
 from skrobust.utils._typing import CSRMatrix, MatrixLike
 
@@ -103,7 +103,7 @@ def find_unique_rows(data, *, merge: bool = True) -> UniqueRows:
     else:
         # The rows of a frequent value are divided by their groups.
         frequent = frequent_rows(hashes, labels, data.sample_weight)
-        of_group = mix_words(hashes ^ mix_words(data.groups.astype(np.uint64) + np.uint64(1)))
+        of_group = salted_hashes(hashes, data.groups)
         hashes = np.where(frequent, of_group, hashes)
         parts = divide_rows(hashes, labels, data.sample_weight, n_parts=1)
         group = row_blocks(data.X, labels, data.groups, data.sample_weight)[parts.first]

@@ -220,7 +220,7 @@ def collect_out_of_fold(sources: list[OutOfFold], data) -> list[Evidence]:
     extra_sums: list = [0.0] * len(sources)
     counts, unseen = np.zeros(n_samples, dtype=np.intp), np.zeros(n_samples, dtype=bool)
     models: list = [[] for _ in sources]
-    for train, test, fitted, predictions in fits:
+    for (train, test), (fitted, predictions) in fits:
         for j, (model, proba) in enumerate(zip(fitted, predictions, strict=True)):
             if sums[j] is None:
                 sums[j] = np.zeros((n_samples, len(classes)), dtype=proba.dtype)

@@ -147,7 +147,7 @@ def collect_values_out_of_fold(
         fit_params=fit_params,
         n_jobs=n_jobs,
     )
-    for _, test, (model,), (predicted,) in fits:
+    for (_, test), ((model,), (predicted,)) in fits:
         rows = np.concatenate([test, extra])
         sums[rows] += predicted
         counts[rows] += 1

@@ -66,12 +66,8 @@ class _Holder:
         self._thread.join()
 
 
-_one_blas_thread = _OneBlasThread()
-
-
-def one_blas_thread() -> _OneBlasThread:
-    """Return a context in which matrix products take one thread."""
-    return _one_blas_thread
+one_blas_thread = _OneBlasThread()
+"""Context in which matrix products take one thread."""
 
 
 class _WithOneBlasThread:
@@ -82,7 +78,7 @@ class _WithOneBlasThread:
         self.limited_function = function
 
     def __call__(self, *args, **kwargs):
-        with one_blas_thread():
+        with one_blas_thread:
             return self.limited_function(*args, **kwargs)
 
 

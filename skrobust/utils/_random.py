@@ -24,6 +24,11 @@ def draw_seed(random_state: np.random.RandomState) -> int:
     return int(random_state.randint(_MAX_SEED))
 
 
+def draw_seeds(random_state: np.random.RandomState, n_seeds: int) -> list[int]:
+    """Draw integer seeds for several children, the same as one after the other."""
+    return random_state.randint(_MAX_SEED, size=n_seeds).tolist()
+
+
 def set_missing_random_states(estimator, random_state: np.random.RandomState) -> None:
     """Give every ``random_state`` parameter of an estimator that is None an integer of its own.
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skrobust.utils._blocks import for_each_block
+from skrobust.utils._blocks import row_blocks
 from skrobust.utils._columns import number_column
 from skrobust.utils._sklearn import num_samples
 
@@ -155,6 +155,11 @@ def mix_words(words: np.ndarray) -> np.ndarray:
     return words
 
 
+def salted_hashes(hashes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Hash pairs of a hash and a number, which is no less than -1."""
+    return mix_words(hashes ^ mix_words(np.asarray(numbers).astype(np.uint64) + np.uint64(1)))
+
+
 def _salt(columns) -> np.ndarray:
     """Random words by column, so that swapped values hash differently."""
     numbers = np.asarray(columns, dtype=np.uint64) + np.uint64(1)
@@ -175,12 +180,9 @@ def _hash_dense(array: np.ndarray) -> np.ndarray:
     n_columns = int(np.prod(array.shape[1:], dtype=np.int64))
     salt = _salt(np.arange(n_columns))
     hashes = np.empty(n_rows, dtype=np.uint64)
-
-    def hash_block(start: int, stop: int) -> None:
-        block = np.asarray(array[start:stop]).reshape(stop - start, n_columns)
-        hashes[start:stop] = _hash_numbers(block, salt).sum(axis=1, dtype=np.uint64)
-
-    for_each_block(hash_block, n_rows, 16 * n_columns)
+    for block in row_blocks(n_rows, 16 * n_columns):
+        rows = np.asarray(array[block]).reshape(block.stop - block.start, n_columns)
+        hashes[block] = _hash_numbers(rows, salt).sum(axis=1, dtype=np.uint64)
     return hashes
 
 

@@ -108,7 +108,7 @@ class FinalFit:
         if not np.array_equal(rows, np.arange(self.data.n_samples)):
             X = safe_indexing(X, rows)
         targets = self.data.decode(training.targets)
-        with one_blas_thread() if self.is_default else nullcontext():
+        with one_blas_thread if self.is_default else nullcontext():
             return clone(self.estimator).fit(X, targets, **params)
 
 
@@ -225,10 +225,9 @@ def held_out_accuracy(
     folds = make_folds(
         _N_FOLDS, data.X, labels, data.y_train, data.used, data.groups, data.sample_weight
     )
+    predict = delayed(_train_and_predict)
     calls = (
-        delayed(_train_and_predict)(final, training, train, test)
-        for training in trainings
-        for train, test in folds
+        predict(final, training, train, test) for training in trainings for train, test in folds
     )
     predicted = list(stream(calls, n_jobs=n_jobs))
     weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
@@ -281,10 +280,8 @@ def trim(final: FinalFit, model, training: TrainingSet, *, n_jobs: int | None = 
     except ValueError:  # no class has rows in two folds: there is nothing to compare
         return training
     folds = [tuple(np.searchsorted(rows, part) for part in fold) for fold in folds]
-    calls = (
-        delayed(_gains_of_trimming)(final, training.take(train), training.take(test))
-        for train, test in folds
-    )
+    compare = delayed(_gains_of_trimming)
+    calls = (compare(final, training.take(train), training.take(test)) for train, test in folds)
     gains = np.concatenate(list(stream(calls, n_jobs=n_jobs)))
     tested = np.concatenate([test for _, test in folds])
     counts = as_counts(training.weight, np.ones(len(rows), dtype=bool))

@@ -52,12 +52,11 @@ def test_one_blas_thread_ends_with_the_last_of_overlapping_blocks(three_threads)
     inside, leave = threading.Event(), threading.Event()
 
     def hold():
-        with one_blas_thread():
+        with one_blas_thread:
             inside.set()
             leave.wait(10)
 
-    first = one_blas_thread()
-    with first:
+    with one_blas_thread:
         other = threading.Thread(target=hold)
         other.start()
         inside.wait(10)
@@ -103,6 +102,6 @@ def test_only_the_default_of_a_wrapper_is_limited(three_threads, monkeypatch, gi
 
 def test_a_limit_that_the_caller_holds_is_restored(three_threads):
     with threadpool_limits(2, "blas"):
-        with one_blas_thread():
+        with one_blas_thread:
             assert max(blas_threads()) <= 2
         assert blas_threads() == {2}
