@@ -34,6 +34,7 @@ from skrobust.detection._rules import RULES
 from skrobust.evidence import Evidence, Mixture, Neighbors
 from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.evidence._folds import FoldsByContent, row_blocks
+from skrobust.evidence._neighbor_evidence import NeighborsOfRounds
 from skrobust.evidence._out_of_fold import proba_source
 from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
@@ -260,7 +261,7 @@ class EnsembleDetector(EvidenceDetector):
                 cv = FoldsByContent(cv, number - 1)  # errors that stem from the folds average out
             without = dataclasses.replace(data, hidden=hidden)
             chosen = first.weights >= min(_WORTH_ANOTHER_FIT, first.weights.max())
-            again = self._collect_round(models, without, cv, number, np.flatnonzero(chosen))
+            again = self._collect_round(models, without, cv, number, first, np.flatnonzero(chosen))
             if np.array_equal(again.pred_proba[mask], proba[mask]):  # models that are frozen
                 break
             rounds.append(again)
@@ -326,8 +327,8 @@ class EnsembleDetector(EvidenceDetector):
             data = dataclasses.replace(data, X=X)
         return self._collect_round(self._make_models(data), data, self._listed_cv(), 1)
 
-    def _collect_round(self, models, data, cv, number, chosen=None) -> Evidence:
-        """Collect the mixture of one round, of some models or all."""
+    def _collect_round(self, models, data, cv, number, first=None, chosen=None) -> Evidence:
+        """Collect the mixture of one round, of all models or, after the first round, of some."""
         random_state = private_random_state(self.random_state)
         seeds = draw_seeds(random_state, len(models))
         weights = self._fixed_weights(len(models))
@@ -337,7 +338,8 @@ class EnsembleDetector(EvidenceDetector):
         for j in range(len(models)) if chosen is None else chosen:
             common = {"n_jobs": self.n_jobs, "random_state": seeds[j]}
             if isinstance(models[j], str):
-                sources.append(Neighbors(**common))
+                earlier = None if first is None else first.parts[j].graph
+                sources.append(NeighborsOfRounds(Neighbors(**common), earlier))
             else:
                 sources.append(proba_source(self, models[j], data, cv=cv, **common))
         name = f"round {number}"

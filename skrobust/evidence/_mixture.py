@@ -165,6 +165,7 @@ def _collect(sources, data) -> list[Evidence]:
 
 def _model_name(source) -> str:
     """Name of the model of a source, for a display of progress."""
+    source = getattr(source, "source", source)
     model = getattr(source, "estimator", getattr(source, "forest", source))
     model = model.steps[-1][1] if isinstance(model, Pipeline) else model
     return type(model).__name__

@@ -50,6 +50,8 @@ _CANDIDATES = (("euclidean", "rank"), ("cosine", None), ("euclidean", None))
 # Of 10, 20, 30, 50, 75 and 100 neighbours, 30 to 50 rank errors best, on eleven tables with
 # synthetic errors and on image features with real ones.
 DEFAULT_NEIGHBORS = 30
+# Neighbours that are found in the first of several rounds, relative to those that vote.
+_ROUNDS_SPARE = 1.6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -189,6 +191,38 @@ def search_neighborhood(
         both = sparse.vstack([graph, more], format="csr")[place]
         graph = _among_unique(both, unique)
     return Neighborhood(unique, graph, n_wanted, n_found, metric, scale, scaler, index)
+
+
+def search_without_labels(
+    earlier: Neighborhood, unique: UniqueRows, X, n_found: int, n_jobs: int | None = None
+) -> Neighborhood:
+    """Find the neighbours of rows that were searched before, now that fewer have a label."""
+    # Labels do not move rows: neighbours that still have one keep their order and distance, and
+    # only rows with too few of them are searched for again.
+    scaled, voters = earlier.scaler.transform(X), unique.voters
+    index = NeighborIndex(
+        scaled[voters],
+        metric=earlier.metric,
+        algorithm="exact",
+        n_neighbors=n_found + 1,
+        n_jobs=n_jobs,
+    )
+    graph = select_neighbors(earlier.graph, unique.weight > 0, n_found)
+    short = np.flatnonzero(np.diff(graph.indptr) < n_found)
+    if len(short):
+        rest = scaled[short]
+        more = search_graph(
+            lambda rows, k, left_out=None: index.neighbors(rest[rows], k, left_out),
+            unique.group[short],
+            unique.group[voters],
+            n_found,
+        )
+        place = np.arange(graph.shape[0])
+        place[short] = len(place) + np.arange(len(short))
+        graph = sparse.vstack([graph, _among_unique(more, unique)], format="csr")[place]
+    return dataclasses.replace(
+        earlier, unique=unique, graph=graph, n_neighbors=n_found, n_found=n_found, index=index
+    )
 
 
 def _among_unique(graph, unique) -> CSRMatrix:
@@ -380,6 +414,35 @@ class Neighbors:
         # Equal up to rounding, as where no row has a neighbour, is equal.
         best = min(losses) + 1e-9
         return next(c for c, loss in zip(_CANDIDATES, losses, strict=True) if loss <= best)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NeighborsOfRounds:
+    """Producer of the votes of a round, of rows some of which had a label in the round before."""
+
+    source: Neighbors
+    earlier: Neighborhood | None = None
+
+    def collect(self, data) -> Evidence:
+        """Search all rows in the first round, and later those that lack neighbours."""
+        if self.earlier is None:
+            # Somewhat more neighbours than vote, so that there are enough when labels are hidden.
+            found = self.source.search(data, at_least=round(_ROUNDS_SPARE * DEFAULT_NEIGHBORS))
+            n_found = found.n_neighbors
+            nearest = select_neighbors(found.graph, found.unique.weight > 0, n_found)
+            voting = dataclasses.replace(found, graph=nearest, n_found=n_found)
+            return dataclasses.replace(self.source.collect(data, voting), graph=found)
+        unique = find_unique_rows(data)
+        known = self.earlier.unique
+        same = np.array_equal(unique.of_row, known.of_row) and np.array_equal(
+            unique.group, known.group
+        )
+        if not same or not self.earlier.index.exact:
+            return self.source.collect(data)
+        n_found = max(min(self.earlier.n_neighbors, len(unique.voters) - 1), 1)
+        X = unique_numbers(data.X, unique)
+        again = search_without_labels(self.earlier, unique, X, n_found, self.source.n_jobs)
+        return self.source.collect(data, again)
 
 
 class VotingModel:

@@ -1,6 +1,7 @@
 """The neighbour graph: exact, approximate, precomputed, with groups."""
 
 import builtins
+import dataclasses
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,8 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsTransformer
 
 from skrobust.base import LabelledData
-from skrobust.evidence import neighbor_graph
-from skrobust.evidence._neighbor_evidence import find_unique_rows
+from skrobust.evidence import Neighbors, neighbor_graph
+from skrobust.evidence._neighbor_evidence import NeighborsOfRounds, find_unique_rows
 from skrobust.evidence._neighbor_index import ColumnScaler, NeighborIndex, find_others
 
 
@@ -209,3 +210,34 @@ def test_unique_rows_do_not_depend_on_the_order_of_rows(seed, n_rows, n_values, 
     np.testing.assert_array_equal(unique.of_row[order], other.of_row)
     np.testing.assert_allclose(unique.weight, other.weight)
     np.testing.assert_allclose(unique.weight.mean(), 1)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_hidden_labels_take_neighbours_from_others_only(rows, grouped, threshold):
+    # Many labels of one region are hidden, so that rows in it need another search.
+    groups = np.arange(200) // 4 if grouped else None
+    data = LabelledData.from_arrays(rows, np.arange(200) % 3, groups=groups)
+    source = Neighbors(metric="cosine")
+    first = NeighborsOfRounds(source).collect(data)
+    np.testing.assert_array_equal(first.pred_proba, source.collect(data).pred_proba)
+    np.testing.assert_array_equal(
+        first.predict(rows + 0.1), source.collect(data).predict(rows + 0.1)
+    )
+    without = dataclasses.replace(data, hidden=rows[:, 0] > threshold)
+    again, expected = (
+        NeighborsOfRounds(source, first.graph).collect(without),
+        source.collect(without),
+    )
+    np.testing.assert_allclose(again.pred_proba, expected.pred_proba, rtol=1e-5)
+    np.testing.assert_allclose(again.predict(rows), expected.predict(rows), rtol=1e-5)
+
+
+def test_rows_that_become_others_without_labels_are_searched_anew():
+    X = np.repeat(np.random.default_rng(0).normal(size=(8, 2)), 20, axis=0)
+    data = LabelledData.from_arrays(X, np.arange(160) % 2)
+    source = Neighbors(metric="cosine")
+    first = NeighborsOfRounds(source).collect(data)
+    without = dataclasses.replace(data, hidden=np.arange(160) % 3 == 0)
+    again = NeighborsOfRounds(source, first.graph).collect(without)
+    np.testing.assert_array_equal(again.pred_proba, source.collect(without).pred_proba)
