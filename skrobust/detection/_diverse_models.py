@@ -26,7 +26,7 @@ NEIGHBORS = "neighbors"
 AUTO = "auto"
 """Name of the models of :func:`models_behind`."""
 
-# With more rows there are fewer trees, and forests only.
+# With more rows there are forests only.
 MANY_ROWS = 100_000
 # Rows that suffice to grow a tree.
 MOST_DRAWN = 10_000
@@ -35,7 +35,7 @@ _WIDE = 32
 # A matrix with a smaller share of entries that are not zero is handled as a sparse one.
 _FEW_FILLED = 0.05
 _N_TREES = 100
-_N_TREES_OF_MANY_ROWS = 60
+_FEWEST_TREES = 60
 # Behind a pipeline, neighbours are searched among all rows, in time that grows with their square.
 _MANY_FOR_NEIGHBORS = 30_000
 
@@ -61,7 +61,7 @@ def default_models(X) -> list:
     n_samples, n_features = X.shape if hasattr(X, "shape") else (len(X), len(X[0]))
     many = n_samples > MANY_ROWS
     common = {
-        "n_estimators": _N_TREES_OF_MANY_ROWS if many else _N_TREES,
+        "n_estimators": _n_trees(n_samples),
         "bootstrap": True,
         "oob_score": True,
         # A share, because there are fewer rows in a fold, or if equal ones are merged.
@@ -91,6 +91,12 @@ def default_models(X) -> list:
         for model in forests + others:
             model.set_fit_request(sample_weight=True)
     return [*forests, NEIGHBORS, *others] if others else forests
+
+
+def _n_trees(n_samples: int) -> int:
+    """Number of trees by which each row is out of as many bags as if trees drew all rows."""
+    drawn = min(MOST_DRAWN / n_samples, 1.0)
+    return max(round(_N_TREES * np.exp(drawn - 1)), _FEWEST_TREES)
 
 
 def _n_wide_columns(n_features: int) -> int:

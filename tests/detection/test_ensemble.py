@@ -95,7 +95,7 @@ def test_default_models_by_what_X_is_like(monkeypatch):
     monkeypatch.setattr(_diverse_models, "MOST_DRAWN", 40)
     members = default_models(X)
     assert _kinds(X) == FORESTS
-    assert {m.n_estimators for m in members} == {60}
+    assert {m.n_estimators for m in members} == {72}
     assert round(members[0].max_samples * 60) == 40
 
 
@@ -691,3 +691,9 @@ def test_member_predictions_are_out_of_sample_and_of_the_first_round():
     proba = out_of_fold_proba(GaussianNB(), X, names, cv=FoldsByContent(5))
     expected = np.array(["x", "y", "z"])[proba.argmax(axis=1)]
     assert_array_equal(detector.member_predictions_[:, 0], expected)
+
+
+def test_fewer_trees_are_grown_where_each_draws_fewer_rows():
+    n_trees = [default_models(np.zeros((n, 2)))[0].n_estimators for n in (100, 10_000, 14_000)]
+    assert n_trees == [100, 100, 75]
+    assert default_models(np.zeros((200_000, 2)))[0].n_estimators == 60
