@@ -8,10 +8,9 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils import get_tags
 
 from skrobust.evidence._evidence import predict_columns
-from skrobust.evidence._fold_fits import fit_folds
 from skrobust.evidence._folds import make_value_folds
 from skrobust.evidence._out_of_bag import OutOfBag
-from skrobust.evidence._out_of_fold import OutOfFold
+from skrobust.evidence._out_of_fold import OutOfFold, fit_folds
 from skrobust.utils._sklearn import num_samples
 from skrobust.utils._weights import weight_fit_params
 

@@ -6,7 +6,6 @@ import functools
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from skrobust.evidence._fold_fits import fit_folds
 from skrobust.evidence._folds import check_two_blocks, divide_rows
 from skrobust.evidence._forest import (
     MOST_ENTRIES,
@@ -16,6 +15,7 @@ from skrobust.evidence._forest import (
     has_out_of_bag,
     prepare_forest,
 )
+from skrobust.evidence._out_of_fold import fit_folds
 from skrobust.utils._columns import predict_column
 from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
 from skrobust.utils._sklearn import num_samples, safe_indexing

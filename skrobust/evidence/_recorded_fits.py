@@ -1,7 +1,7 @@
-"""Fits over folds: clones of a model, and what each predicts for the rows it did not train on."""
+"""Values recorded over folds, by models that are fitted to rows in the order of their content."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from sklearn.base import clone
@@ -11,77 +11,6 @@ from skrobust.utils._parallel import delayed, stream, track
 from skrobust.utils._rows import row_hashes
 from skrobust.utils._sklearn import num_samples, routing_enabled, safe_indexing
 from skrobust.utils._weights import index_fit_params, takes_weight, weight_fit_params
-
-
-def fit_folds(
-    estimators: list,
-    X,
-    y: np.ndarray,
-    folds: list,
-    extra: np.ndarray,
-    predict: Callable,
-    *,
-    sample_weight: np.ndarray | None = None,
-    fit_params: dict | None = None,
-    n_jobs: int | None = None,
-) -> Iterator[tuple[tuple[np.ndarray, np.ndarray], tuple[list, list]]]:
-    """Fit clones of models fold by fold; iterate over the folds, with models and predictions."""
-    # Predictions are ``predict(model, X)`` for the test rows, followed by the rows `extra`.
-    params = [
-        {**(fit_params or {}), **weight_fit_params(model, sample_weight)} for model in estimators
-    ]
-    fit = delayed(_fit_fold)
-    calls = [
-        fit(
-            [clone(model) for model in estimators],
-            X,
-            y,
-            train,
-            np.concatenate([test, extra]),
-            predict,
-            params,
-        )
-        for train, test in folds
-    ]
-    fitted = track(stream(calls, n_jobs=n_jobs), len(folds), "folds")
-    return zip(folds, fitted, strict=True)
-
-
-def _fit_fold(models, X, y, train, rows, predict, params):
-    """Fit models to the training rows and predict others; first steps of pipelines are shared."""
-    X_train, X_rows = safe_indexing(X, train), safe_indexing(X, rows)
-    shared, predictions = FirstSteps(), []
-    for model, own in zip(models, params, strict=True):
-        own = own and index_fit_params(own, train, len(y))
-        if len(models) == 1:
-            model.fit(X_train, y[train], **own)
-            predictions.append(predict(model, X_rows))
-            continue
-        model.set_params(memory=shared).fit(X_train, y[train], **own).set_params(memory=None)
-        if not predictions:
-            X_rows = model[:-1].transform(X_rows)
-        predictions.append(predict(model[-1], X_rows))
-    return models, predictions
-
-
-class FirstSteps:
-    """Fitted first steps of pipelines that are alike, in the place of their joblib memory."""
-
-    def __init__(self):
-        self.results: list = []
-        self.position = 0
-
-    def cache(self, fit_transform: Callable, **options) -> Callable:
-        """Return a function that fits and transforms by each step once."""
-        self.position = 0
-
-        def cached(*args, **kwargs):
-            if self.position == len(self.results):
-                self.results.append(fit_transform(*args, **kwargs))
-            self.position += 1
-            return self.results[self.position - 1]
-
-        return cached
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
