@@ -21,6 +21,7 @@ from skrobust.base._labels import (
     refuse_mask,
 )
 from skrobust.utils._columns import check_exact, check_index, explicit_index, split_column
+from skrobust.utils._rows import row_hashes
 from skrobust.utils._sklearn import check_sample_weight, num_samples
 from skrobust.utils._typing import LabelsLike
 
@@ -171,6 +172,13 @@ class LabelledData:
     def n_samples(self) -> int:
         """Number of rows."""
         return len(self.y)
+
+    @functools.cached_property
+    def row_hashes(self) -> np.ndarray:
+        """Hash of each row of `X`, equal for equal rows."""
+        hashes = row_hashes(self.X)
+        hashes.flags.writeable = False
+        return hashes
 
     @functools.cached_property
     def given(self) -> np.ndarray:

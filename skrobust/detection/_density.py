@@ -16,7 +16,7 @@ from skrobust.evidence._neighbors import ADVICE, read_numbers
 from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._rows import check_numeric, row_hashes
+from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, Tags, safe_indexing
 from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weights import lower_threshold
@@ -188,7 +188,7 @@ class DensityDetector(ProbaDetector):
         evidence = OutOfFold(model, folds, n_jobs=self.n_jobs).collect(learned)
         if data.groups is None:
             proba = evidence.pred_proba.copy()
-            average_frequent(proba, row_hashes(data.X), labels, weight)
+            average_frequent(proba, data.row_hashes, labels, weight)
             evidence = dataclasses.replace(evidence, pred_proba=proba)
         return evidence, folds
 
@@ -239,7 +239,7 @@ class DensityDetector(ProbaDetector):
             rows = np.flatnonzero(own & flagged)
             if len(rows) == 0:
                 continue
-            hashes = row_hashes(data.X) if hashes is None else hashes
+            hashes = data.row_hashes if hashes is None else hashes
             if len(np.unique(hashes[own])) < _FEW_ROWS:
                 continue
             most = (1 - _QUOTA) * weight[own].sum()

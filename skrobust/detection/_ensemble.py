@@ -455,7 +455,7 @@ def _hidden(data, given, posterior, true_proba, right) -> np.ndarray:
     if not flagged.any():
         return flagged
     labels = np.where(data.used, data.y_train, -1)
-    blocks = row_blocks(data.X, labels, data.groups, data.sample_weight)
+    blocks = row_blocks(data.row_hashes, labels, data.groups, data.sample_weight)
     hidden = flagged.copy()
     for k in np.unique(given[flagged]):
         rows = data.used & (data.y_train == k)

@@ -24,7 +24,7 @@ from skrobust.evidence._neighbors import select_neighbors
 from skrobust.noise._confident_joint import class_weights
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
-from skrobust.utils._rows import check_numeric, is_numeric, row_hashes
+from skrobust.utils._rows import check_numeric, is_numeric
 from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, Tags, safe_indexing
 from skrobust.utils._typing import CrossValidation
 
@@ -262,7 +262,7 @@ class NegativeClassDetector(ProbaDetector):
             code = most[0]
             if len(most) > 1:
                 # Of equally frequent classes, not the one whose name comes first.
-                hashes = row_hashes(data.X)
+                hashes = data.row_hashes
                 code = min(most, key=lambda k: hashes[rows & (data.y == k)].min())
         self.negative_label_: Any = data.classes.tolist()[code]
         self._negative = int(code)

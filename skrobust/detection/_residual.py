@@ -30,7 +30,7 @@ from skrobust.utils._argument_names import explain_names
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._estimators import set_fitted
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._rows import check_numeric, row_hashes
+from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._weights import weight_fit_params, weighted_median
@@ -348,7 +348,7 @@ class ResidualDetector(TargetDetector):
                 evidence.scores > mixture_threshold(evidence.scores[unverified], weight)
             )
         left = data.used & ~suspects
-        if suspects.any() and len(np.unique(row_hashes(data.X)[left])) > 1:
+        if suspects.any() and len(np.unique(data.row_hashes[left])) > 1:
             evidence = _standardise(data, models, left)
         scores = evidence.scores[unverified]
         if share is None:

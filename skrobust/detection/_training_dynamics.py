@@ -28,7 +28,7 @@ from skrobust.evidence._training_record import check_has_stages, is_stochastic
 from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
-from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
+from skrobust.utils._rows import as_numbers, check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weights import threshold_above_lowest
@@ -360,7 +360,7 @@ class TrainingDynamics(ProbaDetector):
         # Equal rows are drawn together, and rows that are not learned from take no part.
         used = np.flatnonzero(data.used)
         trained = np.where(data.used, data.y_train, -1)
-        ids = row_ids(row_hashes(data.X), trained, data.sample_weight)
+        ids = row_ids(data.row_hashes, trained, data.sample_weight)
         block = np.unique(ids[used], return_inverse=True)[1]
         n_blocks = block.max() + 1
         n_fake = max(1, n_blocks // (self._n_classes + 1))

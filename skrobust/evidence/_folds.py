@@ -241,10 +241,13 @@ class FoldsByContent(int):
 
 
 def row_blocks(
-    X, labels: np.ndarray, groups: np.ndarray | None = None, sample_weight: np.ndarray | None = None
+    hashes: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Number blocks of rows that must not be split between training and test rows."""
-    return _join_groups(row_ids(row_hashes(X), labels, sample_weight, groups), groups)
+    return _join_groups(row_ids(hashes, labels, sample_weight, groups), groups)
 
 
 def _join_groups(ids, groups) -> np.ndarray:
@@ -431,7 +434,8 @@ def make_value_folds(
     # An indicator matrix has a row of targets.
     axis = None if y.ndim == 1 else 0
     targets = np.unique(y[rows], axis=axis, return_inverse=True)[1].ravel()
-    blocks = row_blocks(X_used, targets, None if groups is None else groups[rows], weight)
+    groups_used = None if groups is None else groups[rows]
+    blocks = row_blocks(row_hashes(X_used), targets, groups_used, weight)
     sizes = np.bincount(blocks, weights=weight).astype(np.float64)
     check_two_blocks(len(sizes))
     n_folds = min(5 if cv is None else int(cv), len(sizes))

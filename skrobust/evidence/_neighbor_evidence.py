@@ -29,7 +29,7 @@ from skrobust.evidence._neighbors import (
     take_precomputed,
 )
 from skrobust.utils._random import private_random_state
-from skrobust.utils._rows import check_numeric, row_hashes, salted_hashes
+from skrobust.utils._rows import check_numeric, salted_hashes
 from skrobust.utils._sklearn import safe_indexing
 from skrobust.utils._typing import CSRMatrix, MatrixLike
 
@@ -98,7 +98,7 @@ def find_unique_rows(data, *, merge: bool = True) -> UniqueRows:
         group = rows if data.groups is None else data.groups
         return UniqueRows(rows, rows, group, weight / weight[weight > 0].mean())
     labels = np.where(data.used, data.y_train, -1)
-    hashes = row_hashes(data.X)
+    hashes = data.row_hashes
     if data.groups is None:
         parts = divide_rows(hashes, labels, data.sample_weight, n_parts=_MOST_PARTS)
         group = np.arange(len(parts.first))
@@ -108,7 +108,7 @@ def find_unique_rows(data, *, merge: bool = True) -> UniqueRows:
         of_group = salted_hashes(hashes, data.groups)
         hashes = np.where(frequent, of_group, hashes)
         parts = divide_rows(hashes, labels, data.sample_weight, n_parts=1)
-        group = row_blocks(data.X, labels, data.groups, data.sample_weight)[parts.first]
+        group = row_blocks(data.row_hashes, labels, data.groups, data.sample_weight)[parts.first]
     total = parts.share.T @ np.bincount(parts.pair_of_row, weights=weight)
     return UniqueRows(parts.of_row, parts.first, group, total / total[total > 0].mean(), parts)
 

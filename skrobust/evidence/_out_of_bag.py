@@ -21,7 +21,7 @@ from skrobust.evidence._forest import (
     prepare_forest,
 )
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
+from skrobust.utils._rows import as_numbers, check_numeric
 from skrobust.utils._sklearn import num_samples, safe_indexing
 from skrobust.utils._typing import LabelsLike, MatrixLike
 
@@ -191,7 +191,7 @@ class OutOfBag:
         # a frequent value, there are as many entries of each label as it has rows, up to a hundred.
         # Entries are in the order of their content.
         parts = divide_rows(
-            row_hashes(X)[rows], codes[rows], weight, n_parts=MOST_ENTRIES, by_label=True
+            data.row_hashes[rows], codes[rows], weight, n_parts=MOST_ENTRIES, by_label=True
         )
         pair_weight = np.bincount(parts.pair_of_row, weights=weight).astype(np.float64)
         entries = parts.share.tocoo()

@@ -25,7 +25,7 @@ from skrobust.evidence._out_of_bag import OutOfBag, default_forest, is_out_of_ba
 from skrobust.evidence._recorded_fits import Recorded, record_folds
 from skrobust.utils._parallel import delayed, stream, track
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._rows import check_numeric, row_hashes
+from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import HasMethods, Tags, routing_enabled, safe_indexing
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._weights import index_fit_params, weight_fit_params
@@ -242,7 +242,7 @@ def collect_out_of_fold(sources: list[OutOfFold], data) -> list[Evidence]:
         if data.groups is None and (first.cv is None or isinstance(first.cv, (int, np.integer))):
             # Equal rows of a category differ in nothing but the fold to which they are assigned.
             labels = np.where(in_folds, codes, -1)
-            average_frequent(proba, row_hashes(data.X), labels, weight)
+            average_frequent(proba, data.row_hashes, labels, weight)
         evidence.append(Evidence(proba, classes, own))
     return evidence
 

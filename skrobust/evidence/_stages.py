@@ -15,7 +15,6 @@ from skrobust.evidence._recorded_fits import TrainingRows, record_folds
 from skrobust.evidence._training_record import last_layer_norms, record_training
 from skrobust.utils._blocks import for_each_block
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._rows import row_hashes
 from skrobust.utils._typing import CrossValidation
 
 _LEAST_PROBA = 1e-12
@@ -111,7 +110,7 @@ class Stages:
         """
         codes, classes, used = data.y_train, data.classes, data.used
         in_sample = self.cv is None and data.groups is None
-        hashes = row_ids(row_hashes(data.X), np.where(used, codes, -1), data.sample_weight)
+        hashes = row_ids(data.row_hashes, np.where(used, codes, -1), data.sample_weight)
         if in_sample:
             rows = np.flatnonzero(used)
             folds = [(rows, rows[~lone_class_rows(hashes[rows], codes[rows])])]

@@ -294,7 +294,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         some = np.flatnonzero((rows.given >= 0) | (rows.verified >= 0))
         # Replicated rows, and rows of one group, are drawn together: they are not independent.
         labels = np.where(data.used, data.y_train, -1)
-        units = row_blocks(data.X, labels, data.groups, data.sample_weight)[some]
+        units = row_blocks(data.row_hashes, labels, data.groups, data.sample_weight)[some]
         units = np.unique(units, return_inverse=True)[1]
         n_units = int(units.max()) + 1
         weight = np.zeros(data.n_samples)
