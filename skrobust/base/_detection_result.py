@@ -187,7 +187,7 @@ class NoiseLevel:
     high : float
         Upper end: the share if every disagreement with the prediction is an error.
     certain : float
-        Disagreement of labels and predictions, extrapolated to rows that are certain.
+        Disagreement of labels and predictions, extrapolated to rows whose class is clear.
     disagreement : float
         Share of all rows whose label is not the predicted one.
     explained : bool
@@ -238,12 +238,12 @@ class NoiseLevel:
         if self.n_rows == 0:
             return "no row has a label and a prediction of which one class is the most probable"
         counted = (
-            f"the label differs from the prediction in {100 * self.disagreement:.1f} % of all"
-            f" rows, and in {100 * self.certain:.1f} % when extrapolated to rows that are certain"
+            f"the label differs from the prediction in {100 * self.disagreement:.1f} % of the"
+            f" rows, and in an estimated {100 * self.certain:.1f} % of rows whose class is clear"
         )
         if self.explained:
             return (
                 f"{counted}, but even there it depends on more than the class: overlap of the"
                 " classes cannot be told apart from wrong labels"
             )
-        return counted
+        return f"{counted}, where overlap of the classes does not explain it"

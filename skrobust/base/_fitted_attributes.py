@@ -182,16 +182,18 @@ def noise_estimates(
         return found
     low, high = found["noise_rate_interval_"] = tuple(overall(end) for end in interval)
     of_threshold = flagged.noise_rate is not None and data.kind != "classes"
+    n_checked = np.count_nonzero(data.checked)
+    verified = (
+        f"of {n_checked} verified rows, the label is wrong in {np.count_nonzero(data.known_errors)}"
+    )
     if level is not None and level.has_reason and calibrated is None and not of_threshold:
         found["reliability_"], found["reliability_reason_"] = level.reliability, level.reason
+        if n_checked:
+            found["reliability_reason_"] = f"{verified}; among the others, {level.reason}"
         return found
     found["reliability_"] = "good" if high - low <= NARROW_INTERVAL else "limited"
-    found["reliability_reason_"] = f"between {low:.1%} and {high:.1%} of the labels are wrong"
-    if data.kind == "classes":
-        found["reliability_reason_"] = (
-            f"of {np.count_nonzero(data.checked)} verified rows, the label is wrong in"
-            f" {np.count_nonzero(data.known_errors)}; {found['reliability_reason_']}"
-        )
+    width = f"the interval of the share of wrong labels is {100 * (high - low):.1f} points wide"
+    found["reliability_reason_"] = f"{verified}; {width}" if data.kind == "classes" else width
     return found
 
 

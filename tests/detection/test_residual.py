@@ -70,7 +70,7 @@ def test_rate_is_that_of_decoys_whatever_is_flagged(seed):
     assert plain.noise_rate_ == pytest.approx(decoys.noise_rate_, abs=0.02)
     low, high = plain.noise_rate_interval_
     assert low <= wrong.mean() <= high
-    assert f"{high:.1%} of the labels are wrong" in plain.reliability_reason_
+    assert f"{100 * (high - low):.1f} points wide" in plain.reliability_reason_
     trusted = ResidualDetector(Ridge(), threshold=MixtureThreshold(per_class=False)).fit(X, y)
     assert trusted.reliability_ == "limited"
     verified = np.where(rng.random(600) < 0.5, y, np.nan)

@@ -94,7 +94,7 @@ def test_overlap_is_not_counted_as_noise(cls, seed):
         assert low - 0.03 <= np.mean(y != truth) <= high
         assert low <= fitted.noise_rate_ <= high
         assert fitted.reliability_ in ("good", "limited")
-        assert "extrapolated to rows that are certain" in fitted.reliability_reason_
+        assert "of rows whose class is clear" in fitted.reliability_reason_
     assert (np.mean(extrapolated, axis=0) < np.mean(counted, axis=0)).all()
     assert np.mean(extrapolated, axis=0)[1] < 0.05
     fitted.set_params(noise_rate="counted").fit(X, y)
