@@ -7,9 +7,8 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from skrobust.evidence._folds import check_two_blocks, divide_rows
-from skrobust.evidence._forest import (
+from skrobust.evidence._out_of_bag import (
     MOST_ENTRIES,
-    Moments,
     forest_input,
     grow_out_of_bag,
     has_out_of_bag,
@@ -101,6 +100,40 @@ def collect_values_out_of_bag(
         found = model.predict_with_deviation(safe_indexing(X, others))
         predictions[others], deviations[others] = found
     return ValueEvidence(predictions, deviations, [model])
+
+
+class Moments:
+    """Counts, means and squared deviations of predictions, added up without cancellation."""
+
+    def __init__(self, n_rows: int):
+        self.count = np.zeros(n_rows)
+        self.mean = np.zeros(n_rows)
+        self.squares = np.zeros(n_rows)
+
+    def add(self, tree, X, rows) -> None:
+        """Add the predictions of one tree for some rows of X."""
+        self.count[rows] += 1
+        values = tree.predict(X[rows], check_input=False)
+        gap = values - self.mean[rows]
+        self.mean[rows] += gap / self.count[rows]
+        self.squares[rows] += gap * (values - self.mean[rows])
+
+    def merge(self, other: "Moments") -> None:
+        """Add the moments of other trees."""
+        count = self.count + other.count
+        share = np.divide(other.count, count, out=np.zeros_like(count), where=count > 0)
+        gap = other.mean - self.mean
+        self.squares += other.squares + gap**2 * self.count * share
+        self.mean += gap * share
+        self.count = count
+
+    def mean_and_deviation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Means and standard deviations, NaN where no tree was added."""
+        mean = np.where(self.count > 0, self.mean, np.nan)
+        variance = np.divide(
+            self.squares, self.count, out=np.full(len(mean), np.nan), where=self.count > 0
+        )
+        return mean, np.sqrt(variance)
 
 
 class ValueTreeMean:

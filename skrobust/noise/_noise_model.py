@@ -64,10 +64,20 @@ def confident_rows(
     confident_share: float = CONFIDENT_SHARE,
 ) -> np.ndarray:
     """Return the predicted class of the most confident rows of each class, -1 for all others."""
-    n_classes = pred_proba.shape[1]
     best, top = predicted_classes(codes, pred_proba)
+    return _most_confident(best, top, pred_proba.shape[1], weight, confident_share)
+
+
+def _most_confident(
+    best: np.ndarray,
+    top: np.ndarray,
+    n_classes: int,
+    weight: np.ndarray | None,
+    confident_share: float = CONFIDENT_SHARE,
+) -> np.ndarray:
+    """Return the predicted class of the rows with the highest probabilities of each class."""
     totals = class_weights(best, n_classes, weight)
-    confident = np.full(len(codes), -1, dtype=np.intp)
+    confident = np.full(len(best), -1, dtype=np.intp)
     used = best >= 0
     rows_by_class = np.argsort(np.where(used, best, n_classes), kind="stable")
     ends = np.searchsorted(best[rows_by_class][: used.sum()], np.arange(n_classes + 1))
@@ -260,7 +270,8 @@ def fit_noise_model(
     """
     weight = as_counts(weight, codes >= 0)
     n_classes = pred_proba.shape[1]
-    confident = confident_rows(codes, pred_proba, weight)
+    best, top = predicted_classes(codes, pred_proba)
+    confident = _most_confident(best, top, n_classes, weight)
     counts = count_labels(confident, codes, n_classes, weight)
     total = counts.sum()
     wrong, n_rows = level.rate * level.n_rows, level.n_rows
@@ -275,7 +286,7 @@ def fit_noise_model(
     if total > 0:
         # Verified rows may have been chosen because they are suspicious: they determine which
         # labels are confused, but not how many are wrong.
-        predicted = class_weights(predicted_classes(codes, pred_proba)[0], n_classes, weight)
+        predicted = class_weights(best, n_classes, weight)
         transition = scale_noise(transition, predicted / predicted.sum(), rate)
     if exponent is None:
         exponent = fit_exponent(codes, pred_proba, weight)

@@ -9,8 +9,7 @@ from sklearn.metrics import log_loss
 
 from skrobust.base import LabelledData
 from skrobust.evidence import OutOfBag, out_of_bag_proba
-from skrobust.evidence._forest import node_proba
-from skrobust.evidence._out_of_bag import default_forest, is_out_of_bag_forest
+from skrobust.evidence._out_of_bag import default_forest, is_out_of_bag_forest, node_proba
 
 
 @pytest.fixture
