@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,16 @@ def run(options, report) -> str:
         try:
             decisions = read_corrections(options.corrections)
         except (OSError, ValueError) as error:
-            raise CommandError(f"corrections cannot be read: {_reason(error)}") from error
+            where = f" {one_line(error.filename)!r}" if getattr(error, "filename", None) else ""
+            hint = ""
+            if "is no file of corrections" in str(error):
+                hint = (
+                    ". Labels that were checked elsewhere go into a column of the table, which"
+                    " skrobust audit --verified names"
+                )
+            raise CommandError(
+                f"corrections{where} cannot be read: {_reason(error)}{hint}"
+            ) from error
         if not decisions:
             raise CommandError("the corrections hold no decision")
         table = read_table(source)
@@ -58,7 +68,7 @@ def run(options, report) -> str:
         result = apply_corrections(given, options.corrections, on_conflict=policy)
         _check_ids(table, decisions)
     except ValueError as error:
-        raise CommandError(_reason(error)) from error
+        raise CommandError(_name_rows(_reason(error), table)) from error
     conflicts = result.report["conflicts"]
     refused = bool(conflicts) and options.on_conflict == "raise"
     if options.json:
@@ -97,7 +107,20 @@ def _reason(error: Exception) -> str:
     text = text.replace('on_conflict="majority"', "--on-conflict majority").replace(
         "and y has", "and the table has"
     )
-    return text.removesuffix(".")
+    return text.replace(" classes of y:", " classes of the table:").removesuffix(".")
+
+
+def _name_rows(text: str, table) -> str:
+    """Name the rows of a message as all commands do, by lines where the table has lines."""
+
+    def name(match: re.Match) -> str:
+        row = int(match[1])
+        if row >= table.n_rows:
+            return match[0]
+        kind, (own,) = table.row_names(np.array([row]))
+        return f"{kind} {own} of the table"
+
+    return re.sub(r"\brow (\d+)\b", name, text)
 
 
 def _find_labels(options, table, decisions):
@@ -124,9 +147,29 @@ def _find_labels(options, table, decisions):
             return labels, rows
     raise CommandError(
         f"no column of {table.source.title!r} holds the labels that were reviewed, in their order:"
-        f" the corrections are for {decisions[0].n_rows} rows, and the table has {table.n_rows}."
-        " Name the column with --label to see what differs"
+        f" {_difference(table, decisions)}. Name the column with --label to see what differs"
     )
+
+
+def _difference(table, decisions) -> str:
+    """Return in what a table differs from the one that was reviewed."""
+    from skrobust.inspection._fingerprint import bounded_id
+
+    n_rows = decisions[0].n_rows
+    if n_rows != table.n_rows or any(each.row >= n_rows for each in decisions):
+        return f"the corrections are for {n_rows} rows, and the table has {table.n_rows}"
+    columns = [table.strings(name) for name in table.names]
+    known = [each for each in decisions if each.row_id]
+    if known and not any(_has_ids(cells, known) for cells in columns):
+        ids = {each.row_id for each in known}
+        if any(ids <= {bounded_id(str(cell)) for cell in cells} for cells in columns):
+            return "its rows are in another order"
+    for name, cells in zip(table.names, columns):
+        found = [(str(cells[each.row]), each) for each in decisions]
+        known = all(cell in (each.given_label, each.new_label) for cell, each in found)
+        if known and any(cell == each.new_label != "" for cell, each in found):
+            return f"the column {one_line(name)!r} holds some of the corrections already"
+    return "its labels were changed, or its rows are in another order"
 
 
 def _check_ids(table, decisions) -> None:
@@ -134,18 +177,22 @@ def _check_ids(table, decisions) -> None:
     known = [decision for decision in decisions if decision.row_id]
     if not known:
         return
-    from skrobust.inspection._fingerprint import bounded_id
-
-    for name in table.names:
-        cells = table.strings(name)
-        if all(bounded_id(str(cells[each.row])) == each.row_id for each in known):
-            return
+    if any(_has_ids(table.strings(name), known) for name in table.names):
+        return
     first = known[0]
+    kind, (name,) = table.row_names(np.array([first.row]))
     raise CommandError(
         f"{first.where}: no column of the table has the ids of the corrections, such as"
-        f" {one_line(first.row_id)!r} in row {first.row + 1}. The rows were shifted, or a"
+        f" {one_line(first.row_id)!r} in {kind} {name}. The rows were shifted, or a"
         " spreadsheet changed the ids"
     )
+
+
+def _has_ids(cells, known) -> bool:
+    """Whether a column has the ids of some decisions at their rows."""
+    from skrobust.inspection._fingerprint import bounded_id
+
+    return all(bounded_id(str(cells[each.row])) == each.row_id for each in known)
 
 
 def _plain(report: dict) -> dict:
@@ -178,10 +225,10 @@ def _print(report, table, labels, result) -> None:
     ):
         n_rows = found[f"n_{source}_reviewed"]
         if n_rows:
-            low, high = found[f"{name}_interval"]
+            low, high = map(percent, found[f"{name}_interval"])
             report.line(
-                f"{title}: {percent(found[name])} of {n_rows} are wrong, between {percent(low)}"
-                f" and {percent(high)}"
+                f"{title}: {percent(found[name])} of {n_rows} are wrong (90 % interval {low} to"
+                f" {high})"
             )
     if not found["conflicts"]:
         return

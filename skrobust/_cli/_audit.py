@@ -106,7 +106,8 @@ def run(options, report) -> str | None:
         report.line(
             f"\nWrote {one_line(options.report, 200)}: open it in a browser, review the rows, save"
             " corrections.csv, and apply them:\n  skrobust apply"
-            f" {one_line(table.source.title, 200)} corrections.csv --out fixed.csv"
+            f" {one_line(table.source.title, 200)} corrections.csv --out fixed.csv\n"
+            "With --keep-labels, they go into a column verified_label, which the next audit uses."
         )
     if options.out is not None:
         report.line(
@@ -352,6 +353,11 @@ class Result:
         )
         result._note_flag_rates(labels)
         return result
+
+    @property
+    def changed(self) -> np.ndarray:
+        """Labels that the corrected ones differ from."""
+        return self.labelled & (self.corrected >= 0) & (self.corrected != self.given)
 
     def corrected_rows(self, labels) -> np.ndarray:
         """Return a row that holds each row's corrected label: itself where nothing changes."""

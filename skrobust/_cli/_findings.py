@@ -58,23 +58,22 @@ def print_input(report, found) -> None:
 
 
 def _print_columns(report, reading) -> None:
-    """Print how each column was read; of many columns, those that need a word."""
+    """Print how each column was read: some by themselves, the others in one line per kind."""
     columns = reading.columns
-    shown = columns
-    if len(columns) > MAX_COLUMNS_SHOWN:
-        shown = [c for c in columns if c.odd or c.detail or not c.used]
-        shown = sorted(shown, key=lambda c: (not c.odd, c.used))[:MAX_COLUMNS_SHOWN]
-    rows = [(one_line(c.name), c.role, _detail(c)) for c in shown]
-    report.line("\nHow each column was read:")
-    if rows:
-        report.line(format_table(("column", "read as", ""), rows))
-    rest = [c for c in columns if all(c is not other for other in shown)]
-    if rest:
-        counts: dict[str, int] = {}
-        for column in rest:
-            counts[column.role] = counts.get(column.role, 0) + 1
-        more = ", ".join(f"{count} {role}" for role, count in counts.items())
-        report.line(f"  and {len(rest)} more: {more}")
+    alone = [c for c in columns if c.odd or not c.used or (c.detail and c.role != "category")]
+    alone = sorted(alone, key=lambda c: (not c.odd, c.used))[:MAX_COLUMNS_SHOWN]
+    of_kind: dict[str, list] = {}
+    for column in columns:
+        if all(column is not other for other in alone):
+            of_kind.setdefault(column.role, []).append(column)
+    rows = []
+    for role, others in of_kind.items():
+        names = [column.name for column in others]
+        count = "1 column" if len(names) == 1 else f"{len(names)} columns"
+        rows.append((count, role, _names(names)))
+    rows += [(one_line(c.name), c.role, _detail(c)) for c in alone]
+    report.line("\nHow the columns were read:")
+    report.line(format_table(("column", "read as", ""), rows))
 
 
 def _detail(column) -> str:
@@ -102,17 +101,18 @@ def print_findings(report, found, result, top: int) -> None:
         f" {percent(high)}"
     )
     reason = result.reason[0].upper() + result.reason[1:]
-    report.line(f"Reliability: {result.reliability}. {reason}.")
-    report.line(
-        f"Flagged: {n_flagged} of {n_labelled} labelled rows ({percent(n_flagged, n_labelled)})"
-    )
-    if n_flagged:
-        report.line(_precision(result.precision))
+    report.line(f"Reliability of this estimate: {result.reliability}. {reason}.")
+    n_known = int((result.flagged & result.verified).sum())
+    known = f"; {n_known} of them are verified, and wrong" if n_known else ""
+    report.line(f"Flagged: {n_flagged} of {n_labelled} labelled rows{known}")
+    if n_flagged > n_known:
+        report.line(_precision(result.precision, n_flagged - n_known, n_known))
     if result.verified.any():
         n_checked = int((result.verified & result.labelled).sum())
         report.line(
             f"Verified: {n_checked} rows, the label is wrong in {int(result.refuted.sum())}"
         )
+    report.line(_corrected(result, found.names[-1]))
     for note in result.notes:
         report.line(f"Note: {note}")
     unknown = n_flagged and result.precision.estimate is None
@@ -132,20 +132,30 @@ def print_findings(report, found, result, top: int) -> None:
         order = np.argsort(-counts, kind="stable")
         shown = [f"{one_line(labels.classes[c])} {counts[c]}" for c in order if counts[c]]
         report.line(
-            f"\n{int(missing.sum())} rows have no label; suggested: {_names(shown) or 'nothing'}"
+            f"\n{int(missing.sum())} rows have no label; {found.names[-1]!r} holds predictions"
+            f" there, which nobody has checked: {_names(shown) or 'nothing'}"
         )
     report.flush()
 
 
-def _precision(found) -> str:
+def _precision(found, n_open: int, n_known: int) -> str:
     """Return what is known of the share of flagged labels that are wrong."""
     between = f"between {percent(found.low)} and {percent(found.high)}"
+    which = f"{n_open} flagged labels that are not verified" if n_known else "flagged labels"
     if found.estimate is None:
         known = f" ({between})" if found.high < 1 else ""
-        return (
-            f"Of the flagged labels, the share that is wrong cannot be told{known}: {found.reason}"
-        )
-    return f"Of the flagged labels, {percent(found.estimate)} are wrong, estimated; {between}"
+        return f"Of the {which}, the share that is wrong cannot be told{known}: {found.reason}"
+    return (
+        f"Of the {which}, {percent(found.estimate)} are wrong, estimated; {between} (reliability of"
+        f" this estimate: {found.reliability})"
+    )
+
+
+def _corrected(result, name: str) -> str:
+    """Return how many labels the corrected ones change, and how many flagged ones they keep."""
+    n_changed, n_kept = int(result.changed.sum()), int((result.flagged & ~result.changed).sum())
+    kept = f"; {n_kept} flagged labels stay, since no other is probable enough" if n_kept else ""
+    return f"Changed in {name!r}: {n_changed} labels{kept}"
 
 
 def _class_table(labels, result) -> str:
@@ -315,12 +325,14 @@ def findings(found, result, order: np.ndarray, extra=None) -> dict:
         "n_labelled": int(result.labelled.sum()),
         "n_verified": int((result.verified & result.labelled).sum()),
         "n_flagged": int(result.flagged.sum()),
+        "n_changed": int(result.changed.sum()),
         "noise_rate": result.noise_rate,
         "noise_rate_interval": [float(low), float(high)],
         "reliability": result.reliability,
         "reliability_reason": result.reason,
         "precision": precision.estimate,
         "precision_interval": [precision.low, precision.high],
+        "precision_reliability": precision.reliability,
         "precision_reason": precision.reason,
         "to_verify": result.to_verify.tolist(),
         "rows": rows,

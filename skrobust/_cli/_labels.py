@@ -307,9 +307,12 @@ def _verified_codes(name, table, labels: Labels, missing: MissingLabels) -> tupl
             respelled.append(f"{one_line(word)!r} as {one_line(labels.classes[code])!r}")
     if unknown:
         shown = ", ".join(repr(one_line(word)) for word in sorted(unknown)[:MAX_NAMED])
+        more = ", ..." if len(unknown) > MAX_NAMED else ""
+        from skrobust.inspection._apply_corrections import name_classes
+
         raise CommandError(
             f"--verified {name!r} holds labels that are none of the {len(labels.classes)} classes"
-            f" given: {shown}" + (", ..." if len(unknown) > MAX_NAMED else "")
+            f" given: {shown}{more}; the classes are {name_classes(unknown[0], labels.classes)}"
         )
     notes = []
     if respelled:

@@ -170,8 +170,8 @@ def _add_verify(commands) -> None:
         "verify",
         help="list the rows of a table that are to be checked next",
         description="List the rows of a table that are to be checked next: the most suspicious"
-        " ones, doubtful ones, and others drawn at random, which tell how many labels are wrong"
-        " where nothing is suspicious.",
+        " ones, doubtful ones, and a random sample of all others, flagged or not, which tells how"
+        " many of these are wrong.",
         epilog=READING,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

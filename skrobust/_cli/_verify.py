@@ -35,8 +35,9 @@ def run(options, report) -> None:
         report.line(line)
     report.line(
         "\nWrite the true labels of these rows into a column of their own, leave the others empty,"
-        "\nand name the column with --verified. The random rows tell how many labels are wrong"
-        "\nwhere nothing is suspicious."
+        "\nand name the column with --verified. The random rows are a sample of all rows that are"
+        "\nneither suspicious nor doubtful in this list; some of them may be flagged. They tell how"
+        "\nmany of these labels are wrong."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -14,6 +15,7 @@ from skrobust.inspection._agreement import krippendorff_alpha
 from skrobust.inspection._correction_file import Correction, read_corrections
 from skrobust.inspection._fingerprint import encode_text, fingerprint, text_of_ids
 from skrobust.inspection._flag_precision import clopper_pearson
+from skrobust.inspection._report_rows import shorten
 from skrobust.utils._typing import LabelsLike
 
 ON_CONFLICT = ("raise", "last", "majority")
@@ -175,8 +177,20 @@ def _check_belonging(found: list[Correction], codes, texts, code_of, ids) -> Non
         if correction.new_label and correction.new_label not in code_of:
             raise ValueError(
                 f"{where}: the new label {correction.new_label!r} is none of the"
-                f" {len(texts)} classes of y."
+                f" {len(texts)} classes of y: {name_classes(correction.new_label, texts)}."
             )
+
+
+def name_classes(word: str, classes: list[str]) -> str:
+    """Return the first classes, and those that resemble a word that is none of them."""
+    shown = ", ".join(repr(shorten(text, 40)) for text in classes[:_MAX_NAMED])
+    shown += ", ..." if len(classes) > _MAX_NAMED else ""
+    folded = {text.casefold().strip(): text for text in reversed(classes)}
+    near = difflib.get_close_matches(word.casefold().strip(), folded, n=2)
+    if not near:
+        return shown
+    meant = " or ".join(repr(shorten(folded[text], 40)) for text in near)
+    return f"{shown} (did you mean {meant}?)"
 
 
 def _label_of(correction: Correction) -> str | None:

@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 from scipy.stats import beta
 
+from skrobust.base._detection_result import NARROW_INTERVAL
+
 # Two-sided, as of the intervals of the detectors.
 _LEVEL = 0.9
 # With a wider interval an estimate would mislead.
@@ -31,6 +33,13 @@ class FlagPrecision:
     low: float
     high: float
     reason: str
+
+    @property
+    def reliability(self) -> str:
+        """ "good" for a narrow interval, "limited" for a wider one, or "cannot tell"."""
+        if self.estimate is None:
+            return "cannot tell"
+        return "good" if self.high - self.low <= NARROW_INTERVAL else "limited"
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -101,7 +110,7 @@ def flag_precision(detector, verified=None) -> FlagPrecision:
     most = clopper_pearson(most * n_flagged, n_flagged)[1]
     least, most = min(least, estimate), max(most, estimate)
     if most - least > _WIDE:
-        why = "the interval of the share of wrong labels leaves it open"
+        why = "nearly any value would fit the interval of the share of wrong labels"
         return FlagPrecision(None, least, most, why)
     return FlagPrecision(
         estimate,

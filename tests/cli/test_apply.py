@@ -62,7 +62,7 @@ def test_these_labels_and_no_others_change(table, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "labels in column 'label'" in printed
     assert "Decisions: 4 in 1 file: 1 right, 2 wrong, 1 unclear" in printed
-    assert "Flagged labels: 66.7 % of 3 are wrong, between " in printed
+    assert "Flagged labels: 66.7 % of 3 are wrong (90 % interval " in printed
     assert "2 labels of the column 'label' changed" in printed
     assert path.read_bytes() == before
     given, fixed = before.decode().split("\n"), out.read_text().split("\n")
@@ -158,7 +158,11 @@ def test_json(table, tmp_path, capsys):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda frame: frame.iloc[::-1], "no column of .* holds the labels that were reviewed"),
+        (lambda frame: frame.iloc[::-1], "holds the labels .*: its rows are in another order"),
+        (
+            lambda frame: frame.assign(label=frame["label"].where(frame.index != 3, "x"), other=0),
+            "its labels were changed, or its rows are in another order",
+        ),
         (lambda frame: frame.iloc[:-1], "for 60 rows, and the table has 59"),
         (lambda frame: frame.drop(columns="label"), "Name the column with --label"),
     ],
@@ -167,11 +171,29 @@ def test_other_tables_are_refused(table, tmp_path, capsys, change, message):
     import re
 
     path, labels = table
-    file = corrections(tmp_path / "c.csv", labels, {3: swapped(labels[3])})
+    file = corrections(tmp_path / "c.csv", labels, {3: swapped(labels[3])}, row_id="k003")
     change(pd.read_csv(path)).to_csv(path, index=False)
     assert apply(path, file, "--out", tmp_path / "o.csv") == 2
     assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "o.csv").exists()
+
+
+def test_a_table_that_was_corrected_before_is_refused(table, tmp_path, capsys):
+    path, labels = table
+    decisions = {3: swapped(labels[3]), 4: labels[4]}
+    file, out = corrections(tmp_path / "c.csv", labels, decisions), tmp_path / "fixed.csv"
+    assert apply(path, file, "--out", out) == 0
+    pd.read_csv(out).drop(columns="other").to_csv(out, index=False)
+    assert apply(out, file, "--out", tmp_path / "again.csv") == 2
+    assert "the column 'label' holds some of the corrections already" in capsys.readouterr().err
+
+
+def test_unknown_classes_are_named(table, tmp_path, capsys):
+    path, labels = table
+    file = corrections(tmp_path / "c.csv", labels, {3: "Yes"})
+    assert apply(path, file, "--out", tmp_path / "o.csv") == 2
+    error = capsys.readouterr().err
+    assert "'Yes' is none of the 2 classes of the table: 'no', 'yes' (did you mean 'yes'?)" in error
 
 
 def test_a_named_column_names_what_differs(table, tmp_path, capsys):
@@ -179,7 +201,7 @@ def test_a_named_column_names_what_differs(table, tmp_path, capsys):
     file = corrections(tmp_path / "c.csv", labels, {3: swapped(labels[3])})
     assert apply(path, file, "--out", tmp_path / "o.csv", "--label", "other") == 2
     error = capsys.readouterr().err
-    assert f"the given label of row 3 is '{swapped(labels[3])}' in the table" in error
+    assert f"the given label of line 5 of the table is '{swapped(labels[3])}'" in error
     assert error.count("\n") == 1
 
 
@@ -195,12 +217,13 @@ def test_shifted_ids_are_refused(table, tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["none.csv", "--out", "o.csv"], "corrections cannot be read"),
+        (["none.csv", "--out", "o.csv"], "corrections 'none.csv' cannot be read"),
         (["c.csv", "--out", "table.csv"], "is the table itself"),
         (["c.csv", "--out", "c.csv"], "is a file of corrections"),
         (["c.csv", "--out", "o.xlsx"], "is a spreadsheet"),
         (["c.csv", "--out", "o.csv", "--label", "nope"], "is not a column"),
         (["table.csv", "--out", "o.csv"], "is no file of corrections"),
+        (["table.csv", "--out", "o.csv"], "which skrobust audit --verified names"),
         (["c.csv"], "--out"),
     ],
 )

@@ -53,7 +53,10 @@ def test_messy_table(tmp_path, capsys, seed):
     assert captured.err == ""
     assert "left out, identifiers: ticket_id\n" in captured.out
     assert "left out, constant: system\n" in captured.out
-    assert f"{(~known).sum()} rows have no label; suggested: " in captured.out
+    assert (
+        f"{(~known).sum()} rows have no label; 'corrected_label' holds predictions there"
+        in captured.out
+    )
     assert "Estimated share of wrong labels: " in captured.out
     worst = written["label_quality"].idxmin()
     assert written["ticket_id"][worst] in captured.out

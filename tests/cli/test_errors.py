@@ -66,7 +66,7 @@ BAD_TABLES = {
     "unknown verified": (
         "x,v,label\n" + "1,q,a\n1,,b\n" * 3,
         ["--verified", "v"],
-        "labels that are none of the 2 classes given: 'q'",
+        "labels that are none of the 2 classes given: 'q'; the classes are 'a', 'b'",
     ),
     "--estimator": (ROWS, ["--estimator", "tree"], "invalid choice"),
     "--n-jobs": (ROWS, ["--n-jobs", "0"], "0 is not a number of jobs"),

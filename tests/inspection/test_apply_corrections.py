@@ -134,7 +134,11 @@ def test_audit_rows_stand_for_the_rows_they_were_drawn_from(write):
         ([decision(0, "dog", n_rows=7)], "for 7 rows, and y has 6"),
         ([decision(0, "dog", row=6)], "row 6 does not exist"),
         ([decision(0, "dog", given_label="horse")], "the given label of row 0 is 'cat' in y"),
-        ([decision(0, "bird")], "new label 'bird' is none of the 3 classes"),
+        (
+            [decision(0, "bird")],
+            r"new label 'bird' is none of the 3 classes of y: 'cat', 'dog', 'horse'\.",
+        ),
+        ([decision(0, "Dog")], r"\(did you mean 'dog'\?\)"),
         ([decision(0, "dog", decision="right")], "a wrong label, and no other, needs a new one"),
         ([decision(0, "dog", new_label="")], "a wrong label, and no other, needs a new one"),
         ([decision(0, "dog", new_label="cat")], "the new label 'cat' is the given one"),
