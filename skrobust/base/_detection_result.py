@@ -61,10 +61,9 @@ class DetectionResult:
     alternative_proba : ndarray of shape (n_samples,), default=None
         Probability of each of `alternatives` if the given label is wrong.
     level : NoiseLevel, default=None
-        Noise rate among the rows that are not verified, and its interval.
-    given_level : NoiseLevel, default=None
-        The same among all given labels, as if none was verified: the prior for verified rows, which
-        may have been chosen because they are suspicious.
+        Noise rate and its interval: of classes and indicators among all given labels, as if none
+        was verified, because verified rows may have been chosen for being suspicious; of numbers
+        among those that are not verified.
     right_proba : ndarray of shape (n_samples,), default=None
         Probability of each given label to be right under the estimated noise, where `quality` is
         no probability.
@@ -105,7 +104,6 @@ class DetectionResult:
     corrections: np.ndarray | None = None
     alternative_proba: np.ndarray | None = None
     level: NoiseLevel | None = None
-    given_level: NoiseLevel | None = None
     right_proba: np.ndarray | None = None
     doubtful_below: float = 0.5
 
@@ -216,6 +214,31 @@ class NoiseLevel:
     def has_reason(self) -> bool:
         """Whether the level was estimated from a disagreement, which `reason` states."""
         return self.disagreement == self.disagreement
+
+    def without(self, share: float, wrong: float) -> NoiseLevel:
+        """Return the noise rate of the other rows, where some are verified.
+
+        The verified rows may have been chosen because they are suspicious: the others are wrong as
+        often as the verified errors leave room for, and not more often than all rows.
+
+        Parameters
+        ----------
+        share : float
+            Share of the rows that are verified, in [0, 1].
+        wrong : float
+            Share of all rows that are verified and wrong.
+
+        Returns
+        -------
+        level : NoiseLevel
+            Noise rate of the other rows, and its interval.
+        """
+        others = max(1 - share, 1e-12)
+        rate, low, high = (
+            min(max(end - wrong, 0.0) / others, end) for end in (self.rate, self.low, self.high)
+        )
+        n_rows = self.n_rows * (1 - share)
+        return dataclasses.replace(self, rate=rate, low=low, high=high, n_rows=n_rows)
 
     @property
     def correction_rate(self) -> float:

@@ -155,17 +155,16 @@ def noise_estimates(
     """Noise rate with interval and reliability, and the transition matrix."""
     found = {"transition_matrix_": None, "noise_rate_interval_": None}
     rate, interval, level = flagged.noise_rate, flagged.noise_rate_interval, result.level
-    left, by_level = data.total_weight(unverified), rate is None and calibrated is None
-    if by_level and level is not None:
-        rate, interval = level.rate, (level.low, level.high)
-        left = level.n_rows if data.kind == "indicators" else left
-    elif rate is None and calibrated is not None:
+    left, wrong = data.total_weight(unverified), data.total_weight(data.known_errors)
+    total = max(data.total_weight(data.given & data.checked) + left, 1e-300)
+    if rate is None and calibrated is not None:
         rate, *interval = calibrated.noise_rate
-    checked, wrong = data.given & data.checked, data.total_weight(data.known_errors)
+    elif rate is None and level is not None:
+        rest = level if data.kind == "numbers" else level.without(1 - left / total, wrong / total)
+        rate, interval = rest.rate, (rest.low, rest.high)
 
     def overall(rate: float) -> float:
-        total = data.total_weight(checked) + left
-        return float((rate * left + wrong) / max(total, 1e-300))
+        return float((rate * left + wrong) / total)
 
     if result.joint is not None:
         found["noise_rate_"], found["transition_matrix_"] = _transition(data, result, overwritten)

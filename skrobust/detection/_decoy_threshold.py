@@ -10,7 +10,7 @@ from sklearn.base import clone
 from skrobust.base import LabelQualityThreshold, NoiseLevel, ThresholdInput, ThresholdResult
 from skrobust.detection._decoys import decoy_curve
 from skrobust.detection._target_decoys import exchange_targets, share_bounds
-from skrobust.noise._noise_model import fit_noise_model, verified_counts
+from skrobust.noise._noise_model import fit_noise_model
 from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval
@@ -299,13 +299,15 @@ class _PossibleErrors:
 def _possible_errors(inputs) -> _PossibleErrors | None:
     """Weight each label of each row by its probability to be an error under the noise model."""
     data = inputs.data
-    rows = np.flatnonzero(inputs.rows & data.used)
-    if not len(rows):
+    labels = np.zeros(data.n_samples, dtype=np.intp)
+    scored = ~np.isnan(inputs.result.quality_of(labels)) & data.given & data.used
+    rows = np.flatnonzero(scored & (inputs.rows | data.checked))
+    judged = inputs.rows[rows]
+    if not judged.any():
         return None
     weight = None if data.sample_weight is None else data.sample_weight[rows]
     codes = data.y[rows]
     n_classes = len(data.classes)
-    labels = np.empty(data.n_samples, dtype=np.intp)
     table = np.empty((len(rows), n_classes))
     for k in range(n_classes):
         labels[:] = k
@@ -317,15 +319,20 @@ def _possible_errors(inputs) -> _PossibleErrors | None:
         proba = proba / proba.sum(axis=1, keepdims=True)
     else:
         proba = proba[rows]
-    known = verified_counts(data)
     level = inputs.result.level
     if level is None:
         level = estimate_noise_rate(codes, proba, weight)
-    model = fit_noise_model(codes, proba, weight, level=level, known=known)
-    wrong = model.error_proba(model.invert(proba))
+    mass = np.ones(len(rows)) if weight is None else weight
+    level = level.without(
+        float(mass @ ~judged / mass.sum()), float(mass @ data.known_errors[rows] / mass.sum())
+    )
+    model = fit_noise_model(codes, proba, weight, level=level, verified=data.verified[rows])
+    codes, table = codes[judged], table[judged]
+    wrong = model.error_proba(model.invert(proba[judged]))
     if weight is not None:
+        weight = weight[judged]
         wrong = wrong * weight[:, None]
-    quality = table[np.arange(len(rows)), codes]
+    quality = table[np.arange(len(codes)), codes]
     return _PossibleErrors(codes, quality, table, wrong, level, weight)
 
 

@@ -16,8 +16,8 @@ from skrobust.detection._verified_label_model import calibrate_on_verified
 from skrobust.evidence import Evidence
 from skrobust.evidence._out_of_fold import ProbaSource
 from skrobust.noise._confident_joint import label_proba, mean_self_confidence
-from skrobust.noise._noise_model import fit_noise_model, verified_counts
-from skrobust.noise._noise_rate import estimate_given_noise_rate, estimate_noise_rate
+from skrobust.noise._noise_model import fit_noise_model
+from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._blocks import for_each_block
 
 
@@ -167,15 +167,13 @@ def complete_result(
 ) -> DetectionResult:
     """Complete a result with suggestions, the noise rate, and corrections by the noise model."""
     given, proba, mask = given_labels(data, evidence), evidence.filled, evidence.mask
-    unverified = np.where(data.used & (data.verified < 0), given, -1)
-    level = estimate_noise_rate(unverified, proba, data.sample_weight)
+    level = estimate_noise_rate(np.where(data.used, given, -1), proba, data.sample_weight)
     labels, right = conservative_labels(level, data, given, proba, order)
     predictions = np.where(mask, most_probable(proba, order), data.y_train)
     alternatives = most_probable(proba, order, without=given)
     found = {
         "quality_of": quality_of,
         "level": level,
-        "given_level": estimate_given_noise_rate(level, data, given, proba),
         "corrections": np.where(given >= 0, labels, predictions),
         "right_proba": right,
     }
@@ -192,9 +190,12 @@ def conservative_labels(
     level, data, given: np.ndarray, pred_proba: np.ndarray, order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Most probable labels with less noise than estimated, and P(given label is right)."""
-    unverified = np.where(data.used & (data.verified < 0), given, -1)
     model = fit_noise_model(
-        unverified, pred_proba, data.sample_weight, level=level, known=verified_counts(data)
+        np.where(data.used, given, -1),
+        pred_proba,
+        data.sample_weight,
+        level=level,
+        verified=data.verified,
     )
     right = label_proba(np.maximum(given, 0), model.right_proba(model.invert(pred_proba)))
     reduced = model.scaled(level.correction_rate / max(level.rate, 1e-12))

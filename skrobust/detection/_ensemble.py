@@ -304,7 +304,6 @@ class EnsembleDetector(EvidenceDetector):
             posterior_proba=np.where(mask, liberal.max(axis=1), 1.0),
             corrections=np.where(mask, most_probable(conservative, order), data.y_train),
             level=posterior.level,
-            given_level=posterior.given_level,
             alternative_proba=np.clip(alternative / np.maximum(others, 1e-12), 0, 1),
         )
 

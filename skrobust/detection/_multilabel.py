@@ -468,10 +468,10 @@ def _entry_quality(codes: np.ndarray, proba: np.ndarray) -> np.ndarray:
 
 
 def _levels(data, proba) -> list[NoiseLevel]:
-    """Noise rate of each label, from the entries that are not verified."""
+    """Noise rate of each label, from all given entries."""
     levels = []
     for k in range(data.y.shape[1]):
-        counted = data.used[:, k] & ~data.checked[:, k] & ~np.isnan(proba[:, k])
+        counted = data.used[:, k] & ~np.isnan(proba[:, k])
         codes = np.where(counted, data.y[:, k], -1)
         both = _two_columns(np.where(np.isnan(proba[:, k]), 0.5, proba[:, k]))
         levels.append(estimate_noise_rate(codes, both, data.sample_weight))

@@ -8,8 +8,8 @@ import numpy as np
 from skrobust.base import NoiseLevel
 from skrobust.detection._decoys import DecoyCurve, decoy_curve
 from skrobust.noise._confident_joint import label_proba
-from skrobust.noise._noise_model import NoiseModel, fit_exponent, fit_noise_model, verified_counts
-from skrobust.noise._noise_rate import estimate_given_noise_rate, estimate_noise_rate
+from skrobust.noise._noise_model import NoiseModel, fit_exponent, fit_noise_model
+from skrobust.noise._noise_rate import estimate_noise_rate
 
 # Labels are ranked half way to symmetric noise: what looks like noise in one direction is often a
 # class that is hard to distinguish from another.
@@ -24,8 +24,7 @@ _SMALLEST = 1e-4
 class NoisePosterior:
     """Noise model of a data set, and the threshold of the quality that it implies."""
 
-    level: NoiseLevel  # noise rate of the labels that are not verified
-    given_level: NoiseLevel  # noise rate of all labels
+    level: NoiseLevel
     model: NoiseModel
     ranking_model: NoiseModel  # nearer to symmetric noise: what the quality is computed with
     threshold: float = -np.inf  # rows of at most this quality may be flagged
@@ -71,18 +70,18 @@ def fit_noise_posterior(
     data, given: np.ndarray, pred_proba: np.ndarray, later=(), *, n_jobs: int | None = None
 ) -> tuple[NoisePosterior, np.ndarray, np.ndarray]:
     """Fit the noise model and the threshold; also return `true_proba` of the rows of the fit."""
-    unverified = np.where(data.used & (data.verified < 0), given, -1)
-    known, weight = verified_counts(data), data.sample_weight
+    # Given labels of verified rows count like all others: without them, the labels would no longer
+    # be a random sample where the most suspicious ones are verified.
+    codes, weight = np.where(data.used, given, -1), data.sample_weight
     mean = _geometric_mean(pred_proba, later)
-    level = estimate_noise_rate(unverified, mean, weight, given_proba=pred_proba)
-    given_level = estimate_given_noise_rate(level, data, given, mean, given_proba=pred_proba)
-    exponent = fit_exponent(unverified, pred_proba, weight)
+    level = estimate_noise_rate(codes, mean, weight, given_proba=pred_proba)
+    exponent = fit_exponent(codes, pred_proba, weight)
     fit = functools.partial(
-        fit_noise_model, unverified, mean, weight, level=level, known=known, exponent=exponent
+        fit_noise_model, codes, mean, weight, level=level, verified=data.verified, exponent=exponent
     )
-    posterior = NoisePosterior(level, given_level, fit(), fit(**_RANKING))
+    posterior = NoisePosterior(level, fit(), fit(**_RANKING))
     true_proba, right = posterior.true_proba(pred_proba, later, n_jobs=n_jobs)
-    rows = np.flatnonzero(unverified >= 0)
+    rows = np.flatnonzero(codes >= 0)
     if len(rows) > 0:
         row_weight = None if weight is None else weight[rows]
         parts = true_proba[rows], right[rows], given[rows]

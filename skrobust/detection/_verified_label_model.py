@@ -92,7 +92,7 @@ def calibrate_on_verified(data, result, quality) -> CalibratedQuality | None:
         data.sample_weight,
         kernels,
         sources,
-        level=result.given_level,
+        level=result.level if data.kind == "classes" else None,
         right=result.right_proba,
     )
     if model is None:

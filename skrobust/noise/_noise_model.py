@@ -258,32 +258,30 @@ def fit_noise_model(
     *,
     level: NoiseLevel,
     prior_share: float = 0.0,
-    known: np.ndarray | None = None,
+    verified: np.ndarray | None = None,
     exponent: float | None = None,
 ) -> NoiseModel:
     """Fit the noise model to labels and out-of-sample probabilities.
 
     Which labels are confused is counted among the most confident rows of each predicted class,
-    and in the counts of verified rows (`known`, true class by given label); the share of wrong
-    labels is that of `level`. `prior_share` adds symmetric noise, as a share of the mean count of
-    a class.
+    and among the verified rows of each verified class (`verified`, -1 elsewhere); the share of
+    wrong labels is that of `level`. `prior_share` adds symmetric noise, as a share of the mean
+    count of a class.
     """
     weight = as_counts(weight, codes >= 0)
     n_classes = pred_proba.shape[1]
     best, top = predicted_classes(codes, pred_proba)
-    confident = _most_confident(best, top, n_classes, weight)
-    counts = count_labels(confident, codes, n_classes, weight)
+    true = _most_confident(best, top, n_classes, weight)
+    if verified is not None:
+        true = np.where(verified >= 0, verified, true)
+    counts = count_labels(true, codes, n_classes, weight)
     total = counts.sum()
-    wrong, n_rows = level.rate * level.n_rows, level.n_rows
-    if known is not None and n_rows == 0:
-        wrong, n_rows = wrong + known.sum() - np.trace(known), n_rows + known.sum()
-    rate = float(np.clip(wrong / max(n_rows, 1e-300), LEAST_RATE, HIGHEST_RATE))
-    prior = symmetric_matrix(n_classes, rate)
-    counts += (_PRIOR_ROWS + prior_share * total / n_classes) * prior
-    if known is not None:
-        counts += known
+    predicts = level.n_rows > 0
+    rate = level.rate if predicts or total == 0 else 1 - np.trace(counts) / total
+    rate = float(np.clip(rate, LEAST_RATE, HIGHEST_RATE))
+    counts += (_PRIOR_ROWS + prior_share * total / n_classes) * symmetric_matrix(n_classes, rate)
     transition = counts / counts.sum(axis=1, keepdims=True)
-    if total > 0:
+    if predicts:
         # Verified rows may have been chosen because they are suspicious: they determine which
         # labels are confused, but not how many are wrong.
         predicted = class_weights(best, n_classes, weight)

@@ -7,7 +7,7 @@ noise rate; elsewhere it is noise plus overlap of the classes. The disagreement 
 
 import numpy as np
 
-from skrobust.base import LabelledData, NoiseLevel
+from skrobust.base import NoiseLevel
 from skrobust.noise._noise_model import count_labels, fit_exponent, predicted_classes, sharpen
 from skrobust.utils._weights import as_counts
 
@@ -85,16 +85,6 @@ def estimate_noise_rate(
     low = 0.0 if explained else max(low - _OVERLAP_SHARE * overlap, 0.0)
     high = max(disagreement, high, 1 / own.sum())
     return NoiseLevel(rate, min(low, rate), high, certain, disagreement, explained, total)
-
-
-def estimate_given_noise_rate(
-    level: NoiseLevel, data: LabelledData, given: np.ndarray, pred_proba: np.ndarray, **options
-) -> NoiseLevel:
-    """Estimate the noise rate of all given labels from that of the unverified ones (`level`)."""
-    if not (data.used & data.checked).any():
-        return level
-    codes = np.where(data.used, given, -1)
-    return estimate_noise_rate(codes, pred_proba, data.sample_weight, **options)
 
 
 def certainty_ranks(

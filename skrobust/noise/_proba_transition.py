@@ -147,9 +147,12 @@ class PredictedRows:
 
     def surprise(self) -> np.ndarray:
         """Negative log probability of each given label; NaN where there is no probability."""
-        codes = np.where(self.verified >= 0, self.verified_given, self.scored)
         has_proba = np.ptp(self.pred_proba, axis=1) > 0
-        return label_surprise(np.where(has_proba, codes, -1), self.pred_proba)
+        return label_surprise(np.where(has_proba, self.all_given(), -1), self.pred_proba)
+
+    def all_given(self) -> np.ndarray:
+        """Given labels of rows that count, verified or not, with probabilities; -1 elsewhere."""
+        return np.where(self.verified >= 0, self.verified_given, self.scored)
 
     def shrink(
         self, counts: np.ndarray, priors: list, *, shares: Sequence[float] | None = None
@@ -238,7 +241,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         set_fitted(self, transition_interval_=interval)
         # A class without weight has a row of the transition matrix all the same.
         joint = np.maximum(weights, 1e-12 * weights.sum())[:, None] * transition
-        self._set_reliability(unverified.level, data, rows, joint)
+        self._set_reliability(unverified.level, joint)
         return joint
 
     def _predict_rows(self, data: LabelledData, evidence: Evidence | None) -> PredictedRows:
@@ -266,10 +269,11 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         counted = self._count(rows)
         if self.noise_rate == "counted":
             return counted
-        level = estimate_noise_rate(rows.scored, rows.pred_proba, rows.weight)
-        if not level.n_rows > 0:
+        level = estimate_noise_rate(rows.all_given(), rows.pred_proba, rows.weight)
+        weights = rows.given_weights()
+        if not level.n_rows > 0 or not weights.any():
             return dataclasses.replace(counted, level=level)
-        prior = self._class_prior(counted, counted.transition, rows.given_weights())
+        prior = self._class_prior(counted, counted.transition, weights)
         transition = scale_noise(counted.transition, prior, max(level.rate, LEAST_RATE))
         return TransitionEstimate(transition, None, counted.attributes, level)
 
@@ -312,22 +316,13 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
         tail = (1 - CONFIDENCE) / 2
         return np.quantile(samples, [tail, 1 - tail], axis=0)
 
-    def _set_reliability(
-        self, level: NoiseLevel | None, data: LabelledData, rows: PredictedRows, joint: np.ndarray
-    ) -> None:
+    def _set_reliability(self, level: NoiseLevel | None, joint: np.ndarray) -> None:
         """Set the interval of the noise rate and its reliability, unless it was counted."""
         names = ("noise_rate_interval_", "reliability_", "reliability_reason_")
         if level is None:
             set_fitted(self, **dict.fromkeys(names))
             return
-        unverified = data.total_weight(rows.given >= 0)
-        counts = rows.verified_counts()
-        wrong = counts.sum() - np.trace(counts)
-        low, high = (
-            (end * unverified + wrong) / max(unverified + counts.sum(), 1e-300)
-            for end in (level.low, level.high)
-        )
         rate = float(1 - np.trace(joint) / joint.sum())
-        interval = min(float(low), rate), max(float(high), rate)
+        interval = min(float(level.low), rate), max(float(level.high), rate)
         values = (interval, level.reliability, level.reason)
         set_fitted(self, **dict(zip(names, values, strict=True)))

@@ -283,9 +283,9 @@ def pseudo_label(
     proba = np.where(predicted[:, None], pred_proba, 1 / len(data.classes)).astype(np.float64)
     weight = data.sample_weight
     given = np.where(predicted, data.y, -1)
-    unverified = np.where(data.used & ~data.checked, given, -1)
-    level = estimate_noise_rate(unverified, proba, weight)
-    noise = fit_noise_model(unverified, proba, weight, level=level)
+    counted = np.where(data.used, given, -1)
+    level = estimate_noise_rate(counted, proba, weight)
+    noise = fit_noise_model(counted, proba, weight, level=level, verified=data.verified)
     true_proba = noise.invert(proba) if noisy else proba
     posterior = noise.posterior(true_proba, given)
     # Ties between classes are broken by the confidence of the teacher, not by their names.

@@ -434,3 +434,25 @@ def test_verifying_the_most_suspicious_rows_does_no_harm(n_samples, seed):
         rates.append(detector.noise_rate_)
     assert np.mean(changes) > -0.05
     assert abs(np.mean(rates) - 0.1) < 0.05
+
+
+@pytest.mark.parametrize("n_verified", [12, 40, "flagged"])
+def test_verifying_suspicious_rows_leaves_no_more_wrong_labels(n_verified, seed):
+    """What a person does who works through the list from its top, and then detects again."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, 600)
+    X = rng.normal(size=(600, 4)) + 1.2 * truth[:, None]
+    wrong = rng.random(600) < 0.12
+    y = np.where(wrong, 1 - truth, truth)
+    detector = ConfidentLearning(GaussianNB()).fit(X, y)
+    kept = detector.corrected_labels_.copy()
+    n_rows = detector.label_errors_.sum() if n_verified == "flagged" else n_verified
+    rows = np.argsort(detector.label_quality_)[:n_rows]
+    verified = np.full(600, np.nan)
+    verified[rows] = kept[rows] = truth[rows]
+    detector.fit(X, y, verified_labels=verified)
+    # At most one row in a hundred more than if only the verified rows were corrected.
+    assert (detector.corrected_labels_ != truth).sum() <= (kept != truth).sum() + 6
+    assert abs(detector.noise_rate_ - wrong.mean()) < 0.04
+    low, high = detector.noise_rate_interval_
+    assert low <= wrong.mean() <= high

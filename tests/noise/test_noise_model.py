@@ -129,8 +129,8 @@ def test_labels_are_right_where_nothing_is_counted():
     model = _fit(np.arange(40) % 2, ties)
     assert model.transition.diagonal().min() > 0.99
     assert model.exponent == 1
-    known = np.array([[30, 10], [0, 40]])
-    model = _fit(np.full(40, -1), ties, known=known)
+    codes, verified = np.repeat([0, 1, 1], [30, 10, 40]), np.repeat([0, 0, 1], [30, 10, 40])
+    model = _fit(codes, np.full((80, 2), 0.5), verified=verified)
     # An eighth of the verified labels is wrong; 50 rows of symmetric noise are added to each class.
     assert_allclose(model.transition[:, 1], [16.25 / 90, 83.75 / 90])
 
