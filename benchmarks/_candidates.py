@@ -1,4 +1,8 @@
-"""Candidates of a model selection: predictions that are made once and kept on disk."""
+"""Candidates of a model selection: predictions that are made once and kept on disk.
+
+So are the out-of-bag probabilities that transitions are estimated from, and the transitions: scores
+are corrected in another way without fitting a model anew.
+"""
 
 import dataclasses
 import functools
@@ -15,6 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from skrobust.base import LabelledData
+from skrobust.evidence import Evidence
 from skrobust.noise import AnchorTransition
 
 N_ROWS = 1000
@@ -38,7 +44,7 @@ def candidates(full: bool = True) -> list:
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Out-of-fold predictions of all candidates, and the estimated transitions.
+    """Out-of-fold predictions of all candidates, and what transitions are estimated from.
 
     Attributes
     ----------
@@ -54,10 +60,8 @@ class Predictions:
         Confusion matrices on clean test rows.
     test_auc : ndarray of shape (n_candidates, n_folds)
         Area under the ROC curve on clean test rows; NaN unless there are two classes.
-    transition : ndarray of shape (n_folds, n_classes, n_classes)
-        Estimated on the training rows of each fold.
-    interval : ndarray of shape (n_folds, 2, n_classes, n_classes)
-        Intervals of its entries.
+    bag_proba : ndarray of shape (n_folds, n_samples, n_classes)
+        Out-of-bag probabilities of the training rows of each fold; NaN for the rows held out.
     """
 
     given: np.ndarray
@@ -67,8 +71,7 @@ class Predictions:
     proba: np.ndarray
     test_counts: np.ndarray
     test_auc: np.ndarray
-    transition: np.ndarray
-    interval: np.ndarray
+    bag_proba: np.ndarray
 
 
 @functools.lru_cache(maxsize=4)
@@ -86,17 +89,25 @@ def _is_large(table: str) -> bool:
 
 def collect(table: str, kind: str, rate: float, seed: int, full: bool = True) -> Predictions:
     """Fit all candidates to one table with planted noise, or recall what they predicted."""
-    name = f"{table}-{kind}-{rate}-{seed}-{'full' if full else 'quick'}.npz"
-    path = Path(CACHE) / "candidates" / name
+    path = _path(table, kind, rate, seed, full)
     if path.exists():
         with np.load(path) as found:
             return Predictions(**found)
     found = _fit_all(table, kind, rate, seed, full)
+    _save(path, vars(found))
+    return found
+
+
+def _path(table, kind, rate, seed, full, part: str = "") -> Path:
+    name = f"{table}-{kind}-{rate}-{seed}-{'full' if full else 'quick'}{part}.npz"
+    return Path(CACHE) / "candidates" / name
+
+
+def _save(path: Path, arrays: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp.npz")  # a killed run must not leave half a file
-    np.savez_compressed(temporary, **vars(found))
+    np.savez_compressed(temporary, **arrays)
     temporary.replace(path)
-    return found
 
 
 def _fit_all(table, kind, rate, seed, full) -> Predictions:
@@ -110,22 +121,65 @@ def _fit_all(table, kind, rate, seed, full) -> Predictions:
     proba = np.zeros((len(models), len(given)))
     counts = np.zeros((len(models), N_FOLDS, n_classes, n_classes))
     auc = np.full((len(models), N_FOLDS), np.nan)
-    transitions, intervals = [], []
+    bag_proba = np.full((N_FOLDS, len(given), n_classes), np.nan)
     splits = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed).split(X, given)
     for number, (train, held_out) in enumerate(splits):
         fold[held_out] = number
-        transition = AnchorTransition(n_bootstrap=N_BOOTSTRAP, random_state=seed)
-        transition.fit(X[train], given[train])
-        transitions.append(transition.transition_matrix_)
-        intervals.append(transition.transition_interval_)
+        data = LabelledData.from_arrays(X[train], given[train])
+        evidence = AnchorTransition(random_state=seed).collect_evidence(data)
+        bag_proba[number, train] = evidence.pred_proba
         for place, model in enumerate(models):
             fitted = make_pipeline(StandardScaler(), model).fit(X[train], given[train])
-            pred[place, held_out] = fitted.predict(X[held_out])
-            proba[place, held_out] = fitted.predict_proba(X[held_out])[:, -1]
-            counts[place, number] = confusion_matrix(y_test, fitted.predict(X_test), labels=labels)
+            found = fitted.predict_proba(np.vstack([X[held_out], X_test]))
+            predicted = fitted.classes_[found.argmax(axis=1)]
+            of_fold, of_test = np.split(np.arange(len(found)), [len(held_out)])
+            pred[place, held_out] = predicted[of_fold]
+            proba[place, held_out] = found[of_fold, -1]
+            counts[place, number] = confusion_matrix(y_test, predicted[of_test], labels=labels)
             if n_classes == 2:
-                scores = fitted.predict_proba(X_test)[:, 1]
-                auc[place, number] = roc_auc_score(y_test, scores)
-    return Predictions(
-        given, truth, fold, pred, proba, counts, auc, np.array(transitions), np.array(intervals)
-    )
+                auc[place, number] = roc_auc_score(y_test, found[of_test, 1])
+    return Predictions(given, truth, fold, pred, proba, counts, auc, bag_proba)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredTransition:
+    """What scores need of a fitted transition estimator, or the mean of several."""
+
+    transition_matrix_: np.ndarray
+    transition_interval_: np.ndarray
+    noise_rate_: float
+    noise_rate_interval_: np.ndarray
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Codes of the classes."""
+        return np.arange(len(self.transition_matrix_))
+
+    def fit(self, X, y):
+        """Do nothing: the matrix is there."""
+        return self
+
+
+def estimate_transitions(
+    table: str, kind: str, rate: float, seed: int, full: bool = True
+) -> tuple[StoredTransition, list[StoredTransition]]:
+    """Estimate a transition from the training rows of each fold; their mean comes first."""
+    path = _path(table, kind, rate, seed, full, "-transitions")
+    if not path.exists():
+        found = collect(table, kind, rate, seed, full)
+        X = _split_table(table, seed)[0]
+        fitted = []
+        for number, proba in enumerate(found.bag_proba):
+            train = found.fold != number
+            data = LabelledData.from_arrays(X[train], found.given[train])
+            transition = AnchorTransition(n_bootstrap=N_BOOTSTRAP, random_state=seed)
+            fitted.append(transition.fit_evidence(data, Evidence(proba[train], data.classes)))
+        fields = [field.name for field in dataclasses.fields(StoredTransition)]
+        _save(path, {name: [getattr(each, name) for each in fitted] for name in fields})
+    with np.load(path) as file:
+        values = dict(file)
+    by_fold = [
+        StoredTransition(**{name: value[number] for name, value in values.items()})
+        for number in range(N_FOLDS)
+    ]
+    return StoredTransition(**{name: v.mean(axis=0) for name, v in values.items()}), by_fold

@@ -11,8 +11,9 @@ is `lexicographic_refit(["noisy", "corrected"], tolerance="2se")`.
     python benchmarks/model_selection.py [--full] [--jobs 1] [--tables ...] [--seeds 1]
 
 Without --full: six tables, four kinds of noise, eight candidates, one seed. Killed runs go on where
-they were; see `_cells.py`. Reads the tables from the folder named by SKROBUST_DATA (default
-../shared/data), `tabular_clean`.
+they were; see `_cells.py`. Predictions and transitions stay in `cache/candidates`, with --fresh as
+well: delete that folder to fit all models anew. Reads the tables from the folder named by
+SKROBUST_DATA (default ../shared/data), `tabular_clean`.
 """
 
 import os
@@ -25,7 +26,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from _candidates import N_FOLDS, Predictions, collect
+from _candidates import N_FOLDS, Predictions, collect, estimate_transitions
 from _cells import CACHE, add_options, measured
 from _common import environment, write_results
 from _tables import TABLES
@@ -43,19 +44,6 @@ METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")
 METHODS = ("clean", "noisy", "corrected", "noisy, then corrected")
 
 
-class StoredTransition:
-    """What is left of a fitted transition estimator."""
-
-    def __init__(self, matrix, interval):
-        self.transition_matrix_ = matrix
-        self.transition_interval_ = interval
-        self.classes_ = np.arange(len(matrix))
-
-    def fit(self, X, y):
-        """Do nothing: the matrix is there."""
-        return self
-
-
 def plain_score(metric: str, labels, pred, scores, n_classes: int) -> float:
     """The metric of some labels, as they are."""
     if metric == "roc_auc":
@@ -66,19 +54,18 @@ def plain_score(metric: str, labels, pred, scores, n_classes: int) -> float:
 def measure(cell: dict, methods: list[str]) -> dict:
     """Measure all methods on one cell."""
     full = cell["candidates"] == "full"
-    found = collect(cell["table"], cell["kind"], cell["rate"], cell["seed"], full)
+    where = cell["table"], cell["kind"], cell["rate"], cell["seed"], full
+    found = collect(*where)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _measure(found, cell["metric"])
+            return _measure(found, *estimate_transitions(*where), cell["metric"])
     except Exception as error:  # one cell that fails must not end a run of hours
         return {method: {"error": f"{type(error).__name__}: {error}"} for method in methods}
 
 
-def _measure(found: Predictions, metric: str) -> dict:
-    n_classes = found.transition.shape[1]
-    pooled = StoredTransition(found.transition.mean(axis=0), found.interval.mean(axis=0))
-    per_fold = [StoredTransition(*pair) for pair in zip(found.transition, found.interval)]
+def _measure(found: Predictions, pooled, per_fold: list, metric: str) -> dict:
+    n_classes = len(pooled.classes_)
     true = _true_scores(found, metric, n_classes)
     folds = {name: np.zeros((len(true), N_FOLDS)) for name in ("clean", "noisy", "corrected")}
     level = {name: np.zeros(len(true)) for name in folds}
