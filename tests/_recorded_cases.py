@@ -804,7 +804,7 @@ def _evidence_functions() -> dict:
 
 
 def _metric_functions() -> dict:
-    from skrobust import metrics
+    from skrobust import metrics, noise
 
     call = _Calls()
     X, truth, given = _blobs()
@@ -834,6 +834,10 @@ def _metric_functions() -> dict:
     call(
         metrics.rank_models, given, models, verified_labels=verified, n_bootstrap=50, random_state=0
     )
+    forest = ExtraTreesClassifier(20, bootstrap=True, oob_score=True, random_state=0)
+    transition = noise.AnchorTransition(forest, n_bootstrap=10, random_state=0).fit(X, truth)
+    for name in ("accuracy", "f1_macro"):
+        call(score, given, predicted, case="estimated", transition=transition, metric=name)
     return call.found
 
 

@@ -9,11 +9,15 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import TransitionEstimator
+from skrobust.noise._noise_model import LEAST_RATE
 from skrobust.noise._resolve import check_usable
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._warnings import LabelNoiseWarning
 
 _CONFIDENCE = 0.95  # of `transition_interval_`
+# Standard error of the noise rate of a class, as a share of the width of the plausible interval of
+# the mean rate: it makes 95 % intervals hold 95 % of the scores in benchmarks/model_selection.py.
+_INTERVAL_SHARE = 0.3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,6 +34,9 @@ class FittedTransition:
         False for a matrix that was given, which is taken to be exact.
     variance : ndarray of shape (n_classes, n_classes) or None
         Variances of the entries; None if not known, or exact.
+    rate_error : float or None
+        Systematic error of the noise rate of a class, as a share of that rate and independent of
+        that of other classes; None if not known, or exact.
     source : object
         Where it comes from, for messages.
     """
@@ -38,6 +45,7 @@ class FittedTransition:
     classes: np.ndarray | None = None
     estimated: bool = False
     variance: np.ndarray | None = None
+    rate_error: float | None = None
     source: object = None
 
     @property
@@ -101,13 +109,22 @@ def read_transition(transition) -> FittedTransition:
     matrix = check_transition(source.transition_matrix_)
     classes = getattr(source, "classes_", None)
     classes = getattr(transition, "classes_", None) if classes is None else classes
-    # A wrapper keeps the estimator that the matrix is of, and only that knows the interval.
+    # A wrapper keeps the estimator that the matrix is of, and only that knows the intervals.
     inner = getattr(source, "transition_estimator_", None)
-    interval = getattr(source if inner is None else inner, "transition_interval_", None)
+    inner = source if inner is None else inner
+    interval = getattr(inner, "transition_interval_", None)
     variance = None
     if interval is not None:
         variance = ((interval[1] - interval[0]) / (2 * ndtri((1 + _CONFIDENCE) / 2))) ** 2
-    return FittedTransition(matrix, classes, True, variance, source)
+    return FittedTransition(matrix, classes, True, variance, _rate_error(inner), source)
+
+
+def _rate_error(estimator) -> float | None:
+    """Relative standard error of the noise rate of a class, if the rate has an interval."""
+    ends = getattr(estimator, "noise_rate_interval_", None)
+    if ends is None:
+        return None
+    return _INTERVAL_SHARE * (ends[1] - ends[0]) / max(estimator.noise_rate_, LEAST_RATE)
 
 
 def _find_source(estimator):

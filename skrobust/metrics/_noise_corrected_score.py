@@ -86,7 +86,8 @@ def noise_corrected_score(
     transition : array-like of shape (n_classes, n_classes) or fitted estimator, default=None
         Probability of each given label (columns) for each true class (rows). A matrix is taken to
         be exact. A fitted estimator has `transition_matrix_`, or a `detector_` that has it; if it
-        also has `transition_interval_`, the error of the matrix is part of the standard error.
+        also has `transition_interval_` and `noise_rate_interval_`, the errors of the matrix are
+        part of the standard error.
     verified_labels : array-like of shape (n_samples,), default=None
         Labels as checked by a reviewer, missing where not verified; `y_true` stays as given. The
         rows must have been drawn at random, or by known probabilities.
@@ -150,9 +151,13 @@ def noise_corrected_score(
     *Transition.* A singular value of the matrix near zero magnifies errors. An estimated matrix
     therefore makes the least squares regularised by the variances of its entries, and the
     correction is multiplied by ``d**2 / (d**2 + v)``, where d is the correction and v the
-    variance that it adds. Most estimators take overlap of classes for noise; four
-    tenths of what that would change in the score counts as a standard error of its own. Where an
-    estimated transition makes more than half of the labels wrong, nothing is corrected.
+    variance of the matrix as it enters the score. Bootstrap samples show no systematic errors. If
+    the estimator has `noise_rate_interval_`, the noise rate of each class has a standard error of
+    its own: three tenths of the width of that interval, for a class of mean noise rate, and for
+    others in proportion to their rate. Otherwise the estimator is assumed to take overlap of
+    classes for noise, and four tenths of what that would change in the score is the standard
+    error. Where an estimated transition makes more than half of the labels wrong, nothing is
+    corrected.
 
     Given label and prediction must be independent given the true class, as they are not where
     hard rows are mislabelled more often, or a rule made the labels that the model learned.

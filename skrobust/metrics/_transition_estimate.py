@@ -11,7 +11,8 @@ from skrobust.metrics._fitted_transition import FittedTransition
 from skrobust.metrics._score_estimate import ScoreEstimate, make_estimate
 from skrobust.utils._warnings import LabelNoiseWarning
 
-# Standard error of a score, per loss of it if rows where classes overlap passed for noise.
+# Standard error of a score, per loss of it if rows where classes overlap passed for noise, for
+# estimators that have no interval of the noise rate.
 _OVERLAP_ERROR = 0.4
 # An estimated transition by which more labels are wrong, as the mean of classes, is not used: where
 # classes overlap as much as that, it is confounded with noise.
@@ -43,23 +44,18 @@ def confusion_by_transition(
     row_variance = _weighted_variance(influence[true_codes, pred_codes], weight) / n_rows
     if not transition.estimated:
         return _combine(metric, noisy, corrected, row_variance, confidence_level)
-    transition_variance = 0.0
+    slope = confusion @ influence.T
+    slope -= (matrix * slope).sum(axis=1, keepdims=True)  # rows of the transition sum to 1
+    variance = 0.0
     if transition.variance is not None:
-        slope = confusion @ influence.T
-        slope -= (matrix * slope).sum(axis=1, keepdims=True)  # rows of it sum to 1
-        transition_variance = float((transition.variance * slope**2).sum())
-    overlap = _OVERLAP_ERROR * abs(corrected - metric(_overlapped(confusion)))
-    noisy_influence = metric.gradient(counts)[true_codes, pred_codes]
-    excess = row_variance - _weighted_variance(noisy_influence, weight) / n_rows
+        variance = float((transition.variance * slope**2).sum())
+    if transition.rate_error is None:
+        variance += (_OVERLAP_ERROR * (corrected - metric(_overlapped(confusion)))) ** 2
+    else:
+        by_rate = ((matrix - np.eye(n_classes)) * slope).sum(axis=1)  # of each class
+        variance += float(((transition.rate_error * by_rate) ** 2).sum())
     return _combine_estimated(
-        metric,
-        noisy,
-        corrected,
-        row_variance,
-        confidence_level,
-        matrix,
-        transition_variance + overlap**2,
-        max(excess, 0.0),
+        metric, noisy, corrected, row_variance, confidence_level, matrix, variance
     )
 
 
@@ -100,7 +96,7 @@ def _combine(
 
 
 def _combine_estimated(
-    metric, noisy, corrected, row_variance, confidence_level, matrix, variance, excess
+    metric, noisy, corrected, row_variance, confidence_level, matrix, variance
 ) -> ScoreEstimate:
     """Shrink the correction by its error, or refuse it, where the transition is an estimate."""
     common = (metric, noisy, corrected, row_variance, confidence_level)
@@ -114,8 +110,8 @@ def _combine_estimated(
             stacklevel=5,
         )
         return _combine(*common, error=abs(corrected - noisy), center=noisy, weight=0.0)
-    gain, doubt = (corrected - noisy) ** 2, variance + excess
-    weight = gain / (gain + doubt) if np.isfinite(doubt) and gain + doubt > 0 else 0.0
+    gain = (corrected - noisy) ** 2
+    weight = gain / (gain + variance) if np.isfinite(variance) and gain + variance > 0 else 0.0
     return _combine(*common, error=np.sqrt(variance), weight=weight)
 
 
@@ -144,19 +140,12 @@ def auc_by_transition(
     row_variance = _weighted_variance(rows, weight) / n_rows
     if not transition.estimated:
         return _combine(metric, noisy, corrected, row_variance, confidence_level)
-    transition_variance = _variance_by_steps(lambda m: correct(m, share, noisy), transition)
-    clipped = min(max(corrected, 0.0), 1.0)
-    overlap = _OVERLAP_ERROR * 2 * (1 - clipped) * abs(clipped - 0.5)
-    excess = max(row_variance - _weighted_variance(influence, weight) / n_rows, 0.0)
+    variance = _variance_by_steps(lambda m: correct(m, share, noisy), transition)
+    if transition.rate_error is None:
+        clipped = min(max(corrected, 0.0), 1.0)
+        variance += (_OVERLAP_ERROR * 2 * (1 - clipped) * (clipped - 0.5)) ** 2
     return _combine_estimated(
-        metric,
-        noisy,
-        corrected,
-        row_variance,
-        confidence_level,
-        transition.matrix,
-        transition_variance + overlap**2,
-        excess,
+        metric, noisy, corrected, row_variance, confidence_level, transition.matrix, variance
     )
 
 
@@ -186,16 +175,18 @@ def _without_class(metric, noisy, transition, row_variance, confidence_level) ->
 
 def _variance_by_steps(function, transition: FittedTransition) -> float:
     """Variance that two error rates bring into a function of a 2 x 2 transition."""
-    if transition.variance is None:
-        return 0.0
+    matrix = transition.matrix
+    variance = np.zeros(2) if transition.variance is None else transition.variance.mean(axis=1)
+    if transition.rate_error is not None:
+        variance = variance + (transition.rate_error * (1 - matrix.diagonal())) ** 2
     total, step = 0.0, 1e-4
-    for k in (0, 1):
+    for k in np.flatnonzero(variance):
         move = np.zeros((2, 2))
-        move[k] = np.where(transition.matrix[k] < 0.5, step, -step)  # away from 0
-        back = move * (transition.matrix[k].min() > step)
-        change = function(transition.matrix + move) - function(transition.matrix - back)
+        move[k] = np.where(matrix[k] < 0.5, step, -step)  # away from 0
+        back = move * (matrix[k].min() > step)
+        change = function(matrix + move) - function(matrix - back)
         span = np.abs(move + back)[k, 0]
-        total += transition.variance[k].mean() * (change / span) ** 2
+        total += variance[k] * (change / span) ** 2
     return float(total)
 
 
@@ -277,8 +268,8 @@ def average_precision_by_transition(
 ) -> ScoreEstimate:
     """Estimate the average precision, with the error of rows by the bootstrap."""
     weight, n_rows = _normalise(sample_weight, len(scores))
-    matrices = (np.eye(2), transition.matrix)
-    noisy, corrected = (corrected_average_precision(is_second, scores, m, weight) for m in matrices)
+    noisy = corrected_average_precision(is_second, scores, np.eye(2), weight)
+    corrected = corrected_average_precision(is_second, scores, transition.matrix, weight)
     metric = ConfusionMetric("average_precision")
     if np.isnan(corrected):
         return _without_class(metric, noisy, transition, 0.0, confidence_level)
@@ -286,25 +277,16 @@ def average_precision_by_transition(
     for _ in range(n_bootstrap):
         repeats = rng.multinomial(len(scores), np.full(len(scores), 1 / len(scores)))
         drawn = weight * repeats
-        draws.append([corrected_average_precision(is_second, scores, m, drawn) for m in matrices])
-    draws = np.array(draws)
-    draws = draws[np.isfinite(draws).all(axis=1)]
-    variance = np.full(2, np.inf)
-    if len(draws) > 1:
-        variance = draws.var(axis=0, ddof=1) * (len(scores) / n_rows)
+        draws.append(corrected_average_precision(is_second, scores, transition.matrix, drawn))
+    draws = np.array(draws)[np.isfinite(draws)]
+    row_variance = draws.var(ddof=1) * (len(scores) / n_rows) if len(draws) > 1 else np.inf
     if not transition.estimated:
-        return _combine(metric, noisy, corrected, variance[1], confidence_level)
-    transition_variance = _variance_by_steps(
+        return _combine(metric, noisy, corrected, row_variance, confidence_level)
+    variance = _variance_by_steps(
         lambda m: corrected_average_precision(is_second, scores, m, weight), transition
     )
-    overlap = _OVERLAP_ERROR * corrected * (1 - corrected)
+    if transition.rate_error is None:
+        variance += (_OVERLAP_ERROR * corrected * (1 - corrected)) ** 2
     return _combine_estimated(
-        metric,
-        noisy,
-        corrected,
-        variance[1],
-        confidence_level,
-        transition.matrix,
-        transition_variance + overlap**2,
-        max(variance[1] - variance[0], 0.0),
+        metric, noisy, corrected, row_variance, confidence_level, transition.matrix, variance
     )

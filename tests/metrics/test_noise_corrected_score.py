@@ -168,6 +168,29 @@ def test_error_of_the_transition_is_that_of_drawn_matrices(seed):
     assert found.transition_error > 0.9 * np.std(draws)
 
 
+@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "roc_auc", "average_precision"])
+def test_interval_of_the_noise_rate_is_an_error_of_each_class(name, seed):
+    truth, given, pred = _binary(seed)
+    if name in ("roc_auc", "average_precision"):
+        pred = truth + np.random.default_rng(seed).normal(size=len(truth))
+    matrix = symmetric_transition(2, 0.2)
+    estimated = Estimated(matrix, 0.0)
+    estimated.noise_rate_, estimated.noise_rate_interval_ = 0.2, (0.15, 0.3)
+    found = noise_corrected_score(given, pred, metric=name, transition=estimated, random_state=0)
+    slopes = []
+    for k, move in enumerate(([-1e-3, 1e-3], [1e-3, -1e-3])):
+        ends = [matrix.copy(), matrix.copy()]
+        ends[0][k] -= move
+        ends[1][k] += move
+        low, high = (
+            noise_corrected_score(given, pred, metric=name, transition=end, random_state=0).score
+            for end in ends
+        )
+        slopes.append((high - low) / 2e-3)
+    expected = 0.3 * (0.3 - 0.15) * np.hypot(*slopes)
+    assert found.transition_error == pytest.approx(expected, rel=0.02)
+
+
 def test_more_noise_than_labels_is_refused():
     _, given, pred = _binary(0)
     matrix = np.array([[0.1, 0.9, 0.0], [0.0, 0.3, 0.7], [0.35, 0.35, 0.3]])
