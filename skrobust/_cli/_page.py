@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -19,7 +21,7 @@ def write_page(path: str, detector, rows: np.ndarray, found) -> None:
     checked = None if verified is None else labels.spelled(verified.codes[rows])
     name = one_line(table.source.title.replace("\\", "/").rpartition("/")[2], 80)
     try:
-        LabelReport.from_detector(
+        report = LabelReport.from_detector(
             detector,
             found.vectors if isinstance(found.vectors, np.ndarray) else None,
             labels.spelled(labels.codes[rows]),
@@ -27,7 +29,11 @@ def write_page(path: str, detector, rows: np.ndarray, found) -> None:
             row_ids=_identifiers(found, rows),
             verified_labels=checked,
             title=f"{name}: {one_line(labels.name)}",
-        ).to_html(path)
+        )
+        content = json.loads(report.to_json())
+        kind, names = table.row_names(rows[content["rows"]["row"]])
+        content |= {"table": name, "row_names": {"kind": kind, "names": names}}
+        LabelReport(content).to_html(path)
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot write {one_line(path, 200)!r}: {reason(error)}") from error
 

@@ -57,12 +57,13 @@ class LabelReport:
     ================  ================================================================
     schema            1; it rises when a key changes its meaning
     skrobust          version of the package; also created, title, detector
+    table             name of the file that was audited, null if there is none
     fingerprint       of the labels
     counts            rows, labelled, missing, flagged, verified, listed, left_out,
                       flagged_left_out
     noise             rate, low, high, reliability, reason: share of wrong labels
-    precision         estimate, low, high, reason: share of flagged labels that are
-                      wrong, null where it cannot be estimated
+    precision         estimate, low, high, reliability, reason: share of flagged labels
+                      that are wrong, null where it cannot be estimated
     audit             rows drawn at random from `sampled_from` rows without a flag
     classes           text of the classes; the numbers below are places in it
     per_class         for each class: rows, flagged, precision
@@ -70,6 +71,8 @@ class LabelReport:
     rows              columns: row (position from 0), id, given, suggested, quality,
                       flagged, audit, verified, group (near-duplicates). Entries after
                       the first `counts.listed` are reference rows of `near`
+    row_names         kind ("line" or "row") and names, one for each row, by which the
+                      page calls them; null calls them by position
     content           kind ("none", "text", "fields", "images"), and what it shows
     votes             for each listed row [class, number of models that predict it]
     near              for each listed row the entries of the nearest rows of the given

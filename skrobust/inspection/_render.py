@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 from importlib.resources import files
 from pathlib import Path
 
@@ -31,6 +32,9 @@ def render_page(data: dict, images: dict | None) -> str:
         left_out=_left_out(data),
         n_audit=data["audit"]["rows"],
         n_flagged=data["counts"]["flagged"],
+        n_classes=len(data["classes"]),
+        has_row_names=data["row_names"] is not None,
+        table=None if data["table"] is None else shlex.quote(_clean(data["table"])),
         version=data["skrobust"],
         data=to_script(data),
         images=to_script(images),
@@ -99,14 +103,15 @@ def _facts(data: dict) -> list[dict]:
         between = ""
         if noise["low"] is not None:
             between = f"Between {percent(noise['low'])} and {percent(noise['high'])}. "
-        detail = f"{between}Reliability: {noise['reliability']}. {_sentence(noise['reason'])}"
+        reliability = f"Reliability of this estimate: {noise['reliability']}. "
+        detail = f"{between}{reliability}{_sentence(noise['reason'])}"
     if precision["estimate"] is None:
         quality = "Cannot tell"
         why = f"{_sentence(precision['reason'])} Review some flagged rows to know."
     else:
         quality = percent(precision["estimate"])
         why = f"Between {percent(precision['low'])} and {percent(precision['high'])}, estimated"
-        why += f" {precision['reason']}."
+        why += f" {precision['reason']}. Reliability of this estimate: {precision['reliability']}."
     share = counts["flagged"] / max(counts["labelled"], 1)
     return [
         {"name": "share of wrong labels, estimated", "value": rate, "detail": detail},
@@ -114,7 +119,11 @@ def _facts(data: dict) -> list[dict]:
             "name": "flagged labels",
             "value": str(counts["flagged"]),
             "detail": f"{percent(share)} of {counts['labelled']} labelled rows."
-            + (f" {counts['verified']} rows were verified." if counts["verified"] else ""),
+            + (
+                f" {counts['verified']} verified rows are not among them."
+                if counts["verified"]
+                else ""
+            ),
         },
         {
             "name": "share of the flagged labels that are wrong, estimated",

@@ -174,6 +174,7 @@ def build_report(
         "skrobust": skrobust.__version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "title": title,
+        "table": None,
         "detector": type(detector).__name__,
         "fingerprint": fingerprint(seen.codes, seen.classes),
         "counts": {
@@ -189,7 +190,7 @@ def build_report(
         "noise": _noise(detector),
         "precision": {
             "estimate": precision.estimate, "low": precision.low, "high": precision.high,
-            "reason": precision.reason,
+            "reliability": precision.reliability, "reason": precision.reason,
         },
         "audit": {"rows": int(listing.audit.sum()), "sampled_from": listing.sampled_from},
         "classes": seen.classes,
@@ -206,6 +207,7 @@ def build_report(
             "verified": seen.verified[shown].tolist(),
             "group": groups,
         },
+        "row_names": None,
         "content": content,
         "votes": _votes(detector, seen, rows),
         "near": near,

@@ -246,6 +246,9 @@ def test_audit_writes_a_page_whose_decisions_apply(table, tmp_path, capsys):
     text = page.read_text(encoding="utf-8")
     data = json.loads(text.split('id="data">')[1].split("</script>")[0])
     assert data["title"] == "table.csv: label"
+    assert "skrobust apply table.csv corrections.csv --keep-labels" in text
+    assert data["row_names"]["kind"] == "line"
+    assert data["row_names"]["names"][0] == str(data["rows"]["row"][0] + 2)
     assert data["counts"]["flagged"] == 6
     assert data["rows"]["id"][0] == f"k{data['rows']['row'][0]:03d}"
     codes, _, texts = encode_text(np.array(labels, dtype=object))

@@ -146,7 +146,7 @@ def test_progress_has_the_interval_of_the_report(open_page, tmp_path):
     low, high = clopper_pearson(2, 7)
     assert page.text("#progress") == (
         "8 of 12 reviewed, 1 unclear · flagged: 2 of 7 wrong"
-        f" (29 %, 90 % interval {100 * low:.1f} % to {100 * high:.0f} %)"
+        f" (28.6 %, 90 % interval {100 * low:.1f} % to {100 * high:.1f} %)"
     )
     assert "Decisions: 8, not saved to a file yet." in page.text("#state")
     with page.page.expect_download() as download:
@@ -155,6 +155,16 @@ def test_progress_has_the_interval_of_the_report(open_page, tmp_path):
     download.value.save_as(tmp_path / "corrections.csv")
     result = apply_corrections(y, tmp_path / "corrections.csv")
     np.testing.assert_allclose(result.report["flagged_precision_interval"], (low, high), atol=1e-12)
+
+
+def test_two_classes_have_no_other_label(open_page):
+    page = open_page(text_report(["no", "yes"])[0])
+    assert "Wrong: it is" in page.text("#card .acts")
+    assert "another label" not in page.text("#card .acts")
+    page.press(["c"])
+    assert page.text("#live") == "There is no other label."
+    assert page.text("#card label:has(#note)").startswith("Note on row ")
+    page.check()
 
 
 def test_saved_decisions_are_loaded_in_a_new_profile(open_page, browser, tmp_path):

@@ -5,8 +5,7 @@
   const D = read("data"), I = read("images");
   const R = D.rows, CLASSES = D.classes, LISTED = D.counts.listed, KIND = D.content.kind;
   const $ = (id) => document.getElementById(id);
-  const UNCLEAR = -1, ROW_HEIGHT = 48;
-  const STORE = "skrobust:" + D.fingerprint;
+  const UNCLEAR = -1, ROW_HEIGHT = 48, STORE = "skrobust:" + D.fingerprint;
   const COLUMNS = "fingerprint n_rows row row_id given_label decision new_label source sampled_from reviewer time note".split(" ");
   // ---- elements -------------------------------------------------------------------------------
   function el(tag, properties = {}, ...children) {
@@ -21,8 +20,9 @@
   const word = (text) => el("bdi", { class: "word", title: text.length > 30 ? text.slice(0, 300) : null }, short(text, 200));
   const name = (k) => (k < 0 ? "none" : CLASSES[k]);
   const short = (text, n = 40) => (text.length > n ? text.slice(0, n - 1) + "…" : text);
-  const percent = (share) => (100 * share).toFixed(share > 0.0995 || share === 0 ? 0 : 1) + " %";
-  const rowName = (place) => R.id ? `id ${short(R.id[place])}, row ${R.row[place]}` : `row ${R.row[place]}`;
+  const percent = (share) => (100 * share).toFixed(1) + " %";
+  const rowNumber = (place) => (D.row_names ? D.row_names.names[place] : String(R.row[place]));
+  const rowName = (place) => `${R.id ? `id ${short(R.id[place])}, ` : ""}${D.row_names ? D.row_names.kind : "row"} ${rowNumber(place)}`;
   // ---- pictures -------------------------------------------------------------------------------
   const urls = new Map();
   const missing = new Set(I ? I.missing : []);
@@ -115,7 +115,7 @@
 
   function searched(place) {
     if (!filter.text) return true;
-    const parts = [String(R.row[place]), R.id ? R.id[place] : "", name(R.given[place]), name(R.suggested[place])];
+    const parts = [rowNumber(place), R.id ? R.id[place] : "", name(R.given[place]), name(R.suggested[place])];
     if (KIND === "text") parts.push(D.content.text[place]);
     if (KIND === "fields") for (const cell of D.content.cells[place]) parts.push(cell[1]);
     return parts.some((part) => part.toLowerCase().includes(filter.text));
@@ -195,7 +195,7 @@
       const row = el("div", { class: "row", role: "option", id: "row-" + position,
         "aria-selected": String(position === current), "aria-posinset": position + 1,
         "aria-setsize": view.length, onclick: () => select(position) },
-        tile(place, 40), el("span", { class: "num" }, R.id ? R.id[place] : String(R.row[place])), labels, mark(place));
+        tile(place, 40), el("span", { class: "num" }, R.id ? R.id[place] : rowNumber(place)), labels, mark(place));
       row.style.top = position * ROW_HEIGHT + "px";
       rows.push(row);
     }
@@ -219,6 +219,7 @@
     card.replaceChildren(head, el("div", { class: "look" }, picture(place), names), contentOf(place) || "",
       near(place) || "", actions(place, given, other));
   }
+  const hasOthers = (place) => CLASSES.length > (suggestion(place) >= 0 ? 2 : 1); // besides given and suggested
   const suggestion = (place) => (R.suggested[place] !== R.given[place] ? R.suggested[place] : -1);
   function picture(place) {
     if (!I) return null;
@@ -272,7 +273,7 @@
     const bar = el("div", { class: "acts", role: "group", "aria-label": "Decision" },
       button("R", `Right: ${short(name(given), 30)}`, () => decide(given), pressed(given)),
       other >= 0 ? button("S", `Wrong: it is ${short(name(other), 30)}`, () => decide(other), pressed(other)) : null,
-      button("C", "Wrong: another label …", choose, made ? String(made.label >= 0 && made.label !== given && made.label !== other) : "false"),
+      !hasOthers(place) ? null : button("C", "Wrong: another label …", choose, made ? String(made.label >= 0 && made.label !== given && made.label !== other) : "false"),
       button("U", "Unclear", () => decide(UNCLEAR), pressed(UNCLEAR)),
       el("button", { type: "button", onclick: () => skip(1) }, el("kbd", {}, "N"), " Skip"));
     const hint = digits.size ? `Or press the true label: ${[...digits].map(([key, k]) => (key === CLASSES[k] ? key : `${key} ${short(CLASSES[k], 16)}`)).join(", ")}.` : "";
@@ -284,7 +285,7 @@
     }
     const note = el("input", { id: "note", autocomplete: "off", oninput: (event) => takeNote(place, event.target.value) });
     note.value = made ? made.note : notes.get(place) || "";
-    parts.push(el("p", {}, el("label", {}, "Note, kept with the decision ", el("kbd", {}, "T"), " ", note)));
+    parts.push(el("p", {}, el("label", {}, `Note on ${rowName(place)}, kept with its decision `, el("kbd", {}, "T"), " ", note)));
     return el("div", {}, parts);
   }
   function duplicates(place) {
@@ -555,7 +556,7 @@
   const KEYS = new Map([
     ["r", () => decide(R.given[view[current]])],
     ["s", () => (suggestion(view[current]) >= 0 ? decide(suggestion(view[current])) : announce("Nothing is suggested."))],
-    ["c", choose], ["u", () => decide(UNCLEAR)], ["n", () => skip(1)], [" ", () => skip(1)], ["p", () => skip(-1)],
+    ["c", () => (hasOthers(view[current]) ? choose() : announce("There is no other label."))], ["u", () => decide(UNCLEAR)], ["n", () => skip(1)], [" ", () => skip(1)], ["p", () => skip(-1)],
     ["b", () => { const box = $("together"); if (box) { box.checked = together = !together; announce(together ? "Near-duplicates are reviewed together." : "One row at a time."); } }],
     ["t", () => $("note").focus()],
   ]);
