@@ -1,5 +1,7 @@
 """The default models of EnsembleDetector, and those behind the first steps of a pipeline."""
 
+import math
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -30,8 +32,8 @@ AUTO = "auto"
 MANY_ROWS = 100_000
 # Rows that suffice to grow a tree.
 MOST_DRAWN = 10_000
-# Columns among which some trees choose a split; all, if there are fewer.
-_WIDE = 32
+# Some trees choose a split among half of the columns, or so many, but among more than others do.
+_WIDE = 16
 # A matrix with a smaller share of entries that are not zero is handled as a sparse one.
 _FEW_FILLED = 0.05
 _N_TREES = 100
@@ -101,7 +103,8 @@ def _n_trees(n_samples: int) -> int:
 
 def _n_wide_columns(n_features: int) -> int:
     """Number of columns among which some trees choose a split."""
-    return min(n_features, max(_WIDE, int(np.sqrt(n_features))))
+    n_wide = max(min(math.ceil(n_features / 2), _WIDE), int(np.sqrt(n_features)) + 1)
+    return min(n_wide, n_features)
 
 
 def _has_missing(X) -> bool:

@@ -82,8 +82,9 @@ def test_default_models_by_what_X_is_like(monkeypatch):
     assert _kinds(sparse.csr_array(X)) == SPARSE_FORESTS + others
     holes = np.where(X > 2, np.nan, X)
     assert _kinds(holes) == _kinds(pd.DataFrame(holes)) == FORESTS
-    assert default_models(X)[3].max_features == 32
-    assert default_models(X[:, :4])[3].max_features == 4
+    assert default_models(X)[3].max_features == 16
+    n_wide = [default_models(X[:, :d])[3].max_features for d in (1, 2, 4, 9, 20)]
+    assert n_wide == [1, 2, 3, 5, 10]
     of_components = [
         "QuadraticLogisticRegression",
         "KernelLogisticRegression",
