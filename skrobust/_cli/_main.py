@@ -23,9 +23,9 @@ how columns are read:
   Left out are: columns with one value or none; identifiers, which are columns named id, uuid,
   pk (or ending in key, no, code, index, ...) whose values nearly all differ, counts of the
   rows from 0 or 1, and codes without blanks that nearly all differ; what an earlier audit
-  wrote (label_quality, is_flagged, suggested_label, corrected_label, verified_label, also
-  with a suffix); mostly empty columns that hold classes of the label, which look like
-  verified labels; in Parquet files columns of bytes, lists and records.
+  wrote (label_quality, is_flagged, suggested_label, corrected_label, verified_label,
+  to_verify, also with a suffix); mostly empty columns that hold classes of the label, which
+  look like verified labels; in Parquet files columns of bytes, lists and records.
 
 how labels are read:
   As they are written: "1" and "01", "yes" and "Yes" are two classes, and a note names them.
@@ -179,9 +179,12 @@ def _add_verify(commands) -> None:
     verify.add_argument(
         "--rows", type=_count, default=30, metavar="N", help="rows to list (default: 30)"
     )
-    verify.set_defaults(
-        out=None, report=None, precision=None, flag_fraction=None, threshold=None, top=0
-    )
+    verify.add_argument(
+        "--out", metavar="FILE",
+        help="file to write, a CSV, TSV or Parquet file: the table with a column to_verify that"
+        " marks these rows, and a column verified_label to fill in",
+    )  # fmt: skip
+    verify.set_defaults(report=None, precision=None, flag_fraction=None, threshold=None, top=0)
     _add_reading(verify)
 
 
@@ -337,7 +340,7 @@ def main(argv=None) -> int:
         elif options.command == "verify":
             from skrobust._cli._verify import run
 
-            run(options, report)
+            written = run(options, report)
         elif options.command == "apply":
             from skrobust._cli._apply import run
 

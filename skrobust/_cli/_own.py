@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from skrobust._cli._labels import Labels, MissingLabels, is_unchecked, match_classes
-from skrobust._cli._words import MISSING_VALUES
+from skrobust._cli._words import MISSING_VALUES, TO_VERIFY, WHY
 
 ADDED = ("label_quality", "is_flagged", "corrected_label")
 VERIFIED = "verified_label"
@@ -17,7 +17,8 @@ NEARLY_ALL = 0.95
 # So many cells are compared first, which settles most columns.
 FIRST = 100
 _OWN = re.compile(
-    r"(label_quality|is_flagged|suggested_label|corrected_label|verified_label)(?:[^a-z].*)?",
+    r"(label_quality|is_flagged|suggested_label|corrected_label|verified_label|to_verify)"
+    r"(?:[^a-z].*)?",
     re.IGNORECASE | re.DOTALL,
 )
 _FLAGS = frozenset(
@@ -54,6 +55,8 @@ def fits(kind: str, table, name: str, labels: Labels) -> bool:
         good = (values >= 0) & (values <= 1)
     elif kind == "is_flagged":
         good = np.array([word.strip().casefold() in _FLAGS for word in words])
+    elif kind == TO_VERIFY:
+        good = np.array([word.strip().casefold() in WHY for word in words])
     else:
         known = match_classes(words, labels.classes)
         good = np.array([word in known for word in words])

@@ -154,6 +154,17 @@ class ParquetTable:
             return
         self._write_text(path, arrow, added)
 
+    def write_columns(self, path: str, removed: list[str], added: dict[str, np.ndarray]) -> None:
+        """Write the table without some columns and with columns of text, null for ""."""
+        arrow = self.arrow.drop_columns(removed)
+        for name, cells in added.items():
+            texts = pa.array([cell or None for cell in cells], type=pa.string())
+            arrow = arrow.append_column(name, texts)
+        if suffix_of(Path(path), "--out") in PARQUET_SUFFIXES:
+            write_parquet(path, _without_pandas_columns(arrow, removed))
+        else:
+            self._write_text(path, arrow, None)
+
     def write_taken(self, path: str, name: str, rows: np.ndarray, new_name: str | None) -> None:
         """Write the table with cells of a column taken from other rows of it, null for -1.
 

@@ -175,12 +175,8 @@ class TextTable:
         if _suffix(path) in PARQUET_SUFFIXES:
             _write_parquet_of_text(path, self, kept, label, added)
             return
-        header = [self.layout.header[number] for number in kept] + list(added.names)
         flagged = np.where(added.flagged, "True", "False").astype(object)
-        columns = [*(self._columns[number] for number in kept), quality, flagged, corrected]
-        newline = "\r\n" if self._text[: self.layout.body].endswith("\r\n") else "\n"
-        text = join_cells(header, columns, sep=self._separator(path), newline=newline)
-        write_text(path, text, self.source.encoding, with_bom=self.source.has_bom)
+        self.write_columns(path, removed, dict(zip(added.names, (quality, flagged, corrected))))
 
     def write_taken(self, path: str, name: str, rows: np.ndarray, new_name: str | None) -> None:
         """Write the table with cells of a column taken from other rows of it, "" for -1.
@@ -194,12 +190,23 @@ class TextTable:
             columns[self.names.index(name)] = taken
         else:
             header, columns = [*header, new_name], [*columns, taken]
+        self._write(path, header, [*self.names, *([] if new_name is None else [new_name])], columns)
+
+    def write_columns(self, path: str, removed: list[str], added: dict[str, np.ndarray]) -> None:
+        """Write the table without some columns and with columns of text."""
+        kept = [number for number, name in enumerate(self.names) if name not in removed]
+        header = [*(self.layout.header[number] for number in kept), *added]
+        names = [*(self.names[number] for number in kept), *added]
+        columns = [*(self._columns[number] for number in kept), *added.values()]
+        self._write(path, header, names, columns)
+
+    def _write(self, path: str, header: list, names: list, columns: list) -> None:
+        """Write columns of cells; `header` are the names as the file has them."""
         if _suffix(path) in PARQUET_SUFFIXES:
             import pyarrow as pa
 
             from skrobust._cli._parquet import write_parquet
 
-            names = [*self.names, *([] if new_name is None else [new_name])]
             write_parquet(path, pa.table(dict(zip(names, map(typed_array, columns)))))
             return
         newline = "\r\n" if self._text[: self.layout.body].endswith("\r\n") else "\n"

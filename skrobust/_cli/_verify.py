@@ -7,38 +7,86 @@ import json
 import numpy as np
 
 from skrobust._cli._audit import Result, fit, read_input
+from skrobust._cli._common import one_line
+from skrobust._cli._output import phase
+from skrobust._cli._words import TO_VERIFY, WHY
 
-WHY = ("suspicious", "doubtful", "random")
 
+def run(options, report) -> str | None:
+    """Fit the detector and list rows of three kinds.
 
-def run(options, report) -> None:
-    """Fit the detector and list rows of three kinds."""
+    Returns
+    -------
+    written : str or None
+        The file that was written.
+    """
     found = read_input(options)
     from skrobust._cli._findings import findings, print_input, row_table
 
     if not options.json:
         print_input(report, found)
-        if report.error is not None:
-            return
+        if report.error is not None and options.out is None:
+            return None
     detector, rows, notes = fit(options, found)
     result = Result.of(detector, rows, found, notes)
     chosen, why = choose_rows(result, options.rows, options.random_state)
+    written = None
+    if options.out is not None:
+        mark, verified = _write(options.out, found, chosen, why)
+        written = one_line(options.out, 200)
     if options.json:
         report.line(json.dumps(findings(found, result, chosen, why), allow_nan=False))
-        return
+        return written
     if not len(chosen):
         report.line("Every labelled row that has a quality is verified.")
-        return
+        return written
     where, lines = row_table(found, result, chosen, why)
     report.line(f"Rows to check next ({where}):")
     for line in lines:
         report.line(line)
+    if written is None:
+        report.line(
+            "\nWrite the true labels of these rows into a column of their own, leave the others"
+            " empty,\nand name the column with --verified."
+        )
+    else:
+        report.line(
+            f"\nWrote {written}: all {found.table.n_rows} rows; these {len(chosen)} are marked in"
+            f" the column\n{mark!r}. Write their true labels into {verified!r}, and audit that"
+            " file."
+        )
     report.line(
-        "\nWrite the true labels of these rows into a column of their own, leave the others empty,"
-        "\nand name the column with --verified. The random rows are a sample of all rows that are"
-        "\nneither suspicious nor doubtful in this list; some of them may be flagged. They tell how"
-        "\nmany of these labels are wrong."
+        "The random rows are a sample of all rows that are neither suspicious nor doubtful in this"
+        "\nlist; some of them may be flagged. They tell how many of these labels are wrong."
     )
+    return written
+
+
+def _write(path: str, found, chosen: np.ndarray, why: list[str]) -> tuple[str, str]:
+    """Write the table with the rows to verify marked.
+
+    Returns
+    -------
+    mark, verified : str
+        The columns that mark these rows, and that take their labels.
+    """
+    from skrobust._cli._own import VERIFIED, free_names, own_kind
+
+    table = found.table
+    removed = [name for name in found.removed if own_kind(name) == TO_VERIFY]
+    kept = [name for name in table.names if name not in removed]
+    marks = np.full(table.n_rows, "", dtype=object)
+    marks[chosen] = why
+    (mark,) = free_names(kept, (TO_VERIFY,))
+    added = {mark: marks}
+    if found.verified is None:
+        (verified,) = free_names(kept, (VERIFIED,))
+        added[verified] = np.full(table.n_rows, "", dtype=object)
+    else:
+        verified = found.verified.names[-1]
+    with phase(f"writing {one_line(path, 60)}"):
+        table.write_columns(path, removed, added)
+    return mark, verified
 
 
 def choose_rows(result, n_rows: int, random_state) -> tuple[np.ndarray, list[str]]:

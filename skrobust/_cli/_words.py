@@ -26,6 +26,9 @@ TOTALS = frozenset(
     "total totals subtotal sum sums summe gesamt gesamtsumme insgesamt somme suma totale totaal"
     " итого 合计 总计".split()
 ) | {"grand total"}
+# The column that marks rows to verify, and its words.
+TO_VERIFY = "to_verify"
+WHY = ("suspicious", "doubtful", "random")
 
 
 def is_total(text: str) -> bool:

@@ -11,7 +11,7 @@ pytest.importorskip("skrub")
 
 from skrobust._cli import main
 from skrobust._cli._verify import choose_rows
-from tests.cli._tables import audit, small_table
+from tests.cli._tables import audit, read, roles, small_table, strings
 
 
 @pytest.fixture
@@ -65,6 +65,25 @@ def test_verify_prints_rows(path, capsys):
     assert main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["why"] for row in found["rows"]].count("random") == 3
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_verify_writes_a_file_to_fill_in(path, tmp_path, capsys, name):
+    out = tmp_path / name
+    arguments = ["--label", "label", "--rows", "6", "--estimator", "forest"]
+    assert main(["verify", str(path), *arguments, "--out", str(out)]) == 0
+    assert "marked in the column\n'to_verify'" in capsys.readouterr().out
+    found = read(out)
+    assert {"to_verify", "verified_label"} & set(roles(found)) == {"to_verify", "verified_label"}
+    assert [column.name for column in found.reading.features] == ["x", "z", "text"]
+    assert found.removed == ["to_verify"]
+    again = tmp_path / "again.csv"
+    assert main(["verify", str(out), *arguments, "--out", str(again)]) == 0
+    written = strings(again)
+    assert written.columns.tolist() == [*path.read_text().split("\n")[0].split(","),
+                                        "verified_label", "to_verify"]  # fmt: skip
+    assert (written["to_verify"] != "").sum() == 6
+    assert (written["verified_label"] == "").all()
 
 
 def test_audit_reports_how_good_the_flags_are(path, capsys):
