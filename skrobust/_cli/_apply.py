@@ -14,6 +14,15 @@ from skrobust._cli._output import phase
 from skrobust._cli._source import Source, check_out, find_column, reason
 
 MAX_CONFLICTS_SHOWN = 30
+# Messages of apply_corrections in the words of the command line.
+_WORDS = (
+    ("in y and", "in the table and"),
+    ("y has", "the table has"),
+    ("classes of y:", "classes of the table:"),
+    ("Either y is in another order", "Either the table is in another order"),
+    ("the fingerprint of y is", "the fingerprint of the labels is"),
+    ('on_conflict="majority"', "--on-conflict majority"),
+)
 
 
 def run(options, report) -> str:
@@ -103,11 +112,10 @@ def run(options, report) -> str:
 
 def _reason(error: Exception) -> str:
     """Return the message of an error of the library, as of the command line."""
-    text = reason(error).replace("in y and", "in the table and")
-    text = text.replace('on_conflict="majority"', "--on-conflict majority").replace(
-        "and y has", "and the table has"
-    )
-    return text.replace(" classes of y:", " classes of the table:").removesuffix(".")
+    text = reason(error)
+    for of_library, of_command in _WORDS:
+        text = text.replace(of_library, of_command)
+    return text.removesuffix(".")
 
 
 def _name_rows(text: str, table) -> str:

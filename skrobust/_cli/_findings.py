@@ -133,7 +133,7 @@ def print_findings(report, found, result, top: int) -> None:
         shown = [f"{one_line(labels.classes[c])} {counts[c]}" for c in order if counts[c]]
         report.line(
             f"\n{int(missing.sum())} rows have no label; {found.names[-1]!r} holds predictions"
-            f" there, which nobody has checked: {_names(shown) or 'nothing'}"
+            f" there, which are not checked: {_names(shown) or 'nothing'}"
         )
     report.flush()
 
@@ -141,7 +141,7 @@ def print_findings(report, found, result, top: int) -> None:
 def _precision(found, n_open: int, n_known: int) -> str:
     """Return what is known of the share of flagged labels that are wrong."""
     between = f"between {percent(found.low)} and {percent(found.high)}"
-    which = f"{n_open} flagged labels that are not verified" if n_known else "flagged labels"
+    which = f"flagged labels that are not verified ({n_open})" if n_known else "flagged labels"
     if found.estimate is None:
         known = f" ({between})" if found.high < 1 else ""
         return f"Of the {which}, the share that is wrong cannot be told{known}: {found.reason}"
@@ -154,8 +154,8 @@ def _precision(found, n_open: int, n_known: int) -> str:
 def _corrected(result, name: str) -> str:
     """Return how many labels the corrected ones change, and how many flagged ones they keep."""
     n_changed, n_kept = int(result.changed.sum()), int((result.flagged & ~result.changed).sum())
-    kept = f"; {n_kept} flagged labels stay, since no other is probable enough" if n_kept else ""
-    return f"Changed in {name!r}: {n_changed} labels{kept}"
+    kept = f"; flagged, but left: {n_kept} (no other label is probable enough)" if n_kept else ""
+    return f"Labels changed in {name!r}: {n_changed}{kept}"
 
 
 def _class_table(labels, result) -> str:

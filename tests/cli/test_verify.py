@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("pandas")
 pytest.importorskip("skrub")
 
+import pandas as pd
+
 from skrobust._cli import main
 from skrobust._cli._verify import choose_rows
 from tests.cli._tables import audit, read, roles, small_table, strings
@@ -138,3 +140,18 @@ def test_bad_arguments(path, capsys, arguments, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_flagged_labels_that_are_verified_are_counted_apart(path, tmp_path, capsys):
+    table = pd.read_csv(path)
+    truth = table["label"].copy()
+    truth[::15] = truth[::15].map({"yes": "no", "no": "yes"})
+    table["verified_label"] = truth.where(table.index % 15 == 0, "")
+    table.to_csv(path, index=False)
+    assert audit(path, "--drop", "text") == 0
+    printed = capsys.readouterr().out
+    assert "; 6 of them are verified, and wrong" in printed
+    assert "Verified: 6 rows, the label is wrong in 6" in printed
+    assert audit(path, "--drop", "text", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["n_changed"] >= 6
