@@ -56,8 +56,8 @@ def test_messy_table(tmp_path, capsys, seed):
     assert (
         f"{(~known).sum()} rows have no label; 'corrected_label' holds predictions there"
         in captured.out
-    assert "Labels changed in 'corrected_label': " in captured.out
     )
+    assert "Labels changed in 'corrected_label': " in captured.out
     assert "Estimated share of wrong labels: " in captured.out
     worst = written["label_quality"].idxmin()
     assert written["ticket_id"][worst] in captured.out
