@@ -28,6 +28,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import complete_column
+from skrobust.utils._text_columns import explain_text
 
 if TYPE_CHECKING:
 
@@ -72,9 +73,9 @@ Fit = TypeVar("Fit", bound=Callable)
 
 
 def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Fit], Fit]:
-    """Decorate ``fit`` as in scikit-learn, and explain argument names of cleanlab."""
+    """Decorate ``fit`` as in scikit-learn, and explain foreign argument names and text in X."""
     validate = _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
-    return lambda fit: explain_names(validate(fit))
+    return lambda fit: explain_names(explain_text(validate(fit)))
 
 
 def check_sample_weight(sample_weight, X) -> np.ndarray:
