@@ -54,4 +54,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_SUBPACKAGES, *_DEFINED_IN])
+    special = [name for name in globals() if name.startswith("__")]
+    return sorted({*special, *__all__})
