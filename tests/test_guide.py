@@ -54,6 +54,18 @@ def namespace(tmp_path, monkeypatch):
     verified = np.full(len(y_test), None, dtype=object)
     drawn = rng.choice(len(y_test), 100, replace=False)
     verified[drawn] = truth_test[drawn]
+    votes = np.stack(
+        [
+            flip_labels(truth, symmetric_transition(2, rate), random_state=seed)[0]
+            for seed, rate in enumerate([0.1, 0.1, 0.2, 0.2, 0.5])
+        ],
+        axis=1,
+    ).astype(float)
+    votes[rng.random(votes.shape) < 0.2] = np.nan
+    votes[:, 0] = truth
+    table = pd.DataFrame(X[:, :4], columns=["age", "height", "weight", "dose"])
+    table["city"] = rng.choice(["Bonn", "Ulm"], len(X))
+    table["patient"] = [f"P{i}" for i in range(len(X))]
     return {
         "pd": pd,
         "np": np,
@@ -79,6 +91,8 @@ def namespace(tmp_path, monkeypatch):
         "y_valid": y_test,
         "targets": X[:, 0] + rng.normal(size=len(X)),
         "truth": truth,
+        "votes": votes,
+        "table": table,
         "images": rng.integers(0, 256, size=(len(X), 8, 8), dtype=np.uint8),
         "checked": checked,
         "verified": verified,
@@ -141,11 +155,11 @@ def _import_detector(namespace: dict) -> None:
 # What has to happen before a block, by page and number of the block.
 BEFORE = {
     ("docs/look_decide_correct.md", 2): _save_corrections,
-    ("docs/labels_and_tables.md", 0): _prepare_labels,
-    ("docs/labels_and_tables.md", 1): lambda space: space.update(
+    ("docs/labels_and_tables.md", 4): _prepare_labels,
+    ("docs/labels_and_tables.md", 5): lambda space: space.update(
         grid={"cleaningclassifier__estimator__C": [0.1, 1.0]}
     ),
-    ("docs/labels_and_tables.md", 2): _lose_labels,
+    ("docs/labels_and_tables.md", 8): _lose_labels,
     ("docs/write_your_own.md", 1): _import_detector,
 }
 # What holds after the last block of a page.
@@ -156,6 +170,11 @@ RESULTS = {
     ),
     "docs/how_many_labels_are_wrong.md": lambda space: space["detector"].noise_rate_ > 0.05,
     "docs/scoring_models.md": lambda space: space["score"].score > space["score"].noisy_score,
+    "docs/labels_and_tables.md": lambda space: (
+        space["errors"].any()
+        and (space["majority"] == space["truth"]).mean() > 0.9
+        and len(space["features"]) == len(space["table"])
+    ),
     "docs/large_data.md": lambda space: space["errors"].sum() > 0,
     "docs/look_decide_correct.md": lambda space: (space["result"].labels != space["y"]).any(),
     "docs/neural_networks.md": lambda space: (
@@ -171,7 +190,7 @@ RESULTS = {
 @pytest.mark.parametrize("page", PAGES)
 def test_code_of_page_runs(page, namespace):
     text = (ROOT / page).read_text(encoding="utf-8")
-    for library in ("skorch", "cleanlab"):
+    for library in ("skorch", "cleanlab", "skrub"):
         if re.search(rf"^(from|import) {library}\b", text, re.MULTILINE):
             pytest.importorskip(library)
     with sklearn.config_context():
