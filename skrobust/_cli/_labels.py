@@ -142,7 +142,8 @@ def _check_classes(name: str, classes: list, codes: np.ndarray, option: str, hin
         if broken:
             raise CommandError(
                 f"{option} {name!r} holds decimal numbers such as {one_line(broken[0].strip())}, a"
-                " measurement and not a class; expected classes: words or whole numbers"
+                " measurement and not a class; expected classes: words or whole numbers (in Python,"
+                " skrobust.wrappers.CleaningRegressor takes numeric targets)"
             )
     if len(classes) == 1:
         raise CommandError(
