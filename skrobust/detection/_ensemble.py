@@ -86,7 +86,8 @@ class EnsembleDetector(EvidenceDetector):
         three leaf sizes, neighbours, and logistic regression; with at least 64 dense columns, as
         of images and embeddings, also quadratic logistic regression, kernel logistic regression
         and quadratic discriminant analysis on principal components; with more than 100 000 rows
-        or missing values the forests only. Forests that differ in ``min_samples_leaf`` only are
+        or missing values the forests only, so that imputing first changes the flags, as any other
+        encoding of X does. Forests that differ in ``min_samples_leaf`` only are
         grown once, and equal first steps of pipelines are fitted once per fold.
     weights : {"likelihood", "uniform"} or array-like of shape (n_estimators,), \
             default="likelihood"
