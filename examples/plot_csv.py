@@ -3,16 +3,19 @@
 From a CSV to a corrected CSV
 ==============================
 
-A table of measurements with some wrong labels is read, audited and written back with the label
-quality and corrected labels as columns. Without programming, ``skrobust audit cells.csv --label
-diagnosis --out reviewed.csv`` does the same.
+A table of measurements and text with some wrong labels is read, audited and written back with the
+label quality and corrected labels as columns. A model is trained on the corrected labels as well.
+Without programming and without the model, ``skrobust audit cells.csv --label diagnosis --out
+reviewed.csv`` does the same.
 """
 
 # %%
-# The table: measurements of cell nuclei. Fifteen per cent of the diagnoses are changed at random.
+# The table: measurements of cell nuclei, with a number of the patient and a clinic. Fifteen per
+# cent of the diagnoses are changed at random.
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from sklearn.datasets import load_breast_cancer
 
 from skrobust.noise import flip_labels, symmetric_transition
@@ -21,18 +24,31 @@ folder = Path(tempfile.mkdtemp())
 cells = load_breast_cancer(as_frame=True)
 table = cells.data.copy()
 true_label = cells.target_names[cells.target]
+table["patient"] = [f"P{number}" for number in range(len(table))]
+table["clinic"] = np.random.default_rng(0).choice(["north", "south", "west"], len(table))
 table["diagnosis"], wrong = flip_labels(true_label, symmetric_transition(2, 0.15), random_state=0)
 table.to_csv(folder / "cells.csv", index=False)
 
 # %%
-# Read it, and find the labels that are probably wrong.
+# Read it, find the labels that are probably wrong, and train on the corrected ones. Models take
+# numbers: a pipeline leaves out the number of the patient and encodes the clinic.
 import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skrobust import EnsembleDetector
+from skrobust import CleaningClassifier
 
 table = pd.read_csv(folder / "cells.csv")
 X, y = table.drop(columns="diagnosis"), table["diagnosis"]
-detector = EnsembleDetector(random_state=0).fit(X, y)
+encode = make_column_transformer(
+    ("drop", ["patient"]),
+    (OneHotEncoder(handle_unknown="ignore"), ["clinic"]),
+    remainder=StandardScaler(),
+)
+model = CleaningClassifier(make_pipeline(encode, LogisticRegression()), random_state=0).fit(X, y)
+detector = model.detector_
 low, high = detector.noise_rate_interval_
 print(f"wrong labels: {detector.noise_rate_:.0%}, interval {low:.0%} to {high:.0%}")
 
