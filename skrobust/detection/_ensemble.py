@@ -103,7 +103,7 @@ class EnsembleDetector(EvidenceDetector):
     n_rounds : int, default=2
         Number of rounds. In the second round and later the models do not
         learn from the labels that were flagged before, of each class at most half. Models with a
-        weight below 0.01 in the first round are left out. 1 takes about half the time.
+        weight below 0.01 in the first round are left out. 1 saves up to half the time.
     cv : int, splitter or iterable of (train, test), default=5
         Folds of models that do not predict out of bag. For a number, folds are stratified and
         depend on the content of rows, not on their order, and each round has others.
