@@ -302,8 +302,8 @@ def _possible_errors(inputs) -> _PossibleErrors | None:
     labels = np.zeros(data.n_samples, dtype=np.intp)
     scored = ~np.isnan(inputs.result.quality_of(labels)) & data.given & data.used
     rows = np.flatnonzero(scored & (inputs.rows | data.checked))
-    judged = inputs.rows[rows]
-    if not judged.any():
+    unverified = inputs.rows[rows]
+    if not unverified.any():
         return None
     weight = None if data.sample_weight is None else data.sample_weight[rows]
     codes = data.y[rows]
@@ -324,13 +324,13 @@ def _possible_errors(inputs) -> _PossibleErrors | None:
         level = estimate_noise_rate(codes, proba, weight)
     mass = np.ones(len(rows)) if weight is None else weight
     level = level.without(
-        float(mass @ ~judged / mass.sum()), float(mass @ data.known_errors[rows] / mass.sum())
+        float(mass @ ~unverified / mass.sum()), float(mass @ data.known_errors[rows] / mass.sum())
     )
     model = fit_noise_model(codes, proba, weight, level=level, verified=data.verified[rows])
-    codes, table = codes[judged], table[judged]
-    wrong = model.error_proba(model.invert(proba[judged]))
+    codes, table = codes[unverified], table[unverified]
+    wrong = model.error_proba(model.invert(proba[unverified]))
     if weight is not None:
-        weight = weight[judged]
+        weight = weight[unverified]
         wrong = wrong * weight[:, None]
     quality = table[np.arange(len(codes)), codes]
     return _PossibleErrors(codes, quality, table, wrong, level, weight)

@@ -438,7 +438,7 @@ def test_verifying_the_most_suspicious_rows_does_no_harm(n_samples, seed):
 
 @pytest.mark.parametrize("n_verified", [12, 40, "flagged"])
 def test_verifying_suspicious_rows_leaves_no_more_wrong_labels(n_verified, seed):
-    """What a person does who works through the list from its top, and then detects again."""
+    """The most suspicious rows are reviewed first, and errors are detected again."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 2, 600)
     X = rng.normal(size=(600, 4)) + 1.2 * truth[:, None]
