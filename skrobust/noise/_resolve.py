@@ -48,7 +48,7 @@ def resolve_transition(
             transition = default_transition(data.X, estimator)
         unfitted = propagate_params(clone(transition), cv=cv, random_state=random_state)
         if evidence is not None:
-            fitted = unfitted.fit_evidence(data, evidence)
+            fitted = propagate_params(unfitted, n_jobs=n_jobs).fit_evidence(data, evidence)
         else:
             y, metadata = data.fit_arguments(unfitted)
             fitted = cached_fit(unfitted, data.X, y, metadata, n_jobs=n_jobs, memory=memory)
