@@ -10,7 +10,7 @@ reviewed.csv`` does the same.
 """
 
 # %%
-# The table: measurements of cell nuclei, with a number of the patient and a clinic. Fifteen per
+# The table: measurements of cell nuclei, with a patient number and a clinic. Fifteen per
 # cent of the diagnoses are changed at random.
 import tempfile
 from pathlib import Path
@@ -31,7 +31,7 @@ table.to_csv(folder / "cells.csv", index=False)
 
 # %%
 # Read it, find the labels that are probably wrong, and train on the corrected ones. Models take
-# numbers: a pipeline leaves out the number of the patient and encodes the clinic.
+# numbers: a pipeline leaves out the patient number and encodes the clinic.
 import pandas as pd
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
