@@ -144,7 +144,7 @@ def _precision(found, n_open: int, n_known: int) -> str:
     which = f"flagged labels that are not verified ({n_open})" if n_known else "flagged labels"
     if found.estimate is None:
         known = f" ({between})" if found.high < 1 else ""
-        return f"Of the {which}, the share that is wrong cannot be told{known}: {found.reason}"
+        return f"Of the {which}, the share that is wrong cannot be estimated{known}: {found.reason}"
     return (
         f"Of the {which}, {percent(found.estimate)} are wrong, estimated; {between} (reliability of"
         f" this estimate: {found.reliability})"
@@ -154,7 +154,7 @@ def _precision(found, n_open: int, n_known: int) -> str:
 def _corrected(result, name: str) -> str:
     """Return how many labels the corrected ones change, and how many flagged ones they keep."""
     n_changed, n_kept = int(result.changed.sum()), int((result.flagged & ~result.changed).sum())
-    kept = f"; flagged, but left: {n_kept} (no other label is probable enough)" if n_kept else ""
+    kept = f"; flagged, but kept: {n_kept} (no other label is probable enough)" if n_kept else ""
     return f"Labels changed in {name!r}: {n_changed}{kept}"
 
 

@@ -13,7 +13,7 @@ READING = """
 how columns are read:
   A column is read as numbers if at least 90 % of its filled cells are; or if half of them
   are, with 20 different numbers or more, and the others are at most three different words.
-  Cells that are no numbers become missing, and the report counts them. Currencies, units,
+  Cells that are not numbers become missing, and the report counts them. Currencies, units,
   percent, thousands marks (comma, point, blank, apostrophe), (3.20) for -3.20, <0.1 for 0.1
   and h:min are understood; units of one kind (g and kg) are converted. Whether a comma or a
   point is the decimal mark is found from all columns, unless --decimal or --thousands is given.
@@ -170,7 +170,7 @@ def _add_verify(commands) -> None:
         "verify",
         help="list the rows of a table that are to be checked next",
         description="List the rows of a table that are to be checked next: the most suspicious"
-        " ones, doubtful ones, and a random sample of all others, flagged or not, which tells how"
+        " ones, doubtful ones, and a random sample of all others, flagged or not, which shows how"
         " many of these are wrong.",
         epilog=READING,
         formatter_class=argparse.RawDescriptionHelpFormatter,

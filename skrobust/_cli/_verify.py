@@ -57,7 +57,7 @@ def run(options, report) -> str | None:
         )
     report.line(
         "The random rows are a sample of all rows that are neither suspicious nor doubtful in this"
-        "\nlist; some of them may be flagged. They tell how many of these labels are wrong."
+        "\nlist; some of them may be flagged. They show how many of these labels are wrong."
     )
     return written
 

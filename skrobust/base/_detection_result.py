@@ -28,8 +28,8 @@ class DetectionResult:
     Parameters
     ----------
     quality : ndarray of shape (n_samples,) or (n_samples, n_labels)
-        How likely each label is right, in [0, 1]; NaN where the method cannot score it. Of the
-        shape of the labels, and so are all arrays of shape (n_samples,) below.
+        How likely each label is right, in [0, 1]; NaN where the method cannot score it. It
+        has the shape of the labels, as do all arrays of shape (n_samples,) below.
     errors : ndarray of shape (n_samples,) of bool
         Rows that the method's own rule flags.
     predictions : ndarray of shape (n_samples,), dtype intp, default=None
@@ -190,7 +190,7 @@ class NoiseLevel:
         Share of all rows whose label is not the predicted one.
     explained : bool
         Whether the labels of even the most certain rows depend on more than their class, so that
-        their disagreement cannot be told from overlap.
+        their disagreement cannot be distinguished from overlap.
     n_rows : float
         Number of rows that were counted.
 

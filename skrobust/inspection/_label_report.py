@@ -55,7 +55,7 @@ class LabelReport:
     ================  ================================================================
     key               content
     ================  ================================================================
-    schema            1; it rises when a key changes its meaning
+    schema            1; increases when the meaning of a key changes
     skrobust          version of the package; also created, title, detector
     table             name of the file that was audited, null if there is none
     fingerprint       of the labels
@@ -65,7 +65,7 @@ class LabelReport:
     precision         estimate, low, high, reliability, reason: share of flagged labels
                       that are wrong, null where it cannot be estimated
     audit             rows drawn at random from `sampled_from` rows without a flag
-    classes           text of the classes; the numbers below are places in it
+    classes           text of the classes; the numbers below are positions in it
     per_class         for each class: rows, flagged, precision
     pairs             [given, suggested, number of flagged rows]
     rows              columns: row (position from 0), id, given, suggested, quality,

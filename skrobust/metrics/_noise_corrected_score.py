@@ -148,9 +148,9 @@ def noise_corrected_score(
     a class has few verified rows, intervals of macro averages are too narrow. They use Student's
     t.
 
-    *Transition.* A singular value of the matrix near zero magnifies errors. An estimated matrix
-    therefore makes the least squares regularised by the variances of its entries, and the
-    correction is multiplied by ``d**2 / (d**2 + v)``, where d is the correction and v the
+    *Transition.* A singular value of the matrix near zero magnifies errors. For an
+    estimated matrix, the least squares are therefore regularised by the variances of its entries,
+    and the correction is multiplied by ``d**2 / (d**2 + v)``, where d is the correction and v the
     variance of the matrix as it enters the score. Bootstrap samples show no systematic errors. If
     the estimator has `noise_rate_interval_`, the noise rate of each class has a standard error of
     its own: three tenths of the width of that interval, for a class of mean noise rate, and for

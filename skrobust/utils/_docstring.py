@@ -81,7 +81,7 @@ threshold : float or threshold object, default=None
     "flag_fraction": """
 flag_fraction : float or dict, default=None
     Share of the rows to flag, in [0, 1): those of the lowest quality, instead of by the rule of
-    the method. A dict maps labels to such shares of the rows given each; no other class is
+    the method. A dict maps labels to such shares of the rows with each label; no other class is
     flagged. Excludes `threshold`.""",
     "max_flag_rate": """
 max_flag_rate : float, default=0.8

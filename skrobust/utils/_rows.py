@@ -58,7 +58,7 @@ def check_numeric(X, advice: str) -> None:
         check_array(X, accept_sparse=True, ensure_all_finite=False)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{error}\n{advice}") from error
-    raise TypeError(f"X is no numeric feature matrix. {advice}")
+    raise TypeError(f"X is not a numeric feature matrix. {advice}")
 
 
 def as_numbers(X, dtype):

@@ -50,7 +50,7 @@ class ScorePruner(DetectorReweighter):
         Detector whose score is used, cloned. None is
         :class:`~skrobust.detection.EnsembleDetector` for "label_quality", and
         :class:`~skrobust.detection.TrainingDynamics` for the others; both need a numeric feature
-        matrix. The quality may be any of a detector, as the margin with
+        matrix. Any quality score of a detector will do, such as the margin with
         ``ConfidentLearning(quality_method="normalized_margin")``. For the others, pass a
         :class:`~skrobust.detection.TrainingDynamics`, whose `statistic` is set to the same.
     %(detector_params)s

@@ -95,7 +95,7 @@ def test_audit_reports_how_good_the_flags_are(path, capsys):
     assert "% are wrong, estimated; between " in printed
     assert audit(path, "--estimator", "forest", "--flag-fraction", ".1", "--drop", "text") == 0
     printed = capsys.readouterr().out
-    assert "the share that is wrong cannot be told" in printed
+    assert "the share that is wrong cannot be estimated" in printed
     assert "To know more, check these lines" in printed
     assert "Flagged: 9 of 90" in printed
 
