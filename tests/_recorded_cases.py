@@ -676,7 +676,10 @@ class _Calls:
         words = ", ".join(
             f"{k}={v!r}" for k, v in kwargs.items() if isinstance(v, (str, float, int))
         )
-        key = " ".join(f"{function.__name__} {case} {words} {len(self.found)}".split())
+        key = " ".join(f"{function.__name__} {case} {words}".split())
+        # Numbered among equal ones, so that a new call does not rename those of other functions.
+        number = sum(name.rpartition(" ")[0] == key for name in self.found)
+        key = f"{key} {number}"
         try:
             self.found[key] = {"result": function(*args, **kwargs)}
         except (TypeError, ValueError) as error:

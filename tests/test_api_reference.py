@@ -61,7 +61,8 @@ def _listed(reference) -> list[str]:
 def test_reference_lists_each_public_name_once(reference):
     listed = _listed(reference)
     assert len(listed) == len(set(listed))
-    assert set(listed) | set(reference.ALIASES) == _public_names()
+    different = (set(listed) | set(reference.ALIASES)) ^ _public_names()
+    assert not different, f"docs/api_reference.py and `__all__` differ in {sorted(different)}"
     assert not set(listed) & set(reference.ALIASES)
 
 

@@ -27,13 +27,15 @@ def recorded() -> dict:
 def test_results_are_as_recorded(recorded, unit):
     if unit in NEURAL_UNITS and not importlib.util.find_spec("skorch"):
         pytest.skip('torch or skorch is not installed: pip install "skrobust[neural]"')
+    assert unit in recorded, f"run: python -m tests._recorded_cases {unit!r}"
     before, now = recorded[unit], as_recorded(record(unit))
     lines = [f"no longer recorded: {case}" for case in before if case not in now]
     lines += [f"not in the file: {case}" for case in now if case not in before]
     for case in before:
         if case in now:
             lines += [f"{case}: {line}" for line in differences(before[case], now[case])]
-    assert not lines, "\n".join([f"{len(lines)} differences in {unit}", *lines[:30]])
+    hint = f"If they are meant: python -m tests._recorded_cases {unit!r}"
+    assert not lines, "\n".join([f"{len(lines)} differences in {unit}", *lines[:30], hint])
 
 
 def test_every_public_estimator_is_recorded():

@@ -69,7 +69,7 @@ class NoisePosterior:
 def fit_noise_posterior(
     data, given: np.ndarray, pred_proba: np.ndarray, later=(), *, n_jobs: int | None = None
 ) -> tuple[NoisePosterior, np.ndarray, np.ndarray]:
-    """Fit the noise model and the threshold; also return `true_proba` of the rows of the fit."""
+    """Fit the noise models and the threshold; also return what `true_proba` returns."""
     # Given labels of verified rows count like all others: without them, the labels would no longer
     # be a random sample where the most suspicious ones are verified.
     codes, weight = np.where(data.used, given, -1), data.sample_weight
