@@ -169,8 +169,8 @@ def noise_estimates(
     if result.joint is not None:
         found["noise_rate_"], found["transition_matrix_"] = _transition(data, result, overwritten)
     else:
-        total = max(data.total_weight(data.given), 1e-300)
-        found["noise_rate_"] = data.total_weight(errors) / total
+        given = max(data.total_weight(data.given), 1e-300)
+        found["noise_rate_"] = data.total_weight(errors) / given
     if rate is not None:
         found["noise_rate_"] = overall(rate)
     if interval is None:

@@ -299,8 +299,7 @@ class _PossibleErrors:
 def _possible_errors(inputs) -> _PossibleErrors | None:
     """Weight each label of each row by its probability to be an error under the noise model."""
     data = inputs.data
-    labels = np.zeros(data.n_samples, dtype=np.intp)
-    scored = ~np.isnan(inputs.result.quality_of(labels)) & data.given & data.used
+    scored = ~np.isnan(inputs.quality) & data.used
     rows = np.flatnonzero(scored & (inputs.rows | data.checked))
     unverified = inputs.rows[rows]
     if not unverified.any():
@@ -308,6 +307,7 @@ def _possible_errors(inputs) -> _PossibleErrors | None:
     weight = None if data.sample_weight is None else data.sample_weight[rows]
     codes = data.y[rows]
     n_classes = len(data.classes)
+    labels = np.empty(data.n_samples, dtype=np.intp)
     table = np.empty((len(rows), n_classes))
     for k in range(n_classes):
         labels[:] = k

@@ -7,15 +7,27 @@ from skrobust.base._labels import check_targets
 from skrobust.detection._residual_rules import mixture_threshold
 from skrobust.utils._argument_names import explain_names
 from skrobust.utils._columns import check_index
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import check_sample_weight
 from skrobust.utils._typing import LabelsLike
 from skrobust.utils._weights import weighted_median
 
 # Residuals this small, as a share of the deviation of all targets, are rounding errors.
 _ROUNDING = 1e-6
+_PARAMETERS = """
+y : array-like of shape (n_samples,)
+    Given targets; NaN where missing.
+y_pred : array-like of shape (n_samples,)
+    Out-of-sample predictions.
+uncertainty : array-like of shape (n_samples,), default=None
+    Size that the residual of a right target is expected to have in each row; None is equal
+    in all rows.
+sample_weight : array-like of shape (n_samples,), default=None
+    Weights of the rows."""
 
 
 @explain_names
+@fill_docstring(targets=_PARAMETERS)
 def target_quality_scores(
     y: LabelsLike,
     y_pred: ArrayLike,
@@ -29,15 +41,7 @@ def target_quality_scores(
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,)
-        Given targets; NaN where missing.
-    y_pred : array-like of shape (n_samples,)
-        Out-of-sample predictions.
-    uncertainty : array-like of shape (n_samples,), default=None
-        Size that the residual of a right target is expected to have in each row; None is equal
-        in all rows.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+    %(targets)s
 
     Returns
     -------
@@ -67,6 +71,7 @@ def target_quality_scores(
 
 
 @explain_names
+@fill_docstring(targets=_PARAMETERS)
 def find_target_errors(
     y: LabelsLike,
     y_pred: ArrayLike,
@@ -83,15 +88,7 @@ def find_target_errors(
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,)
-        Given targets; NaN where missing.
-    y_pred : array-like of shape (n_samples,)
-        Out-of-sample predictions.
-    uncertainty : array-like of shape (n_samples,), default=None
-        Size that the residual of a right target is expected to have in each row; None is equal
-        in all rows.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+    %(targets)s
 
     Returns
     -------

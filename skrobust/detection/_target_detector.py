@@ -2,15 +2,12 @@
 
 from numbers import Integral, Real
 
-from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import MetadataRouter
-
 from skrobust.base import LabelErrorDetector, LabelQualityThreshold
-from skrobust.evidence._out_of_fold import estimator_router, route_fit
-from skrobust.utils._sklearn import HasMethods, Interval, Tags
+from skrobust.evidence._out_of_fold import OneEstimator, route_fit
+from skrobust.utils._sklearn import HasMethods, Interval
 
 
-class TargetDetector(LabelErrorDetector):
+class TargetDetector(OneEstimator, LabelErrorDetector):
     """Base class of detectors of wrong targets that are no classes."""
 
     # A subclass implements ``_detect(data)``, ``_detect_new(X, codes)`` and ``_get_estimator()``.
@@ -24,23 +21,6 @@ class TargetDetector(LabelErrorDetector):
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
     }
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self._get_estimator())
-        tags.input_tags.sparse = inner.input_tags.sparse
-        tags.input_tags.allow_nan = inner.input_tags.allow_nan
-        return tags
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Get the metadata that this detector and its estimator take.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            Routing information.
-        """
-        return estimator_router(self, self._get_estimator())
 
     def _route(self, estimator, data) -> dict:
         """Arguments `weighted` and `fit_params` of a producer, by the metadata that are routed."""

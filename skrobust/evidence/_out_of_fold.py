@@ -389,22 +389,8 @@ def same_parameters(one, other) -> bool:
     return False
 
 
-class ProbaSource:
-    """Mixin of estimators with `estimator`, `cv`, `n_jobs` and `random_state`.
-
-    It stands before the base class; ``self.collect_evidence(data)`` returns the evidence.
-    """
-
-    _parameter_constraints: dict = {
-        "estimator": [HasMethods(["fit", "predict"]), None],
-        "cv": ["cv_object"],
-        "n_jobs": [None, Integral],
-        "random_state": ["random_state"],
-    }
-
-    def _get_estimator(self):
-        """Model that supplies the predictions."""
-        return default_forest() if self.estimator is None else self.estimator
+class OneEstimator:
+    """Mixin of estimators around another one, which ``self._get_estimator()`` returns."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -422,6 +408,24 @@ class ProbaSource:
             Routing information.
         """
         return estimator_router(self, self._get_estimator())
+
+
+class ProbaSource(OneEstimator):
+    """Mixin of estimators with `estimator`, `cv`, `n_jobs` and `random_state`.
+
+    It stands before the base class; ``self.collect_evidence(data)`` returns the evidence.
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "cv": ["cv_object"],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+    }
+
+    def _get_estimator(self):
+        """Model that supplies the predictions."""
+        return default_forest() if self.estimator is None else self.estimator
 
     def collect_evidence(self, data: LabelledData) -> Evidence:
         """Collect the out-of-sample probabilities: one fit of a forest, or one fit per fold.

@@ -5,12 +5,13 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metadata_routing import MetadataRouter
 
 from skrobust.base import LabelledData, Reweighter
 from skrobust.base._label_estimator import LabelTags, label_tags
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._mixture_1d import fit_mixture
+from skrobust.evidence._out_of_fold import estimator_router
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import (
     HasMethods,
@@ -180,10 +181,7 @@ class LossHistoryReweighter(Reweighter):
         routing : MetadataRouter
             Routing information.
         """
-        mapping = MethodMapping().add(caller="fit", callee="fit")
-        model = self._make_detector()._get_estimator()
-        router = MetadataRouter(owner=self).add_self_request(self)
-        return router.add(estimator=model, method_mapping=mapping)
+        return estimator_router(self, self._make_detector()._get_estimator())
 
     def _weigh(self, data: LabelledData) -> np.ndarray:
         detector = self._make_detector()

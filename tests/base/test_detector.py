@@ -67,6 +67,10 @@ def test_numbers_follow_verified_targets_and_thresholds():
     assert not hasattr(detector, "classes_")
     assert not hasattr(detector, "suggest_verification")
     assert_array_equal(detector.detect(X, y), [*(QUALITY[:19] < 0.5), False])
+    # Rows that the method cannot score are not counted.
+    unscored = np.where(np.arange(20)[:, None] < 19 - 4, X, np.nan)
+    partly = Numbers().fit(unscored, y, verified_labels=verified)
+    assert partly.noise_rate_ == pytest.approx((13 * 0.25 + 1) / 15)
     fifth = Numbers(flag_fraction=0.2).fit(X, y)
     assert fifth.label_errors_.sum() == 4
     with pytest.raises(TypeError, match="needs labels that are classes"):
