@@ -207,8 +207,11 @@ def evidence_of(found, result, rows: np.ndarray) -> list[list[dict]]:
 
 
 def _as_plain(column) -> np.ndarray:
-    """Return the values of a column as numbers or as objects."""
+    """Return the values of a column as numbers or as objects, dates without times as days."""
     values = np.asarray(column.values)
+    if values.dtype.kind == "M":
+        days = values.astype("datetime64[D]")
+        values = days if (days == values)[~np.isnat(values)].all() else values
     return values if values.dtype.kind in "fiub" else values.astype(object)
 
 

@@ -58,6 +58,7 @@ def test_messy_table(tmp_path, capsys, seed):
         in captured.out
     )
     assert "Labels changed in 'corrected_label': " in captured.out
+    assert "00:00:00" not in captured.out  # dates are days, not texts
     assert "Estimated share of wrong labels: " in captured.out
     worst = written["label_quality"].idxmin()
     assert written["ticket_id"][worst] in captured.out

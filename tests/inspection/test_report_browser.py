@@ -153,6 +153,10 @@ def test_progress_has_the_interval_of_the_report(open_page, tmp_path):
         page.press(["Control+s"])
     assert "Decisions: 8, saved to corrections.csv." in page.text("#state")
     download.value.save_as(tmp_path / "corrections.csv")
+    # The same while something is typed, where other keys are text.
+    page.page.locator("#reviewer").fill("s")
+    with page.page.expect_download():
+        page.press(["Control+s"])
     result = apply_corrections(y, tmp_path / "corrections.csv")
     np.testing.assert_allclose(result.report["flagged_precision_interval"], (low, high), atol=1e-12)
 

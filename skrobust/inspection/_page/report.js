@@ -564,15 +564,15 @@
   const digits = new Map(CLASSES.every((label) => /^\d$/.test(label)) ? CLASSES.map((label, k) => [label, k])
     : CLASSES.length <= 9 ? CLASSES.map((_, k) => [String(k + 1), k]) : []);
   document.addEventListener("keydown", (event) => {
-    const target = event.target, key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const target = event.target, modified = event.ctrlKey || event.metaKey, key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if ($("choose").open || event.altKey) return;
     const types = target.matches("input:not([type=checkbox]), select, textarea");
-    if (types) {
+    if (types && !(modified && key === "s")) {
       if (target.id === "note" && (key === "Enter" || key === "Escape")) $("list").focus();
       return;
     }
     let action = null;
-    if (event.ctrlKey || event.metaKey) {
+    if (modified) {
       action = { z: () => move(event.shiftKey ? 1 : -1), y: () => move(1), s: save }[key];
     } else if (target.id === "list" && ["ArrowDown", "ArrowUp", "Home", "End"].includes(key)) {
       action = () => select({ ArrowDown: current + 1, ArrowUp: current - 1, Home: 0, End: view.length - 1 }[key], "");
