@@ -14,7 +14,7 @@ from sklearn.base import clone
 import skrobust.linear_model
 import skrobust.weighting
 import skrobust.wrappers
-from skrobust.utils._rows import is_numeric
+from skrobust.utils._input import is_numeric
 from skrobust.wrappers import CleaningClassifier
 
 

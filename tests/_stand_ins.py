@@ -12,7 +12,7 @@ from sklearn.utils.validation import has_fit_parameter
 from skrobust.base import LabelledData
 from skrobust.base._labels import decode_labels
 from skrobust.noise import TrustedTransition
-from skrobust.utils._rows import as_numbers, is_numeric, row_hashes
+from skrobust.utils._input import as_numbers, is_numeric, row_hashes
 from skrobust.weighting import TrustedReweighter
 
 

@@ -20,7 +20,7 @@ from skrobust.detection import ConfidentLearning
 from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
 from skrobust.evidence._folds import make_folds
 from skrobust.noise import flip_labels, symmetric_transition
-from skrobust.utils._rows import is_numeric, row_hashes
+from skrobust.utils._input import is_numeric, row_hashes
 from skrobust.utils._weights import lower_threshold
 from skrobust.wrappers import CleaningClassifier
 

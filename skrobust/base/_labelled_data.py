@@ -20,10 +20,10 @@ from skrobust.base._labels import (
     encode_verified,
     refuse_mask,
 )
-from skrobust.utils._columns import check_exact, check_index, explicit_index, split_column
-from skrobust.utils._rows import row_hashes
-from skrobust.utils._sklearn import check_sample_weight, num_samples
+from skrobust.utils._input import check_exact, check_index, explicit_index, row_hashes, split_column
+from skrobust.utils._sklearn import num_samples
 from skrobust.utils._typing import LabelsLike
+from skrobust.utils._weights import check_sample_weight
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

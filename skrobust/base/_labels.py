@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from skrobust.utils._columns import check_exact, number_matrix, split_column
+from skrobust.utils._input import check_exact, number_matrix, split_column
 
 MISSING = -1
 """The code of a missing label."""

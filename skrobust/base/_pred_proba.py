@@ -4,8 +4,8 @@ import narwhals.stable.v1 as nw
 import numpy as np
 
 from skrobust.base._labels import codes_for_columns, encode_labels
-from skrobust.utils._blocks import for_each_block
-from skrobust.utils._columns import check_index, frame_columns, number_matrix
+from skrobust.utils._input import check_index, frame_columns, number_matrix
+from skrobust.utils._parallel import for_each_block
 
 SUM_TOLERANCE = 1e-3
 """How far the sum of a row may be from 1; float16 scores are rounded to about this."""

@@ -25,8 +25,8 @@ from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.evidence._out_of_bag import default_forest
 from skrobust.evidence._out_of_fold import proba_source
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._input import check_numeric
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Tags, routing_enabled
 from skrobust.utils._typing import CrossValidation
 

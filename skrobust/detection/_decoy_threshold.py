@@ -10,8 +10,7 @@ from sklearn.base import clone
 from skrobust.base import LabelQualityThreshold, NoiseLevel, ThresholdInput, ThresholdResult
 from skrobust.detection._decoys import decoy_curve
 from skrobust.detection._target_decoys import exchange_targets, share_bounds
-from skrobust.noise._noise_model import fit_noise_model
-from skrobust.noise._noise_rate import estimate_noise_rate
+from skrobust.noise._noise_model import estimate_noise_rate, fit_noise_model
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval
 

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from skrobust.utils._blocks import for_each_block
+from skrobust.utils._parallel import for_each_block
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

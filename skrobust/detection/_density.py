@@ -15,8 +15,8 @@ from skrobust.evidence._folds import average_frequent, make_folds
 from skrobust.evidence._neighbors import ADVICE, read_numbers
 from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._input import check_numeric
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, Tags, safe_indexing
 from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weights import lower_threshold

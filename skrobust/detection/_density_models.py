@@ -9,9 +9,8 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import KernelDensity, NearestNeighbors
 
 from skrobust.evidence._folds import row_ids
-from skrobust.evidence._neighbor_index import ColumnScaler
-from skrobust.evidence._neighbors import read_numbers
-from skrobust.utils._rows import row_hashes
+from skrobust.evidence._neighbors import ColumnScaler, read_numbers
+from skrobust.utils._input import row_hashes
 
 DENSITIES = ("gaussian_mixture", "kde", "neighbors")
 

@@ -16,9 +16,8 @@ from skrobust.detection._verified_label_model import calibrate_on_verified
 from skrobust.evidence import Evidence
 from skrobust.evidence._out_of_fold import ProbaSource
 from skrobust.noise._confident_joint import label_proba, mean_self_confidence
-from skrobust.noise._noise_model import fit_noise_model
-from skrobust.noise._noise_rate import estimate_noise_rate
-from skrobust.utils._blocks import for_each_block
+from skrobust.noise._noise_model import estimate_noise_rate, fit_noise_model
+from skrobust.utils._parallel import for_each_block
 
 
 def detect_from(

@@ -21,7 +21,7 @@ from skrobust.detection._mixture_1d import fit_mixture, weighted_quantile
 from skrobust.evidence import Evidence, OutOfFold
 from skrobust.evidence._out_of_fold import collect_recorded, route_fit
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._rows import check_numeric
+from skrobust.utils._input import check_numeric
 from skrobust.utils._sklearn import HasMethods, Interval, Tags, num_samples, routing_enabled
 from skrobust.utils._typing import CrossValidation
 

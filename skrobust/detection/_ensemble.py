@@ -21,7 +21,7 @@ from skrobust.detection._detect_from import (
     given_labels,
     most_probable,
 )
-from skrobust.detection._diverse_models import (
+from skrobust.detection._ensemble_models import (
     AUTO,
     NEIGHBORS,
     default_models,
@@ -38,9 +38,9 @@ from skrobust.evidence._neighbor_evidence import NeighborsOfRounds
 from skrobust.evidence._out_of_fold import proba_source
 from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._input import check_numeric
 from skrobust.utils._parallel import one_blas_thread
 from skrobust.utils._random import draw_seeds, private_random_state
-from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
 from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weights import lower_threshold, weight_fit_params

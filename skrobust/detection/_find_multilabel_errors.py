@@ -6,10 +6,10 @@ from numpy.typing import ArrayLike
 from skrobust.base._labels import check_indicators
 from skrobust.detection._multilabel import AGGREGATES, aggregate_quality
 from skrobust.detection._rules import check_rule, fit_rule
-from skrobust.utils._argument_names import explain_names
-from skrobust.utils._columns import check_index, number_matrix
-from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._error_messages import explain_names
+from skrobust.utils._input import check_index, number_matrix
 from skrobust.utils._typing import MatrixLike
+from skrobust.utils._weights import check_sample_weight
 
 
 @explain_names

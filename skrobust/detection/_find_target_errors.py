@@ -5,12 +5,11 @@ from numpy.typing import ArrayLike
 
 from skrobust.base._labels import check_targets
 from skrobust.detection._residual_rules import mixture_threshold
-from skrobust.utils._argument_names import explain_names
-from skrobust.utils._columns import check_index
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._error_messages import explain_names
+from skrobust.utils._input import check_index
 from skrobust.utils._typing import LabelsLike
-from skrobust.utils._weights import weighted_median
+from skrobust.utils._weights import check_sample_weight, weighted_median
 
 # Residuals this small, as a share of the deviation of all targets, are rounding errors.
 _ROUNDING = 1e-6

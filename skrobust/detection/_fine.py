@@ -5,8 +5,7 @@ from scipy import sparse
 from sklearn.utils import indexable
 
 from skrobust.base import LabelledData
-from skrobust.evidence._neighbor_index import SCALES, ColumnScaler
-from skrobust.evidence._neighbors import read_numbers
+from skrobust.evidence._neighbors import SCALES, ColumnScaler, read_numbers
 from skrobust.utils._typing import LabelsLike, MatrixLike
 
 

@@ -11,8 +11,7 @@ from skrobust.evidence._neighbor_evidence import (
     search_neighborhood,
     unique_numbers,
 )
-from skrobust.evidence._neighbor_index import METRICS
-from skrobust.evidence._neighbors import check_enough_rows
+from skrobust.evidence._neighbors import METRICS, check_enough_rows
 from skrobust.utils._random import private_random_state
 from skrobust.utils._typing import LabelsLike, MatrixLike
 

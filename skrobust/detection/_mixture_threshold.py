@@ -9,9 +9,10 @@ from scipy.special import expit, logit
 
 from skrobust.base import LabelQualityThreshold, ThresholdInput, ThresholdResult
 from skrobust.detection._mixture_1d import fit_mixture
-from skrobust.utils._argument_names import explain_names
-from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight
+from skrobust.utils._error_messages import explain_names
+from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._typing import LabelsLike
+from skrobust.utils._weights import check_sample_weight
 
 # Qualities nearer to 0 or 1 than this are not distinguished.
 _MARGIN = 1e-3

@@ -17,7 +17,7 @@ from skrobust.base import (
     NoiseLevel,
     ThresholdInput,
 )
-from skrobust.base._detector_report import scores_new_rows
+from skrobust.base._detector import scores_new_rows
 from skrobust.detection._detect_from import conservative_labels
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.detection._target_detector import TargetDetector
@@ -31,12 +31,12 @@ from skrobust.evidence._indicator import (
 )
 from skrobust.evidence._out_of_bag import default_forest, is_out_of_bag_forest
 from skrobust.noise._confident_joint import mean_self_confidence
-from skrobust.noise._noise_rate import estimate_noise_rate
-from skrobust.utils._argument_names import explain_names
+from skrobust.noise._noise_model import estimate_noise_rate
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._error_messages import explain_names
 from skrobust.utils._estimators import set_fitted
+from skrobust.utils._input import check_numeric
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
 from skrobust.utils._typing import CrossValidation, MatrixLike
 from skrobust.utils._warnings import warn_user

@@ -19,12 +19,11 @@ from skrobust.detection._rules import fit_rule
 from skrobust.detection._scores import score_labels
 from skrobust.evidence import Evidence, Neighbors
 from skrobust.evidence._neighbor_evidence import METRIC_OPTIONS, SCALE_OPTIONS
-from skrobust.evidence._neighbor_index import ALGORITHMS
-from skrobust.evidence._neighbors import select_neighbors
+from skrobust.evidence._neighbors import ALGORITHMS, select_neighbors
 from skrobust.noise._confident_joint import class_weights
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._input import check_numeric, is_numeric
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
-from skrobust.utils._rows import check_numeric, is_numeric
 from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, Tags, safe_indexing
 from skrobust.utils._typing import CrossValidation
 

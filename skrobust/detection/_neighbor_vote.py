@@ -17,7 +17,7 @@ from skrobust.detection._knn_shapley import MAX_NEIGHBORS, ShapleyValues
 from skrobust.detection._scores import score_labels
 from skrobust.evidence import Neighbors
 from skrobust.evidence._neighbor_evidence import METRIC_OPTIONS, SCALE_OPTIONS
-from skrobust.evidence._neighbor_index import ALGORITHMS, EXACT_ROWS
+from skrobust.evidence._neighbors import ALGORITHMS, EXACT_ROWS
 from skrobust.noise._consensus_moments import count_consensus, solve_consensus
 from skrobust.noise._label_triples import label_triples
 from skrobust.utils._docstring import fill_docstring

@@ -8,8 +8,12 @@ import numpy as np
 from skrobust.base import NoiseLevel
 from skrobust.detection._decoys import DecoyCurve, decoy_curve
 from skrobust.noise._confident_joint import label_proba
-from skrobust.noise._noise_model import NoiseModel, fit_exponent, fit_noise_model
-from skrobust.noise._noise_rate import estimate_noise_rate
+from skrobust.noise._noise_model import (
+    NoiseModel,
+    estimate_noise_rate,
+    fit_exponent,
+    fit_noise_model,
+)
 
 # Labels are ranked half way to symmetric noise: what looks like noise in one direction is often a
 # class that is hard to distinguish from another.

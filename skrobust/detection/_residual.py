@@ -26,11 +26,11 @@ from skrobust.evidence._values import (
     is_out_of_bag_regressor,
     predict_mean,
 )
-from skrobust.utils._argument_names import explain_names
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._error_messages import explain_names
 from skrobust.utils._estimators import set_fitted
+from skrobust.utils._input import check_numeric
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._weights import weight_fit_params, weighted_median

@@ -10,8 +10,8 @@ from skrobust.evidence._values import (
     collect_values_out_of_fold,
     default_regression_forest,
 )
+from skrobust.utils._input import is_plain_numeric
 from skrobust.utils._random import draw_seed, draw_seeds, private_random_state
-from skrobust.utils._rows import is_plain_numeric
 
 _TREES_FOR_NOISE = 100
 

@@ -28,11 +28,16 @@ from skrobust.noise._confident_joint import (
     mean_self_confidence,
     round_keeping_row_totals,
 )
-from skrobust.utils._argument_names import explain_names
-from skrobust.utils._blocks import for_each_block, in_threads
-from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._error_messages import explain_names
+from skrobust.utils._parallel import for_each_block, in_threads
 from skrobust.utils._typing import LabelsLike
-from skrobust.utils._weights import WEIGHT_SLACK, as_counts, lower_threshold, upper_threshold
+from skrobust.utils._weights import (
+    WEIGHT_SLACK,
+    as_counts,
+    check_sample_weight,
+    lower_threshold,
+    upper_threshold,
+)
 
 RULES = (
     "prune_by_noise_rate",

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from skrobust.base._pred_proba import check_all, match_proba
 from skrobust.noise._confident_joint import FEW_CLASSES, SLACK, label_proba
-from skrobust.utils._argument_names import explain_names
-from skrobust.utils._blocks import for_each_block
+from skrobust.utils._error_messages import explain_names
+from skrobust.utils._parallel import for_each_block
 from skrobust.utils._typing import LabelsLike
 
 # Scores that detectors and `rank_by` offer: those of cleanlab, in [0, 1].

@@ -27,8 +27,8 @@ from skrobust.evidence._stages import StageRecorder, norms_of
 from skrobust.evidence._training_record import check_has_stages, is_stochastic
 from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._input import as_numbers, check_numeric
 from skrobust.utils._random import private_random_state
-from skrobust.utils._rows import as_numbers, check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions
 from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weights import threshold_above_lowest

@@ -13,7 +13,8 @@ from sklearn.isotonic import IsotonicRegression
 
 from skrobust.base import LabelQualityThreshold, ThresholdInput, ThresholdResult
 from skrobust.detection._verified_label_model import best_f1_threshold
-from skrobust.utils._sklearn import Interval, check_sample_weight
+from skrobust.utils._sklearn import Interval
+from skrobust.utils._weights import check_sample_weight
 
 _SMALLEST = 1e-6
 # Total weight of verified rows in a band of the quality, and of the prior rows in each band that

@@ -13,7 +13,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import indexable
 
-from skrobust.utils._rows import mix_words, row_hashes, salted_hashes
+from skrobust.utils._input import mix_words, row_hashes, salted_hashes
 from skrobust.utils._sklearn import safe_indexing
 from skrobust.utils._typing import CSRMatrix
 

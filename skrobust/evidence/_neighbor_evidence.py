@@ -14,12 +14,14 @@ from skrobust.evidence._folds import (
     lone_class_rows,
     row_blocks,
 )
-from skrobust.evidence._neighbor_index import ColumnScaler, NeighborIndex, choose_algorithm
 from skrobust.evidence._neighbors import (
     ADVICE,
+    ColumnScaler,
+    NeighborIndex,
     as_graph,
     check_enough_rows,
     check_square,
+    choose_algorithm,
     join_replicates,
     make_csr,
     others_stored,
@@ -28,8 +30,8 @@ from skrobust.evidence._neighbors import (
     select_neighbors,
     take_precomputed,
 )
+from skrobust.utils._input import check_numeric, salted_hashes
 from skrobust.utils._random import private_random_state
-from skrobust.utils._rows import check_numeric, salted_hashes
 from skrobust.utils._sklearn import safe_indexing
 from skrobust.utils._typing import CSRMatrix, MatrixLike
 

@@ -1,23 +1,317 @@
-"""Nearest neighbours of rows: graphs of distances, their selection and their search."""
+"""Nearest neighbours of rows."""
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import assert_all_finite, indexable
 
 from skrobust.base._labelled_data import check_groups
-from skrobust.evidence._neighbor_index import (
-    ALGORITHMS,
-    METRICS,
-    ColumnScaler,
-    NeighborIndex,
-    choose_algorithm,
-    find_others,
-)
-from skrobust.utils._random import private_random_state
-from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
+from skrobust.utils._input import as_numbers, check_numeric, row_hashes
+from skrobust.utils._parallel import for_each_block
+from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import num_samples
 from skrobust.utils._typing import CSRMatrix, MatrixLike
+
+METRICS = ("cosine", "euclidean", "manhattan")
+ALGORITHMS = ("auto", "exact", "approximate")
+
+SCALES = ("rank", "standard")
+
+EXACT_ROWS = 100_000
+"""Up to so many rows the exact neighbours are found by default."""
+
+# Neighbours that an approximate search keeps at least: with fewer, its recall is low.
+_MIN_KEPT = 15
+# Rows that lack neighbours are compared with all, if they are no more: that needs no preparation.
+_FEW_QUERIES = 2000
+# Quantiles that represent the distribution of a column.
+_MAX_LANDMARKS = 1000
+
+
+def choose_algorithm(algorithm: str, n_rows: int) -> str:
+    """Resolve "auto" by the number of rows, and refuse a search that is not installed."""
+    if algorithm == "auto":
+        algorithm = "exact" if n_rows <= EXACT_ROWS else "approximate"
+    if algorithm == "approximate":
+        _import_pynndescent(n_rows)
+    return algorithm
+
+
+def _import_pynndescent(n_rows):
+    try:
+        import pynndescent
+    except ImportError as error:
+        raise ImportError(
+            f"Approximate neighbours of {n_rows} rows need pynndescent, which is not installed:"
+            ' pip install "skrobust[ann]". With algorithm="exact" all pairs of rows are'
+            " compared instead."
+        ) from error
+    return pynndescent
+
+
+class NeighborIndex:
+    """Index of rows for nearest-neighbour queries."""
+
+    # Cosine distances are half of the squared Euclidean distances of rows of length one, so that
+    # trees and fast pairwise distances serve them as well.
+
+    def __init__(
+        self,
+        X: MatrixLike,
+        *,
+        metric: str,
+        algorithm: str,
+        n_neighbors: int,
+        n_jobs: int | None = None,
+        random_state: np.random.RandomState | None = None,
+    ):
+        self.metric = metric
+        self.n_rows: int = X.shape[0]
+        n_columns = X.shape[1]
+        if metric == "cosine":
+            X = _normalize(X)
+        self.extra: bool = X.shape[1] > n_columns
+        self.rows: MatrixLike = X
+        self.exact: bool = algorithm == "exact"
+        self.n_jobs = n_jobs
+        self.n_neighbors = n_neighbors
+        self.random_state = random_state
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Prepare the search for neighbours among the rows."""
+        plain = "manhattan" if self.metric == "manhattan" else "euclidean"
+        if self.exact:
+            self.search: Any = NearestNeighbors(metric=plain, n_jobs=self.n_jobs).fit(self.rows)
+        else:
+            n_rows = self.rows.shape[0]
+            # Warnings that rows have too few neighbours: those are searched again, exactly.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.search = _import_pynndescent(n_rows).NNDescent(
+                    self.rows,
+                    metric=plain,
+                    n_neighbors=min(max(self.n_neighbors, _MIN_KEPT), n_rows),
+                    random_state=draw_seed(self.random_state),
+                    low_memory=True,
+                    n_jobs=effective_n_jobs(self.n_jobs),
+                )
+
+    def own_neighbors(
+        self, rows: np.ndarray, n_neighbors: int, left_out: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Nearest neighbours of indexed rows, themselves included: distances and positions."""
+        if left_out is not None:
+            return self._search_without(left_out, self.rows[rows], n_neighbors)
+        if self.exact:
+            return self._search(self.rows[rows], n_neighbors)
+        kept, distances = self.search.neighbor_graph
+        if kept.shape[1] >= n_neighbors:
+            found = kept[rows, :n_neighbors], distances[rows, :n_neighbors]
+            return self._finish(found[1].copy(), found[0].copy())
+        some = self.rows[rows]
+        if some.shape[0] <= _FEW_QUERIES:
+            plain = "manhattan" if self.metric == "manhattan" else "euclidean"
+            exact = NearestNeighbors(metric=plain, algorithm="brute").fit(self.rows)
+            return self._finish(*exact.kneighbors(some, n_neighbors))
+        return self._search(some, n_neighbors)
+
+    def neighbors(
+        self, X: MatrixLike, n_neighbors: int, left_out: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Nearest neighbours of other rows: distances and positions."""
+        if self.metric == "cosine":
+            X = _normalize(X, self.extra)
+        if left_out is not None:
+            return self._search_without(left_out, X, n_neighbors)
+        return self._search(X, n_neighbors)
+
+    def _search_without(self, left_out, X, n_neighbors):
+        """Search among all rows but some, whose positions remain counted."""
+        kept = np.flatnonzero(~left_out)
+        others = copy.copy(self)
+        others.rows = self.rows[kept]
+        others._prepare()
+        distances, neighbors = others._search(X, n_neighbors)
+        lost = neighbors < 0
+        neighbors = kept.astype(np.int32)[neighbors]
+        neighbors[lost] = -1
+        return distances, neighbors
+
+    def _search(self, X, n_neighbors):
+        distances = np.empty((X.shape[0], n_neighbors), dtype=np.float32)
+        neighbors = np.empty((X.shape[0], n_neighbors), dtype=np.int32)
+        if X.shape[0] == 0:
+            return distances, neighbors
+
+        def find(start: int, stop: int) -> None:
+            some = X[start:stop]
+            if not self.exact:
+                found, near = self.search.query(some, k=n_neighbors)
+            else:
+                near, found = self.search.kneighbors(some, n_neighbors)
+            distances[start:stop], neighbors[start:stop] = near, found
+
+        # A result is two words per neighbour: a block is many rows.
+        for_each_block(find, X.shape[0], 16 * n_neighbors, block_bytes=1 << 26)
+        return self._finish(distances, neighbors)
+
+    def _finish(self, distances, neighbors):
+        """Convert Euclidean to cosine distances, and sort equal distances by position."""
+        lost = neighbors < 0
+        distances = distances.astype(np.float32, copy=False)
+        if self.metric == "cosine":
+            np.square(distances, out=distances)
+            distances *= 0.5
+        if lost.any():
+            distances[lost] = np.inf
+        neighbors = neighbors.astype(np.int32, copy=False)
+
+        def sort(start: int, stop: int) -> None:
+            order = np.lexsort((neighbors[start:stop], distances[start:stop]), axis=1)
+            for array in (distances, neighbors):
+                array[start:stop] = np.take_along_axis(array[start:stop], order, axis=1)
+
+        for_each_block(sort, len(neighbors), 24 * neighbors.shape[1], block_bytes=1 << 22)
+        return distances, neighbors
+
+
+def find_others(
+    search: Callable,
+    group: np.ndarray,
+    other_group: np.ndarray,
+    n_neighbors: int,
+    *,
+    spare: int,
+) -> tuple:
+    """Search for more neighbours until each row has enough outside of its own group."""
+    # Twice as many neighbours of a row of a large group are mostly of that group again. Where they
+    # cost more than a pass over all candidates, those outside of the group are searched alone.
+    n_queries, n_candidates = len(group), len(other_group)
+    distances = np.full((n_queries, n_neighbors), np.inf, dtype=np.float32)
+    neighbors = np.full((n_queries, n_neighbors), -1, dtype=np.int32)
+
+    def keep_others(rows, found, near) -> np.ndarray:
+        """Keep the nearest outside of the row's group; return the rows that have too few."""
+        short = np.zeros(len(rows), dtype=bool)
+
+        def keep(start: int, stop: int) -> None:
+            some = rows[start:stop]
+            good = np.isfinite(found[start:stop])
+            good &= other_group[near[start:stop]] != group[some][:, None]
+            place = np.cumsum(good, axis=1)
+            short[start:stop] = place[:, -1] < n_neighbors
+            good &= place <= n_neighbors
+            row, column = np.nonzero(good)
+            target = some[row], place[row, column] - 1
+            distances[target] = found[start:stop][row, column]
+            neighbors[target] = near[start:stop][row, column]
+
+        for_each_block(keep, len(rows), 32 * found.shape[1], block_bytes=1 << 22)
+        return rows[short]
+
+    wanted, rows = n_neighbors + spare, np.arange(n_queries)
+    while len(rows):
+        wanted = min(wanted, n_candidates)
+        found = search(slice(None) if len(rows) == n_queries else rows, wanted)
+        rows = keep_others(rows, *found)
+        if wanted == n_candidates:
+            break
+        wanted *= 2
+        groups, n_members = np.unique(group[rows], return_counts=True)
+        large = groups[(n_members * wanted > n_candidates) & np.isin(groups, other_group)]
+        for number in large:
+            own = other_group == number
+            n_others = n_candidates - np.count_nonzero(own)
+            if n_others:
+                members = rows[group[rows] == number]
+                keep_others(members, *search(members, min(n_neighbors, n_others), own))
+        rows = rows[~np.isin(group[rows], large)]
+    return distances, neighbors
+
+
+def _normalize(X, extra: bool | None = None):
+    """Scale rows to length one."""
+    # A row of zeros has no direction, and is orthogonal to all others: it gets the direction of a
+    # column of its own, which is appended if `extra`, or if there is such a row.
+    n_rows = X.shape[0]
+    tiny = np.finfo(np.float32).tiny
+    if sparse.issparse(X):
+        row = np.repeat(np.arange(n_rows), np.diff(X.indptr))
+        norms = np.sqrt(np.bincount(row, np.square(X.data, dtype=np.float64), minlength=n_rows))
+        X = X.copy()
+        X.data /= np.maximum(norms, tiny)[row].astype(np.float32)
+    else:
+        norms = np.sqrt(np.einsum("ij,ij->i", X, X, dtype=np.float64))
+        X = X / np.maximum(norms, tiny).astype(np.float32)[:, None]
+    zero = norms == 0
+    if not (zero.any() if extra is None else extra):
+        return X
+    column = zero.astype(np.float32)[:, None]
+    if sparse.issparse(X):
+        X = sparse.hstack([X, sparse.csr_matrix(column)], format="csr")
+        X.indices, X.indptr = X.indices.astype(np.intc), X.indptr.astype(np.intc)
+        return X
+    return np.ascontiguousarray(np.hstack([X, column]))
+
+
+class ColumnScaler:
+    """Scaler of columns by ranks ("rank"), by mean and standard deviation ("standard"), or not."""
+
+    def __init__(self, scale: str | None):
+        self.scale = scale
+
+    def fit(self, X: np.ndarray, weight: np.ndarray) -> "ColumnScaler":
+        """Learn from the rows of positive weight."""
+        if self.scale is None:
+            return self
+        counts = weight > 0
+        X, weight = (X, weight) if counts.all() else (X[counts], weight[counts])
+        weight = weight / weight.sum()
+        if self.scale == "standard":
+            mean = np.array([weight @ column for column in X.T])
+            deviation = np.sqrt([weight @ (column - m) ** 2 for column, m in zip(X.T, mean)])
+            # The deviations of a constant column are rounding errors.
+            flat = deviation <= 10 * np.finfo(X.dtype).eps * np.abs(mean)
+            self.mean_: np.ndarray = mean
+            self.deviation_: np.ndarray = np.where(flat, np.inf, deviation)
+        else:
+            self.landmarks_: list[tuple[np.ndarray, np.ndarray]] = [
+                _rank_landmarks(column, weight) for column in X.T
+            ]
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Scale rows."""
+        if self.scale is None:
+            return X.astype(np.float32, copy=False)
+        scaled = np.empty(X.shape, dtype=np.float32)
+        for j, column in enumerate(X.T):
+            if self.scale == "standard":
+                scaled[:, j] = (column - self.mean_[j]) / self.deviation_[j]
+            else:
+                scaled[:, j] = np.interp(column, *self.landmarks_[j])
+        return scaled
+
+
+def _rank_landmarks(column, weight) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values of a column, or some of them, with their ranks."""
+    values, group = np.unique(column, return_inverse=True)
+    share = np.bincount(group, weights=weight)
+    rank = np.cumsum(share) - share / 2
+    if len(values) > _MAX_LANDMARKS:
+        wanted = np.linspace(rank[0], rank[-1], _MAX_LANDMARKS)
+        kept = np.unique(np.searchsorted(rank, wanted).clip(max=len(rank) - 1))
+        values, rank = values[kept], rank[kept]
+    return values, rank
+
 
 ADVICE = (
     "Neighbours are found among numbers: encode text and categories first, or use a detector that"

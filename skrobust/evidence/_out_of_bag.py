@@ -16,10 +16,9 @@ from sklearn.utils.parallel import delayed
 from skrobust.base import LabelledData
 from skrobust.evidence._evidence import Evidence, predict_columns
 from skrobust.evidence._folds import divide_rows, lone_class_rows
-from skrobust.utils._blocks import block_length
-from skrobust.utils._parallel import stream, track
+from skrobust.utils._input import as_numbers, check_numeric
+from skrobust.utils._parallel import block_length, stream, track
 from skrobust.utils._random import draw_seed, private_random_state
-from skrobust.utils._rows import as_numbers, check_numeric
 from skrobust.utils._sklearn import num_samples, safe_indexing, validate_params_of
 from skrobust.utils._typing import LabelsLike, MatrixLike
 

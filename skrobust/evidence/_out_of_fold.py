@@ -23,9 +23,9 @@ from skrobust.evidence._evidence import Evidence, check_predicts_proba, predict_
 from skrobust.evidence._folds import average_frequent, make_folds
 from skrobust.evidence._out_of_bag import OutOfBag, default_forest, is_out_of_bag_forest
 from skrobust.evidence._recorded_fits import Recorded, record_folds
+from skrobust.utils._input import check_numeric
 from skrobust.utils._parallel import delayed, stream, track
 from skrobust.utils._random import private_random_state, set_missing_random_states
-from skrobust.utils._rows import check_numeric
 from skrobust.utils._sklearn import HasMethods, Tags, routing_enabled, safe_indexing
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._weights import index_fit_params, weight_fit_params

@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.base import clone
 
 from skrobust.evidence._folds import average_frequent, row_ids
+from skrobust.utils._input import row_hashes
 from skrobust.utils._parallel import delayed, stream, track
-from skrobust.utils._rows import row_hashes
 from skrobust.utils._sklearn import num_samples, routing_enabled, safe_indexing
 from skrobust.utils._weights import index_fit_params, takes_weight, weight_fit_params
 

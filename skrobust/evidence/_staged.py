@@ -19,8 +19,8 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust.utils._blocks import for_each_block
-from skrobust.utils._rows import as_numbers
+from skrobust.utils._input import as_numbers
+from skrobust.utils._parallel import for_each_block
 from skrobust.utils._sklearn import num_samples, safe_indexing
 
 ADVICE = (

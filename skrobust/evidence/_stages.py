@@ -13,7 +13,7 @@ from skrobust.evidence._evidence import Evidence, align_columns
 from skrobust.evidence._folds import lone_class_rows, make_folds, row_ids
 from skrobust.evidence._recorded_fits import TrainingRows, record_folds
 from skrobust.evidence._training_record import last_layer_norms, record_training
-from skrobust.utils._blocks import for_each_block
+from skrobust.utils._parallel import for_each_block
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._typing import CrossValidation
 

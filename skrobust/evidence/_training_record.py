@@ -22,8 +22,8 @@ from skrobust.evidence._staged import (
     staged_proba,
     with_complement,
 )
+from skrobust.utils._input import as_numbers
 from skrobust.utils._random import draw_seed
-from skrobust.utils._rows import as_numbers
 
 DEFAULT_PASSES = 20
 # Recording costs about a tenth of a pass of a linear learner, and late passes change little.

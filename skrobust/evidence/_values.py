@@ -15,8 +15,7 @@ from skrobust.evidence._out_of_bag import (
     prepare_forest,
 )
 from skrobust.evidence._out_of_fold import fit_folds
-from skrobust.utils._columns import predict_column
-from skrobust.utils._rows import as_numbers, check_numeric, row_hashes
+from skrobust.utils._input import as_numbers, check_numeric, predict_column, row_hashes
 from skrobust.utils._sklearn import num_samples, safe_indexing
 
 _FORESTS = (ExtraTreesRegressor, RandomForestRegressor)

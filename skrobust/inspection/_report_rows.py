@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
-from skrobust.utils._rows import as_numbers, is_numeric
+from skrobust.utils._input import as_numbers, is_numeric
 
 MAX_TEXT = 2_000
 MAX_CELL = 200

@@ -17,9 +17,9 @@ from skrobust.linear_model._linear_base import (
 )
 from skrobust.noise._noise_model import count_labels, symmetric_matrix
 from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
-from skrobust.utils._blocks import for_each_block
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._estimators import set_fitted
+from skrobust.utils._parallel import for_each_block
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context
 from skrobust.utils._typing import LabelsLike, MatrixLike
 from skrobust.utils._warnings import warn_user

@@ -10,7 +10,7 @@ from skrobust.metrics._confusion import count_pairs, encode_pairs
 from skrobust.noise._resolve import check_usable
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._weights import check_sample_weight
 
 # Up to so many classes, columns are solved exactly, one by one; beyond, all at once, step by step.
 _EXACT_CLASSES = 64

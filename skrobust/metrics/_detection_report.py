@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.utils import column_or_1d
 
 from skrobust.base._labels import encode_labels
-from skrobust.utils._columns import float_column
+from skrobust.utils._input import float_column
 from skrobust.utils._typing import LabelsLike
 
 _BUDGETS = (0.01, 0.05, 0.1)

@@ -22,12 +22,13 @@ from skrobust.metrics._transition_estimate import (
     confusion_by_transition,
 )
 from skrobust.metrics._verified_estimate import AuditedRows, confusion_by_audit, ranking_by_audit
-from skrobust.utils._columns import float_column
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._input import float_column
 from skrobust.utils._random import private_random_state
-from skrobust.utils._sklearn import Interval, StrOptions, check_sample_weight, validate_params
+from skrobust.utils._sklearn import Interval, StrOptions, validate_params
 from skrobust.utils._typing import LabelsLike
 from skrobust.utils._warnings import LabelNoiseWarning
+from skrobust.utils._weights import check_sample_weight
 
 
 @fill_docstring

@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 
 from skrobust.metrics._confusion import count_pairs, encode_pairs, resolve_metric
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._weights import check_sample_weight
 
 
 @fill_docstring

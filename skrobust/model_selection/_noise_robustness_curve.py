@@ -21,8 +21,8 @@ from skrobust.noise import (
     symmetric_transition,
 )
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._input import is_plain_numeric
 from skrobust.utils._random import draw_seed, private_random_state, set_missing_random_states
-from skrobust.utils._rows import is_plain_numeric
 from skrobust.utils._sklearn import Interval, safe_indexing, validate_params
 from skrobust.utils._typing import LabelsLike
 

@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from skrobust.base._labels import encode_labels, encode_labels_like, encode_verified
-from skrobust.utils._columns import float_column
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._input import float_column
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._typing import LabelsLike
 

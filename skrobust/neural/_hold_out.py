@@ -3,7 +3,7 @@
 import numpy as np
 
 from skrobust.neural._rows import DatasetRows, Numbers
-from skrobust.utils._rows import row_hashes
+from skrobust.utils._input import row_hashes
 
 # X of more numbers is not searched for equal rows.
 _MANY_NUMBERS = 2**26

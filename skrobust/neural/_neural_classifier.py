@@ -37,11 +37,11 @@ from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import (
     Interval,
     StrOptions,
-    check_sample_weight,
     fit_context,
     validate_params_of,
 )
 from skrobust.utils._typing import LabelsLike, MatrixLike
+from skrobust.utils._weights import check_sample_weight
 
 CRITERIA = {
     "cross_entropy": losses.CrossEntropy,

@@ -5,10 +5,10 @@ from numpy.typing import ArrayLike
 
 from skrobust.base._labels import MISSING
 from skrobust.base._pred_proba import check_all, check_block, match_proba
-from skrobust.utils._argument_names import explain_names
-from skrobust.utils._blocks import for_each_block, row_blocks
-from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._error_messages import explain_names
+from skrobust.utils._parallel import for_each_block, row_blocks
 from skrobust.utils._typing import LabelsLike
+from skrobust.utils._weights import check_sample_weight
 
 SLACK = 1e-6
 """Probabilities closer than this count as equal (Northcutt et al.'s implementation)."""

@@ -16,8 +16,8 @@ from skrobust.base._labels import encode_labels, missing_labels
 from skrobust.evidence import out_of_fold_proba
 from skrobust.noise._flip import DOCUMENTATION, replace_labels
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._input import as_numbers, check_numeric
 from skrobust.utils._random import private_random_state
-from skrobust.utils._rows import as_numbers, check_numeric
 from skrobust.utils._sklearn import Interval, StrOptions, validate_params
 from skrobust.utils._typing import LabelsLike
 

@@ -15,7 +15,7 @@ from skrobust.evidence._neighbor_evidence import (
     Neighborhood,
     UniqueRows,
 )
-from skrobust.evidence._neighbor_index import ALGORITHMS
+from skrobust.evidence._neighbors import ALGORITHMS
 from skrobust.noise._consensus_moments import (
     MAX_CLASSES,
     align_classes,

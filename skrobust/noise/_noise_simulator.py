@@ -21,8 +21,7 @@ from skrobust.evidence._neighbor_evidence import (
     search_neighborhood,
     unique_numbers,
 )
-from skrobust.evidence._neighbor_index import ALGORITHMS
-from skrobust.evidence._neighbors import read_numbers
+from skrobust.evidence._neighbors import ALGORITHMS, read_numbers
 from skrobust.noise._consensus_moments import MAX_CLASSES, count_consensus, solve_consensus
 from skrobust.noise._flip import draw_labels, replace_labels
 from skrobust.noise._label_triples import (

@@ -18,11 +18,11 @@ from skrobust.noise._noise_model import (
     LEAST_RATE,
     check_counted,
     count_labels,
+    estimate_noise_rate,
     scale_noise,
     shrink_counts,
     solve_prior,
 )
-from skrobust.noise._noise_rate import estimate_noise_rate
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._estimators import set_fitted
 from skrobust.utils._random import private_random_state

@@ -13,7 +13,7 @@ from skrobust.noise._anchor_transition import AnchorTransition
 from skrobust.noise._proba_transition import ProbaTransition
 from skrobust.noise._transitions import check_transition
 from skrobust.utils._estimators import cached_fit, propagate_params
-from skrobust.utils._rows import is_plain_numeric
+from skrobust.utils._input import is_plain_numeric
 from skrobust.utils._typing import CrossValidation
 
 TRANSITION_CONSTRAINTS = ["array-like", TransitionEstimator, None]

@@ -7,7 +7,6 @@ moves one of these names, this is the one file to mend.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import numpy as np
 from sklearn.base import _fit_context
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -24,11 +23,10 @@ from sklearn.utils.metadata_routing import _raise_for_params as raise_for_params
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_n_features as check_n_features
-from sklearn.utils.validation import _check_sample_weight, _num_samples
+from sklearn.utils.validation import _check_sample_weight as check_weight_array
+from sklearn.utils.validation import _num_samples
 
-from skrobust.utils._argument_names import explain_names
-from skrobust.utils._columns import complete_column
-from skrobust.utils._text_columns import explain_text
+from skrobust.utils._error_messages import explain_names, explain_text
 
 if TYPE_CHECKING:
 
@@ -57,7 +55,7 @@ __all__ = [
     "Tags",
     "check_feature_names",
     "check_n_features",
-    "check_sample_weight",
+    "check_weight_array",
     "fit_context",
     "num_samples",
     "raise_for_params",
@@ -76,15 +74,6 @@ def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Fit], Fit]:
     """Decorate ``fit`` as in scikit-learn, and explain foreign argument names and text in X."""
     validate = _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
     return lambda fit: explain_names(explain_text(validate(fit)))
-
-
-def check_sample_weight(sample_weight, X) -> np.ndarray:
-    """Validate weights as float64 of shape (n_samples,), none negative, not all zero."""
-    sample_weight = complete_column(sample_weight, "sample_weight")
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not np.any(weight > 0):
-        raise ValueError("sample_weight has no positive entry: at least one row must count.")
-    return weight
 
 
 def validate_params_of(estimator) -> None:

@@ -5,10 +5,20 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
-from skrobust.utils._sklearn import num_samples, routing_enabled, safe_indexing
+from skrobust.utils._input import complete_column
+from skrobust.utils._sklearn import check_weight_array, num_samples, routing_enabled, safe_indexing
 
 WEIGHT_SLACK = 1e-9
 """By how much, as a share, sums of fractional weights may be off."""
+
+
+def check_sample_weight(sample_weight, X) -> np.ndarray:
+    """Validate weights as float64 of shape (n_samples,), none negative, not all zero."""
+    sample_weight = complete_column(sample_weight, "sample_weight")
+    weight = check_weight_array(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not np.any(weight > 0):
+        raise ValueError("sample_weight has no positive entry: at least one row must count.")
+    return weight
 
 
 def weight_fit_params(estimator, sample_weight) -> dict:

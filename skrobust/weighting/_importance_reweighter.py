@@ -20,9 +20,9 @@ from skrobust.noise._resolve import (
     shares_evidence,
 )
 from skrobust.noise._transitions import check_transition
-from skrobust.utils._argument_names import explain_names
-from skrobust.utils._blocks import for_each_block
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._error_messages import explain_names
+from skrobust.utils._parallel import for_each_block
 from skrobust.utils._sklearn import Tags
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._warnings import warn_user

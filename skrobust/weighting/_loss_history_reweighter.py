@@ -17,10 +17,10 @@ from skrobust.utils._sklearn import (
     HasMethods,
     Interval,
     StrOptions,
-    check_sample_weight,
     validate_params,
 )
 from skrobust.utils._typing import CrossValidation
+from skrobust.utils._weights import check_sample_weight
 from skrobust.weighting._detector_reweighter import DOCUMENTATION, fit_detector
 
 REFERENCES = ("lower_hump", "all")

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skrobust.utils._blocks import for_each_block
+from skrobust.utils._parallel import for_each_block
 from skrobust.utils._sklearn import Interval, StrOptions, validate_params
 
 AGGREGATIONS = ("nna_median", "mean", "trimmed_mean", "median", "geometric_median")

@@ -16,10 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from skrobust.base import LabelledData
 from skrobust.base._label_estimator import LabelTags, as_label_tags, label_tags
 from skrobust.base._scoring import LabelledScore
-from skrobust.utils._columns import predict_column
 from skrobust.utils._docstring import ENTRIES, fill_docstring
 from skrobust.utils._estimators import Features
-from skrobust.utils._rows import as_numbers, is_numeric
+from skrobust.utils._input import as_numbers, is_numeric, predict_column
 from skrobust.utils._sklearn import (
     HasMethods,
     Tags,

@@ -16,8 +16,8 @@ from skrobust.base import LabelledData
 from skrobust.base._scoring import LabelledScore
 from skrobust.evidence import OutOfFold
 from skrobust.evidence._evidence import check_predicts_proba, predict_columns
-from skrobust.utils._columns import predict_column
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._input import predict_column
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import (

@@ -11,10 +11,10 @@ from sklearn.linear_model import Ridge
 from skrobust.base import LabelledData
 from skrobust.base._scoring import TargetScore
 from skrobust.detection import EnsembleDetector, ResidualDetector
-from skrobust.utils._argument_names import explain_names
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._error_messages import explain_names
 from skrobust.utils._estimators import cached_fit, propagate_params
-from skrobust.utils._rows import is_plain_numeric
+from skrobust.utils._input import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._warnings import warn_user

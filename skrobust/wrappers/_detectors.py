@@ -10,10 +10,9 @@ from sklearn.base import clone
 from skrobust.base import DetectionResult, LabelErrorDetector, LabelledData
 from skrobust.base._pred_proba import as_proba, check_all, column_names, order_of_columns
 from skrobust.detection import ConfidentLearning, EnsembleDetector
-from skrobust.detection._diverse_models import AUTO, has_preprocessing
+from skrobust.detection._ensemble_models import AUTO, has_preprocessing
 from skrobust.evidence import Evidence
-from skrobust.utils._columns import check_index, complete_column
-from skrobust.utils._rows import is_plain_numeric
+from skrobust.utils._input import check_index, complete_column, is_plain_numeric
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._typing import LabelsLike
 

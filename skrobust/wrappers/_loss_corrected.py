@@ -20,7 +20,7 @@ from skrobust.noise._resolve import (
 )
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._estimators import cached_fit
-from skrobust.utils._rows import is_plain_numeric
+from skrobust.utils._input import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._warnings import warn_user

@@ -7,7 +7,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skrobust.base._labels import encode_labels_like
 from skrobust.evidence._evidence import predict_columns
-from skrobust.utils._columns import predict_column
+from skrobust.utils._input import predict_column
 from skrobust.utils._parallel import delayed, stream
 from skrobust.wrappers._aggregation import aggregate_sources
 

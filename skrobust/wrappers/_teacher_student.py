@@ -17,8 +17,7 @@ from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.evidence import OutOfFold
 from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.noise._confident_joint import label_proba, mean_self_confidence
-from skrobust.noise._noise_model import fit_noise_model
-from skrobust.noise._noise_rate import estimate_noise_rate
+from skrobust.noise._noise_model import estimate_noise_rate, fit_noise_model
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._estimators import propagate_params
 from skrobust.utils._random import private_random_state, set_missing_random_states

@@ -10,8 +10,8 @@ from skrobust.base import LabelledData
 from skrobust.base._labels import check_targets, encode_labels_like
 from skrobust.detection._rules import fit_rule
 from skrobust.evidence._folds import make_folds
-from skrobust.utils._columns import predict_column
 from skrobust.utils._estimators import Features
+from skrobust.utils._input import predict_column
 from skrobust.utils._parallel import delayed, one_blas_thread, stream
 from skrobust.utils._sklearn import safe_indexing
 from skrobust.utils._weights import as_counts, index_fit_params, weight_fit_params

@@ -26,10 +26,10 @@ from sklearn.utils import get_tags
 from skrobust.detection import (
     ConfidentLearning,
     EnsembleDetector,
-    _diverse_models,
+    _ensemble_models,
     find_label_errors,
 )
-from skrobust.detection._diverse_models import ScaledNeighbors, default_models, same_container
+from skrobust.detection._ensemble_models import ScaledNeighbors, default_models, same_container
 from skrobust.detection._rules import RULES
 from skrobust.evidence import out_of_fold_proba
 from skrobust.evidence._folds import FoldsByContent
@@ -92,8 +92,8 @@ def test_default_models_by_what_X_is_like(monkeypatch):
     ]
     assert _kinds(np.tile(X, 2)) == FORESTS + others + of_components
     assert _kinds(sparse.csr_array(np.tile(X, 2))) == SPARSE_FORESTS + others
-    monkeypatch.setattr(_diverse_models, "MANY_ROWS", 50)
-    monkeypatch.setattr(_diverse_models, "MOST_DRAWN", 40)
+    monkeypatch.setattr(_ensemble_models, "MANY_ROWS", 50)
+    monkeypatch.setattr(_ensemble_models, "MOST_DRAWN", 40)
     members = default_models(X)
     assert _kinds(X) == FORESTS
     assert {m.n_estimators for m in members} == {72}
@@ -139,7 +139,7 @@ def test_the_container_does_not_matter(noisy):
 
 def test_many_rows_of_which_many_are_equal_or_in_groups(monkeypatch, noisy):
     X, y, _, _ = noisy
-    monkeypatch.setattr(_diverse_models, "MOST_DRAWN", 100)
+    monkeypatch.setattr(_ensemble_models, "MOST_DRAWN", 100)
     many, y = np.repeat(X[:40], 3, axis=0), np.repeat(y[:40], 3)
     detector = EnsembleDetector(random_state=0).fit(many, y)
     assert np.isfinite(detector.label_quality_).all()

@@ -19,7 +19,7 @@ from sklearn.utils import get_tags
 from skrobust.detection import MultilabelDetector
 from skrobust.detection._multilabel import _two_columns, aggregate_quality
 from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
-from skrobust.noise._noise_rate import estimate_noise_rate
+from skrobust.noise._noise_model import estimate_noise_rate
 from skrobust.utils import LabelNoiseWarning
 
 

@@ -25,7 +25,7 @@ from skrobust.evidence._stages import StageRecorder
 from skrobust.evidence._training_record import record_training
 from skrobust.noise import flip_labels, symmetric_transition
 from skrobust.testing._outputs import rank_auc
-from skrobust.utils._rows import row_hashes
+from skrobust.utils._input import row_hashes
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ from sklearn.pipeline import make_pipeline
 
 from skrobust.base import DetectionResult, LabelledData, NoiseLevel
 from skrobust.detection import ConfidentLearning, MixtureThreshold
-from skrobust.detection._calibration_kernels import FeatureKernel, InputKernel, ProbaKernel
 from skrobust.detection._verified_label_model import (
     MAX_VERIFIED,
+    FeatureKernel,
+    InputKernel,
+    ProbaKernel,
     _alternative_proba,
     best_f1_threshold,
     expected_count_threshold,

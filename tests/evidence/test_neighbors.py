@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsTransformer
 from skrobust.base import LabelledData
 from skrobust.evidence import Neighbors, neighbor_graph
 from skrobust.evidence._neighbor_evidence import NeighborsOfRounds, find_unique_rows
-from skrobust.evidence._neighbor_index import ColumnScaler, NeighborIndex, find_others
+from skrobust.evidence._neighbors import ColumnScaler, NeighborIndex, find_others
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_what_is_not_installed_is_named(rows, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.setattr("skrobust.evidence._neighbor_index.EXACT_ROWS", 100)
+    monkeypatch.setattr("skrobust.evidence._neighbors.EXACT_ROWS", 100)
     with pytest.raises(ImportError, match=r'pip install "skrobust\[ann\]"'):
         neighbor_graph(rows, n_neighbors=3)
     assert neighbor_graph(rows, n_neighbors=3, algorithm="exact").nnz == 600

@@ -28,7 +28,7 @@ def forest(request):
 def test_equals_the_forests_own_estimate(forest, data, options):
     # Up to the order of rows: sort by the order that the merge gives them.
     X, y = data
-    from skrobust.utils._rows import row_hashes
+    from skrobust.utils._input import row_hashes
 
     order = np.argsort(row_hashes(X))
     forest.set_params(**options)

@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 
 from skrobust.evidence import out_of_fold_proba
 from skrobust.evidence._folds import make_folds, row_blocks
+from skrobust.utils._input import row_hashes
 from skrobust.utils._parallel import report_progress
-from skrobust.utils._rows import row_hashes
 
 
 @pytest.fixture

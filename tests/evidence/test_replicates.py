@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skrobust.evidence._folds import divide_rows, frequent_rows, make_folds, row_ids
-from skrobust.utils._rows import row_hashes
+from skrobust.utils._input import row_hashes
 
 
 def _categories(n_features, n_levels, seed, n_rows=2000, noise=0.1):

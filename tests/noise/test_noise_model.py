@@ -7,8 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skrobust.noise import flip_labels, pair_transition, random_transition, symmetric_transition
-from skrobust.noise._noise_model import NoiseModel, fit_noise_model, sharpen
-from skrobust.noise._noise_rate import estimate_noise_rate
+from skrobust.noise._noise_model import NoiseModel, estimate_noise_rate, fit_noise_model, sharpen
 
 
 def _fit(labels, proba, weight=None, **options):

@@ -7,10 +7,10 @@ from sklearn.datasets import load_digits
 
 from skrobust.evidence import out_of_bag_proba
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
-from skrobust.noise._noise_model import fit_noise_model
-from skrobust.noise._noise_rate import (
+from skrobust.noise._noise_model import (
     certainty_ranks,
     estimate_noise_rate,
+    fit_noise_model,
 )
 
 

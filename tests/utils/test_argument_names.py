@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skrobust import detection
 from skrobust.detection import ConfidentLearning, NeighborVote, find_label_errors
-from skrobust.utils._argument_names import explain_names
+from skrobust.utils._error_messages import explain_names
 from skrobust.wrappers import CleaningClassifier
 from tests._instances import public_estimators
 

@@ -19,9 +19,8 @@ from skrobust.base._labels import (
 )
 from skrobust.base._pred_proba import match_proba
 from skrobust.detection import find_label_errors
-from skrobust.utils._columns import check_index, number_matrix
-from skrobust.utils._rows import as_numbers, is_numeric, row_hashes
-from skrobust.utils._sklearn import check_sample_weight
+from skrobust.utils._input import as_numbers, check_index, is_numeric, number_matrix, row_hashes
+from skrobust.utils._weights import check_sample_weight
 
 pa = pytest.importorskip("pyarrow")
 

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from skrobust.utils._rows import check_numeric, is_numeric, row_hashes
+from skrobust.utils._input import check_numeric, is_numeric, row_hashes
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sklearn.preprocessing import OneHotEncoder
 from skrobust import CleaningClassifier, EnsembleDetector
 from skrobust.detection import ConfidentLearning, ResidualDetector
 from skrobust.noise import AnchorTransition
-from skrobust.utils._text_columns import _advice
+from skrobust.utils._error_messages import _advice
 from skrobust.wrappers import (
     CascadeClassifier,
     CleaningRegressor,

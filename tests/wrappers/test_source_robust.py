@@ -27,7 +27,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skrobust.testing import parametrize_with_robust_checks
 from skrobust.utils import LabelNoiseWarning
-from skrobust.utils._rows import row_hashes
+from skrobust.utils._input import row_hashes
 from skrobust.wrappers import SourceRobustClassifier, SourceRobustRegressor
 
 N_SOURCES = 7

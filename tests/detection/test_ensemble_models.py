@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
-from skrobust.detection import _softmax_models
-from skrobust.detection._softmax_models import (
+from skrobust.detection import _ensemble_models
+from skrobust.detection._ensemble_models import (
     GaussianComponents,
     KernelLogisticRegression,
     QuadraticLogisticRegression,
@@ -123,8 +123,8 @@ def test_linear_model_takes_sparse_rows(rows):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_softmax_solves_the_problem_of_logistic_regression(rows, n_classes, monkeypatch):
-    monkeypatch.setattr(_softmax_models, "TOLERANCE", 1e-8)
-    monkeypatch.setattr(_softmax_models, "MAX_ITER", 1000)
+    monkeypatch.setattr(_ensemble_models, "TOLERANCE", 1e-8)
+    monkeypatch.setattr(_ensemble_models, "MAX_ITER", 1000)
     X, y = rows
     y = np.minimum(y, n_classes - 1)
     weight = 1.0 + np.arange(300) % 2
@@ -160,16 +160,16 @@ def test_principal_axes_are_those_of_pca(n_features):
 @every_model
 def test_budget_limits_rows_and_features(model, rows, monkeypatch):
     X, y = rows
-    monkeypatch.setattr(_softmax_models, "MIN_ROWS", 100)
-    monkeypatch.setattr(_softmax_models, "BUDGET", 100 * 12 * 3)
+    monkeypatch.setattr(_ensemble_models, "MIN_ROWS", 100)
+    monkeypatch.setattr(_ensemble_models, "BUDGET", 100 * 12 * 3)
     sizes = []
-    original = _softmax_models.fit_softmax
+    original = _ensemble_models.fit_softmax
 
     def spy(features, codes, n_classes, **settings):
         sizes.append((len(codes), features.shape[1], np.bincount(codes).min()))
         return original(features, codes, n_classes, **settings)
 
-    monkeypatch.setattr(_softmax_models, "fit_softmax", spy)
+    monkeypatch.setattr(_ensemble_models, "fit_softmax", spy)
     few = np.where(np.arange(300) < 280, np.minimum(y, 1), 2)  # a class of twenty rows
     order = np.random.default_rng(0).permutation(300)
     proba = clone(model).fit(X, few).predict_proba(X)

@@ -1,10 +1,12 @@
-"""Error messages for calls with the argument names of cleanlab."""
+"""Error messages for argument names of cleanlab, and for columns of text in X."""
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+import narwhals.stable.v1 as nw
+import numpy as np
 from sklearn import get_config
 
 P = ParamSpec("P")
@@ -75,3 +77,51 @@ def _refuse(names: list[str], callee: str, parameters: Mapping) -> None:
             replacements.append(f"instead of {name!r} use {use}")
     if replacements:
         raise TypeError(f"{callee}() has no such argument: {'; '.join(replacements)}.")
+
+
+Fit = TypeVar("Fit", bound=Callable)
+
+_ADVICE = "Columns of X that are not numeric"
+_MOST_NAMES = 5
+
+
+def explain_text(fit: Fit) -> Fit:
+    """Let a fit that fails on text name the columns that hold it, and a Pipeline that encodes."""
+
+    @functools.wraps(fit)
+    def explained(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return fit(self, X, *args, **kwargs)
+        except ValueError as error:
+            message = str(error)
+            if "could not convert string" not in message or _ADVICE in message:
+                raise
+            columns = _text_columns(X)
+            if not columns:
+                raise
+            raise ValueError(f"{message}\n{_advice(columns)}") from error
+
+    return explained
+
+
+def _text_columns(X) -> list:
+    """Names or numbers of the columns of a data frame or array that do not hold numbers."""
+    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        types = frame.schema.items()
+        return [name for name, dtype in types if not dtype.is_numeric() and dtype != nw.Boolean]
+    rows = np.asarray(X, dtype=object)
+    if rows.ndim != 2:
+        return []
+    return [j for j, column in enumerate(rows.T) if any(isinstance(cell, str) for cell in column)]
+
+
+def _advice(columns: list) -> str:
+    names = ", ".join(map(repr, columns[:_MOST_NAMES]))
+    if len(columns) > _MOST_NAMES:
+        names += f" and {len(columns) - _MOST_NAMES} more"
+    return (
+        f"{_ADVICE}: {names}. Leave them out, or pass a Pipeline that encodes them in place of the"
+        " model, such as make_pipeline(make_column_transformer((OneHotEncoder("
+        "handle_unknown='ignore'), columns), remainder='passthrough'), model)."
+    )
