@@ -45,8 +45,10 @@ _REACH = 1.1
 ROUND_SHARE = 0.9
 # Unique rows of a frequent value, at most: more than there are neighbours.
 _MOST_PARTS = 50
-# Unique rows by which ways to measure distance are compared.
-_TRIAL_ROWS = 5000
+# Unique rows by which ways to measure distance are compared: those that are worse among the first
+# ones, by more than so many standard errors, are not tried on more.
+_TRIAL_ROWS = (1250, 5000)
+_CLEARLY_WORSE = 2.0
 # For columns of many kinds, for embeddings, and for columns of one kind, such as coordinates.
 _CANDIDATES = (("euclidean", "rank"), ("cosine", None), ("euclidean", None))
 # Of 10, 20, 30, 50, 75 and 100 neighbours, 30 to 50 rank errors best, on eleven tables with
@@ -396,26 +398,40 @@ class Neighbors:
 
     def _compare(self, data, unique, X, n_neighbors) -> tuple[str, str | None]:
         """Metric and scale whose neighbours predict the given labels best."""
-        # Unique rows are in the order of hashes: the first of them are as good as drawn at random.
-        some = unique.voters[:_TRIAL_ROWS]
-        trial = UniqueRows(some, some, unique.group[some], unique.weight[some])
-        class_weight = unique.class_weight(data)[some]
-        n_neighbors = min(n_neighbors, max(len(some) - 1, 1))
-        losses = []
-        for metric, scale in _CANDIDATES:
-            found = search_neighborhood(
-                trial,
-                X[some],
-                n_neighbors,
-                metric=metric,
-                scale=scale,
-                algorithm="exact",
-                n_jobs=self.n_jobs,
-            )
-            losses.append(mean_log_loss(vote_shares(found.graph, class_weight), class_weight))
-        # Equal up to rounding, as where no row has a neighbour, is equal.
-        best = min(losses) + 1e-9
-        return next(c for c, loss in zip(_CANDIDATES, losses, strict=True) if loss <= best)
+        candidates = _CANDIDATES
+        for n_rows in _TRIAL_ROWS:
+            # Unique rows are in the order of hashes: the first are as good as drawn at random.
+            some = unique.voters[:n_rows]
+            trial = UniqueRows(some, some, unique.group[some], unique.weight[some])
+            class_weight = unique.class_weight(data)[some]
+            losses = [
+                self._trial_losses(trial, X[some], class_weight, n_neighbors, *candidate)
+                for candidate in candidates
+            ]
+            weight = class_weight.data
+            means = np.array([np.average(loss, weights=weight) for loss in losses])
+            # Equal up to rounding, as where no row has a neighbour, is equal.
+            best = int(np.flatnonzero(means <= means.min() + 1e-9)[0])
+            chosen = candidates[best]
+            errors = [_standard_error(loss - losses[best], weight) for loss in losses]
+            near = means - means[best] <= _CLEARLY_WORSE * np.array(errors)
+            if len(some) == len(unique.voters) or np.count_nonzero(near) == 1:
+                break
+            candidates = [c for c, kept in zip(candidates, near, strict=True) if kept]
+        return chosen
+
+    def _trial_losses(self, trial, X, class_weight, n_neighbors, metric, scale) -> np.ndarray:
+        """Log loss of the votes of other rows, by the given labels of each row."""
+        found = search_neighborhood(
+            trial,
+            X,
+            min(n_neighbors, max(X.shape[0] - 1, 1)),
+            metric=metric,
+            scale=scale,
+            algorithm="exact",
+            n_jobs=self.n_jobs,
+        )
+        return log_losses(vote_shares(found.graph, class_weight), class_weight)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -511,7 +527,13 @@ def mean_shares(graph, class_weight, n_neighbors: int, *, n_rounds: int, random_
     return total / n_rounds
 
 
-def mean_log_loss(shares: np.ndarray, class_weight) -> float:
-    """Mean log loss of votes about unique rows, by the labels of the unique rows themselves."""
+def log_losses(shares: np.ndarray, class_weight) -> np.ndarray:
+    """Log losses of votes about unique rows, by their labels: one for each stored weight."""
     weight = class_weight.tocoo()
-    return float(-(weight.data @ np.log(shares[weight.row, weight.col])) / weight.data.sum())
+    return -np.log(shares[weight.row, weight.col])
+
+
+def _standard_error(values: np.ndarray, weight: np.ndarray) -> float:
+    """Standard error of a weighted mean."""
+    off = values - np.average(values, weights=weight)
+    return float(np.sqrt(((weight * off) ** 2).sum()) / weight.sum())
