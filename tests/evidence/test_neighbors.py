@@ -11,7 +11,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsTransformer
 
 from skrobust.base import LabelledData
-from skrobust.evidence import Neighbors, neighbor_graph
+from skrobust.evidence import Neighbors, _neighbor_evidence, neighbor_graph
 from skrobust.evidence._neighbor_evidence import NeighborsOfRounds, find_unique_rows
 from skrobust.evidence._neighbors import ColumnScaler, NeighborIndex, find_others
 
@@ -241,3 +241,26 @@ def test_rows_that_become_others_without_labels_are_searched_anew():
     without = dataclasses.replace(data, hidden=np.arange(160) % 3 == 0)
     again = NeighborsOfRounds(source, first.graph).collect(without)
     np.testing.assert_array_equal(again.pred_proba, source.collect(without).pred_proba)
+
+
+def test_clearly_worse_distances_are_not_tried_on_more_rows(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 6)) * [1, 1, 1e4, 1e4, 1e4, 1e4]
+    y = (X[:, 0] + X[:, 1] > 0).astype(int)
+    data = LabelledData.from_arrays(X, y)
+    tried = []
+    original = _neighbor_evidence.search_neighborhood
+
+    def spy(unique, X, *args, **kwargs):
+        tried.append((len(X), kwargs["metric"], kwargs["scale"]))
+        return original(unique, X, *args, **kwargs)
+
+    monkeypatch.setattr(_neighbor_evidence, "search_neighborhood", spy)
+    monkeypatch.setattr(_neighbor_evidence, "_TRIAL_ROWS", (300, 1000))
+    found = Neighbors().search(data)
+    assert (found.metric, found.scale) == ("euclidean", "rank")
+    assert [rows for rows, *_ in tried] == [300, 300, 300, 2000]
+    # Labels at random tell no way from another: all are tried on more rows.
+    tried.clear()
+    Neighbors().search(LabelledData.from_arrays(X, rng.integers(0, 2, 2000)))
+    assert [rows for rows, *_ in tried] == [300, 300, 300, 1000, 1000, 1000, 2000]
