@@ -10,7 +10,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.utils.validation import has_fit_parameter
 
 from skrobust.base import LabelledData
-from skrobust.base._labels import decode_labels
+from skrobust.base._labelled_data import decode_labels
 from skrobust.noise import TrustedTransition
 from skrobust.utils._input import as_numbers, is_numeric, row_hashes
 from skrobust.weighting import TrustedReweighter

@@ -24,8 +24,8 @@ from skrobust.base._fitted_attributes import (
     warn_of_overwritten,
 )
 from skrobust.base._label_estimator import LabelEstimator
-from skrobust.base._labelled_data import LabelledData, apply_verified_labels
-from skrobust.base._labels import check_indicators, check_targets, decode_labels, encode_labels_like
+from skrobust.base._labelled_data import LabelledData, apply_verified_labels, decode_labels
+from skrobust.base._labels import check_indicators, check_targets, encode_labels_like
 from skrobust.base._threshold import LabelQualityThreshold, ThresholdInput, score_new_labels
 from skrobust.utils._estimators import Features, check_features, set_fitted
 from skrobust.utils._random import private_random_state

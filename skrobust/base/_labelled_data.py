@@ -15,7 +15,6 @@ from skrobust.base._labels import (
     MISSING,
     check_indicators,
     check_targets,
-    decode_labels,
     encode_labels,
     encode_verified,
     refuse_mask,
@@ -308,6 +307,24 @@ class LabelledData:
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields only: what is derived from them is computed again."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def decode_labels(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Turn codes into labels; a row of which nothing is known gets None."""
+    labels = classes[np.maximum(codes, 0)]
+    if (codes < 0).any():
+        labels = as_objects(labels)
+        labels[codes < 0] = None
+    return labels
+
+
+def as_objects(labels: np.ndarray) -> np.ndarray:
+    """Labels as an array of objects, into which None can be put."""
+    if labels.dtype.kind not in "mM":
+        return labels.astype(object)
+    objects = np.empty(len(labels), dtype=object)  # astype would turn nanoseconds into integers
+    objects[:] = list(labels)
+    return objects
 
 
 def _is_known(labels: np.ndarray) -> np.ndarray:

@@ -153,24 +153,6 @@ def refuse_mask(verified_labels, labels_are_bool: bool = False) -> None:
         )
 
 
-def decode_labels(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Turn codes into labels; a row of which nothing is known gets None."""
-    labels = classes[np.maximum(codes, 0)]
-    if (codes < 0).any():
-        labels = as_objects(labels)
-        labels[codes < 0] = None
-    return labels
-
-
-def as_objects(labels: np.ndarray) -> np.ndarray:
-    """Labels as an array of objects, into which None can be put."""
-    if labels.dtype.kind not in "mM":
-        return labels.astype(object)
-    objects = np.empty(len(labels), dtype=object)  # astype would turn nanoseconds into integers
-    objects[:] = list(labels)
-    return objects
-
-
 def codes_for_columns(y, n_columns: int, *, classes=None) -> np.ndarray:
     """Match labels with the columns of a matrix of probabilities."""
     values, missing = missing_labels(y)

@@ -13,7 +13,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skrobust.base import DetectionResult, LabelledData, LabelQualityThreshold
-from skrobust.base._labels import decode_labels
+from skrobust.base._labelled_data import decode_labels
 from skrobust.detection._detect_from import (
     EvidenceDetector,
     confident_thresholds_of,

@@ -1,7 +1,6 @@
 """Posterior of true classes under a fitted noise model, and the threshold by target decoys."""
 
 import dataclasses
-import functools
 
 import numpy as np
 
@@ -12,12 +11,12 @@ from skrobust.noise._noise_model import (
     NoiseModel,
     estimate_noise_rate,
     fit_exponent,
-    fit_noise_model,
+    fit_noise_models,
 )
 
 # Labels are ranked half way to symmetric noise: what looks like noise in one direction is often a
 # class that is hard to distinguish from another.
-_RANKING = {"prior_share": 1.0}
+_RANKING_PRIOR = 1.0
 # No class has more wrong labels than this share.
 _MOST_NOISE = 0.9
 # No prediction rules out a class.
@@ -79,11 +78,16 @@ def fit_noise_posterior(
     codes, weight = np.where(data.used, given, -1), data.sample_weight
     mean = _geometric_mean(pred_proba, later)
     level = estimate_noise_rate(codes, mean, weight, given_proba=pred_proba)
-    exponent = fit_exponent(codes, pred_proba, weight)
-    fit = functools.partial(
-        fit_noise_model, codes, mean, weight, level=level, verified=data.verified, exponent=exponent
+    models = fit_noise_models(
+        codes,
+        mean,
+        weight,
+        level=level,
+        prior_shares=(0.0, _RANKING_PRIOR),
+        verified=data.verified,
+        exponent=fit_exponent(codes, pred_proba, weight),
     )
-    posterior = NoisePosterior(level, fit(), fit(**_RANKING))
+    posterior = NoisePosterior(level, *models)
     true_proba, right = posterior.true_proba(pred_proba, later, n_jobs=n_jobs)
     rows = np.flatnonzero(codes >= 0)
     if len(rows) > 0:

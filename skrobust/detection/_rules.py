@@ -21,11 +21,9 @@ from skrobust.detection._scores import QUALITY_METHODS, score_labels
 from skrobust.noise._confident_joint import (
     SLACK,
     calibrate_joint,
-    class_weights,
     confident_predictions,
-    count_joint,
+    count_confident,
     label_proba,
-    mean_self_confidence,
     round_keeping_row_totals,
 )
 from skrobust.utils._error_messages import explain_names
@@ -252,21 +250,15 @@ def fit_rule(
     n_jobs: int | None = None,
 ) -> tuple[FittedRule, np.ndarray]:
     """Fit a rule to rows with a label, and flag them."""
-    n_classes = pred_proba.shape[1]
     weight = as_counts(weight, codes >= 0)
     limits = ClassLimits() if limits is None else limits
     thresholds = limits.thresholds if thresholds is None else thresholds
-    own = label_proba(codes, pred_proba)
-    totals = class_weights(codes, n_classes, weight)
-    if thresholds is None:
-        thresholds = mean_self_confidence(codes, pred_proba, weight, own=own, totals=totals)
-    guesses, disagrees = confident_predictions(
-        codes, pred_proba, thresholds, disagreements=True, own=own, n_jobs=n_jobs
+    own, totals, thresholds, guesses, disagrees, counted = count_confident(
+        codes, pred_proba, weight, thresholds, disagreements=True, n_jobs=n_jobs
     )
-    if joint is None and limits.joint is not None:
-        joint = calibrate_joint(limits.joint, totals, order=order)
-    elif joint is None:
-        joint = calibrate_joint(count_joint(codes, guesses, n_classes, weight), totals, order=order)
+    if joint is None:
+        counted = counted if limits.joint is None else limits.joint
+        joint = calibrate_joint(counted, totals, order=order)
     else:
         joint = joint * (totals / np.maximum(joint.sum(axis=1), 1e-300))[:, None]
     fitted = FittedRule(rule, thresholds, joint, order)

@@ -134,6 +134,25 @@ class Evidence:
         parts = tuple(part.without_models() for part in self.parts)
         return dataclasses.replace(self, models=(), parts=parts)
 
+    def as_part(self, *, keep_models: bool) -> "Evidence":
+        """Reduce to what a mixture holds of each of its parts.
+
+        Parameters
+        ----------
+        keep_models : bool
+            Whether the models are kept.
+
+        Returns
+        -------
+        evidence : Evidence
+            The same predictions in single precision: they are no more precise.
+        """
+        changed: dict[str, Any] = {"pred_proba": self.pred_proba.astype(np.float32)}
+        if not keep_models:
+            changed["models"] = ()
+            changed["parts"] = tuple(part.without_models() for part in self.parts)
+        return dataclasses.replace(self, **changed)
+
     def predict(self, X: Any) -> np.ndarray:
         """Predict class probabilities of new rows.
 

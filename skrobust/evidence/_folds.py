@@ -55,7 +55,10 @@ def _pair_keys(hashes, labels) -> np.ndarray:
 
 
 def frequent_rows(
-    hashes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None
+    hashes: np.ndarray,
+    labels: np.ndarray,
+    weight: np.ndarray | None = None,
+    counts: np.ndarray | None = None,
 ) -> np.ndarray:
     """Rows whose value is a category that many rows share, as opposed to a replicated row."""
     # Replicates share a fold, or a replicated error would confirm itself; but a model must have
@@ -63,7 +66,7 @@ def frequent_rows(
     value_of, value = np.unique(hashes, return_inverse=True)
     if len(value_of) == len(hashes) and not _are_counts(weight):
         return np.zeros(len(hashes), dtype=bool)
-    counts = row_counts(hashes, labels, weight)
+    counts = row_counts(hashes, labels, weight) if counts is None else counts
     n_rows = np.bincount(value, weights=counts)
     shared = n_rows >= _LEAST_FREQUENT
     if not shared.any():
@@ -96,7 +99,8 @@ def row_ids(
     if groups is not None:
         ids[frequent] = salted_hashes(hashes[frequent], groups[frequent])
         return ids
-    salt = np.append(label_salts(hashes, labels, weight), np.uint64(0))[labels[frequent]]
+    salts = label_salts(hashes, labels, row_counts(hashes, labels, weight))
+    salt = np.append(salts, np.uint64(0))[labels[frequent]]
     # Rows that differ in nothing else are numbered by weight, not by position.
     least = np.zeros(len(frequent)) if weight is None else weight[frequent]
     order = np.lexsort((least, labels[frequent], salt, hashes[frequent]))
@@ -104,13 +108,11 @@ def row_ids(
     return ids
 
 
-def label_salts(
-    hashes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None
-) -> np.ndarray:
+def label_salts(hashes: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Hash each label by the rows that have it, independent of its name and order."""
     salts = np.zeros(int(labels.max(initial=-1)) + 1, dtype=np.uint64)
     used = np.flatnonzero(labels >= 0)
-    counts = np.round(row_counts(hashes, labels, weight)[used]).astype(np.uint64)
+    counts = np.round(counts[used]).astype(np.uint64)
     np.add.at(salts, labels[used], mix_words(hashes[used]) * counts)
     return salts
 
@@ -178,11 +180,13 @@ def divide_rows(
     by_label: bool = False,
 ) -> RowParts:
     """Merge replicated rows, and divide rows of frequent values into parts of equal weight."""
-    frequent = frequent_rows(hashes, labels, weight)
+    rows_counted = row_counts(hashes, labels, weight)
+    frequent = frequent_rows(hashes, labels, weight, rows_counted)
     _, first, pair_of_row = np.unique(
         _pair_keys(hashes, labels), return_index=True, return_inverse=True
     )
-    salt = np.append(label_salts(hashes, labels, weight), np.uint64(0))[labels[first]]
+    salts = label_salts(hashes, labels, rows_counted)
+    salt = np.append(salts, np.uint64(0))[labels[first]]
     order = np.lexsort((labels[first], salt, hashes[first]))
     first, place = first[order], np.argsort(order)
     pair_of_row = place[pair_of_row]
@@ -190,7 +194,7 @@ def divide_rows(
     counts, most, n_pieces = (np.ones(len(first), dtype=np.int64) for _ in range(3))
     split = np.flatnonzero(divided & (label >= 0))
     if len(split):
-        n_rows = np.bincount(pair_of_row, weights=row_counts(hashes, labels, weight))
+        n_rows = np.bincount(pair_of_row, weights=rows_counted)
         counts[split] = np.maximum(np.round(n_rows[split]), 1)
         value = np.unique(pair_hash[split], return_inverse=True)[1]
         total = np.bincount(value, weights=counts[split]).astype(np.int64)
@@ -359,14 +363,15 @@ def _split_blocks(n_splits, X, codes, groups, weight, by_content):
     in_all = np.zeros(len(codes), dtype=bool)
     if groups is None and frequent.any():
         rows = np.flatnonzero(testable & frequent)
-        salt = label_salts(hashes, codes, weight)[codes[rows]]
+        counts = row_counts(hashes, codes, weight)
+        salt = label_salts(hashes, codes, counts)[codes[rows]]
         # Label by label and value by value, so that each fold has its share of every one; rows that
         # differ in weight alone are ordered by weight, not by position.
         least = np.zeros(len(rows)) if weight is None else weight[rows]
         order = np.lexsort((least, hashes[rows], salt))
         first = 0 if by_content is None else by_content.shuffle
         fold[rows[order]] = (first + np.arange(len(rows))) % n_splits
-        in_all = frequent & testable & (row_counts(hashes, codes, weight) >= n_splits)
+        in_all = frequent & testable & (counts >= n_splits)
     for k in range(n_splits):
         test = np.flatnonzero((fold == k) | in_all)
         if len(test):
@@ -384,7 +389,10 @@ def _assign_blocks(blocks, codes, n_splits, small, by_content) -> np.ndarray:
         position = first if by_content is None else by_content.positions(len(first))
         if by_content is not None:
             # The representative of a block with several labels must not depend on the row order.
-            order = np.lexsort((label_salts(blocks.astype(np.uint64), codes)[codes], inverse))
+            numbers = blocks.astype(np.uint64)
+            order = np.lexsort(
+                (label_salts(numbers, codes, row_counts(numbers, codes, None))[codes], inverse)
+            )
             first = order[np.searchsorted(inverse[order], np.arange(len(first)))]
         return _assign(codes[first], position, n_splits)[inverse]
     fold = np.empty(len(blocks), dtype=np.intp)

@@ -85,9 +85,7 @@ class Mixture:
             with step(label, place, len(groups)):
                 found = _collect(some, data)
             for j, one in zip(group, found, strict=True):
-                # Predictions are no more precise, and several are held.
-                one = dataclasses.replace(one, pred_proba=one.pred_proba.astype(np.float32))
-                parts[j] = one if self.keep_models else one.without_models()
+                parts[j] = one.as_part(keep_models=self.keep_models)
         return mix(parts, data, self.weights)
 
 

@@ -22,6 +22,7 @@ from skrobust.evidence._neighbors import (
     check_enough_rows,
     check_square,
     choose_algorithm,
+    index_voters,
     join_replicates,
     make_csr,
     others_stored,
@@ -168,20 +169,19 @@ def search_neighborhood(
     if metric == "precomputed":
         graph = take_precomputed(X, n_found, unique.weight > 0, join_replicates(X, unique.group))
         return Neighborhood(unique, graph, n_wanted, n_found, metric, scale)
-    scaler = ColumnScaler(scale).fit(X, unique.weight)
-    scaled = scaler.transform(X)
     voters, group = unique.voters, unique.group
-    every = len(voters) == len(unique.first)
-    index = NeighborIndex(
-        scaled if every else scaled[voters],
+    scaler, scaled, index = index_voters(
+        X,
+        unique.weight,
+        scale,
         metric=metric,
-        algorithm=choose_algorithm(algorithm, len(voters)),
+        algorithm=algorithm,
         n_neighbors=n_found + 1,
         n_jobs=n_jobs,
         random_state=random_state,
     )
     graph = search_graph(index.own_neighbors, group[voters], group[voters], n_found)
-    if not every:
+    if len(voters) < len(unique.first):
         others = np.flatnonzero(unique.weight <= 0)
         rest = scaled[others]
         more = search_graph(

@@ -301,6 +301,17 @@ class ColumnScaler:
         return scaled
 
 
+def index_voters(
+    X, weight: np.ndarray, scale: str | None, *, metric: str, algorithm: str, **options
+) -> tuple[ColumnScaler, Any, NeighborIndex]:
+    """Scale rows, and index those of positive weight; return scaler, scaled rows and index."""
+    scaler = ColumnScaler(scale).fit(X, weight)
+    scaled, voters = scaler.transform(X), np.flatnonzero(weight > 0)
+    algorithm = choose_algorithm(algorithm, len(voters))
+    indexed = scaled if len(voters) == len(weight) else scaled[voters]
+    return scaler, scaled, NeighborIndex(indexed, metric=metric, algorithm=algorithm, **options)
+
+
 def _rank_landmarks(column, weight) -> tuple[np.ndarray, np.ndarray]:
     """Distinct values of a column, or some of them, with their ranks."""
     values, group = np.unique(column, return_inverse=True)

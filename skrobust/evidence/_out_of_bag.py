@@ -17,7 +17,7 @@ from skrobust.base import LabelledData
 from skrobust.evidence._evidence import Evidence, predict_columns
 from skrobust.evidence._folds import divide_rows, lone_class_rows
 from skrobust.utils._input import as_numbers, check_numeric
-from skrobust.utils._parallel import block_length, stream, track
+from skrobust.utils._parallel import BLOCK_BYTES, stream, track
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import num_samples, safe_indexing, validate_params_of
 from skrobust.utils._typing import LabelsLike, MatrixLike
@@ -316,7 +316,7 @@ class ProbaSums:
         # The columns of a row are next to each other, so that one lookup reads all leaf sizes.
         self.sums = np.zeros((n_rows, len(leaf_sizes) * n_classes))
         self.counts = np.zeros(n_rows, dtype=np.intp)
-        self.block_length = block_length(self.sums[:1].nbytes)
+        self.block_length = max(1, BLOCK_BYTES // max(self.sums[:1].nbytes, 1))
 
     def add(self, tree, X, rows: np.ndarray) -> None:
         """Add the predictions of one tree for some rows of X."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
-from skrobust.base._labels import decode_labels
+from skrobust.base._labelled_data import decode_labels
 from skrobust.inspection._agreement import krippendorff_alpha
 from skrobust.inspection._correction_file import Correction, read_corrections
 from skrobust.inspection._fingerprint import encode_text, fingerprint, text_of_ids

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length
 
-from skrobust.base._labels import decode_labels, encode_labels
+from skrobust.base._labelled_data import decode_labels
+from skrobust.base._labels import encode_labels
 from skrobust.base._pred_proba import match_proba
 from skrobust.inspection._plot import (
     COLORS,

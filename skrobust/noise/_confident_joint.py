@@ -1,12 +1,14 @@
 """The confident joint: given labels by confidently predicted class."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skrobust.base._labels import MISSING
 from skrobust.base._pred_proba import check_all, check_block, match_proba
 from skrobust.utils._error_messages import explain_names
-from skrobust.utils._parallel import for_each_block, row_blocks
+from skrobust.utils._parallel import for_each_block
 from skrobust.utils._typing import LabelsLike
 from skrobust.utils._weights import check_sample_weight
 
@@ -17,6 +19,8 @@ _MIN_THRESHOLD = 2 * SLACK
 _ABSENT_THRESHOLD = 2.0
 FEW_CLASSES = 48
 """Up to here a block is turned on its side, so that every operation runs along many rows."""
+# Rows whose own probabilities are handled at once, such that they fit the second-level cache.
+_BLOCK_LENGTH = 1 << 15
 
 
 @explain_names
@@ -141,12 +145,8 @@ def confident_joint(
            [0, 3]])
     """
     codes, pred_proba, weight = _check(y, pred_proba, classes, sample_weight)
-    thresholds = mean_self_confidence(codes, pred_proba, weight)
-    predicted, _ = confident_predictions(codes, pred_proba, thresholds, n_jobs=n_jobs)
-    joint = count_joint(codes, predicted, pred_proba.shape[1], weight)
-    if calibrate:
-        joint = calibrate_joint(joint, class_weights(codes, len(joint), weight))
-    return joint
+    counted = count_confident(codes, pred_proba, weight, n_jobs=n_jobs)
+    return calibrate_joint(counted.joint, counted.totals) if calibrate else counted.joint
 
 
 def _check(
@@ -166,12 +166,14 @@ def label_proba(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
     own = np.empty(len(codes), dtype=pred_proba.dtype)
     n_columns = pred_proba.shape[1]
     flat = np.asarray(pred_proba).reshape(-1) if pred_proba.flags.c_contiguous else None
-    for block in row_blocks(len(codes), 32, block_bytes=1 << 20):
+    for start in range(0, len(codes), _BLOCK_LENGTH):
+        labels = codes[start : start + _BLOCK_LENGTH]
+        stop = start + len(labels)
         if flat is None:
-            own[block] = pred_proba[np.arange(block.start, block.stop), codes[block]]
+            own[start:stop] = pred_proba[np.arange(start, stop), labels]
         else:
-            places = np.arange(block.start * n_columns, block.stop * n_columns, n_columns)
-            flat.take(places + codes[block], out=own[block], mode="clip")
+            places = np.arange(start * n_columns, stop * n_columns, n_columns)
+            flat.take(places + labels, out=own[start:stop], mode="clip")
     return own
 
 
@@ -196,7 +198,8 @@ def mean_self_confidence(
     own = label_proba(codes, pred_proba) if own is None else own
     totals = class_weights(codes, n_classes, weight) if totals is None else totals
     sums = np.zeros(n_classes)
-    for block in row_blocks(len(codes), 32, block_bytes=1 << 20):
+    for start in range(0, len(codes), _BLOCK_LENGTH):
+        block = slice(start, start + _BLOCK_LENGTH)
         labels, values = codes[block], own[block].astype(np.float64)
         if weight is not None:
             values *= weight[block]
@@ -337,6 +340,38 @@ def _disagrees(
     return disagrees
 
 
+class ConfidentCounts(NamedTuple):
+    """What confident learning counts, and what it looks at on the way."""
+
+    own: np.ndarray  # (n_samples,) probability of the label of each row
+    totals: np.ndarray  # (n_classes,) weight of the rows given each class
+    thresholds: np.ndarray  # (n_classes,) from which on a probability is confident
+    guesses: np.ndarray  # (n_samples,) confidently predicted class, -1 where there is none
+    disagrees: np.ndarray | None  # (n_samples,) rows whose most probable class is another
+    joint: np.ndarray  # (n_classes, n_classes) not calibrated
+
+
+def count_confident(
+    codes: np.ndarray,
+    pred_proba: np.ndarray,
+    weight: np.ndarray | None,
+    thresholds: np.ndarray | None = None,
+    *,
+    disagreements: bool = False,
+    n_jobs: int | None = None,
+) -> ConfidentCounts:
+    """Count the given labels by confidently predicted class."""
+    own = label_proba(codes, pred_proba)
+    totals = class_weights(codes, pred_proba.shape[1], weight)
+    if thresholds is None:
+        thresholds = mean_self_confidence(codes, pred_proba, weight, own=own, totals=totals)
+    guesses, disagrees = confident_predictions(
+        codes, pred_proba, thresholds, disagreements=disagreements, own=own, n_jobs=n_jobs
+    )
+    joint = count_joint(codes, guesses, len(totals), weight)
+    return ConfidentCounts(own, totals, thresholds, guesses, disagrees, joint)
+
+
 def count_joint(
     codes: np.ndarray, predicted: np.ndarray, n_classes: int, weight: np.ndarray | None = None
 ) -> np.ndarray:
@@ -358,7 +393,9 @@ def _bincount(
     n_bins = n_classes if predicted is None else n_classes * n_classes
     counts = None
     # A block is at least as long as the counts: adding them up must not be the longer part.
-    for block in row_blocks(len(codes), 1, block_bytes=max(1 << 16, min(n_bins, 1 << 20))):
+    length = max(1 << 16, min(n_bins, 1 << 20))
+    for start in range(0, len(codes), length):
+        block = slice(start, start + length)
         keys = codes[block]
         used = None if keys.min() >= 0 else keys >= 0
         if predicted is not None:

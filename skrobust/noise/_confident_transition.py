@@ -2,13 +2,7 @@
 
 import numpy as np
 
-from skrobust.noise._confident_joint import (
-    calibrate_joint,
-    class_weights,
-    confident_predictions,
-    count_joint,
-    mean_self_confidence,
-)
+from skrobust.noise._confident_joint import calibrate_joint, count_confident
 from skrobust.noise._proba_transition import (
     DOCUMENTATION,
     PredictedRows,
@@ -84,14 +78,11 @@ class ConfidentTransition(ProbaTransition):
     """
 
     def _count(self, rows: PredictedRows) -> TransitionEstimate:
-        codes, proba, weight = rows.scored, rows.pred_proba, rows.weight
-        thresholds = mean_self_confidence(codes, proba, weight)
-        predicted, _ = confident_predictions(codes, proba, thresholds, n_jobs=self.n_jobs)
-        joint = count_joint(codes, predicted, rows.n_classes, weight)
-        # As floats, the totals leave the joint unrounded.
-        totals = np.asarray(class_weights(codes, len(joint), weight), dtype=np.float64)
-        if totals.any():
-            joint = calibrate_joint(joint, totals)
+        counted = count_confident(rows.scored, rows.pred_proba, rows.weight, n_jobs=self.n_jobs)
+        joint = counted.joint
+        if counted.totals.any():
+            # As floats, the totals leave the joint unrounded.
+            joint = calibrate_joint(joint, counted.totals.astype(np.float64))
         # A class without counts has no wrong labels.
         joint = np.where(np.eye(len(joint)), np.maximum(joint, 1e-12), joint).T
         prior = joint.sum(axis=1)

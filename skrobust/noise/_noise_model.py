@@ -253,18 +253,19 @@ def confident_rows(
 ) -> np.ndarray:
     """Return the predicted class of the most confident rows of each class, -1 for all others."""
     best, top = predicted_classes(codes, pred_proba)
-    return _most_confident(best, top, pred_proba.shape[1], weight, confident_share)
+    totals = class_weights(best, pred_proba.shape[1], weight)
+    return _most_confident(best, top, totals, weight, confident_share)
 
 
 def _most_confident(
     best: np.ndarray,
     top: np.ndarray,
-    n_classes: int,
+    totals: np.ndarray,
     weight: np.ndarray | None,
     confident_share: float = CONFIDENT_SHARE,
 ) -> np.ndarray:
     """Return the predicted class of the rows with the highest probabilities of each class."""
-    totals = class_weights(best, n_classes, weight)
+    n_classes = len(totals)
     confident = np.full(len(best), -1, dtype=np.intp)
     used = best >= 0
     rows_by_class = np.argsort(np.where(used, best, n_classes), kind="stable")
@@ -440,26 +441,34 @@ class NoiseModel:
 
 
 def fit_noise_model(
+    codes: np.ndarray, pred_proba: np.ndarray, weight: np.ndarray | None = None, **options
+) -> NoiseModel:
+    """Fit the noise model to labels and out-of-sample probabilities."""
+    return fit_noise_models(codes, pred_proba, weight, prior_shares=(0.0,), **options)[0]
+
+
+def fit_noise_models(
     codes: np.ndarray,
     pred_proba: np.ndarray,
     weight: np.ndarray | None = None,
     *,
     level: NoiseLevel,
-    prior_share: float = 0.0,
+    prior_shares: Sequence[float],
     verified: np.ndarray | None = None,
     exponent: float | None = None,
-) -> NoiseModel:
-    """Fit the noise model to labels and out-of-sample probabilities.
+) -> list[NoiseModel]:
+    """Fit noise models to labels and out-of-sample probabilities, one for each prior.
 
     Which labels are confused is counted among the most confident rows of each predicted class,
     and among the verified rows of each verified class (`verified`, -1 elsewhere); the share of
-    wrong labels is that of `level`. `prior_share` adds symmetric noise, as a share of the mean
-    count of a class.
+    wrong labels is that of `level`. Priors are symmetric noise, as shares of the mean count of a
+    class.
     """
     weight = as_counts(weight, codes >= 0)
     n_classes = pred_proba.shape[1]
     best, top = predicted_classes(codes, pred_proba)
-    true = _most_confident(best, top, n_classes, weight)
+    predicted = class_weights(best, n_classes, weight)
+    true = _most_confident(best, top, predicted, weight)
     if verified is not None:
         true = np.where(verified >= 0, verified, true)
     counts = count_labels(true, codes, n_classes, weight)
@@ -467,16 +476,19 @@ def fit_noise_model(
     predicts = level.n_rows > 0
     rate = level.rate if predicts or total == 0 else 1 - np.trace(counts) / total
     rate = float(np.clip(rate, LEAST_RATE, HIGHEST_RATE))
-    counts += (_PRIOR_ROWS + prior_share * total / n_classes) * symmetric_matrix(n_classes, rate)
-    transition = counts / counts.sum(axis=1, keepdims=True)
-    if predicts:
-        # Verified rows may have been chosen because they are suspicious: they determine which
-        # labels are confused, but not how many are wrong.
-        predicted = class_weights(best, n_classes, weight)
-        transition = scale_noise(transition, predicted / predicted.sum(), rate)
     if exponent is None:
         exponent = fit_exponent(codes, pred_proba, weight)
-    return NoiseModel(transition, exponent)
+    symmetric = symmetric_matrix(n_classes, rate)
+    models = []
+    for share in prior_shares:
+        more = counts + (_PRIOR_ROWS + share * total / n_classes) * symmetric
+        transition = more / more.sum(axis=1, keepdims=True)
+        if predicts:
+            # Verified rows may have been chosen because they are suspicious: they determine which
+            # labels are confused, but not how many are wrong.
+            transition = scale_noise(transition, predicted / predicted.sum(), rate)
+        models.append(NoiseModel(transition, exponent))
+    return models
 
 
 def scale_noise(transition: np.ndarray, prior: np.ndarray, rate: float) -> np.ndarray:

@@ -10,8 +10,10 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skrobust.utils._parallel import row_blocks
 from skrobust.utils._sklearn import num_samples
+
+# So many numbers are hashed at once, such that they fit the second-level cache.
+_HASHED_ENTRIES = 1 << 15
 
 
 def is_missing(value) -> bool:
@@ -431,9 +433,11 @@ def _hash_dense(array: np.ndarray) -> np.ndarray:
     n_columns = int(np.prod(array.shape[1:], dtype=np.int64))
     salt = _salt(np.arange(n_columns))
     hashes = np.empty(n_rows, dtype=np.uint64)
-    for block in row_blocks(n_rows, 16 * n_columns):
-        rows = np.asarray(array[block]).reshape(block.stop - block.start, n_columns)
-        hashes[block] = _hash_numbers(rows, salt).sum(axis=1, dtype=np.uint64)
+    length = max(1, _HASHED_ENTRIES // max(n_columns, 1))
+    for start in range(0, n_rows, length):
+        block = np.asarray(array[start : start + length])
+        words = _hash_numbers(block.reshape(len(block), n_columns), salt)
+        hashes[start : start + len(block)] = words.sum(axis=1, dtype=np.uint64)
     return hashes
 
 

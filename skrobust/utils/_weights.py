@@ -25,7 +25,7 @@ def weight_fit_params(estimator, sample_weight) -> dict:
     """Work out the keyword under which an estimator's ``fit`` takes sample weights."""
     if sample_weight is None:
         return {}
-    key = _weight_key(estimator)
+    key = weight_key(estimator)
     if key is None:
         name = type(estimator).__name__
         raise TypeError(
@@ -75,7 +75,8 @@ def fit_rows(estimator, X, y, rows, fit_params: dict):
     return estimator.fit(chosen, y[rows], **params)
 
 
-def _weight_key(estimator) -> str | None:
+def weight_key(estimator) -> str | None:
+    """Keyword under which an estimator's ``fit`` takes sample weights, or None."""
     if has_fit_parameter(estimator, "sample_weight"):
         return "sample_weight"
     if routing_enabled():
@@ -87,7 +88,7 @@ def _weight_key(estimator) -> str | None:
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
         if last is not None and last != "passthrough":
-            inner = _weight_key(last)
+            inner = weight_key(last)
             return None if inner is None else f"{name}__{inner}"
     return None
 

@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import indexable
 
 from skrobust.base import LabelledData
-from skrobust.base._labels import decode_labels, encode_labels_like
+from skrobust.base._labelled_data import decode_labels
+from skrobust.base._labels import encode_labels_like
 from skrobust.detection import TrainingDynamics
 from skrobust.detection._training_dynamics import STATISTICS, quality_from
 from skrobust.utils._docstring import fill_docstring

@@ -26,7 +26,7 @@ from skrobust.utils._sklearn import (
     routing_enabled,
     safe_indexing,
 )
-from skrobust.utils._weights import takes_weight, weight_fit_params
+from skrobust.utils._weights import takes_weight, weight_fit_params, weight_key
 from skrobust.wrappers._training_set import FinalFit
 
 # Shared by the docstrings of ``fit``.
@@ -119,7 +119,12 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
         features = Features(data.X)
         return {
             name: FinalFit(
-                model, data, features, routed[name], is_default=getattr(self, name) is None
+                model,
+                data,
+                features,
+                routed[name],
+                is_default=getattr(self, name) is None,
+                weight_key=weight_key(model),
             )
             for name, model in models.items()
         }

@@ -13,6 +13,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._estimators import cached_fit, propagate_params
 from skrobust.utils._sklearn import HasMethods, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
+from skrobust.utils._weights import weight_fit_params
 from skrobust.weighting import QualityReweighter
 from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper
 from skrobust.wrappers._detectors import default_detector
@@ -160,6 +161,8 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         reweighter = self._fit_reweighter(data)
         weight = _check_weight(reweighter, data.n_samples)
         training = weighted(data, weight, final.weight)
+        if training.weight is not None:
+            weight_fit_params(final.estimator, training.weight)  # raises if it takes none
         model = dataclasses.replace(final, own_weight=True).train(training)
         self.reweighter_ = reweighter
         self._set_fitted_attributes(final, model, training.rows)

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skrobust.base import LabelledData
 from skrobust.base._label_estimator import LabelTags
-from skrobust.base._labels import decode_labels
+from skrobust.base._labelled_data import decode_labels
 from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.detection._detect_from import most_probable
 from skrobust.detection._mixture_1d import fit_mixture

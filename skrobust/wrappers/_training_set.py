@@ -14,7 +14,7 @@ from skrobust.utils._estimators import Features
 from skrobust.utils._input import predict_column
 from skrobust.utils._parallel import delayed, one_blas_thread, stream
 from skrobust.utils._sklearn import safe_indexing
-from skrobust.utils._weights import as_counts, index_fit_params, weight_fit_params
+from skrobust.utils._weights import as_counts, index_fit_params
 
 # Relative to the largest weight: smaller weights are zero, smaller differences are none.
 _ROUNDING = 1e-9
@@ -81,6 +81,8 @@ class FinalFit:
         Whether weights are passed even if the caller's are none or not requested.
     is_default : bool
         Whether the user named no model. The default is linear: more threads slow it down.
+    weight_key : str or None
+        Keyword for weights; None if the model takes none.
     """
 
     estimator: BaseEstimator
@@ -89,6 +91,7 @@ class FinalFit:
     fit_params: dict
     own_weight: bool = False
     is_default: bool = False
+    weight_key: str | None = None
 
     @property
     def weight(self) -> np.ndarray | None:
@@ -97,19 +100,22 @@ class FinalFit:
         return weight if self._requests(weight) else None
 
     def _requests(self, weight) -> bool:
-        return any(key in self.fit_params for key in weight_fit_params(self.estimator, weight))
+        return weight is not None and self.weight_key in self.fit_params
 
     def train(self, training: TrainingSet) -> BaseEstimator:
         """Fit a clone of the model to some of the rows."""
+        with one_blas_thread if self.is_default else nullcontext():
+            return self.fit(training)
+
+    def fit(self, training: TrainingSet) -> BaseEstimator:
+        """Fit as `train` does, with as many threads as the caller has set."""
         rows, weight, X = training.rows, training.weight, self.data.X
         params = self.fit_params and index_fit_params(self.fit_params, rows, self.data.n_samples)
         if weight is not None and (self.own_weight or self._requests(weight)):
-            params = params | weight_fit_params(self.estimator, weight)
+            params = params | {self.weight_key: weight}
         if not np.array_equal(rows, np.arange(self.data.n_samples)):
             X = safe_indexing(X, rows)
-        targets = self.data.decode(training.targets)
-        with one_blas_thread if self.is_default else nullcontext():
-            return clone(self.estimator).fit(X, targets, **params)
+        return clone(self.estimator).fit(X, self.data.decode(training.targets), **params)
 
 
 def given(data: LabelledData, weight: np.ndarray | None) -> TrainingSet:
@@ -249,7 +255,7 @@ def _train_and_predict(final, training, train, test) -> np.ndarray:
         return np.repeat(present, len(test))
     if len(present) == 0:
         return np.full(len(test), None, dtype=object)
-    model = final.train(training)
+    model = final.fit(training)
     return np.asarray(predict_column(model, safe_indexing(final.data.X, test)))
 
 
@@ -293,9 +299,8 @@ def trim(final: FinalFit, model, training: TrainingSet, *, n_jobs: int | None = 
 
 def _misfits(model, data, training) -> np.ndarray:
     """Find the training rows, none of them verified, whose labels contradict the fitted model."""
-    known = encode_labels_like(model.classes_, data.classes, name="classes_")
     pred_proba = np.asarray(model.predict_proba(safe_indexing(data.X, training.rows)))
-    codes = np.searchsorted(known, training.targets)
+    codes = np.unique(training.targets, return_inverse=True)[1]  # as in `classes_`
     flagged = fit_rule("prune_by_class", codes, pred_proba, weight=training.weight)[1]
     return flagged & ~data.checked[training.rows]
 
@@ -305,11 +310,11 @@ def _gains_of_trimming(final, training, test) -> np.ndarray:
     data = final.data
     if len(np.unique(training.targets)) == 1:  # most classifiers refuse to be fitted to one class
         return np.zeros(len(test.rows))
-    model = final.train(training)
+    model = final.fit(training)
     misfits = _misfits(model, data, training)
     if not misfits.any():
         return np.zeros(len(test.rows))
     X, labels = safe_indexing(data.X, test.rows), data.classes[test.targets]
-    trimmed = final.train(training.take(~misfits))
+    trimmed = final.fit(training.take(~misfits))
     before, after = (predict_column(m, X) == labels for m in (model, trimmed))
     return after.astype(np.float64) - before

@@ -3,12 +3,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from skrobust.base._labels import (
-    codes_for_columns,
-    decode_labels,
-    encode_labels,
-    encode_labels_like,
-)
+from skrobust.base._labelled_data import decode_labels
+from skrobust.base._labels import codes_for_columns, encode_labels, encode_labels_like
 
 
 @pytest.mark.parametrize(

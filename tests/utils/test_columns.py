@@ -9,14 +9,8 @@ import polars as pl
 import pytest
 
 from skrobust.base import LabelledData
-from skrobust.base._labelled_data import number_groups
-from skrobust.base._labels import (
-    check_indicators,
-    check_targets,
-    decode_labels,
-    encode_labels,
-    encode_labels_like,
-)
+from skrobust.base._labelled_data import decode_labels, number_groups
+from skrobust.base._labels import check_indicators, check_targets, encode_labels, encode_labels_like
 from skrobust.base._pred_proba import match_proba
 from skrobust.detection import find_label_errors
 from skrobust.utils._input import as_numbers, check_index, is_numeric, number_matrix, row_hashes
