@@ -23,10 +23,10 @@ from skrobust.detection._mixture_1d import fit_mixture
 from skrobust.evidence import Evidence, OutOfFold
 from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.evidence._out_of_bag import default_forest
-from skrobust.evidence._out_of_fold import proba_source
+from skrobust.evidence._out_of_fold import proba_sources
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._input import check_numeric
-from skrobust.utils._random import draw_seed, private_random_state
+from skrobust.utils._random import draw_seeds, private_random_state
 from skrobust.utils._sklearn import Tags, routing_enabled
 from skrobust.utils._typing import CrossValidation
 
@@ -295,11 +295,8 @@ class ConsensusMixture(EvidenceDetector):
                 raise TypeError(f"estimators must hold classifiers, got {model!r}.")
             check_predicts_proba(model)
         views = []
-        for model in models:
-            seed = draw_seed(random_state)
-            source = proba_source(
-                self, model, data, cv=self.cv, n_jobs=self.n_jobs, random_state=seed
-            )
+        seeds = draw_seeds(random_state, len(models))
+        for source in proba_sources(self, models, data, cv=self.cv, random_states=seeds):
             if isinstance(source, OutOfFold):
                 source = dataclasses.replace(source, by_content=True)
             views.append(source.collect(data))

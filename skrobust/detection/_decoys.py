@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from skrobust.utils._parallel import for_each_block
+from skrobust.utils._parallel import row_blocks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,11 +56,9 @@ def decoy_shares(thresholds: np.ndarray, quality: np.ndarray, weights: np.ndarra
     """Share of the total weight up to each threshold."""
     below = np.zeros(len(thresholds) + 1)
 
-    def add(start: int, stop: int) -> None:
-        places = np.searchsorted(thresholds, quality[start:stop].ravel())
-        below[:] += np.bincount(places, weights=weights[start:stop].ravel(), minlength=len(below))
-
     row_bytes = 32 * int(np.prod(quality.shape[1:], dtype=np.intp))
-    for_each_block(add, len(quality), row_bytes, block_bytes=1 << 23)
+    for rows in row_blocks(len(quality), row_bytes, block_bytes=1 << 23):
+        places = np.searchsorted(thresholds, quality[rows].ravel())
+        below += np.bincount(places, weights=weights[rows].ravel(), minlength=len(below))
     total = below.sum()
     return np.cumsum(below[:-1]) / total if total > 0 else np.zeros(len(thresholds))

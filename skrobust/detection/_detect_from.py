@@ -17,7 +17,7 @@ from skrobust.evidence import Evidence
 from skrobust.evidence._out_of_fold import ProbaSource
 from skrobust.noise._confident_joint import label_proba, mean_self_confidence
 from skrobust.noise._noise_model import estimate_noise_rate, fit_noise_model
-from skrobust.utils._parallel import for_each_block
+from skrobust.utils._parallel import row_blocks
 
 
 def detect_from(
@@ -212,14 +212,12 @@ def most_probable(
     place = np.empty(n_classes, dtype=np.intp)
     place[order] = np.arange(n_classes)
 
-    def find(start: int, stop: int) -> None:
-        block = pred_proba[start:stop, order]
+    for some in row_blocks(len(pred_proba), 8 * n_classes):
+        block = pred_proba[some, order]
         if without is not None:
-            rows = np.flatnonzero(without[start:stop] >= 0)
-            block[rows, place[without[start:stop][rows]]] = -np.inf
-        best[start:stop] = order[block.argmax(axis=1)]
-
-    for_each_block(find, len(pred_proba), 8 * n_classes)
+            rows = np.flatnonzero(without[some] >= 0)
+            block[rows, place[without[some][rows]]] = -np.inf
+        best[some] = order[block.argmax(axis=1)]
     return best
 
 

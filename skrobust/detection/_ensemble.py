@@ -35,7 +35,7 @@ from skrobust.evidence import Evidence, Mixture, Neighbors
 from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.evidence._folds import FoldsByContent, row_blocks
 from skrobust.evidence._neighbor_evidence import NeighborsOfRounds
-from skrobust.evidence._out_of_fold import proba_source
+from skrobust.evidence._out_of_fold import proba_sources
 from skrobust.noise._confident_joint import label_proba
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._input import check_numeric
@@ -334,14 +334,22 @@ class EnsembleDetector(EvidenceDetector):
         weights = self._fixed_weights(len(models))
         if chosen is not None and weights is not None:
             weights = weights[chosen] / weights[chosen].sum()
-        sources = []
-        for j in range(len(models)) if chosen is None else chosen:
-            common = {"n_jobs": self.n_jobs, "random_state": seeds[j]}
-            if isinstance(models[j], str):
-                earlier = None if first is None else first.parts[j].graph
-                sources.append(NeighborsOfRounds(Neighbors(**common), earlier))
-            else:
-                sources.append(proba_source(self, models[j], data, cv=cv, **common))
+        chosen = np.arange(len(models)) if chosen is None else chosen
+        votes = [j for j in chosen if isinstance(models[j], str)]
+        others = [j for j in chosen if not isinstance(models[j], str)]
+        found = proba_sources(
+            self,
+            [models[j] for j in others],
+            data,
+            cv=cv,
+            random_states=[seeds[j] for j in others],
+        )
+        source_of = dict(zip(others, found, strict=True))
+        for j in votes:
+            earlier = None if first is None else first.parts[j].graph
+            neighbors = Neighbors(n_jobs=self.n_jobs, random_state=seeds[j])
+            source_of[j] = NeighborsOfRounds(neighbors, earlier)
+        sources = [source_of[j] for j in chosen]
         name = f"round {number}"
         return Mixture(sources, weights, name, self.store_estimators).collect(data)
 

@@ -18,7 +18,7 @@ from sklearn.preprocessing import normalize
 
 from skrobust.base import NoiseLevel
 from skrobust.utils._input import as_numbers, is_numeric
-from skrobust.utils._parallel import for_each_block
+from skrobust.utils._parallel import row_blocks
 from skrobust.utils._sklearn import num_samples
 from skrobust.utils._weights import as_counts
 
@@ -368,16 +368,14 @@ class VerifiedLabelModel:
         offset = np.interp(quality[known], self.qualities, self.offsets)
         total = np.zeros(len(known))
 
-        def predict(start: int, stop: int) -> None:
-            rows = known[start:stop]
+        for some in row_blocks(len(known), 64 * len(self.codes)):
+            rows = known[some]
             similarity = self._similarity(codes[rows], kernels, rows)
             for fit in fits:
-                covariance = _quality_covariance(score[start:stop], self.score, fit.base_variance)
+                covariance = _quality_covariance(score[some], self.score, fit.base_variance)
                 covariance = covariance + fit.class_variance * similarity
-                log_odds = covariance @ fit.gradient + offset[start:stop]
-                total[start:stop] += fit.probability * expit(-log_odds)
-
-        for_each_block(predict, len(known), 64 * len(self.codes))
+                log_odds = covariance @ fit.gradient + offset[some]
+                total[some] += fit.probability * expit(-log_odds)
         right = np.full(len(quality), np.nan)
         right[known] = total
         return right

@@ -30,12 +30,17 @@ _MANY_PAIRS = 100
 _MANY_BLOCKS = 100
 
 
-def row_counts(hashes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+def row_counts(
+    hashes: np.ndarray,
+    labels: np.ndarray,
+    weight: np.ndarray | None,
+    pairs: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
     """Number of equal rows that each row represents, without a factor common to all rows."""
     counts = (labels >= 0).astype(np.float64)
     if _are_counts(weight):
         counts *= weight
-    _, first, pair = np.unique(_pair_keys(hashes, labels), return_index=True, return_inverse=True)
+    first, pair = _pairs(hashes, labels) if pairs is None else pairs
     totals = np.bincount(pair, weights=counts)
     held = first[totals > 0]
     n_values = len(np.unique(hashes[held]))
@@ -49,9 +54,10 @@ def _are_counts(weight) -> bool:
     return weight is not None and np.array_equal(weight, np.round(weight))
 
 
-def _pair_keys(hashes, labels) -> np.ndarray:
-    """Hash pairs of a value and a label."""
-    return salted_hashes(hashes, labels + 1)
+def _pairs(hashes, labels) -> tuple[np.ndarray, np.ndarray]:
+    """A row of each pair of a value and a label, and the pair of each row."""
+    keys = salted_hashes(hashes, labels + 1)
+    return np.unique(keys, return_index=True, return_inverse=True)[1:]
 
 
 def frequent_rows(
@@ -131,7 +137,7 @@ def average_frequent(
     rows = np.flatnonzero(frequent & ~np.isnan(table[:, 0]))
     if len(rows) == 0:
         return
-    _, pair = np.unique(_pair_keys(hashes[rows], labels[rows]), return_inverse=True)
+    pair = _pairs(hashes[rows], labels[rows])[1]
     members = sparse.csr_matrix((np.ones(len(rows)), (pair, np.arange(len(rows)))))
     means = members @ table[rows] / np.bincount(pair)[:, None]
     values[rows] = means[pair].reshape(-1, *values.shape[1:])
@@ -180,11 +186,9 @@ def divide_rows(
     by_label: bool = False,
 ) -> RowParts:
     """Merge replicated rows, and divide rows of frequent values into parts of equal weight."""
-    rows_counted = row_counts(hashes, labels, weight)
+    first, pair_of_row = _pairs(hashes, labels)
+    rows_counted = row_counts(hashes, labels, weight, (first, pair_of_row))
     frequent = frequent_rows(hashes, labels, weight, rows_counted)
-    _, first, pair_of_row = np.unique(
-        _pair_keys(hashes, labels), return_index=True, return_inverse=True
-    )
     salts = label_salts(hashes, labels, rows_counted)
     salt = np.append(salts, np.uint64(0))[labels[first]]
     order = np.lexsort((labels[first], salt, hashes[first]))

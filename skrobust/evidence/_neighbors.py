@@ -14,7 +14,7 @@ from sklearn.utils import assert_all_finite, indexable
 
 from skrobust.base._labelled_data import check_groups
 from skrobust.utils._input import as_numbers, check_numeric, row_hashes
-from skrobust.utils._parallel import for_each_block
+from skrobust.utils._parallel import row_blocks
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import num_samples
 from skrobust.utils._typing import CSRMatrix, MatrixLike
@@ -151,16 +151,13 @@ class NeighborIndex:
         if X.shape[0] == 0:
             return distances, neighbors
 
-        def find(start: int, stop: int) -> None:
-            some = X[start:stop]
-            if not self.exact:
-                found, near = self.search.query(some, k=n_neighbors)
-            else:
-                near, found = self.search.kneighbors(some, n_neighbors)
-            distances[start:stop], neighbors[start:stop] = near, found
-
         # A result is two words per neighbour: a block is many rows.
-        for_each_block(find, X.shape[0], 16 * n_neighbors, block_bytes=1 << 26)
+        for rows in row_blocks(X.shape[0], 16 * n_neighbors, block_bytes=1 << 26):
+            if not self.exact:
+                found, near = self.search.query(X[rows], k=n_neighbors)
+            else:
+                near, found = self.search.kneighbors(X[rows], n_neighbors)
+            distances[rows], neighbors[rows] = near, found
         return self._finish(distances, neighbors)
 
     def _finish(self, distances, neighbors):
@@ -174,12 +171,10 @@ class NeighborIndex:
             distances[lost] = np.inf
         neighbors = neighbors.astype(np.int32, copy=False)
 
-        def sort(start: int, stop: int) -> None:
-            order = np.lexsort((neighbors[start:stop], distances[start:stop]), axis=1)
+        for rows in row_blocks(len(neighbors), 24 * neighbors.shape[1], block_bytes=1 << 22):
+            order = np.lexsort((neighbors[rows], distances[rows]), axis=1)
             for array in (distances, neighbors):
-                array[start:stop] = np.take_along_axis(array[start:stop], order, axis=1)
-
-        for_each_block(sort, len(neighbors), 24 * neighbors.shape[1], block_bytes=1 << 22)
+                array[rows] = np.take_along_axis(array[rows], order, axis=1)
         return distances, neighbors
 
 
@@ -201,20 +196,16 @@ def find_others(
     def keep_others(rows, found, near) -> np.ndarray:
         """Keep the nearest outside of the row's group; return the rows that have too few."""
         short = np.zeros(len(rows), dtype=bool)
-
-        def keep(start: int, stop: int) -> None:
-            some = rows[start:stop]
-            good = np.isfinite(found[start:stop])
-            good &= other_group[near[start:stop]] != group[some][:, None]
+        for some in row_blocks(len(rows), 32 * found.shape[1], block_bytes=1 << 22):
+            good = np.isfinite(found[some])
+            good &= other_group[near[some]] != group[rows[some]][:, None]
             place = np.cumsum(good, axis=1)
-            short[start:stop] = place[:, -1] < n_neighbors
+            short[some] = place[:, -1] < n_neighbors
             good &= place <= n_neighbors
             row, column = np.nonzero(good)
-            target = some[row], place[row, column] - 1
-            distances[target] = found[start:stop][row, column]
-            neighbors[target] = near[start:stop][row, column]
-
-        for_each_block(keep, len(rows), 32 * found.shape[1], block_bytes=1 << 22)
+            target = rows[some][row], place[row, column] - 1
+            distances[target] = found[some][row, column]
+            neighbors[target] = near[some][row, column]
         return rows[short]
 
     wanted, rows = n_neighbors + spare, np.arange(n_queries)

@@ -220,13 +220,11 @@ class OutOfBag:
         others = np.flatnonzero(~used)
         X_others = safe_indexing(X, others) if len(others) else None
         found = []
-        for leaf_size, proba in zip(self.leaf_sizes, total.means(), strict=True):
+        means = parts.per_row(total.means()).reshape(len(rows), len(self.leaf_sizes), -1)
+        for j, leaf_size in enumerate(self.leaf_sizes):
             model = TreeMean(trees, classes[present], leaf_size)
-            if len(present) < len(classes):
-                known, proba = proba, np.zeros((len(proba), len(classes)))
-                proba[:, present] = known
-            pred_proba = np.empty((num_samples(X), len(classes)))
-            pred_proba[rows] = parts.per_row(proba)
+            pred_proba = np.zeros((num_samples(X), len(classes)))
+            pred_proba[np.ix_(rows, present)] = means[:, j]
             pred_proba[rows[lone]] = np.nan
             if len(others):
                 pred_proba[others] = predict_columns(model, X_others, classes)
@@ -332,11 +330,11 @@ class ProbaSums:
         self.counts += other.counts
 
     def means(self) -> np.ndarray:
-        """Mean probabilities by leaf size, NaN where no tree was added; consumes the sums."""
+        """Mean probabilities, side by side for each leaf size; NaN where no tree was added."""
         counts = self.counts[:, None]
         self.sums[self.counts == 0] = np.nan
         np.divide(self.sums, counts, out=self.sums, where=counts > 0)
-        return self.sums.reshape(len(self.sums), len(self.leaf_sizes), -1).swapaxes(0, 1)
+        return self.sums
 
 
 def node_proba(tree, leaf_sizes: tuple) -> np.ndarray:

@@ -440,33 +440,33 @@ class ProbaSource(OneEstimator):
         evidence : Evidence
             Probabilities, and the models that predict new rows.
         """
-        return proba_source(
-            self,
-            self.estimator,
-            data,
-            cv=self.cv,
-            n_jobs=self.n_jobs,
-            random_state=self.random_state,
-        ).collect(data)
+        (source,) = proba_sources(
+            self, [self.estimator], data, cv=self.cv, random_states=[self.random_state]
+        )
+        return source.collect(data)
 
 
-def proba_source(owner, estimator, data, *, cv, n_jobs=None, random_state=None):
-    """Producer of probabilities: out of bag of a forest that asks for it, else out of fold."""
-    forest = estimator is None or is_out_of_bag_forest(estimator)
-    common = {"n_jobs": n_jobs, "random_state": random_state}
-    if forest:
+def proba_sources(owner, estimators: list, data, *, cv, random_states: list) -> list:
+    """Producers of probabilities: out of bag of forests that ask for it, else out of fold."""
+    forests = [estimator is None or is_out_of_bag_forest(estimator) for estimator in estimators]
+    if any(forests):
         check_numeric(
             data.X,
             f"{type(owner).__name__} without an estimator of another kind uses a forest. Pass an"
             " estimator that takes X as it is, such as a Pipeline that encodes it first.",
         )
+    sources: list = []
+    for estimator, forest, random_state in zip(estimators, forests, random_states, strict=True):
+        common = {"n_jobs": owner.n_jobs, "random_state": random_state}
         # A tree is out of the bag of a whole group next to never, so that groups need folds.
-        if data.groups is None:
-            return OutOfBag(estimator, **common)
-    if estimator is None:
-        return OutOfFold(default_forest(), cv, **common)
-    model = clone(estimator).set_params(oob_score=False) if forest else estimator
-    return OutOfFold(model, cv, **route_fit(owner, model, data), **common)
+        if forest and data.groups is None:
+            sources.append(OutOfBag(estimator, **common))
+        elif estimator is None:
+            sources.append(OutOfFold(default_forest(), cv, **common))
+        else:
+            model = clone(estimator).set_params(oob_score=False) if forest else estimator
+            sources.append(OutOfFold(model, cv, **route_fit(owner, model, data), **common))
+    return sources
 
 
 def estimator_router(owner, estimator) -> MetadataRouter:

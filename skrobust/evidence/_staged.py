@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.utils._input import as_numbers
-from skrobust.utils._parallel import for_each_block
+from skrobust.utils._parallel import row_blocks
 from skrobust.utils._sklearn import num_samples, safe_indexing
 
 ADVICE = (
@@ -107,13 +107,11 @@ def softmax_rows(scores: np.ndarray) -> np.ndarray:
     if len(scores) == 1:
         return with_complement(expit(scores, out=scores))
 
-    def normalize(start: int, stop: int) -> None:
-        block = scores[:, start:stop]
+    for rows in row_blocks(scores.shape[1], 2 * 8 * len(scores)):
+        block = scores[:, rows]
         block -= block.max(axis=0)
         np.exp(block, out=block)
         block /= block.sum(axis=0)
-
-    for_each_block(normalize, scores.shape[1], 2 * 8 * len(scores))
     return scores.T
 
 

@@ -13,7 +13,7 @@ from skrobust.evidence._evidence import Evidence, align_columns
 from skrobust.evidence._folds import lone_class_rows, make_folds, row_ids
 from skrobust.evidence._recorded_fits import TrainingRows, record_folds
 from skrobust.evidence._training_record import last_layer_norms, record_training
-from skrobust.utils._parallel import for_each_block
+from skrobust.utils._parallel import row_blocks
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._typing import CrossValidation
 
@@ -263,13 +263,9 @@ class StageRecorder:
         state["n_stages"] += 1
         if norms is not None:
             state["norms"] = state.get("norms", 0.0) + norms
-
-        def add(start: int, stop: int) -> None:
-            rows = slice(start, stop)
-            self._add_block(proba[rows], rows, None if norms is None else norms[rows])
-
         # About five arrays of the size of a block are in use at a time.
-        for_each_block(add, n_rows, 5 * 8 * n_classes)
+        for rows in row_blocks(n_rows, 5 * 8 * n_classes):
+            self._add_block(proba[rows], rows, None if norms is None else norms[rows])
         if self.trained is not None and "early" in state:
             n_wrong = np.count_nonzero(~state["correct"][self.trained])
             n_early = np.count_nonzero(state["early"][self.trained] < 0)
