@@ -330,7 +330,7 @@ _WIDE = 16
 # A matrix with a smaller share of entries that are not zero is handled as a sparse one.
 _FEW_FILLED = 0.05
 _N_TREES = 100
-_FEWEST_TREES = 60
+_FEWEST_TREES = 50
 # Behind a pipeline, neighbours are searched among all rows, in time that grows with their square.
 _MANY_FOR_NEIGHBORS = 30_000
 
@@ -389,9 +389,9 @@ def default_models(X) -> list:
 
 
 def _n_trees(n_samples: int) -> int:
-    """Number of trees by which each row is out of as many bags as if trees drew all rows."""
+    """Number of trees: the fewer, the smaller the share of the rows that each draws."""
     drawn = min(MOST_DRAWN / n_samples, 1.0)
-    return max(round(_N_TREES * np.exp(drawn - 1)), _FEWEST_TREES)
+    return max(round(_N_TREES * drawn), _FEWEST_TREES)
 
 
 def _n_wide_columns(n_features: int) -> int:

@@ -697,4 +697,4 @@ def test_member_predictions_are_out_of_sample_and_of_the_first_round():
 def test_fewer_trees_are_grown_where_each_draws_fewer_rows():
     n_trees = [default_models(np.zeros((n, 2)))[0].n_estimators for n in (100, 10_000, 14_000)]
     assert n_trees == [100, 100, 75]
-    assert default_models(np.zeros((200_000, 2)))[0].n_estimators == 60
+    assert default_models(np.zeros((200_000, 2)))[0].n_estimators == 50
