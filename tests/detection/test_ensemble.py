@@ -96,7 +96,7 @@ def test_default_models_by_what_X_is_like(monkeypatch):
     monkeypatch.setattr(_ensemble_models, "MOST_DRAWN", 40)
     members = default_models(X)
     assert _kinds(X) == FORESTS
-    assert {m.n_estimators for m in members} == {72}
+    assert {m.n_estimators for m in members} == {67}
     assert round(members[0].max_samples * 60) == 40
 
 
@@ -696,5 +696,5 @@ def test_member_predictions_are_out_of_sample_and_of_the_first_round():
 
 def test_fewer_trees_are_grown_where_each_draws_fewer_rows():
     n_trees = [default_models(np.zeros((n, 2)))[0].n_estimators for n in (100, 10_000, 14_000)]
-    assert n_trees == [100, 100, 75]
+    assert n_trees == [100, 100, 71]
     assert default_models(np.zeros((200_000, 2)))[0].n_estimators == 50
