@@ -1,6 +1,7 @@
 """The review page in a real browser: keys, undo, storage, saving, loading, hostile data, access."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("jinja2")
@@ -169,6 +170,31 @@ def test_two_classes_have_no_other_label(open_page):
     assert page.text("#live") == "There is no other label."
     assert page.text("#card label:has(#note)").startswith("Note on row ")
     page.check()
+
+
+def test_a_name_entered_late_goes_with_earlier_decisions(open_page, tmp_path):
+    report, _ = digit_report()
+    page = open_page(report)
+    page.page.focus("#list")
+    page.press(["s", "r"])
+    early = page.save(tmp_path / "early.csv")
+    assert pd.read_csv(early)["reviewer"].isna().all()
+    page.page.fill("#reviewer", "ann")
+    page.page.focus("#list")
+    page.press(["s"])
+    named = page.save(tmp_path / "named.csv")
+    assert pd.read_csv(named)["reviewer"].tolist() == ["ann"] * 3
+    # Decisions of another person keep their name, and those without one have none.
+    other = open_page(report, name="other.html")
+    other.page.fill("#reviewer", "bob")
+    other.page.set_input_files("#file", named)
+    other.expect("#progress").to_contain_text("3 of 12 reviewed")
+    other.page.set_input_files("#file", early)
+    other.expect("#live").to_have_text("2 decisions loaded.")
+    kept = pd.read_csv(other.save(tmp_path / "kept.csv"))
+    assert sorted(kept["reviewer"].fillna("").tolist()) == ["", "", "ann"]
+    page.check()
+    other.check()
 
 
 def test_saved_decisions_are_loaded_in_a_new_profile(open_page, browser, tmp_path):

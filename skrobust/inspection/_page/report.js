@@ -241,7 +241,7 @@
     return found;
   }
   function decision(place) {
-    const made = decisions.get(place), by = made && made.by ? `, by ${short(made.by)}` : "";
+    const made = decisions.get(place), by = made && nameOf(made) ? `, by ${short(nameOf(made))}` : "";
     return made ? [el("dt", {}, "Decision"), el("dd", {}, described(place) + by)] : [];
   }
   function contentOf(place) {
@@ -300,11 +300,13 @@
     clearTimeout(storeTimer);
     storeTimer = setTimeout(store, 200);
   }
+  // Decisions made here before a name was entered have the one that was entered later.
+  const nameOf = (made) => made.by ?? reviewer;
   // ---- deciding -------------------------------------------------------------------------------
   function decide(label) {
     const place = view[current], time = new Date().toISOString();
     const places = (together ? duplicates(place) : [place]).filter((each) => each === place || !decisions.has(each));
-    act(places.map((each) => [each, { label, by: reviewer, time, note: notes.get(each) || "" }]));
+    act(places.map((each) => [each, { label, by: reviewer || null, time, note: notes.get(each) || "" }]));
     const done = `${rowName(place)}: ${described(place)}${places.length > 1 ? `, with ${places.length - 1} near-duplicates` : ""}.`;
     if (filter.show === "open") computeView();
     select(filter.show === "open" ? current : next(), done);
@@ -399,7 +401,7 @@
       const source = R.flagged[place] ? "flagged" : R.audit[place] ? "audit" : "unflagged";
       lines.push([D.fingerprint, D.counts.rows, R.row[place], R.id ? R.id[place] : "", CLASSES[R.given[place]],
         made.label === UNCLEAR ? "unclear" : right ? "right" : "wrong", made.label === UNCLEAR || right ? "" : CLASSES[made.label],
-        source, source === "audit" ? D.audit.sampled_from : "", made.by, made.time, made.note].map((value) => escape(String(value))).join(","));
+        source, source === "audit" ? D.audit.sampled_from : "", nameOf(made), made.time, made.note].map((value) => escape(String(value))).join(","));
     }
     return lines.join("\r\n") + "\r\n";
   }
@@ -448,7 +450,8 @@
       if (label === undefined) throw new Error(`${where} holds an unknown label or decision`);
       changes.set(place, { label, by: value("reviewer"), time: value("time"), note: value("note") });
     }
-    const fresh = [...changes].filter(([place, made]) => JSON.stringify(decisions.get(place)) !== JSON.stringify(made));
+    const known = (place) => decisions.has(place) && { ...decisions.get(place), by: nameOf(decisions.get(place)) };
+    const fresh = [...changes].filter(([place, made]) => JSON.stringify(known(place)) !== JSON.stringify(made));
     if (fresh.length) act(fresh);
     showState();
     refresh();
