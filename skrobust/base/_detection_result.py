@@ -1,19 +1,19 @@
-"""What a detector finds out about labelled data, and the noise rate that it estimates."""
+"""What the method of a detector finds out about labelled data."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skrobust.base._labelled_data import LabelledData
 
+if TYPE_CHECKING:
+    from skrobust.base._fitted_attributes import NoiseLevel
+
 _LABELS = ("predictions", "alternatives", "posterior_labels", "corrections")
-NARROW_INTERVAL = 0.15
-"""Largest width of an interval of the noise rate that counts as reliable."""
-# Where corrections stand between the lower end of the interval and the estimate.
-_CORRECTION_SHARE = 2 / 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -168,105 +168,3 @@ class DetectionResult:
                     f"{name} must be positions in classes, from 0 to {n_classes - 1}, or -1 where"
                     f" there is none, but holds {np.min(value)} to {np.max(value)}."
                 )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class NoiseLevel:
-    """Estimated noise rate, its interval, and what it was estimated from.
-
-    .. versionadded:: 0.1
-
-    Parameters
-    ----------
-    rate : float
-        Share of wrong labels.
-    low : float
-        Lower end of the interval of the share.
-    high : float
-        Upper end: the share if every disagreement with the prediction is an error.
-    certain : float
-        Disagreement of labels and predictions, extrapolated to rows whose class is clear.
-    disagreement : float
-        Share of all rows whose label is not the predicted one.
-    explained : bool
-        Whether the labels of even the most certain rows depend on more than their class, so that
-        their disagreement cannot be distinguished from overlap.
-    n_rows : float
-        Number of rows that were counted.
-
-    Examples
-    --------
-    >>> from skrobust.base import NoiseLevel
-    >>> level = NoiseLevel(0.1, 0.08, 0.13, 0.09, 0.2, explained=False, n_rows=500.0)
-    >>> level.reliability
-    'good'
-    """
-
-    rate: float
-    low: float
-    high: float
-    certain: float = float("nan")
-    disagreement: float = float("nan")
-    explained: bool = False
-    n_rows: float = float("nan")
-
-    @property
-    def has_reason(self) -> bool:
-        """Whether the level was estimated from a disagreement, which `reason` states."""
-        return self.disagreement == self.disagreement
-
-    def without(self, share: float, wrong: float) -> NoiseLevel:
-        """Return the noise rate of the other rows, where some are verified.
-
-        The verified rows may have been chosen because they are suspicious: the others are wrong as
-        often as the verified errors leave room for, and not more often than all rows.
-
-        Parameters
-        ----------
-        share : float
-            Share of the rows that are verified, in [0, 1].
-        wrong : float
-            Share of all rows that are verified and wrong.
-
-        Returns
-        -------
-        level : NoiseLevel
-            Noise rate of the other rows, and its interval.
-        """
-        others = max(1 - share, 1e-12)
-        rate, low, high = (
-            min(max(end - wrong, 0.0) / others, end) for end in (self.rate, self.low, self.high)
-        )
-        n_rows = self.n_rows * (1 - share)
-        return dataclasses.replace(self, rate=rate, low=low, high=high, n_rows=n_rows)
-
-    @property
-    def correction_rate(self) -> float:
-        """Noise rate that corrections assume: below `rate`, and 0 where none is plausible."""
-        if self.low <= 0:
-            return 0.0
-        share = 0.0 if self.explained else _CORRECTION_SHARE
-        return min(self.low + share * (self.rate - self.low), self.rate)
-
-    @property
-    def reliability(self) -> str:
-        """Whether noise can be told apart from overlap: "good", "limited" or "cannot tell"."""
-        if self.explained or self.n_rows == 0:
-            return "cannot tell"
-        return "good" if self.high - self.low <= NARROW_INTERVAL else "limited"
-
-    @property
-    def reason(self) -> str:
-        """What `reliability` rests on, in words and numbers."""
-        if self.n_rows == 0:
-            return "no row has a label and a prediction of which one class is the most probable"
-        counted = (
-            f"the label differs from the prediction in {100 * self.disagreement:.1f} % of the"
-            f" rows, and in an estimated {100 * self.certain:.1f} % of rows whose class is clear"
-        )
-        if self.explained:
-            return (
-                f"{counted}, but even there it depends on more than the class: overlap of the"
-                " classes cannot be told apart from wrong labels"
-            )
-        return f"{counted}, where overlap of the classes does not explain it"

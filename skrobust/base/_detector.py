@@ -16,18 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 from skrobust.base._detection_result import DetectionResult
 from skrobust.base._fitted_attributes import (
     class_fractions,
-    flag_labels,
-    keep_every_class,
-    labels_overwritten_in,
-    noise_estimates,
-    suggested_labels,
+    fitted_attributes,
     warn_of_overwritten,
 )
 from skrobust.base._label_estimator import LabelEstimator
-from skrobust.base._labelled_data import LabelledData, apply_verified_labels, decode_labels
+from skrobust.base._labelled_data import LabelledData, decode_labels
 from skrobust.base._labels import check_indicators, check_targets, encode_labels_like
 from skrobust.base._threshold import LabelQualityThreshold, ThresholdInput, score_new_labels
-from skrobust.utils._estimators import Features, check_features, set_fitted
+from skrobust.utils._estimators import check_features, set_fitted
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, fit_context, safe_indexing
 from skrobust.utils._typing import LabelsLike
@@ -49,15 +45,6 @@ def scores_new_rows(detector) -> bool:
 
 class DetectorReport:
     """Mixin of detectors: ``to_frame``, ``score``, and the encoding of labels of new rows."""
-
-    def _remember_rows(self, data) -> None:
-        """Keep the index and the given labels, for the data frame."""
-        self._row_index = data.index
-        self._label_names = None if data.columns is None else list(data.columns)
-        if data.kind == "classes":
-            self._given_labels = data.decode(data.y)
-        else:
-            self._given_labels = np.where(data.given, data.y, np.nan)
 
     def _encode_new(self, y, name: str = "y") -> np.ndarray:
         """Encode labels of new rows like those of ``fit``."""
@@ -316,12 +303,10 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         """Set the fitted attributes by a method of detection, `_detect` or another."""
         if isinstance(self.flag_fraction, dict):
             class_fractions(self.flag_fraction, data.classes)  # raises before any work
-        features = Features(data.X)
+        _ = data.features  # raises before any work
         result = detect(data)
         result.check_fits(data)
-        features.record(self)
         self._set_fitted_attributes(data, result)
-        self._remember_rows(data)
         return self
 
     def _check_thresholds(self) -> None:
@@ -348,56 +333,32 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
 
     def _set_fitted_attributes(self, data: LabelledData, result: DetectionResult) -> None:
         """Apply verified labels and the threshold to the result, and set the fitted attributes."""
-        quality = np.where(data.given, result.quality, np.nan)
-        if data.kind == "classes" and np.isnan(quality).all():
-            raise ValueError(
-                f"{type(self).__name__} scored no label: at least one class needs two rows with"
-                " labels and positive weights."
-            )
-        unverified = ~np.isnan(quality) & ~data.checked
-        overwritten = data.kind == "classes" and labels_overwritten_in(data, result)
-        calibrated = None if overwritten else self._calibrate_quality(data, result, quality)
-        self._quality_model = None if calibrated is None else calibrated.model
-        if calibrated is not None:
-            quality = calibrated.quality
-        flagged, fitted = flag_labels(self, data, result, quality, unverified, calibrated)
-        if flagged.quality is not None:
-            quality = np.where(np.isnan(quality), np.nan, flagged.quality)
-        quality, errors = apply_verified_labels(data, quality.copy(), flagged.errors.copy())
-        keep_every_class(data, quality, errors)
-        self._warn_of_rates(data, errors)
-        if overwritten:
+        fitted = fitted_attributes(self, data, result)
+        self._warn_of_rates(data, fitted.errors)
+        if fitted.overwritten:
             warn_of_overwritten(data)
-
-        self.threshold_: float | None = flagged.threshold
-        set_fitted(
-            self,
-            classes_=data.classes,
-            **fitted,
-            **suggested_labels(data, result, quality, errors, calibrated),
-            **noise_estimates(
-                self, data, result, flagged, errors, unverified, calibrated, overwritten
-            ),
-        )
-        self._set_quality(quality, errors)
+        set_fitted(self, **fitted.attributes)
+        self._quality_model = fitted.quality_model
+        self.threshold_: float | None = fitted.threshold
+        self._set_quality(fitted.quality, fitted.errors)
         given = data.given if data.y.ndim == 1 else data.given.any(axis=1)
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         kept = given & ~self.label_errors_
         self.keep_weight_: np.ndarray = np.where(kept, weight, 0.0)
         self.sample_indices_: np.ndarray = np.flatnonzero(kept)
-        self._unverified = unverified
+        self._unverified = fitted.unverified
+        # For the data frame.
+        self._row_index = data.index
+        self._label_names = None if data.columns is None else list(data.columns)
+        if data.kind == "classes":
+            self._given_labels = data.decode(data.y)
+        else:
+            self._given_labels = np.where(data.given, data.y, np.nan)
 
     def _set_quality(self, quality: np.ndarray, errors: np.ndarray) -> None:
         """Set quality and flags of the rows."""
         self.label_quality_: np.ndarray = quality
         self.label_errors_: np.ndarray = errors
-
-    def _calibrate_quality(self, data, result, quality):
-        """Calibrate the quality on verified labels, or return None where that cannot be done."""
-        threshold = self.threshold
-        if isinstance(threshold, LabelQualityThreshold) and not threshold.uses_calibrated_quality:
-            return None
-        return None if self._calibrate is None else self._calibrate(data, result, quality)
 
     def _threshold_input(self, data, result, quality, unverified, calibrated) -> ThresholdInput:
         """Input of a threshold object."""

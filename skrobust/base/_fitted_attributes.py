@@ -1,12 +1,20 @@
-"""Flags, suggestions and noise estimates of a detector, from the result of its method."""
+"""Noise rate, flags and suggestions of a detector, from the result of its method."""
+
+from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from skrobust.base._detection_result import NARROW_INTERVAL, DetectionResult
-from skrobust.base._labelled_data import LabelledData
+from skrobust.base._detection_result import DetectionResult
+from skrobust.base._labelled_data import (
+    LabelledData,
+    apply_verified_labels,
+    decode_all,
+    total_weights,
+)
 from skrobust.base._labels import encode_labels_like
 from skrobust.base._threshold import LabelQualityThreshold, ThresholdResult
 from skrobust.utils._warnings import warn_user
@@ -24,9 +32,167 @@ _IMPROBABLE = 0.01
 # By so many standard errors must models be less surprised by verified labels: 2.3 %, one-sided.
 _N_ERRORS = 2.0
 _SMALLEST_PROBA = 0.02
+NARROW_INTERVAL = 0.15
+"""Largest width of an interval of the noise rate that counts as reliable."""
+# Where corrections stand between the lower end of the interval and the estimate.
+_CORRECTION_SHARE = 2 / 3
 
 
-def flag_labels(
+@dataclasses.dataclass(frozen=True, eq=False)
+class NoiseLevel:
+    """Estimated noise rate, its interval, and what it was estimated from.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    rate : float
+        Share of wrong labels.
+    low : float
+        Lower end of the interval of the share.
+    high : float
+        Upper end: the share if every disagreement with the prediction is an error.
+    certain : float
+        Disagreement of labels and predictions, extrapolated to rows whose class is clear.
+    disagreement : float
+        Share of all rows whose label is not the predicted one.
+    explained : bool
+        Whether the labels of even the most certain rows depend on more than their class, so that
+        their disagreement cannot be distinguished from overlap.
+    n_rows : float
+        Number of rows that were counted.
+
+    Examples
+    --------
+    >>> from skrobust.base import NoiseLevel
+    >>> level = NoiseLevel(0.1, 0.08, 0.13, 0.09, 0.2, explained=False, n_rows=500.0)
+    >>> level.reliability
+    'good'
+    """
+
+    rate: float
+    low: float
+    high: float
+    certain: float = float("nan")
+    disagreement: float = float("nan")
+    explained: bool = False
+    n_rows: float = float("nan")
+
+    @property
+    def has_reason(self) -> bool:
+        """Whether the level was estimated from a disagreement, which `reason` states."""
+        return self.disagreement == self.disagreement
+
+    def without(self, share: float, wrong: float) -> NoiseLevel:
+        """Return the noise rate of the other rows, where some are verified.
+
+        The verified rows may have been chosen because they are suspicious: the others are wrong as
+        often as the verified errors leave room for, and not more often than all rows.
+
+        Parameters
+        ----------
+        share : float
+            Share of the rows that are verified, in [0, 1].
+        wrong : float
+            Share of all rows that are verified and wrong.
+
+        Returns
+        -------
+        level : NoiseLevel
+            Noise rate of the other rows, and its interval.
+        """
+        others = max(1 - share, 1e-12)
+        rate, low, high = (
+            min(max(end - wrong, 0.0) / others, end) for end in (self.rate, self.low, self.high)
+        )
+        n_rows = self.n_rows * (1 - share)
+        return dataclasses.replace(self, rate=rate, low=low, high=high, n_rows=n_rows)
+
+    @property
+    def correction_rate(self) -> float:
+        """Noise rate that corrections assume: below `rate`, and 0 where none is plausible."""
+        if self.low <= 0:
+            return 0.0
+        share = 0.0 if self.explained else _CORRECTION_SHARE
+        return min(self.low + share * (self.rate - self.low), self.rate)
+
+    @property
+    def reliability(self) -> str:
+        """Whether noise can be told apart from overlap: "good", "limited" or "cannot tell"."""
+        if self.explained or self.n_rows == 0:
+            return "cannot tell"
+        return "good" if self.high - self.low <= NARROW_INTERVAL else "limited"
+
+    @property
+    def reason(self) -> str:
+        """What `reliability` rests on, in words and numbers."""
+        if self.n_rows == 0:
+            return "no row has a label and a prediction of which one class is the most probable"
+        counted = (
+            f"the label differs from the prediction in {100 * self.disagreement:.1f} % of the"
+            f" rows, and in an estimated {100 * self.certain:.1f} % of rows whose class is clear"
+        )
+        if self.explained:
+            return (
+                f"{counted}, but even there it depends on more than the class: overlap of the"
+                " classes cannot be told apart from wrong labels"
+            )
+        return f"{counted}, where overlap of the classes does not explain it"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FittedLabels:
+    """Quality and flags of the labels, and other attributes of a fitted detector."""
+
+    quality: np.ndarray
+    errors: np.ndarray
+    unverified: np.ndarray
+    threshold: float | None
+    quality_model: Any
+    attributes: dict[str, Any]
+    overwritten: bool
+
+
+def fitted_attributes(detector, data: LabelledData, result: DetectionResult) -> FittedLabels:
+    """Apply verified labels and the threshold to the result of a detector's method."""
+    quality = np.where(data.given, result.quality, np.nan)
+    if data.kind == "classes" and np.isnan(quality).all():
+        raise ValueError(
+            f"{type(detector).__name__} scored no label: at least one class needs two rows with"
+            " labels and positive weights."
+        )
+    unverified = ~np.isnan(quality) & ~data.checked
+    overwritten = data.kind == "classes" and _labels_overwritten_in(data, result)
+    calibrated = None
+    if not overwritten and detector._calibrate is not None:
+        threshold = detector.threshold
+        uncalibrated = isinstance(threshold, LabelQualityThreshold) and (
+            not threshold.uses_calibrated_quality
+        )
+        calibrated = None if uncalibrated else detector._calibrate(data, result, quality)
+    if calibrated is not None:
+        quality = calibrated.quality
+    flagged, fitted = _flag_labels(detector, data, result, quality, unverified, calibrated)
+    if flagged.quality is not None:
+        quality = np.where(np.isnan(quality), np.nan, flagged.quality)
+    quality, errors = apply_verified_labels(data, quality.copy(), flagged.errors.copy())
+    _keep_every_class(data, quality, errors)
+    attributes = {
+        "classes_": data.classes,
+        **fitted,
+        **_suggested_labels(data, result, quality, errors, calibrated),
+        **_noise_estimates(
+            detector, data, result, flagged, errors, unverified, calibrated, overwritten
+        ),
+        **data.features,
+    }
+    model = None if calibrated is None else calibrated.model
+    return FittedLabels(
+        quality, errors, unverified, flagged.threshold, model, attributes, overwritten
+    )
+
+
+def _flag_labels(
     detector, data, result, quality, unverified, calibrated
 ) -> tuple[ThresholdResult, dict]:
     """Flag labels by the threshold of the user, or else by the calibration or the method."""
@@ -97,7 +263,7 @@ def class_fractions(flag_fraction: dict, classes: np.ndarray) -> np.ndarray:
     return fractions
 
 
-def keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarray) -> None:
+def _keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarray) -> None:
     """Unflag the best rows of a class that would have none left; numbers are one class."""
     if data.kind == "indicators":
         return
@@ -111,7 +277,7 @@ def keep_every_class(data: LabelledData, quality: np.ndarray, errors: np.ndarray
             errors[doubtful & (quality == quality[doubtful].max())] = False
 
 
-def suggested_labels(data, result, quality, errors, calibrated) -> dict:
+def _suggested_labels(data, result, quality, errors, calibrated) -> dict:
     """Suggested, corrected and most probable labels, as far as the method has predictions."""
     found = dict(_NO_SUGGESTIONS)
     if result.predictions is None:
@@ -135,28 +301,35 @@ def suggested_labels(data, result, quality, errors, calibrated) -> dict:
         found["posterior_proba_"] = np.where(data.checked, 1.0, proba)
     # Only flagged and missing labels are corrected.
     found["corrected_labels_"] = np.where(errors | missing, corrected, data.y)
-    for name, labels in found.items():
-        if name != "posterior_proba_" and labels is not None:
-            found[name] = data.decode(np.where(data.checked, data.verified, labels))
-    return found
+    labels = {
+        name: np.where(data.checked, data.verified, values)
+        for name, values in found.items()
+        if name != "posterior_proba_" and values is not None
+    }
+    return found | decode_all(data, labels)
 
 
-def labels_overwritten_in(data: LabelledData, result: DetectionResult) -> bool:
+def _labels_overwritten_in(data: LabelledData, result: DetectionResult) -> bool:
     """Whether labels of verified rows were overwritten, by the flags and quality of the method."""
+    if not data.checked.any():
+        return False
     others = data.used & data.given & ~data.checked
-    rate = data.total_weight(others & result.errors) / max(data.total_weight(others), 1e-300)
+    flagged, total = total_weights(data, others & result.errors, others)
+    rate = flagged / max(total, 1e-300)
     quality = np.asarray(result.quality, dtype=np.float64)
     return labels_overwritten(data, -quality, rate)
 
 
-def noise_estimates(
+def _noise_estimates(
     detector, data, result, flagged, errors, unverified, calibrated, overwritten
 ) -> dict:
     """Noise rate with interval and reliability, and the transition matrix."""
     found = {"transition_matrix_": None, "noise_rate_interval_": None}
     rate, interval, level = flagged.noise_rate, flagged.noise_rate_interval, result.level
-    left, wrong = data.total_weight(unverified), data.total_weight(data.known_errors)
-    total = max(data.total_weight(data.given & data.checked) + left, 1e-300)
+    left, wrong, verified, given, all_flagged = total_weights(
+        data, unverified, data.known_errors, data.given & data.checked, data.given, errors
+    )
+    total = max(verified + left, 1e-300)
     if rate is None and calibrated is not None:
         rate, *interval = calibrated.noise_rate
     elif rate is None and level is not None:
@@ -169,8 +342,7 @@ def noise_estimates(
     if result.joint is not None:
         found["noise_rate_"], found["transition_matrix_"] = _transition(data, result, overwritten)
     else:
-        given = max(data.total_weight(data.given), 1e-300)
-        found["noise_rate_"] = data.total_weight(errors) / given
+        found["noise_rate_"] = all_flagged / max(given, 1e-300)
     if rate is not None:
         found["noise_rate_"] = overall(rate)
     if interval is None:
@@ -182,17 +354,17 @@ def noise_estimates(
     low, high = found["noise_rate_interval_"] = tuple(overall(end) for end in interval)
     of_threshold = flagged.noise_rate is not None and data.kind != "classes"
     n_checked = np.count_nonzero(data.checked)
-    verified = (
+    of_verified = (
         f"of {n_checked} verified rows, the label is wrong in {np.count_nonzero(data.known_errors)}"
     )
     if level is not None and level.has_reason and calibrated is None and not of_threshold:
         found["reliability_"], found["reliability_reason_"] = level.reliability, level.reason
         if n_checked:
-            found["reliability_reason_"] = f"{verified}; among the others, {level.reason}"
+            found["reliability_reason_"] = f"{of_verified}; among the others, {level.reason}"
         return found
     found["reliability_"] = "good" if high - low <= NARROW_INTERVAL else "limited"
     width = f"the interval of the share of wrong labels is {100 * (high - low):.1f} points wide"
-    found["reliability_reason_"] = f"{verified}; {width}" if data.kind == "classes" else width
+    found["reliability_reason_"] = f"{of_verified}; {width}" if data.kind == "classes" else width
     return found
 
 
@@ -226,7 +398,7 @@ def labels_overwritten(data, surprise: np.ndarray, noise_rate: float) -> bool:
     checked, others = counted & data.checked, counted & ~data.checked
     if data.known_errors.any() or not checked.any() or not others.any():
         return False
-    totals = data.total_weight(checked), data.total_weight(others)
+    totals = total_weights(data, checked, others)
     if (1 - noise_rate) ** totals[0] > _IMPROBABLE:
         return False
     weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight

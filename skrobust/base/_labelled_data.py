@@ -19,7 +19,8 @@ from skrobust.base._labels import (
     encode_verified,
     refuse_mask,
 )
-from skrobust.utils._input import check_exact, check_index, explicit_index, row_hashes, split_column
+from skrobust.utils._estimators import read_features
+from skrobust.utils._input import check_exact, check_rows_match, row_hashes, split_column
 from skrobust.utils._sklearn import num_samples
 from skrobust.utils._typing import LabelsLike
 from skrobust.utils._weights import check_sample_weight
@@ -180,6 +181,11 @@ class LabelledData:
         return hashes
 
     @functools.cached_property
+    def features(self) -> dict[str, Any]:
+        """Values of ``n_features_in_`` and ``feature_names_in_``, None where X has none."""
+        return read_features(self.X)
+
+    @functools.cached_property
     def given(self) -> np.ndarray:
         """Mask of labels that are not missing."""
         return _is_known(self.y)
@@ -318,6 +324,16 @@ def decode_labels(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return labels
 
 
+def decode_all(data: LabelledData, labels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Decode several arrays of labels, each as `LabelledData.decode` does."""
+    return {name: data.decode(values) for name, values in labels.items()}
+
+
+def total_weights(data: LabelledData, *masks: np.ndarray) -> list[float]:
+    """Sum the weights of the labels under several masks."""
+    return [data.total_weight(mask) for mask in masks]
+
+
 def as_objects(labels: np.ndarray) -> np.ndarray:
     """Labels as an array of objects, into which None can be put."""
     if labels.dtype.kind not in "mM":
@@ -383,15 +399,6 @@ def _check_rows(X, y):
             f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required."
         )
     return X
-
-
-def check_rows_match(y, *, X=None, **columns) -> None:
-    """Refuse series and frames whose index is that of y in another order."""
-    # X that was shuffled and y that never had an index are taken by position, as scikit-learn does.
-    if explicit_index(y) is not None:
-        check_index(y, X, "X")
-    for name, column in columns.items():
-        check_index(y, column, name)
 
 
 def apply_verified_labels(data: LabelledData, quality: np.ndarray, errors: np.ndarray) -> tuple:

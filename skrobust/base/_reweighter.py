@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import Features
+from skrobust.utils._estimators import set_fitted
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._typing import LabelsLike
 
@@ -81,7 +81,7 @@ class Reweighter(LabelEstimator):
         prior = data.used if data.sample_weight is None else data.sample_weight
         self.sample_weight_: np.ndarray = weight * (prior[data.used].sum() / (weight * prior).sum())
         self.classes_: np.ndarray = data.classes
-        Features(data.X).record(self)
+        set_fitted(self, **data.features)
         return self
 
     def _weigh(self, data: LabelledData) -> np.ndarray:

@@ -9,7 +9,7 @@ from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData
 from skrobust.base._labels import label_fingerprint
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import Features
+from skrobust.utils._estimators import set_fitted
 from skrobust.utils._sklearn import fit_context
 from skrobust.utils._typing import LabelsLike
 
@@ -89,7 +89,7 @@ class TransitionEstimator(LabelEstimator):
         self.noise_rate_: float = float(1 - np.trace(joint))
         self.classes_: np.ndarray = data.classes
         self._fitted_labels = label_fingerprint(data.y)
-        Features(data.X).record(self)
+        set_fitted(self, **data.features)
         return self
 
     def _was_fitted_to(self, codes: np.ndarray) -> bool:

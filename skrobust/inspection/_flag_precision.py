@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from scipy.stats import beta
 
-from skrobust.base._detection_result import NARROW_INTERVAL
+from skrobust.base._fitted_attributes import NARROW_INTERVAL
 
 # Two-sided, as of the intervals of the detectors.
 _LEVEL = 0.9

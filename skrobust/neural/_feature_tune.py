@@ -17,7 +17,7 @@ from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
 from skrobust.neural._typing import Batch, Callbacks, Criterion, RandomState
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import Features
+from skrobust.utils._estimators import read_features, set_fitted
 from skrobust.utils._sklearn import Interval, Tags, fit_context
 from skrobust.utils._typing import LabelsLike, MatrixLike
 
@@ -345,7 +345,7 @@ class FeatureTuneTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.classifier_ = classifier.fit(
             X, y, verified_labels=verified_labels, sample_weight=sample_weight
         )
-        Features(X).record(self)
+        set_fitted(self, **read_features(X))
         return self
 
     def transform(self, X: MatrixLike) -> np.ndarray:

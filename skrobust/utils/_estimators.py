@@ -1,5 +1,7 @@
 """Estimators inside others: parameters they are given, cached fits, and fitted attributes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from sklearn.utils.validation import check_memory
 
@@ -49,26 +51,19 @@ def cached_fit(estimator, X, y, metadata, *, n_jobs=None, memory=None):
     return fit(estimator, X, y, metadata, n_jobs)
 
 
-class Features:
-    """What X calls its features, as ``n_features_in_`` and ``feature_names_in_``.
+def read_features(X) -> dict:
+    """Number and names of the features of X, None where it has none, as an array of texts.
 
-    Nothing else about X is validated, and input without columns, such as a list of texts, has
-    neither attribute.
+    Nothing else about X is validated.
     """
-
-    def __init__(self, X):
-        shape = getattr(X, "shape", None)
-        if shape is not None and len(shape) != 2:
-            return
-        check_feature_names(self, X, reset=True)
-        if isinstance(X, (list, tuple)) and (not X or isinstance(X[0], str) or not np.ndim(X[0])):
-            return
-        check_n_features(self, X, reset=True)
-
-    def record(self, estimator) -> None:
-        """Set the attributes on an estimator, and delete those of an earlier fit."""
-        names = ("n_features_in_", "feature_names_in_")
-        set_fitted(estimator, **{name: getattr(self, name, None) for name in names})
+    found = SimpleNamespace()
+    shape = getattr(X, "shape", None)
+    if shape is None or len(shape) == 2:
+        check_feature_names(found, X, reset=True)
+        is_list = isinstance(X, (list, tuple))
+        if not is_list or (X and not isinstance(X[0], str) and np.ndim(X[0])):
+            check_n_features(found, X, reset=True)
+    return {name: getattr(found, name, None) for name in ("n_features_in_", "feature_names_in_")}
 
 
 def check_features(estimator, X) -> None:

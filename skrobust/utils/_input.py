@@ -208,7 +208,7 @@ def check_exact(values: np.ndarray, name: str) -> None:
         )
 
 
-def explicit_index(container):
+def _explicit_index(container):
     """The pandas index of a container, None where it has none or just counts the rows."""
     index = getattr(container, "index", None)
     if index is None or callable(index) or not callable(getattr(index, "equals", None)):
@@ -238,7 +238,7 @@ def check_index(reference, container, name: str, *, reference_name: str = "y") -
         If both have an index with the same entries, in another order, and that of `container`
         does not merely count its rows.
     """
-    index, expected = explicit_index(container), getattr(reference, "index", None)
+    index, expected = _explicit_index(container), getattr(reference, "index", None)
     if index is None or not callable(getattr(expected, "equals", None)):
         return
     if len(index) != len(expected) or index.equals(expected):
@@ -249,6 +249,15 @@ def check_index(reference, container, name: str, *, reference_name: str = "y") -
             f" order. Rows are matched by position: pass {name}.loc[{reference_name}.index], or"
             f" {name}.to_numpy() if the order is right as it is."
         )
+
+
+def check_rows_match(y, *, X=None, **columns) -> None:
+    """Refuse series and frames whose index is that of y in another order."""
+    # X that was shuffled and y that never had an index are taken by position, as scikit-learn does.
+    if _explicit_index(y) is not None:
+        check_index(y, X, "X")
+    for name, column in columns.items():
+        check_index(y, column, name)
 
 
 def _same_entries(one, two) -> bool:

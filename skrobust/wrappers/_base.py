@@ -17,7 +17,7 @@ from skrobust.base import LabelledData
 from skrobust.base._label_estimator import LabelTags, as_label_tags, label_tags
 from skrobust.base._scoring import LabelledScore
 from skrobust.utils._docstring import ENTRIES, fill_docstring
-from skrobust.utils._estimators import Features
+from skrobust.utils._estimators import set_fitted
 from skrobust.utils._input import as_numbers, is_numeric, predict_column
 from skrobust.utils._sklearn import (
     HasMethods,
@@ -116,12 +116,11 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
                 params = {**params, "sample_weight": weight}
             bunches = process_routing(self, "fit", **params) if params else None
             routed = {name: dict(bunches[name]["fit"]) if bunches else {} for name in models}
-        features = Features(data.X)
+        _ = data.features  # raises before any work
         return {
             name: FinalFit(
                 model,
                 data,
-                features,
                 routed[name],
                 is_default=getattr(self, name) is None,
                 weight_key=weight_key(model),
@@ -188,7 +187,7 @@ class BaseWrapper(ModelsWrapper):
         self.estimator_ = model
         if final.data.kind == "classes":
             self.classes_: np.ndarray = model.classes_
-        final.features.record(self)
+        set_fitted(self, **final.data.features)
 
     @available_if(has_method("predict"))
     def predict(self, X: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ from skrobust.base._scoring import LabelledScore
 from skrobust.evidence import OutOfFold
 from skrobust.evidence._evidence import check_predicts_proba, predict_columns
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._estimators import set_fitted
 from skrobust.utils._input import predict_column
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import private_random_state, set_missing_random_states
@@ -208,7 +209,7 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
         self.fast_estimator_, self.accurate_estimator_ = stream(calls, n_jobs=self.n_jobs)
         self.classes_ = self.fast_estimator_.classes_
         self.threshold_, self.call_share_ = self._choose_threshold(evidence.pred_proba, data)
-        fast.features.record(self)
+        set_fitted(self, **data.features)
         return self
 
     def _choose_threshold(self, pred_proba, data) -> tuple[float, float]:

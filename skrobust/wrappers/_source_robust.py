@@ -10,9 +10,11 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier
 from sklearn.linear_model import Ridge
 
 from skrobust.base import LabelledData
-from skrobust.base._labelled_data import check_rows_match, number_groups
+from skrobust.base._labelled_data import number_groups
 from skrobust.base._scoring import TargetScore
 from skrobust.utils._docstring import fill_docstring
+from skrobust.utils._estimators import set_fitted
+from skrobust.utils._input import check_rows_match
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import StrOptions, fit_context
@@ -156,7 +158,7 @@ class BaseSourceRobust(BaseWrapper):
         )
 
         if self.combine == "predictions":
-            final.features.record(self)
+            set_fitted(self, **data.features)
             return self
         if self.combine == "coefficients":
             kept = data.used

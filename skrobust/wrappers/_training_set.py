@@ -10,7 +10,6 @@ from skrobust.base import LabelledData
 from skrobust.base._labels import check_targets, encode_labels_like
 from skrobust.detection._rules import fit_rule
 from skrobust.evidence._folds import make_folds
-from skrobust.utils._estimators import Features
 from skrobust.utils._input import predict_column
 from skrobust.utils._parallel import delayed, one_blas_thread, stream
 from skrobust.utils._sklearn import safe_indexing
@@ -73,8 +72,6 @@ class FinalFit:
         The model, cloned for each fit.
     data : LabelledData
         What ``fit`` of the wrapper was given.
-    features : Features
-        Names and number of features.
     fit_params : dict
         Keywords for ``fit``, of all rows; with the caller's weights where they are requested.
     own_weight : bool
@@ -87,7 +84,6 @@ class FinalFit:
 
     estimator: BaseEstimator
     data: LabelledData
-    features: Features
     fit_params: dict
     own_weight: bool = False
     is_default: bool = False
