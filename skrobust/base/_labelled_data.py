@@ -1,15 +1,17 @@
-"""Labelled data: rows with their given and verified labels, validated and encoded once."""
+"""Labelled data, validated and encoded once, and fits of estimators inside others to them."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import numbers
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, column_or_1d, indexable
+from sklearn.utils.validation import check_memory
 
 from skrobust.base._labels import (
     MISSING,
@@ -21,6 +23,7 @@ from skrobust.base._labels import (
 )
 from skrobust.utils._estimators import read_features
 from skrobust.utils._input import check_exact, check_rows_match, row_hashes, split_column
+from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import num_samples
 from skrobust.utils._typing import LabelsLike
 from skrobust.utils._weights import check_sample_weight
@@ -313,6 +316,49 @@ class LabelledData:
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields only: what is derived from them is computed again."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def propagate_params(part, **params):
+    """Set parameters of a part, where it has them and the whole was given a value."""
+    known = part.get_params(deep=False)
+    given = {key: value for key, value in params.items() if value is not None and key in known}
+    if "random_state" in given and not _is_integer(given["random_state"]):
+        given["random_state"] = draw_seed(private_random_state(given["random_state"]))
+    return part.set_params(**given)
+
+
+def fit_inside(estimator, data: LabelledData, *, n_jobs=None, memory=None, **params):
+    """Set parameters of an estimator that has them and fit it in place, or take it from a cache.
+
+    The cached fit does not depend on `n_jobs`.
+    """
+    propagate_params(estimator, **params)
+    y, metadata = data.fit_arguments(estimator)
+    known = estimator.get_params(deep=False)
+    n_jobs = known.get("n_jobs") if n_jobs is None else n_jobs
+    fit = _fit
+    if memory is not None:
+        if "random_state" in known and not _is_integer(known["random_state"]):
+            raise ValueError(
+                f"memory={memory!r} caches the fit of {type(estimator).__name__}, which must be"
+                f" repeatable: set random_state to an integer (it is {known['random_state']!r})."
+            )
+        if "n_jobs" in known:
+            estimator.set_params(n_jobs=None)
+        fit = check_memory(memory).cache(_fit, ignore=["n_jobs"])
+    return fit(estimator, data.X, y, metadata, n_jobs)
+
+
+def _fit(estimator, X, y, metadata, n_jobs):
+    """Fit an estimator; a function of its own so that it can be cached."""
+    if "n_jobs" in estimator.get_params(deep=False):
+        estimator.set_params(n_jobs=n_jobs)
+    return estimator.fit(X, y, **metadata)
+
+
+def _is_integer(random_state) -> bool:
+    """Whether a random state is an integer, so that two fits draw the same numbers."""
+    return isinstance(random_state, numbers.Integral)
 
 
 def decode_labels(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from sklearn.base import clone
 
 from skrobust.base import LabelledData
+from skrobust.base._labelled_data import fit_inside
 from skrobust.neural._classifier_nets import Pair, PairNet
 from skrobust.neural._docs import document_estimator
 from skrobust.neural._nested_dropout_classifier import CompressedNetwork
@@ -335,9 +336,8 @@ class CoTeachingClassifier(BaseNeuralClassifier):
             estimator = AnchorTransition(model, cv=_FEW_FOLDS, random_state=seed)
         if isinstance(data.X, DatasetRows):
             data = _sample(data, seed)
-        y, metadata = data.fit_arguments(estimator)
         try:
-            estimator.fit(data.X, y, **metadata)
+            fit_inside(estimator, data)
         except ValueError as error:
             message = f"forget_rate could not be estimated, give a number: {error}"
             raise ValueError(message) from error

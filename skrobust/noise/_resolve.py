@@ -8,11 +8,11 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import BaseEstimator, clone
 
 from skrobust.base import LabelledData, TransitionEstimator
+from skrobust.base._labelled_data import fit_inside, propagate_params
 from skrobust.evidence._evidence import Evidence
 from skrobust.noise._anchor_transition import AnchorTransition
 from skrobust.noise._proba_transition import ProbaTransition
 from skrobust.noise._transitions import check_transition
-from skrobust.utils._estimators import cached_fit, propagate_params
 from skrobust.utils._input import is_plain_numeric
 from skrobust.utils._typing import CrossValidation
 
@@ -50,8 +50,7 @@ def resolve_transition(
         if evidence is not None:
             fitted = propagate_params(unfitted, n_jobs=n_jobs).fit_evidence(data, evidence)
         else:
-            y, metadata = data.fit_arguments(unfitted)
-            fitted = cached_fit(unfitted, data.X, y, metadata, n_jobs=n_jobs, memory=memory)
+            fitted = fit_inside(unfitted, data, n_jobs=n_jobs, memory=memory)
         matrix = fitted.transition_matrix_.copy()
         what = f"transition as {type(fitted).__name__} estimates it"
     elif isinstance(transition, (str, type)) or hasattr(transition, "fit"):

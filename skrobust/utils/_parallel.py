@@ -99,6 +99,18 @@ def stream(jobs: Iterable, *, n_jobs: int | None = None, require: str | None = N
     return Parallel(n_jobs=n_jobs, require=require, return_as=return_as)(jobs)
 
 
+def in_batches(function: Callable, jobs: Sequence, *common, n_jobs: int | None = None) -> list:
+    """Call ``function(batch, *common)`` with a batch of the jobs per worker, and join the results.
+
+    The function returns a list with one result per job, and runs with one BLAS thread.
+    """
+    n_batches = max(1, min(effective_n_jobs(n_jobs), len(jobs)))
+    edges = [len(jobs) * i // n_batches for i in range(n_batches + 1)]
+    run = delayed(function)
+    batches = (run(jobs[start:stop], *common) for start, stop in pairwise(edges))
+    return [result for results in stream(batches, n_jobs=n_jobs) for result in results]
+
+
 def track(steps: Iterable, total: int, description: str) -> Iterable:
     """Pass on steps of work, through the display that is installed, if one is."""
     display, part_of = _display.get(), _step.get()

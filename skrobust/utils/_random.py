@@ -1,7 +1,5 @@
 """Random states and seeds, independent of NumPy's global generator."""
 
-import numbers
-
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -41,8 +39,3 @@ def set_missing_random_states(estimator, random_state: np.random.RandomState) ->
     }
     if seeds:
         estimator.set_params(**seeds)
-
-
-def is_integer_seed(random_state) -> bool:
-    """Whether a random state is an integer, so that two fits draw the same numbers."""
-    return isinstance(random_state, numbers.Integral)

@@ -1,5 +1,7 @@
 """Sample weights: as fit parameters of the estimators of users, as counts, and in quantiles."""
 
+from typing import NamedTuple
+
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, get_routing_for_object
@@ -38,6 +40,32 @@ def weight_fit_params(estimator, sample_weight) -> dict:
     for model in _inner_models(estimator):
         weight_fit_params(model, sample_weight)  # raises before any work
     return {key: sample_weight}
+
+
+class WeightSupport(NamedTuple):
+    """How the ``fit`` of an estimator takes sample weights.
+
+    Attributes
+    ----------
+    fit_params : dict
+        The weights of the caller, by their keyword.
+    key : str or None
+        The keyword; None if the estimator takes no weights.
+    takes_weight : bool
+        Whether the models inside take weights too.
+    """
+
+    fit_params: dict
+    key: str | None
+    takes_weight: bool
+
+
+def weight_support(estimator, sample_weight, *, required: bool) -> WeightSupport:
+    """Find out how an estimator takes weights; refuse it if it does not and they are required."""
+    fit_params = weight_fit_params(estimator, sample_weight)
+    if required:
+        weight_fit_params(estimator, ())
+    return WeightSupport(fit_params, weight_key(estimator), takes_weight(estimator))
 
 
 def takes_weight(estimator) -> bool:

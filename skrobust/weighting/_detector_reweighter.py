@@ -9,8 +9,8 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skrobust.base import LabelledData, Reweighter
 from skrobust.base._label_estimator import LabelTags, label_tags
+from skrobust.base._labelled_data import propagate_params
 from skrobust.detection import EnsembleDetector
-from skrobust.utils._estimators import propagate_params
 from skrobust.utils._sklearn import HasMethods
 
 DOCUMENTATION = {

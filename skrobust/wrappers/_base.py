@@ -1,6 +1,5 @@
 """Base classes of the wrappers: metadata routing, tags, final fits and predictions."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +25,7 @@ from skrobust.utils._sklearn import (
     routing_enabled,
     safe_indexing,
 )
-from skrobust.utils._weights import takes_weight, weight_fit_params, weight_key
+from skrobust.utils._weights import weight_support
 from skrobust.wrappers._training_set import FinalFit
 
 # Shared by the docstrings of ``fit``.
@@ -105,12 +104,22 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
         router = MetadataRouter(owner=self).add_self_request(self)
         return router.add(**self._models(), method_mapping=mapping)
 
-    def _route(self, data: LabelledData, params: dict) -> dict[str, FinalFit]:
-        """Clone the models and route metadata to their fits, or refuse before any work."""
+    def _route(
+        self, data: LabelledData, params: dict, *, own_weight: str = "never"
+    ) -> dict[str, FinalFit]:
+        """Clone the models and route metadata to their fits, or refuse before any work.
+
+        `own_weight` is "never", "if possible" or "always": whether weights of this wrapper are
+        passed to the models, which are refused if they take none.
+        """
         raise_for_params(params, self, "fit")
         models = {name: clone(model) for name, model in self._models().items()}
         weight = data.sample_weight
-        routed = {name: weight_fit_params(model, weight) for name, model in models.items()}
+        required = own_weight == "always"
+        support = {
+            name: weight_support(model, weight, required=required) for name, model in models.items()
+        }
+        routed = {name: found.fit_params for name, found in support.items()}
         if routing_enabled():
             if weight is not None:
                 params = {**params, "sample_weight": weight}
@@ -122,17 +131,17 @@ class ModelsWrapper(MetaEstimatorMixin, BaseEstimator):
                 model,
                 data,
                 routed[name],
+                own_weight=required
+                or (
+                    own_weight == "if possible"
+                    and support[name].takes_weight
+                    and (weight is None or support[name].key in routed[name])
+                ),
                 is_default=getattr(self, name) is None,
-                weight_key=weight_key(model),
+                weight_key=support[name].key,
             )
             for name, model in models.items()
         }
-
-    def _forget(self, *names: str) -> None:
-        """Delete fitted attributes that this fit does not set."""
-        for name in names:
-            if hasattr(self, name):
-                delattr(self, name)
 
 
 @fill_docstring
@@ -164,30 +173,18 @@ class BaseWrapper(ModelsWrapper):
         return tags
 
     def _prepare(self, data: LabelledData, params: dict, *, own_weight: str = "never") -> FinalFit:
-        """Route metadata to the final fit, or refuse before any work.
-
-        `own_weight` is "never", "if possible" or "always": whether weights of this wrapper are
-        passed to the model, which is refused if it takes none.
-        """
-        final = self._route(data, params)["estimator"]
-        if own_weight == "always":
-            weight_fit_params(final.estimator, np.ones(data.n_samples))
-        passes = own_weight == "always" or (
-            own_weight == "if possible"
-            and takes_weight(final.estimator)
-            and (data.sample_weight is None or final.weight is not None)
-        )
-        return dataclasses.replace(final, own_weight=passes)
+        """Route metadata to the final fit, as `_route` does."""
+        return self._route(data, params, own_weight=own_weight)["estimator"]
 
     def _set_fitted_attributes(
-        self, final: FinalFit, model: BaseEstimator, rows: np.ndarray
+        self, final: FinalFit, model: BaseEstimator, rows: np.ndarray, **attributes: Any
     ) -> None:
-        """Set the attributes of the fitted model; `rows` are those that it was trained on."""
+        """Set the attributes of the fitted model, trained on `rows`, and further ones."""
         _check_left_out(model, final.data, rows)
         self.estimator_ = model
         if final.data.kind == "classes":
             self.classes_: np.ndarray = model.classes_
-        set_fitted(self, **final.data.features)
+        set_fitted(self, **final.data.features, **attributes)
 
     @available_if(has_method("predict"))
     def predict(self, X: Any) -> np.ndarray:

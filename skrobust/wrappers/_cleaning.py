@@ -9,11 +9,11 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.linear_model import Ridge
 
 from skrobust.base import LabelledData
+from skrobust.base._labelled_data import fit_inside
 from skrobust.base._scoring import TargetScore
 from skrobust.detection import EnsembleDetector, ResidualDetector
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._error_messages import explain_names
-from skrobust.utils._estimators import cached_fit, propagate_params
 from skrobust.utils._input import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
@@ -22,13 +22,11 @@ from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrappe
 from skrobust.wrappers._detectors import default_detector, fit_precomputed
 from skrobust.wrappers._training_set import (
     TrainingSet,
-    drop,
+    cleaned,
     given,
     has_suggestions,
     held_out_accuracy,
-    relabel,
-    reweight,
-    trim,
+    train_trimmed,
 )
 
 # Whether weights beyond the caller's are passed to the final fit.
@@ -76,9 +74,14 @@ class BaseCleaning(BaseWrapper):
     def _detect(self, data: LabelledData) -> Any:
         """Fit the detector, or take the fitted one from the cache."""
         detector = self._default_detector(data.X) if self.detector is None else clone(self.detector)
-        propagate_params(detector, cv=self.cv, random_state=self.random_state)
-        y, metadata = data.fit_arguments(detector)
-        return cached_fit(detector, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
+        return fit_inside(
+            detector,
+            data,
+            n_jobs=self.n_jobs,
+            memory=self.memory,
+            cv=self.cv,
+            random_state=self.random_state,
+        )
 
     def _clean(self, data: LabelledData, detector: Any, final: FinalFit) -> TrainingSet:
         """Turn the result of the detector into a training set."""
@@ -89,11 +92,7 @@ class BaseCleaning(BaseWrapper):
                 " (`suggest_verification`), or compare with training without cleaning"
                 " (`only_if_better=True`)."
             )
-        if self.action == "reweight":
-            return reweight(data, detector)
-        if self.action == "relabel" and has_suggestions(detector):
-            return relabel(data, detector, by_certainty=final.own_weight)
-        return drop(data, detector)
+        return cleaned(data, detector, self.action, by_certainty=final.own_weight)
 
 
 @fill_docstring(**_ENTRIES)
@@ -274,33 +273,33 @@ class CleaningClassifier(ClassifierWrapper, BaseCleaning):
                 self.detector, data, y, label_errors, pred_proba, self.action
             )
         training = self._clean(data, detector, final)
-        training = self._keep_if_better(final, training, detector)
-        model = final.train(training)
-        kept = training
+        training, scores = self._keep_if_better(final, training, detector)
         if self.trim and self.cleaned_ and self.action != "reweight":
-            kept = trim(final, model, training, n_jobs=self.n_jobs)
-            model = model if kept is training else final.train(kept)
+            model, kept = train_trimmed(final, training, n_jobs=self.n_jobs)
+        else:
+            model, kept = final.train(training), training
         self.detector_ = detector
         self.trimmed_ = np.isin(np.arange(data.n_samples), np.setdiff1d(training.rows, kept.rows))
-        self._set_fitted_attributes(final, model, kept.rows)
+        self._set_fitted_attributes(final, model, kept.rows, held_out_scores_=scores)
         return self
 
-    def _keep_if_better(self, final: FinalFit, cleaned: TrainingSet, detector) -> TrainingSet:
+    def _keep_if_better(
+        self, final: FinalFit, training: TrainingSet, detector
+    ) -> tuple[TrainingSet, dict[str, float] | None]:
         """Keep the cleaned training set, unless training without cleaning is to be tried."""
         self.cleaned_ = True
-        self._forget("held_out_scores_")
         if not self.only_if_better:
-            return cleaned
+            return training, None
         plain = given(final.data, final.weight)
         truth = proba = None
         if getattr(detector, "is_calibrated", False) and hasattr(detector, "posterior_proba_"):
             truth, proba = detector.posterior_labels_, detector.posterior_proba_
         scores = held_out_accuracy(
-            final, [plain, cleaned], truth=truth, proba=proba, n_jobs=self.n_jobs
+            final, [plain, training], truth=truth, proba=proba, n_jobs=self.n_jobs
         )
-        self.held_out_scores_ = dict(zip(("plain", "cleaned"), scores, strict=True))
         self.cleaned_ = scores[1] >= scores[0]
-        return cleaned if self.cleaned_ else plain
+        named = dict(zip(("plain", "cleaned"), scores, strict=True))
+        return training if self.cleaned_ else plain, named
 
 
 @fill_docstring(**_ENTRIES)

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 
 from skrobust.base import LabelledData, TransitionEstimator
+from skrobust.base._labelled_data import fit_inside
 from skrobust.evidence._evidence import check_predicts_proba, predict_columns
 from skrobust.evidence._out_of_bag import default_forest
 from skrobust.noise._noise_model import NoiseModel
@@ -19,7 +20,6 @@ from skrobust.noise._resolve import (
     resolve_transition,
 )
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import cached_fit
 from skrobust.utils._input import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
@@ -285,19 +285,18 @@ default=None
             check_predicts_proba(self._get_estimator())
         needs_weight = self.method != "posterior" or bool((data.checked & data.used).any())
         final = self._prepare(data, params, own_weight="always" if needs_weight else "never")
-        self._forget("sample_weight_")
         if self.method == "importance":
             reweighter = self._fit_reweighter(data)
             training = weighted(data, reweighter.sample_weight_, final.weight)
             model = final.train(training)
-            self.sample_weight_ = reweighter.sample_weight_
+            sample_weight = reweighter.sample_weight_
             matrix, estimator = reweighter.transition_matrix_, reweighter.transition_estimator_
         else:
             matrix, estimator = self._find_transition(data)
             training = replicate(data, self._weight_of_replicates(matrix, data), final.weight)
-            model = train_on_replicates(final, training)
+            model, sample_weight = train_on_replicates(final, training), None
         self.transition_matrix_, self.transition_estimator_ = matrix, estimator
-        self._set_fitted_attributes(final, model, training.rows)
+        self._set_fitted_attributes(final, model, training.rows, sample_weight_=sample_weight)
         if self.method == "posterior":
             self.classes_: np.ndarray = data.classes
         return self
@@ -314,8 +313,7 @@ default=None
             n_jobs=self.n_jobs,
             random_state=self.random_state,
         )
-        y, metadata = data.fit_arguments(reweighter)
-        return cached_fit(reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
+        return fit_inside(reweighter, data, n_jobs=self.n_jobs, memory=self.memory)
 
     def _find_transition(self, data) -> tuple[np.ndarray, TransitionEstimator | None]:
         """Check or estimate the transition of "backward" and "posterior"."""

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 
 from skrobust.base import LabelErrorDetector, LabelledData
+from skrobust.base._labelled_data import fit_inside
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import cached_fit, propagate_params
 from skrobust.utils._sklearn import HasMethods, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._weights import weight_fit_params
@@ -174,9 +174,14 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
             reweighter = QualityReweighter(default_detector(data.X, self._get_estimator()))
         else:
             reweighter = clone(self.reweighter)
-        propagate_params(reweighter, cv=self.cv, random_state=self.random_state)
-        y, metadata = data.fit_arguments(reweighter)
-        return cached_fit(reweighter, data.X, y, metadata, n_jobs=self.n_jobs, memory=self.memory)
+        return fit_inside(
+            reweighter,
+            data,
+            n_jobs=self.n_jobs,
+            memory=self.memory,
+            cv=self.cv,
+            random_state=self.random_state,
+        )
 
 
 def _check_reweighter(reweighter) -> None:

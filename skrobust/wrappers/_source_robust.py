@@ -147,7 +147,7 @@ class BaseSourceRobust(BaseWrapper):
         fitted = dict(zip(learners, models, strict=True))
         self.estimators_: list[BaseEstimator | None] = [fitted.get(s) for s in range(len(names))]
         self.sources_ = names
-        self._forget("estimator_")
+        set_fitted(self, estimator_=None)
         if data.kind == "classes":
             self.classes_: np.ndarray = np.unique(
                 np.concatenate([model.classes_ for model in models])

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skrobust.base import LabelledData
 from skrobust.base._label_estimator import LabelTags
-from skrobust.base._labelled_data import decode_labels
+from skrobust.base._labelled_data import decode_labels, propagate_params
 from skrobust.detection import ConfidentLearning, EnsembleDetector
 from skrobust.detection._detect_from import most_probable
 from skrobust.detection._mixture_1d import fit_mixture
@@ -19,7 +19,6 @@ from skrobust.evidence._evidence import check_predicts_proba
 from skrobust.noise._confident_joint import label_proba, mean_self_confidence
 from skrobust.noise._noise_model import estimate_noise_rate, fit_noise_model
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import propagate_params
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import HasMethods, Interval, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike

@@ -5,13 +5,13 @@ from contextlib import nullcontext
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils import column_or_1d
 
 from skrobust.base import LabelledData
 from skrobust.base._labels import check_targets, encode_labels_like
 from skrobust.detection._rules import fit_rule
 from skrobust.evidence._folds import make_folds
-from skrobust.utils._input import predict_column
-from skrobust.utils._parallel import delayed, one_blas_thread, stream
+from skrobust.utils._parallel import in_batches, one_blas_thread
 from skrobust.utils._sklearn import safe_indexing
 from skrobust.utils._weights import as_counts, index_fit_params
 
@@ -111,12 +111,26 @@ class FinalFit:
             params = params | {self.weight_key: weight}
         if not np.array_equal(rows, np.arange(self.data.n_samples)):
             X = safe_indexing(X, rows)
-        return clone(self.estimator).fit(X, self.data.decode(training.targets), **params)
+        return clone(self.estimator).fit(X, self.labels(training), **params)
+
+    def labels(self, training: TrainingSet) -> np.ndarray:
+        """Labels or numbers to train on."""
+        classes = self.data.classes
+        return training.targets if classes is None else classes[training.targets]
 
 
 def given(data: LabelledData, weight: np.ndarray | None) -> TrainingSet:
     """Train on all rows, with the verified label or else the given one."""
     return TrainingSet.from_mask(data.used, data.y_train, weight)
+
+
+def cleaned(data: LabelledData, detector, action: str, *, by_certainty: bool) -> TrainingSet:
+    """Deal with the label errors that a detector found."""
+    if action == "reweight":
+        return reweight(data, detector)
+    if action == "relabel" and has_suggestions(detector):
+        return relabel(data, detector, by_certainty=by_certainty)
+    return drop(data, detector)
 
 
 def has_suggestions(detector) -> bool:
@@ -227,11 +241,8 @@ def held_out_accuracy(
     folds = make_folds(
         _N_FOLDS, data.X, labels, data.y_train, data.used, data.groups, data.sample_weight
     )
-    predict = delayed(_train_and_predict)
-    calls = (
-        predict(final, training, train, test) for training in trainings for train, test in folds
-    )
-    predicted = list(stream(calls, n_jobs=n_jobs))
+    jobs = [(training, train, test) for training in trainings for train, test in folds]
+    predicted = in_batches(_train_and_predict, jobs, final, n_jobs=n_jobs)
     weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
     truth, weight = (labels, weight) if truth is None else (truth, weight * proba)
     tested = np.concatenate([test for _, test in folds])
@@ -243,16 +254,29 @@ def held_out_accuracy(
     ]  # fmt: skip
 
 
-def _train_and_predict(final, training, train, test) -> np.ndarray:
-    """Train on the training rows of a fold and predict the others."""
-    training = training.take(np.isin(training.rows, train))
-    present = final.data.classes[np.unique(training.targets)]
-    if len(present) == 1:  # most classifiers refuse to be fitted to one class
-        return np.repeat(present, len(test))
-    if len(present) == 0:
-        return np.full(len(test), None, dtype=object)
-    model = final.fit(training)
-    return np.asarray(predict_column(model, safe_indexing(final.data.X, test)))
+def _train_and_predict(jobs, final: FinalFit) -> list[np.ndarray]:
+    """Train on the training rows of each fold and predict the others."""
+    predicted = []
+    for training, train, test in jobs:
+        training = training.take(np.isin(training.rows, train))
+        present = final.data.classes[np.unique(training.targets)]
+        if len(present) == 1:  # most classifiers refuse to be fitted to one class
+            predicted.append(np.repeat(present, len(test)))
+        elif len(present) == 0:
+            predicted.append(np.full(len(test), None, dtype=object))
+        else:
+            model = final.fit(training)
+            predicted.append(column_or_1d(model.predict(safe_indexing(final.data.X, test))))
+    return predicted
+
+
+def train_trimmed(
+    final: FinalFit, training: TrainingSet, *, n_jobs: int | None = None
+) -> tuple[BaseEstimator, TrainingSet]:
+    """Train a model, and again on the trimmed training set if that is better."""
+    model = final.train(training)
+    kept = trim(final, model, training, n_jobs=n_jobs)
+    return model if kept is training else final.train(kept), kept
 
 
 def trim(final: FinalFit, model, training: TrainingSet, *, n_jobs: int | None = None):
@@ -265,8 +289,7 @@ def trim(final: FinalFit, model, training: TrainingSet, *, n_jobs: int | None = 
     if not hasattr(model, "predict_proba"):
         return training
     data, rows = final.data, training.rows
-    right = predict_column(model, safe_indexing(data.X, rows)) == data.classes[training.targets]
-    if np.average(right, weights=training.weight) > 1 - _LEAST_MISFIT:
+    if np.average(_is_right(final, model, training), weights=training.weight) > 1 - _LEAST_MISFIT:
         return training
     misfits = _misfits(model, data, training)
     if not misfits.any():
@@ -282,9 +305,8 @@ def trim(final: FinalFit, model, training: TrainingSet, *, n_jobs: int | None = 
     except ValueError:  # no class has rows in two folds: there is nothing to compare
         return training
     folds = [tuple(np.searchsorted(rows, part) for part in fold) for fold in folds]
-    compare = delayed(_gains_of_trimming)
-    calls = (compare(final, training.take(train), training.take(test)) for train, test in folds)
-    gains = np.concatenate(list(stream(calls, n_jobs=n_jobs)))
+    jobs = [(training.take(train), training.take(test)) for train, test in folds]
+    gains = np.concatenate(in_batches(_gains_of_trimming, jobs, final, n_jobs=n_jobs))
     tested = np.concatenate([test for _, test in folds])
     counts = as_counts(training.weight, np.ones(len(rows), dtype=bool))
     counts = np.ones(len(tested)) if counts is None else counts[tested]
@@ -301,16 +323,23 @@ def _misfits(model, data, training) -> np.ndarray:
     return flagged & ~data.checked[training.rows]
 
 
-def _gains_of_trimming(final, training, test) -> np.ndarray:
+def _is_right(final: FinalFit, model, training: TrainingSet) -> np.ndarray:
+    """Whether a model predicts the labels of each entry of a training set."""
+    predicted = model.predict(safe_indexing(final.data.X, training.rows))
+    return column_or_1d(predicted) == final.labels(training)
+
+
+def _gains_of_trimming(jobs, final: FinalFit) -> list[np.ndarray]:
     """Compare predictions with held-out labels: 1 where only trimming helps, -1 where it harms."""
-    data = final.data
-    if len(np.unique(training.targets)) == 1:  # most classifiers refuse to be fitted to one class
-        return np.zeros(len(test.rows))
-    model = final.fit(training)
-    misfits = _misfits(model, data, training)
-    if not misfits.any():
-        return np.zeros(len(test.rows))
-    X, labels = safe_indexing(data.X, test.rows), data.classes[test.targets]
-    trimmed = final.fit(training.take(~misfits))
-    before, after = (predict_column(m, X) == labels for m in (model, trimmed))
-    return after.astype(np.float64) - before
+    gains = []
+    for training, test in jobs:
+        gain = np.zeros(len(test.rows))
+        if len(np.unique(training.targets)) > 1:  # most classifiers refuse to be fitted to one
+            model = final.fit(training)
+            misfits = _misfits(model, final.data, training)
+            if misfits.any():
+                trimmed = final.fit(training.take(~misfits))
+                gain += _is_right(final, trimmed, test)
+                gain -= _is_right(final, model, test)
+        gains.append(gain)
+    return gains
