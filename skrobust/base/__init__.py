@@ -3,10 +3,9 @@
 from skrobust.base._detection_result import DetectionResult
 from skrobust.base._detector import LabelErrorDetector
 from skrobust.base._fitted_attributes import NoiseLevel
+from skrobust.base._label_estimator import Reweighter, TransitionEstimator
 from skrobust.base._labelled_data import LabelledData
-from skrobust.base._reweighter import Reweighter
 from skrobust.base._threshold import LabelQualityThreshold, ThresholdInput, ThresholdResult
-from skrobust.base._transition_estimator import TransitionEstimator
 
 __all__ = [
     "DetectionResult",

@@ -394,6 +394,8 @@ def label_surprise(codes: np.ndarray, pred_proba: np.ndarray) -> np.ndarray:
 
 def labels_overwritten(data, surprise: np.ndarray, noise_rate: float) -> bool:
     """Whether given labels of verified rows were replaced by the verified ones."""
+    if not data.checked.any():
+        return False
     counted = data.used & data.given & ~np.isnan(surprise)
     checked, others = counted & data.checked, counted & ~data.checked
     if data.known_errors.any() or not checked.any() or not others.any():

@@ -1,7 +1,5 @@
 """Reading and encoding of given labels: classes, numbers and indicators."""
 
-import zlib
-
 import numpy as np
 from scipy import sparse
 from sklearn.utils import column_or_1d
@@ -181,11 +179,6 @@ def codes_for_columns(y, n_columns: int, *, classes=None) -> np.ndarray:
             " `classes`, the label of each column, or labels that are column numbers."
         )
     return codes
-
-
-def label_fingerprint(codes: np.ndarray) -> tuple[int, int]:
-    """A number that two sets of labels share only if they are equal, or by rare chance."""
-    return len(codes), zlib.crc32(np.ascontiguousarray(codes, dtype=np.int64).tobytes())
 
 
 def check_targets(y, *, name: str = "y") -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skrobust.utils._sklearn import num_samples
+from skrobust.utils._sklearn import num_samples, safe_indexing
 
 # So many numbers are hashed at once, such that they fit the second-level cache.
 _HASHED_ENTRIES = 1 << 15
@@ -351,6 +351,18 @@ def is_plain_numeric(X) -> bool:
         return False
     values = as_numbers(X, np.float64)
     return not np.isinf(values.data if sparse.issparse(values) else values).any()
+
+
+def first_not_finite(X, rows: np.ndarray) -> int | None:
+    """Find the first of some rows that has a missing or infinite value, if X is numeric."""
+    if not is_numeric(X):
+        return None
+    values = as_numbers(safe_indexing(X, rows), np.float64)
+    if sparse.issparse(values):
+        bad = np.unique(values.nonzero()[0][~np.isfinite(values.data[values.data != 0])])
+    else:
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    return int(rows[bad[0]]) if len(bad) else None
 
 
 def _with_small_indices(X):

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
@@ -17,7 +16,7 @@ from skrobust.base._label_estimator import LabelTags, as_label_tags, label_tags
 from skrobust.base._scoring import LabelledScore
 from skrobust.utils._docstring import ENTRIES, fill_docstring
 from skrobust.utils._estimators import set_fitted
-from skrobust.utils._input import as_numbers, is_numeric, predict_column
+from skrobust.utils._input import first_not_finite, predict_column
 from skrobust.utils._sklearn import (
     HasMethods,
     Tags,
@@ -210,16 +209,11 @@ def _check_left_out(model: Any, data: LabelledData, rows: np.ndarray) -> None:
     """
     left_out = data.used.copy()
     left_out[rows] = False
-    if not left_out.any() or not is_numeric(data.X):
+    if not left_out.any():
         return
-    rows = np.flatnonzero(left_out)
-    values = as_numbers(safe_indexing(data.X, rows), np.float64)
-    if sparse.issparse(values):
-        bad = np.unique(values.nonzero()[0][~np.isfinite(values.data[values.data != 0])])
-    else:
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(bad):
-        model.predict(safe_indexing(data.X, rows[bad[:1]]))
+    row = first_not_finite(data.X, np.flatnonzero(left_out))
+    if row is not None:
+        model.predict(safe_indexing(data.X, [row]))
 
 
 @fill_docstring

@@ -287,7 +287,7 @@ default=None
         final = self._prepare(data, params, own_weight="always" if needs_weight else "never")
         if self.method == "importance":
             reweighter = self._fit_reweighter(data)
-            training = weighted(data, reweighter.sample_weight_, final.weight)
+            training = weighted(final, reweighter.sample_weight_)
             model = final.train(training)
             sample_weight = reweighter.sample_weight_
             matrix, estimator = reweighter.transition_matrix_, reweighter.transition_estimator_

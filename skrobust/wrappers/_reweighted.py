@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 
-from skrobust.base import LabelErrorDetector, LabelledData
+from skrobust.base import LabelErrorDetector, LabelledData, Reweighter
 from skrobust.base._labelled_data import fit_inside
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._sklearn import HasMethods, fit_context
@@ -160,8 +160,8 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
         final = self._prepare(data, params, own_weight="never" if selects else "always")
         reweighter = self._fit_reweighter(data)
         weight = _check_weight(reweighter, data.n_samples)
-        training = weighted(data, weight, final.weight)
-        if training.weight is not None:
+        training = weighted(final, weight)
+        if selects and training.weight is not None:
             weight_fit_params(final.estimator, training.weight)  # raises if it takes none
         model = dataclasses.replace(final, own_weight=True).train(training)
         self.reweighter_ = reweighter
@@ -186,7 +186,7 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
 
 def _check_reweighter(reweighter) -> None:
     """Refuse estimators of another kind."""
-    if reweighter is None:
+    if reweighter is None or isinstance(reweighter, Reweighter):
         return
     name = type(reweighter).__name__
     if isinstance(reweighter, LabelErrorDetector):

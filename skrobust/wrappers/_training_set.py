@@ -183,13 +183,12 @@ def reweight(data: LabelledData, detector) -> TrainingSet:
     return TrainingSet.from_mask(data.used & (weight > 0), data.y_train, weight)
 
 
-def weighted(
-    data: LabelledData, weight: np.ndarray, caller_weight: np.ndarray | None
-) -> TrainingSet:
+def weighted(final: FinalFit, weight: np.ndarray) -> TrainingSet:
     """Train on the rows of positive weight, and on all rows of a class that has none.
 
     Equal weights are no weights: their scale only depends on how many rows were left out.
     """
+    data, caller_weight = final.data, final.weight
     weight = np.where(data.used, weight, 0.0)
     weight[weight <= _ROUNDING * weight.max()] = 0.0
     for rows in _rows_by_class(data, data.y_train, data.used):

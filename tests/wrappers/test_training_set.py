@@ -89,12 +89,14 @@ def test_weights_by_quality_have_mean_1_in_each_class(data):
 
 
 def test_rows_of_positive_weight(data):
-    training = weighted(data, np.array([0.0, 2, 1, 0, 0, 5]), None)
+    final = _found(data=data, weight=None)
+    training = weighted(final, np.array([0.0, 2, 1, 0, 0, 5]))
     assert_array_equal(training.rows, [0, 1, 2, 4])  # "a" would vanish, and keeps its rows
     assert_array_equal(training.weight, [1, 2, 1, 1])
     equal = np.array([1.0, 0, 1, 1, 1, 1])
-    assert weighted(data, equal, None).weight is None
-    assert_array_equal(weighted(data, equal, np.arange(6.0)).weight, [0, 2, 3, 4])
+    assert weighted(final, equal).weight is None
+    final = _found(data=data, weight=np.arange(6.0))
+    assert_array_equal(weighted(final, equal).weight, [0, 2, 3, 4])
 
 
 def test_numbers_are_one_class():
