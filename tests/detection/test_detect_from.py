@@ -62,3 +62,20 @@ def test_detect_from_refuses_the_evidence_of_other_rows(iris):
     fewer = Evidence(evidence.pred_proba[:10], evidence.classes)
     with pytest.raises(ValueError, match="10 rows, but data has 150"):
         detect_from(data, fewer)
+
+
+def test_corrections_do_not_depend_on_the_order_of_classes():
+    rng = np.random.default_rng(0)
+    first = rng.beta(2, 2, size=400)
+    proba = np.column_stack([first, 1 - first])
+    y = (rng.random(400) > first).astype(int)  # labels by chance: overlap, and no wrong ones
+    results = []
+    for codes, columns in ((y, proba), (1 - y, proba[:, ::-1])):
+        data = LabelledData.from_arrays(np.zeros((400, 1)), codes)
+        results.append(detect_from(data, Evidence(columns, data.classes)))
+    one, other = results
+    # Where little is wrong, a label that is improbable is still more probable than the other one.
+    kept = (one.corrections == y) & (one.predictions != y)
+    assert (np.bincount(y[kept], minlength=2) > 10).all()
+    assert_array_equal(other.corrections, 1 - one.corrections)
+    assert_array_equal(other.alternatives, 1 - one.alternatives)

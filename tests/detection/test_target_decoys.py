@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skrobust.detection._target_decoys import exchanged_curve, fit_shares, typical_targets
+from skrobust.detection._target_decoys import (
+    exchanged_curve,
+    fit_shares,
+    share_bounds,
+    typical_targets,
+)
 
 
 def _problem(seed, rate, *, far=1.0, n_samples=1500, freedom=np.inf):
@@ -102,3 +107,14 @@ def test_shares_of_counts_without_any_error():
     counts = np.zeros(28)
     counts[8:12] = 50  # all near their median
     assert fit_shares(counts, decoys).rate < 1e-6
+
+
+def test_interval_of_the_rate_by_hand():
+    z = 1.6448536269514722  # 90 %, two-sided
+    bias = np.exp(0.3 * z)
+    low, high = share_bounds([0.3, 0.2], 0.25, 0.01)
+    assert_allclose(low, 0.2 / bias - 0.01 * z)
+    assert_allclose(high, 0.25 * bias + 0.01 * z)
+    assert share_bounds([0.01, 0.9], 0.4, 0.1) == (0.0, 1.0)
+    assert_allclose(share_bounds([0.5, 0.7], 0.5, 0.0)[1], 0.5 * bias)
+    assert_allclose(share_bounds([0.5, 0.9], 0.5, 0.0)[1], 0.9)
