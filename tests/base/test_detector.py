@@ -100,3 +100,35 @@ def test_a_result_of_another_shape_is_refused():
 
     with pytest.raises(ValueError, match=r"quality has shape \(20,\), expected \(20, 2\)"):
         Flat().fit(X, np.column_stack([np.arange(20) % 2] * 2))
+
+
+def test_new_rows_with_missing_targets_have_no_quality():
+    detector = Numbers(threshold=0.5).fit(X[:, :1], np.arange(20.0))
+    new, targets = np.array([[0.1], [0.2], [0.9]]), [3.0, np.nan, 4.0]
+    assert_array_equal(detector.score_labels(new, targets), [0.1, np.nan, 0.9])
+    assert_array_equal(detector.detect(new, targets), [True, False, False])
+
+
+def test_score_of_numbers_by_true_targets():
+    numbers = Numbers().fit(X[:, :1], np.arange(20.0))
+    # By rising quality: wrong, right, wrong; the row without a true target does not count.
+    new, targets = np.array([[0.1], [0.2], [0.3], [0.0]]), [1.0, 2.0, 3.0, 4.0]
+    found = numbers.score(new, targets, true_labels=[9.0, 2.0, 5.0, np.nan])
+    assert found == pytest.approx(5 / 6)
+
+
+def test_score_of_indicators_by_true_labels():
+    class ScoresNew(Indicators):
+        def _detect_new(self, X, y):
+            return X, X < 0.5
+
+        def score_labels(self, X, y):
+            return super().score_labels(X, y).min(axis=1)
+
+    y = np.array([[0, 1], [1, 0]] * 10)
+    indicators = ScoresNew().fit(X, y)
+    new = np.array([[0.1, 0.9], [0.2, 0.8], [0.7, 0.4], [0.0, 0.0]])
+    given, true = [[0, 1], [1, 0], [1, 1], [0, 0]], [[0, 0], [1, 0], [0, 1], [np.nan, np.nan]]
+    assert indicators.score(new, given, true_labels=true) == pytest.approx(5 / 6)
+    with pytest.raises(ValueError, match="no wrong labels to find"):
+        indicators.score(X, y, true_labels=y)

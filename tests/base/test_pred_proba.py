@@ -94,3 +94,13 @@ def test_lists_of_labels_are_refused_with_advice(function, ragged):
     labels = [[0], [1], [0, 1]] if ragged else [0, 1, 1]
     with pytest.raises(ValueError, match=r"pass MultiLabelBinarizer\(\).fit_transform\(y\)"):
         function(labels, proba[:3])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint16, np.float16, np.float32])
+def test_probabilities_of_all_types_of_numbers(dtype):
+    proba = np.eye(3)[[0, 1, 2, 0, 1, 1]]
+    y = [0, 1, 2, 0, 1, 2]
+    expected = find_label_errors(y, proba, rule="predicted_neq_given")
+    assert expected.tolist() == [False] * 5 + [True]
+    found = find_label_errors(y, proba.astype(dtype), rule="predicted_neq_given")
+    np.testing.assert_array_equal(found, expected)
