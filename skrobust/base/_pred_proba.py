@@ -12,23 +12,7 @@ SUM_TOLERANCE = 1e-3
 
 
 def as_proba(pred_proba, n_samples: int | None = None) -> np.ndarray:
-    """Take a matrix of probabilities as it is, or nearly.
-
-    Floating-point arrays, memory maps included, are neither copied nor converted; CPU tensors
-    are viewed. The entries are checked by whoever passes over them, see :func:`check_block`.
-
-    Parameters
-    ----------
-    pred_proba : array-like of shape (n_samples, n_classes)
-        Probabilities, one column per class.
-    n_samples : int, default=None
-        How many rows there must be.
-
-    Returns
-    -------
-    pred_proba : ndarray of shape (n_samples, n_classes)
-        Of the floating-point type that came in; anything else becomes float64.
-    """
+    """Take a matrix of probabilities without a copy if it is one of floats, unchecked."""
     array = number_matrix(pred_proba, "pred_proba")
     array = array if isinstance(array, np.ndarray) else np.asarray(array)
     if array.dtype == np.float16 or array.dtype.kind != "f":
@@ -56,24 +40,7 @@ def as_proba(pred_proba, n_samples: int | None = None) -> np.ndarray:
 
 
 def match_proba(y, pred_proba, *, classes=None) -> tuple[np.ndarray, np.ndarray]:
-    """Match labels with the rows and columns of a matrix of probabilities.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Labels, none missing.
-    pred_proba : array-like or DataFrame of shape (n_samples, n_classes)
-        Probabilities. Columns of a data frame that have names are matched by name.
-    classes : array-like of shape (n_classes,), default=None
-        The label of each column, for a data frame in any order.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,), of an integer type
-        Column of each label.
-    pred_proba : ndarray of shape (n_samples, n_classes)
-        Probabilities, the columns in the order of `classes`, or sorted by their names.
-    """
+    """Return labels as column numbers, and probabilities with columns in the order of classes."""
     if getattr(y, "ndim", 1) == 2 and getattr(pred_proba, "ndim", 2) == 1:
         raise ValueError(
             f"y has shape {y.shape} and pred_proba has shape {pred_proba.shape}: labels come first,"
@@ -92,22 +59,7 @@ def match_proba(y, pred_proba, *, classes=None) -> tuple[np.ndarray, np.ndarray]
 
 
 def column_classes(y, pred_proba, classes=None) -> np.ndarray:
-    """The label that each column of probabilities stands for, as :func:`match_proba` orders them.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Labels.
-    pred_proba : array-like or DataFrame of shape (n_samples, n_classes)
-        Probabilities.
-    classes : array-like of shape (n_classes,), default=None
-        What is known of it.
-
-    Returns
-    -------
-    classes : ndarray of shape (n_classes,)
-        Labels; integers from 0 on where labels are column numbers.
-    """
+    """Return the label that each column stands for, as :func:`match_proba` orders them."""
     if classes is not None:
         return np.asarray(classes)
     names = column_names(pred_proba)

@@ -11,25 +11,7 @@ from skrobust.utils._typing import LabelsLike
 
 
 def labelled_rows(X, values: np.ndarray, missing: np.ndarray, sample_weight, name: str = "label"):
-    """Take the rows that have a label, or refuse if none has one.
-
-    Parameters
-    ----------
-    X : array-like of length n_samples
-        Input.
-    values : ndarray of shape (n_samples,)
-        Labels or targets.
-    missing : ndarray of shape (n_samples,) of bool
-        Rows without one.
-    sample_weight : array-like of shape (n_samples,) or None
-        Weights.
-    name : str
-        What the rows lack, for the message.
-
-    Returns
-    -------
-    X, values, sample_weight : the same, of the other rows
-    """
+    """Take the rows that have a label, or refuse if none has one."""
     if not missing.any():
         return X, values, sample_weight
     if missing.all():

@@ -122,7 +122,14 @@ def _run(estimator: Any, *kinds: str) -> None:
 
 
 _document = fill_docstring(
-    raises="""
+    checked="""
+.. versionadded:: 0.1
+
+Parameters
+----------
+estimator : estimator object
+    An instance, with parameters that make it fast.
+
 Raises
 ------
 AssertionError
@@ -140,14 +147,7 @@ parametrize_with_robust_checks : One test for each check."""
 def check_detector(estimator: Any) -> None:
     """Check a detector of wrong labels, whether these are classes, numbers or indicators.
 
-    .. versionadded:: 0.1
-
-    Parameters
-    ----------
-    estimator : detector
-        An instance, with parameters that make it fast.
-
-    %(raises)s
+    %(checked)s
 
     Examples
     --------
@@ -163,14 +163,7 @@ def check_detector(estimator: Any) -> None:
 def check_label_error_detector(estimator: Any) -> None:
     """Check a detector of wrong class labels.
 
-    .. versionadded:: 0.1
-
-    Parameters
-    ----------
-    estimator : LabelErrorDetector
-        An instance, with parameters that make it fast.
-
-    %(raises)s
+    %(checked)s
 
     Examples
     --------
@@ -188,14 +181,7 @@ def check_label_error_detector(estimator: Any) -> None:
 def check_regression_detector(estimator: Any) -> None:
     """Check a detector of wrong numeric targets.
 
-    .. versionadded:: 0.1
-
-    Parameters
-    ----------
-    estimator : detector of wrong targets
-        An instance, with parameters that make it fast.
-
-    %(raises)s
+    %(checked)s
 
     Examples
     --------
@@ -213,14 +199,7 @@ def check_regression_detector(estimator: Any) -> None:
 def check_multilabel_detector(estimator: Any) -> None:
     """Check a detector of wrong entries of indicator matrices.
 
-    .. versionadded:: 0.1
-
-    Parameters
-    ----------
-    estimator : detector of wrong entries
-        An instance, with parameters that make it fast.
-
-    %(raises)s
+    %(checked)s
 
     Examples
     --------
@@ -238,14 +217,7 @@ def check_multilabel_detector(estimator: Any) -> None:
 def check_reweighter(estimator: Any) -> None:
     """Check a reweighter.
 
-    .. versionadded:: 0.1
-
-    Parameters
-    ----------
-    estimator : Reweighter
-        An instance, with parameters that make it fast.
-
-    %(raises)s
+    %(checked)s
 
     Examples
     --------
@@ -263,14 +235,7 @@ def check_reweighter(estimator: Any) -> None:
 def check_transition_estimator(estimator: Any) -> None:
     """Check an estimator of the transition from true to given labels.
 
-    .. versionadded:: 0.1
-
-    Parameters
-    ----------
-    estimator : TransitionEstimator
-        An instance, with parameters that make it fast.
-
-    %(raises)s
+    %(checked)s
 
     Examples
     --------
@@ -286,17 +251,9 @@ def check_transition_estimator(estimator: Any) -> None:
 
 @_document
 def check_robust_classifier(estimator: Any) -> None:
-    """Check a classifier that trains on labels of which some may be wrong.
+    """Check a classifier that trains on labels of which some may be wrong, and its detector.
 
-    .. versionadded:: 0.1
-
-    Parameters
-    ----------
-    estimator : classifier whose ``fit`` takes `verified_labels`
-        An instance, with parameters that make it fast. With a parameter `detector`, the outputs of
-        ``detector_`` are checked as well.
-
-    %(raises)s
+    %(checked)s
 
     Examples
     --------
@@ -315,14 +272,7 @@ def check_robust_classifier(estimator: Any) -> None:
 def check_robust_regressor(estimator: Any) -> None:
     """Check a regressor that trains on the targets that a detector keeps or corrects.
 
-    .. versionadded:: 0.1
-
-    Parameters
-    ----------
-    estimator : regressor with a parameter `detector`
-        An instance, with parameters that make it fast.
-
-    %(raises)s
+    %(checked)s
 
     Examples
     --------

@@ -30,22 +30,7 @@ def is_missing(value) -> bool:
 
 
 def split_column(column, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read a column without a detour through floating-point numbers.
-
-    Parameters
-    ----------
-    column : array-like of shape (n_samples,) or (n_samples, 1)
-        NumPy arrays (a mask counts), lists, and columns of pandas, polars and pyarrow.
-    name : str
-        Name of the column in messages.
-
-    Returns
-    -------
-    values : ndarray of shape (n_samples,) or (n_samples, 1)
-        Of the type that the present entries have; entries under `missing` are arbitrary.
-    missing : ndarray of the same shape, dtype bool
-        Missing entries: masked ones, None, NaN, NaT, NA.
-    """
+    """Read any column, masked or not, as its values and the mask of the missing ones."""
     if hasattr(column, "toarray"):
         raise TypeError(
             f"A sparse matrix was passed as {name}, but dense data is required. Use"
@@ -219,25 +204,7 @@ def _explicit_index(container):
 
 
 def check_index(reference, container, name: str, *, reference_name: str = "y") -> None:
-    """Refuse a series or frame whose index is that of another one in another order.
-
-    Parameters
-    ----------
-    reference : array-like
-        Rows in the order that counts.
-    container : array-like or None
-        What must be in the same order.
-    name : str
-        Name of `container` in messages.
-    reference_name : str
-        Name of `reference` in messages.
-
-    Raises
-    ------
-    ValueError
-        If both have an index with the same entries, in another order, and that of `container`
-        does not merely count its rows.
-    """
+    """Refuse a series or frame whose index holds that of another one in another order."""
     index, expected = _explicit_index(container), getattr(reference, "index", None)
     if index is None or not callable(getattr(expected, "equals", None)):
         return

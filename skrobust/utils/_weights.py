@@ -43,21 +43,11 @@ def weight_fit_params(estimator, sample_weight) -> dict:
 
 
 class WeightSupport(NamedTuple):
-    """How the ``fit`` of an estimator takes sample weights.
+    """How the ``fit`` of an estimator takes sample weights."""
 
-    Attributes
-    ----------
-    fit_params : dict
-        The weights of the caller, by their keyword.
-    key : str or None
-        The keyword; None if the estimator takes no weights.
-    takes_weight : bool
-        Whether the models inside take weights too.
-    """
-
-    fit_params: dict
-    key: str | None
-    takes_weight: bool
+    fit_params: dict  # the caller's weights, by their keyword
+    key: str | None  # the keyword, None if the estimator takes no weights
+    takes_weight: bool  # whether the models inside take weights, too
 
 
 def weight_support(estimator, sample_weight, *, required: bool) -> WeightSupport:

@@ -20,27 +20,14 @@ class SourceLosses:
     """Losses of the labels of each source, by the aggregated predictions.
 
     Strata are kinds of rows, such as those predicted to be of one class: a source whose errors are
-    about a small class stands out there only.
-
-    Attributes
-    ----------
-    weight : ndarray of shape (n_strata, n_sources)
-        Total weight of the rows that were compared; may be 0.
-    total : ndarray of shape (n_strata, n_sources)
-        Weighted sums of losses.
-    squares : ndarray of shape (n_strata, n_sources)
-        Weighted sums of squared losses.
-    is_count : bool
-        Whether losses are 0 or 1.
-    scale : float
-        Mean size of the compared values, for the limit of rounding.
+    about a small class stands out there only. Arrays have the shape (n_strata, n_sources).
     """
 
-    weight: np.ndarray
-    total: np.ndarray
-    squares: np.ndarray
-    is_count: bool
-    scale: float = 0.0
+    weight: np.ndarray  # total weight of the rows that were compared; may be 0
+    total: np.ndarray  # weighted sums of losses
+    squares: np.ndarray  # weighted sums of squared losses
+    is_count: bool  # whether losses are 0 or 1
+    scale: float = 0.0  # mean size of the compared values, for the limit of rounding
 
     @classmethod
     def gather(cls, loss, stratum, source, weight, shape, *, is_count, scale=0.0) -> "SourceLosses":

@@ -241,23 +241,11 @@ class TeacherStudentClassifier(ClassifierWrapper, BaseWrapper):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PseudoLabels:
-    """Pseudo-labels by one teacher.
+    """Pseudo-labels by one teacher, and the transition matrix that they imply."""
 
-    Attributes
-    ----------
-    labels : ndarray of shape (n_samples,), dtype intp
-        Class codes; -1 where there is neither a label nor a prediction.
-    proba : ndarray of shape (n_samples,)
-        Their probabilities, 1 for verified labels; NaN without a prediction.
-    selected : ndarray of shape (n_samples,) of bool
-        Rows to train the student on.
-    transition : ndarray of shape (n_classes, n_classes)
-        Estimated transition matrix.
-    """
-
-    labels: np.ndarray
-    proba: np.ndarray
-    selected: np.ndarray
+    labels: np.ndarray  # class codes, -1 where there is neither a label nor a prediction
+    proba: np.ndarray  # their probabilities, 1 for verified labels, NaN without a prediction
+    selected: np.ndarray  # mask of the rows to train the student on
     transition: np.ndarray
 
     def as_labels_of(self, data) -> LabelledData:

@@ -26,21 +26,11 @@ _LEAST_GAIN = 2.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """What a model is trained on.
+    """What a model is trained on."""
 
-    Attributes
-    ----------
-    rows : ndarray of shape (n_rows,), dtype intp
-        Positions in X; a row may occur several times.
-    targets : ndarray of shape (n_rows,)
-        Class codes, or numeric targets.
-    weight : ndarray of shape (n_rows,) or None
-        Sample weights, the caller's included; None if all rows count the same.
-    """
-
-    rows: np.ndarray
-    targets: np.ndarray
-    weight: np.ndarray | None = None
+    rows: np.ndarray  # positions in X, of which some may occur several times
+    targets: np.ndarray  # class codes, or numeric targets
+    weight: np.ndarray | None = None  # the caller's included; None if all rows count the same
 
     def __post_init__(self):
         parts = [self.rows, self.targets] + ([] if self.weight is None else [self.weight])
@@ -64,30 +54,17 @@ class TrainingSet:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FinalFit:
-    """A model to train on any training set, with keywords that were routed before any work.
+    """A model to train on any training set, with keywords that were routed before any work."""
 
-    Attributes
-    ----------
-    estimator : estimator object
-        The model, cloned for each fit.
-    data : LabelledData
-        What ``fit`` of the wrapper was given.
-    fit_params : dict
-        Keywords for ``fit``, of all rows; with the caller's weights where they are requested.
-    own_weight : bool
-        Whether weights are passed even if the caller's are none or not requested.
-    is_default : bool
-        Whether the user named no model. The default is linear: more threads slow it down.
-    weight_key : str or None
-        Keyword for weights; None if the model takes none.
-    """
-
-    estimator: BaseEstimator
-    data: LabelledData
+    estimator: BaseEstimator  # cloned for each fit
+    data: LabelledData  # what ``fit`` of the wrapper was given
+    # Keywords for ``fit``, of all rows; with the caller's weights where they are requested.
     fit_params: dict
+    # Whether weights are passed even if the caller's are none or not requested.
     own_weight: bool = False
+    # Whether the user named no model. The default is linear: more threads slow it down.
     is_default: bool = False
-    weight_key: str | None = None
+    weight_key: str | None = None  # keyword for weights, None if the model takes none
 
     @property
     def weight(self) -> np.ndarray | None:
