@@ -13,17 +13,17 @@ from sklearn.utils import indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skrobust.base._detection_result import DetectionResult
 from skrobust.base._fitted_attributes import (
+    DetectionResult,
     class_fractions,
     fitted_attributes,
     warn_of_overwritten,
 )
 from skrobust.base._label_estimator import LabelEstimator
-from skrobust.base._labelled_data import LabelledData, decode_labels
+from skrobust.base._labelled_data import LabelledData, decode_labels, set_fitted
 from skrobust.base._labels import check_indicators, check_targets, encode_labels_like
 from skrobust.base._threshold import LabelQualityThreshold, ThresholdInput, score_new_labels
-from skrobust.utils._estimators import check_features, set_fitted
+from skrobust.utils._input import check_features
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, fit_context, safe_indexing
 from skrobust.utils._typing import LabelsLike
@@ -304,9 +304,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         if isinstance(self.flag_fraction, dict):
             class_fractions(self.flag_fraction, data.classes)  # raises before any work
         _ = data.features  # raises before any work
-        result = detect(data)
-        result.check_fits(data)
-        self._set_fitted_attributes(data, result)
+        self._set_fitted_attributes(data, detect(data))
         return self
 
     def _check_thresholds(self) -> None:

@@ -9,9 +9,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 
-from skrobust.base._labelled_data import LabelledData
+from skrobust.base._labelled_data import LabelledData, set_fitted
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import set_fitted
 from skrobust.utils._sklearn import Tags, fit_context
 from skrobust.utils._typing import LabelsLike
 

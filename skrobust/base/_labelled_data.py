@@ -21,8 +21,13 @@ from skrobust.base._labels import (
     encode_verified,
     refuse_mask,
 )
-from skrobust.utils._estimators import read_features
-from skrobust.utils._input import check_exact, check_rows_match, row_hashes, split_column
+from skrobust.utils._input import (
+    check_exact,
+    check_rows_match,
+    read_features,
+    row_hashes,
+    split_column,
+)
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import num_samples
 from skrobust.utils._typing import LabelsLike
@@ -316,6 +321,15 @@ class LabelledData:
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields only: what is derived from them is computed again."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def set_fitted(estimator, **attributes) -> None:
+    """Set fitted attributes; None removes that of an earlier fit."""
+    for name, value in attributes.items():
+        if value is not None:
+            setattr(estimator, name, value)
+        elif name in vars(estimator):
+            delattr(estimator, name)
 
 
 def propagate_params(part, **params):

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from skrobust.base._detection_result import DetectionResult
 from skrobust.base._labelled_data import LabelledData
 from skrobust.utils._sklearn import validate_parameters
 
 if TYPE_CHECKING:
     from skrobust.base._detector import LabelErrorDetector
+    from skrobust.base._fitted_attributes import DetectionResult
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

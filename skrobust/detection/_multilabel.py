@@ -18,6 +18,7 @@ from skrobust.base import (
     ThresholdInput,
 )
 from skrobust.base._detector import scores_new_rows
+from skrobust.base._labelled_data import set_fitted
 from skrobust.detection._detect_from import conservative_labels
 from skrobust.detection._rules import RULES, fit_rule
 from skrobust.detection._target_detector import TargetDetector
@@ -34,7 +35,6 @@ from skrobust.noise._confident_joint import mean_self_confidence
 from skrobust.noise._noise_model import estimate_noise_rate
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._error_messages import explain_names
-from skrobust.utils._estimators import set_fitted
 from skrobust.utils._input import check_numeric
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import Interval, StrOptions, Tags

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 
 from skrobust.base import DetectionResult, LabelQualityThreshold, NoiseLevel
+from skrobust.base._labelled_data import set_fitted
 from skrobust.detection._residual_models import FoldModels, ForestModels
 from skrobust.detection._residual_rules import (
     LEAST_THRESHOLD,
@@ -28,7 +29,6 @@ from skrobust.evidence._values import (
 )
 from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._error_messages import explain_names
-from skrobust.utils._estimators import set_fitted
 from skrobust.utils._input import check_numeric
 from skrobust.utils._random import private_random_state, set_missing_random_states
 from skrobust.utils._sklearn import Interval, StrOptions, Tags

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.special import softmax, xlogy
 
 from skrobust.base import LabelledData, TransitionEstimator
+from skrobust.base._labelled_data import set_fitted
 from skrobust.linear_model._linear_base import (
     DOCUMENTATION,
     NoisyLinearClassifier,
@@ -18,7 +19,6 @@ from skrobust.linear_model._linear_base import (
 from skrobust.noise._noise_model import count_labels, symmetric_matrix
 from skrobust.noise._resolve import TRANSITION_CONSTRAINTS, check_usable, resolve_transition
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import set_fitted
 from skrobust.utils._parallel import for_each_block
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context
 from skrobust.utils._typing import LabelsLike, MatrixLike

@@ -11,13 +11,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import mse_loss, normalize
 
+from skrobust.base._labelled_data import set_fitted
 from skrobust.neural._classifier_nets import Net
 from skrobust.neural._docs import document_estimator
 from skrobust.neural._neural_classifier import BaseNeuralClassifier
 from skrobust.neural._plan import DType, Optimizer, Precision, Schedule, TrainingPlan
 from skrobust.neural._typing import Batch, Callbacks, Criterion, RandomState
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import read_features, set_fitted
+from skrobust.utils._input import read_features
 from skrobust.utils._sklearn import Interval, Tags, fit_context
 from skrobust.utils._typing import LabelsLike, MatrixLike
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.base._fitted_attributes import labels_overwritten, warn_of_overwritten
+from skrobust.base._labelled_data import set_fitted
 from skrobust.evidence import Neighbors
 from skrobust.evidence._neighbor_evidence import (
     METRIC_OPTIONS,
@@ -27,7 +28,6 @@ from skrobust.noise._label_triples import LabelTriples, label_triples
 from skrobust.noise._noise_model import check_counted, verified_counts
 from skrobust.noise._proba_transition import CONFIDENCE, DOCUMENTATION
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import set_fitted
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, Tags
 from skrobust.utils._typing import CSRMatrix

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelledData, TransitionEstimator
 from skrobust.base._fitted_attributes import labels_overwritten, warn_of_overwritten
+from skrobust.base._labelled_data import set_fitted
 from skrobust.base._labels import encode_labels_like, missing_labels
 from skrobust.evidence._neighbor_evidence import (
     METRIC_OPTIONS,
@@ -51,7 +52,7 @@ from skrobust.noise._region_transitions import (
     transition_residuals,
 )
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import check_features, set_fitted
+from skrobust.utils._input import check_features
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, Tags, fit_context, num_samples
 from skrobust.utils._typing import CSRMatrix, LabelsLike

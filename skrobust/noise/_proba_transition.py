@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 
 from skrobust.base import LabelledData, NoiseLevel, TransitionEstimator
 from skrobust.base._fitted_attributes import label_surprise, labels_overwritten, warn_of_overwritten
+from skrobust.base._labelled_data import set_fitted
 from skrobust.evidence._evidence import Evidence
 from skrobust.evidence._folds import row_blocks
 from skrobust.evidence._out_of_fold import ProbaSource
@@ -24,7 +25,6 @@ from skrobust.noise._noise_model import (
     solve_prior,
 )
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import set_fitted
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation

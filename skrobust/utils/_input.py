@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from types import SimpleNamespace
 
 import narwhals.stable.v1 as nw
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skrobust.utils._sklearn import num_samples, safe_indexing
+from skrobust.utils._sklearn import (
+    check_feature_names,
+    check_n_features,
+    num_samples,
+    safe_indexing,
+)
 
 # So many numbers are hashed at once, such that they fit the second-level cache.
 _HASHED_ENTRIES = 1 << 15
@@ -233,6 +239,29 @@ def _same_entries(one, two) -> bool:
         return bool(one.sort_values().equals(two.sort_values()))
     except TypeError:  # entries of kinds that do not compare
         return set(one) == set(two)
+
+
+def read_features(X) -> dict:
+    """Number and names of the features of X, None where it has none, as an array of texts.
+
+    Nothing else about X is validated.
+    """
+    found = SimpleNamespace()
+    shape = getattr(X, "shape", None)
+    if shape is None or len(shape) == 2:
+        check_feature_names(found, X, reset=True)
+        is_list = isinstance(X, (list, tuple))
+        if not is_list or (X and not isinstance(X[0], str) and np.ndim(X[0])):
+            check_n_features(found, X, reset=True)
+    return {name: getattr(found, name, None) for name in ("n_features_in_", "feature_names_in_")}
+
+
+def check_features(estimator, X) -> None:
+    """Refuse X whose features are not those that were recorded in ``fit``, if any were."""
+    if hasattr(estimator, "feature_names_in_"):
+        check_feature_names(estimator, X, reset=False)
+    if hasattr(estimator, "n_features_in_"):
+        check_n_features(estimator, X, reset=False)
 
 
 def predict_column(estimator, X) -> np.ndarray:

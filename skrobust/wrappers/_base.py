@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelledData
 from skrobust.base._label_estimator import LabelTags, as_label_tags, label_tags
+from skrobust.base._labelled_data import set_fitted
 from skrobust.base._scoring import LabelledScore
 from skrobust.utils._docstring import ENTRIES, fill_docstring
-from skrobust.utils._estimators import set_fitted
 from skrobust.utils._input import first_not_finite, predict_column
 from skrobust.utils._sklearn import (
     HasMethods,

@@ -13,11 +13,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skrobust.base import LabelledData
+from skrobust.base._labelled_data import set_fitted
 from skrobust.base._scoring import LabelledScore
 from skrobust.evidence import OutOfFold
 from skrobust.evidence._evidence import check_predicts_proba, predict_columns
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import set_fitted
 from skrobust.utils._input import predict_column
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import private_random_state, set_missing_random_states

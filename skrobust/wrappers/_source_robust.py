@@ -10,10 +10,9 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier
 from sklearn.linear_model import Ridge
 
 from skrobust.base import LabelledData
-from skrobust.base._labelled_data import number_groups
+from skrobust.base._labelled_data import number_groups, set_fitted
 from skrobust.base._scoring import TargetScore
 from skrobust.utils._docstring import fill_docstring
-from skrobust.utils._estimators import set_fitted
 from skrobust.utils._input import check_rows_match
 from skrobust.utils._parallel import delayed, stream
 from skrobust.utils._random import private_random_state, set_missing_random_states
