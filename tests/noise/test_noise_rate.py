@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from skrobust.evidence import out_of_bag_proba
 from skrobust.noise import flip_labels, pair_transition, symmetric_transition
 from skrobust.noise._noise_model import (
+    _mean_and_error,
     certainty_ranks,
     estimate_noise_rate,
     fit_noise_model,
@@ -177,3 +178,9 @@ def test_rare_confusions_are_no_overlap(n_classes, seed):
         assert level.low <= flipped.mean() <= level.high
         reliable.append(not level.explained)
     assert np.mean(reliable) >= 0.75
+
+
+def test_mean_and_standard_error_by_hand():
+    mean, error = _mean_and_error(np.array([1.0, 3.0, 4.0]), np.array([1.0, 1.0, 2.0]))
+    assert mean == 3.0
+    assert_allclose(error, np.sqrt(4 + 0 + 2) / 4)

@@ -19,7 +19,11 @@ from skrobust.noise import (
     simulate_annotators,
     symmetric_transition,
 )
-from skrobust.noise._label_triples import LabelTriples, repeated_triples
+from skrobust.noise._label_triples import (
+    LabelTriples,
+    encode_repeated_labels,
+    repeated_triples,
+)
 from skrobust.noise._region_transitions import (
     RegionTransitions,
     _symmetric_start,
@@ -218,6 +222,16 @@ def test_repeated_labels(seed):
     assert errors[2:].max() < errors[0]
     assert errors[3] < errors[1]
     assert np.all(errors < (0.05, 0.035, 0.028, 0.02))
+
+
+@pytest.mark.parametrize("container", [list, np.array, pd.DataFrame, pl.DataFrame])
+def test_repeated_labels_are_encoded(container):
+    rows = [["b", None], ["a", "b"], ["b", "a"]]
+    orient = {"orient": "row"} if container is pl.DataFrame else {}
+    codes = encode_repeated_labels(container(rows, **orient), np.array(["a", "b"]), 3)
+    assert_array_equal(codes, [[1, -1], [0, 1], [1, 0]])
+    one = encode_repeated_labels(["b", None, "a"], np.array(["a", "b"]), 3)
+    assert_array_equal(one, [[1], [-1], [0]])
 
 
 def test_containers_of_repeated_labels(seed):
