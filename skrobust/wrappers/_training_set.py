@@ -294,7 +294,7 @@ def trim(final: FinalFit, model, training: TrainingSet, *, n_jobs: int | None = 
 def _misfits(model, data, training) -> np.ndarray:
     """Find the training rows, none of them verified, whose labels contradict the fitted model."""
     pred_proba = np.asarray(model.predict_proba(safe_indexing(data.X, training.rows)))
-    codes = np.unique(training.targets, return_inverse=True)[1]  # as in `classes_`
+    codes = np.searchsorted(model.classes_, data.classes[training.targets])
     flagged = fit_rule("prune_by_class", codes, pred_proba, weight=training.weight)[1]
     return flagged & ~data.checked[training.rows]
 

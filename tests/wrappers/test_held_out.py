@@ -119,3 +119,30 @@ def test_without_folds_nothing_is_trimmed():
     X, _, y, _ = _rows(0)
     model = CleaningClassifier(None, NoErrors()).fit(X, y, groups=y)
     assert not model.trimmed_.any()
+
+
+class KnowsMore(LogisticRegression):
+    """Has columns for classes that it was not trained on."""
+
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y, sample_weight)
+        self.own_, self.classes_ = self.classes_, np.array(["a", "aa", "b", "c", "d"])
+        return self
+
+    def predict_proba(self, X):
+        self.classes_, known = self.own_, self.classes_
+        proba = np.zeros((len(X), len(known)))
+        proba[:, np.isin(known, self.own_)] = super().predict_proba(X)
+        self.classes_ = known
+        return proba
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def test_columns_of_other_classes_change_nothing():
+    X, _, y, _ = _rows(0)
+    more = CleaningClassifier(KnowsMore(), NoErrors()).fit(X, y)
+    expected = CleaningClassifier(LogisticRegression(), NoErrors()).fit(X, y)
+    assert expected.trimmed_.any()
+    np.testing.assert_array_equal(more.trimmed_, expected.trimmed_)
