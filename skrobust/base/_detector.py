@@ -23,6 +23,7 @@ from skrobust.base._label_estimator import LabelEstimator
 from skrobust.base._labelled_data import LabelledData, decode_labels, set_fitted
 from skrobust.base._labels import check_indicators, check_targets, encode_labels_like
 from skrobust.base._threshold import LabelQualityThreshold, ThresholdInput, score_new_labels
+from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._input import check_features
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, fit_context, safe_indexing
@@ -177,6 +178,7 @@ def _has_classes(detector) -> bool:
     return detector.label_kind == "classes"
 
 
+@fill_docstring
 class LabelErrorDetector(DetectorReport, LabelEstimator):
     """Base class of all detectors of label errors.
 
@@ -265,8 +267,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input. Whether it must be numeric depends on the models.
+        %(X)s
         y : array-like of shape (n_samples,)
             Given (observed) labels: text, integers, bools, whole floats. None, NaN and blank text
             are missing labels, which are not trained on and get a suggestion.
@@ -278,8 +279,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, used in every fit and count. An integer weight counts as that number of equal
             rows; rows of weight zero are not trained on.
-        groups : array-like of shape (n_samples,), default=None
-            Group of each row. No row is scored by a model that was trained on its group.
+        %(groups)s
 
         Returns
         -------
@@ -402,16 +402,11 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
-        y : array-like of length n_samples
-            Given labels.
-        verified_labels : array-like of length n_samples, default=None
-            As of ``fit``.
-        sample_weight : array-like of shape (n_samples,), default=None
-            As of ``fit``.
-        groups : array-like of shape (n_samples,), default=None
-            As of ``fit``.
+        %(X)s
+        %(y)s
+        %(verified_labels)s
+        %(sample_weight)s
+        %(groups)s
 
         Returns
         -------
@@ -468,10 +463,8 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
-        y : array-like of length n_samples
-            Given labels; classes must be known from ``fit``. Missing ones are not flagged.
+        %(X)s
+        %(y_detect)s
 
         Returns
         -------
@@ -486,10 +479,8 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
 
         Parameters
         ----------
-        X : array-like of length n_samples
-            Input.
-        y : array-like of length n_samples
-            Given labels; classes must be known from ``fit``.
+        %(X)s
+        %(y_detect)s
 
         Returns
         -------

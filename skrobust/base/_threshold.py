@@ -312,10 +312,3 @@ def score_new_labels(
     if chosen is None:
         chosen = own_errors if lowest_kept is None else quality < lowest_kept
     return quality, chosen & (codes >= 0)
-
-
-def overall_noise_rate(data, rows, rate: float) -> float:
-    """Combine the noise rate among unverified rows with the known one among verified rows."""
-    left, checked = data.total_weight(rows), data.total_weight(data.given & data.checked)
-    wrong = rate * left + data.total_weight(data.known_errors)
-    return float(wrong / max(checked + left, 1e-300))

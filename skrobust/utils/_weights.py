@@ -86,13 +86,6 @@ def index_fit_params(fit_params: dict, rows, n_samples: int) -> dict:
     }
 
 
-def fit_rows(estimator, X, y, rows, fit_params: dict):
-    """Fit an estimator to some of the rows."""
-    params = index_fit_params(fit_params, rows, len(y))
-    chosen = X if len(rows) == len(y) else safe_indexing(X, rows)
-    return estimator.fit(chosen, y[rows], **params)
-
-
 def weight_key(estimator) -> str | None:
     """Keyword under which an estimator's ``fit`` takes sample weights, or None."""
     if has_fit_parameter(estimator, "sample_weight"):

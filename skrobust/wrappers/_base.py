@@ -1,6 +1,7 @@
 """Base classes of the wrappers: metadata routing, tags, final fits and predictions."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,14 @@ TRAINING_DATA = "".join(
         ENTRIES["groups"],
     ]
 )
+
+# Of the parameters that are passed to the fit of a detector, reweighter or transition estimator.
+FIT_INSIDE_CONSTRAINTS: dict = {
+    "cv": ["cv_object"],
+    "n_jobs": [None, Integral],
+    "random_state": ["random_state"],
+    "memory": [str, HasMethods(["cache"]), None],
+}
 
 
 def has_method(method: str, name: str = "estimator") -> Callable[[Any], bool]:

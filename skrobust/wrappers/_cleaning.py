@@ -1,6 +1,5 @@
 """Cleaning: detect label errors, deal with them, and train on the result."""
 
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +17,13 @@ from skrobust.utils._input import is_plain_numeric
 from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._warnings import warn_user
-from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper, FinalFit
+from skrobust.wrappers._base import (
+    FIT_INSIDE_CONSTRAINTS,
+    TRAINING_DATA,
+    BaseWrapper,
+    ClassifierWrapper,
+    FinalFit,
+)
 from skrobust.wrappers._detectors import default_detector, fit_precomputed
 from skrobust.wrappers._training_set import (
     TrainingSet,
@@ -60,12 +65,9 @@ class BaseCleaning(BaseWrapper):
 
     _parameter_constraints: dict = {
         **BaseWrapper._parameter_constraints,
+        **FIT_INSIDE_CONSTRAINTS,
         "detector": [HasMethods(["fit"]), None],
         "action": [StrOptions(set(_OWN_WEIGHT))],
-        "cv": ["cv_object"],
-        "n_jobs": [None, Integral],
-        "random_state": ["random_state"],
-        "memory": [str, HasMethods(["cache"]), None],
     }
 
     def _helpers(self):

@@ -1,6 +1,5 @@
 """Loss correction: train a classifier of true classes on noisy labels by a transition matrix."""
 
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -25,7 +24,7 @@ from skrobust.utils._sklearn import HasMethods, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._warnings import warn_user
 from skrobust.weighting import ImportanceReweighter
-from skrobust.wrappers._base import BaseWrapper, ClassifierWrapper
+from skrobust.wrappers._base import FIT_INSIDE_CONSTRAINTS, BaseWrapper, ClassifierWrapper
 from skrobust.wrappers._replicates import (
     check_takes_negative_weights,
     replicate,
@@ -191,13 +190,10 @@ default=None
 
     _parameter_constraints: dict = {
         **BaseWrapper._parameter_constraints,
+        **FIT_INSIDE_CONSTRAINTS,
         "transition": TRANSITION_CONSTRAINTS,
         "method": [StrOptions({"importance", "backward", "posterior"})],
         "evidence": [HasMethods(["fit", "predict_proba"]), None],
-        "cv": ["cv_object"],
-        "n_jobs": [None, Integral],
-        "random_state": ["random_state"],
-        "memory": [str, HasMethods(["cache"]), None],
     }
 
     def __init__(

@@ -1,7 +1,6 @@
 """Train a classifier on rows that are weighted by a reweighter."""
 
 import dataclasses
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +14,12 @@ from skrobust.utils._sklearn import HasMethods, fit_context
 from skrobust.utils._typing import CrossValidation, LabelsLike
 from skrobust.utils._weights import weight_fit_params
 from skrobust.weighting import QualityReweighter
-from skrobust.wrappers._base import TRAINING_DATA, BaseWrapper, ClassifierWrapper
+from skrobust.wrappers._base import (
+    FIT_INSIDE_CONSTRAINTS,
+    TRAINING_DATA,
+    BaseWrapper,
+    ClassifierWrapper,
+)
 from skrobust.wrappers._detectors import default_detector
 from skrobust.wrappers._training_set import weighted
 
@@ -96,11 +100,8 @@ class ReweightedClassifier(ClassifierWrapper, BaseWrapper):
 
     _parameter_constraints: dict = {
         **BaseWrapper._parameter_constraints,
+        **FIT_INSIDE_CONSTRAINTS,
         "reweighter": [HasMethods(["fit"]), None],
-        "cv": ["cv_object"],
-        "n_jobs": [None, Integral],
-        "random_state": ["random_state"],
-        "memory": [str, HasMethods(["cache"]), None],
     }
 
     def __init__(
