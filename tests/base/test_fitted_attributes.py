@@ -100,3 +100,23 @@ def test_a_calibration_by_overwritten_labels_is_refused(rows):
     detector = ConfidentLearning(LINEAR, threshold=TrustedThreshold(), random_state=0)
     with pytest.raises(ValueError, match="not overwritten by the verified labels"):
         detector.fit(X, overwritten, verified_labels=verified)
+
+
+def test_weights_count_in_the_search_for_overwritten_labels():
+    # Six verified labels, of which none is wrong, are hardly less surprising than the others, which
+    # a single row of large weight makes surprising.
+    y = np.arange(106) % 2
+    verified = np.where(np.arange(106) < 6, y.astype(float), np.nan)
+    weight, surprise = np.ones(106), np.zeros(106)
+    weight[-1], surprise[-1] = 50, 10
+    X = np.zeros((106, 1))
+    data = LabelledData.from_arrays(X, y, verified_labels=verified, sample_weight=weight)
+    assert not labels_overwritten(data, surprise, 0.6)
+    repeats = weight.astype(int)
+    again = LabelledData.from_arrays(
+        np.repeat(X, repeats, axis=0),
+        np.repeat(y, repeats),
+        verified_labels=np.repeat(verified, repeats),
+    )
+    assert not labels_overwritten(again, np.repeat(surprise, repeats), 0.6)
+    assert labels_overwritten(again, 0.2 * (np.repeat(verified, repeats) != y.repeat(repeats)), 0.6)

@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from skrobust.detection import ConfidentLearning, find_label_errors, label_quality_scores
-from skrobust.detection._rules import RULES
+from skrobust.detection._rules import RULES, ClassLimits
 from skrobust.noise import confident_joint
 from skrobust.testing._problems import make_rows
 
@@ -193,3 +193,13 @@ def test_the_detector_takes_the_same_options():
     assert some.label_errors_.sum() < free.label_errors_.sum()
     with pytest.raises(ValueError, match="n_per_class holds labels that are not among"):
         ConfidentLearning(model, n_per_class={"cat": 1}).fit(X, names)
+
+
+def test_least_right_rows_are_taken_from_the_errors():
+    joint = np.array([[1, 3, 2], [0, 5, 0], [2, 1, 0]])
+    totals = joint.sum(axis=1)
+    # Two are missing in the first class and three in the last: one and 1.5 less of each error.
+    expected = [[3, 2, 1], [0, 5, 0], [0, 0, 3]]
+    np.testing.assert_array_equal(ClassLimits(least=3).counts_to_flag(joint, totals), expected)
+    weighed = ClassLimits(least=3).counts_to_flag(joint / 2, totals / 2)
+    np.testing.assert_allclose(weighed, [[3, 0.25, 0], [0, 3, 0], [0, 0, 3]])
