@@ -184,7 +184,7 @@ def test_a_name_entered_late_goes_with_earlier_decisions(open_page, tmp_path):
     page.press(["s"])
     named = page.save(tmp_path / "named.csv")
     assert pd.read_csv(named)["reviewer"].tolist() == ["ann"] * 3
-    # Decisions of another person keep their name, and those without one have none.
+    # Decisions of another reviewer keep their name, and those without one have none.
     other = open_page(report, name="other.html")
     other.page.fill("#reviewer", "bob")
     other.page.set_input_files("#file", named)
