@@ -18,7 +18,7 @@ from skrobust.neural._typing import Batch, Callbacks
 # Relative difference of scores that is taken for rounding.
 _ROUNDING = 1e-9
 # Smallest probability whose logarithm is taken.
-_FLOOR = 1e-12
+_SMALLEST_PROBA = 1e-12
 # An average that starts at the initial weights would contain them for long.
 _RAMP = 10
 
@@ -298,7 +298,7 @@ class DynamicsRecorder(Internal):
         other = proba.scatter(1, codes[:, None], -1.0).max(dim=1).values
         # The distance from the label: 1 - 2p + the sum of squares.
         distance = (proba.square().sum(dim=1) - 2 * own + 1).clamp_min(0).sqrt()
-        logs = logs.clamp_min(float(np.log(_FLOOR)))
+        logs = logs.clamp_min(float(np.log(_SMALLEST_PROBA)))
         seen = state["seen"][rows] + 1
         moved = (proba * (logs - state["last"][rows])).sum(dim=1)
         gap = own - state["mean"][rows]

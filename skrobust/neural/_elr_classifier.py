@@ -26,7 +26,7 @@ from skrobust.neural._typing import (
 )
 from skrobust.utils._sklearn import Interval
 
-_FLOOR = 1e-4
+_SMALLEST_PROBA = 1e-4
 # Settings of an ensemble where these are left out.
 _EMA_DECAY, _MIXUP = 0.997, 0.2
 
@@ -45,7 +45,7 @@ def update_targets(
 ) -> torch.Tensor:
     """Move the targets of some rows towards the present predictions, in place, and return them."""
     with torch.no_grad():
-        proba = logits.softmax(dim=1).clamp(_FLOOR, 1 - _FLOOR)
+        proba = logits.softmax(dim=1).clamp(_SMALLEST_PROBA, 1 - _SMALLEST_PROBA)
         proba = proba / proba.sum(dim=1, keepdim=True)
         moved = beta * targets[rows] + (1 - beta) * proba
         targets[rows] = moved.to(targets.dtype)
@@ -54,8 +54,8 @@ def update_targets(
 
 def early_learning_term(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     """Compute the regulariser of each row, ``log(1 - <t, p>)`` of targets and probabilities."""
-    proba = logits.softmax(dim=1).clamp(_FLOOR, 1 - _FLOOR)
-    return torch.log1p(-(targets * proba).sum(dim=1).clamp_max(1 - _FLOOR))
+    proba = logits.softmax(dim=1).clamp(_SMALLEST_PROBA, 1 - _SMALLEST_PROBA)
+    return torch.log1p(-(targets * proba).sum(dim=1).clamp_max(1 - _SMALLEST_PROBA))
 
 
 class ELRNet(Net):

@@ -25,7 +25,7 @@ from skrobust.neural._typing import (
 )
 from skrobust.utils._sklearn import Interval
 
-_FLOOR = 1e-4
+_SMALLEST_PROBA = 1e-4
 # The learning rates of the paper are for batches of this size; ours do not depend on it.
 _BATCH_OF_THE_PAPER = 128
 
@@ -91,8 +91,8 @@ def noisy_losses(
     distance, from the network's decision, trains the noise only.
     """
     proba = logits.softmax(dim=1) + given - others.detach()
-    proba = proba.clamp_min(_FLOOR)
-    proba = (proba / proba.sum(dim=1, keepdim=True)).clamp_min(_FLOOR)
+    proba = proba.clamp_min(_SMALLEST_PROBA)
+    proba = (proba / proba.sum(dim=1, keepdim=True)).clamp_min(_SMALLEST_PROBA)
     entropy = -(target * proba.log()).sum(dim=1)
     decided = smooth_labels(logits.argmax(dim=1), logits.shape[1], 0.0, logits.dtype)
     distance = (decided + given - others - target).square().sum(dim=1)
@@ -115,7 +115,7 @@ class SOPNet(Net):
         if plan.consistency:
             loss = loss + plan.consistency * self.inconsistency(x, logits)
         if plan.balance:
-            mean = logits.softmax(dim=1).mean(dim=0).clamp_min(_FLOOR)
+            mean = logits.softmax(dim=1).mean(dim=0).clamp_min(_SMALLEST_PROBA)
             loss = loss - plan.balance * (mean * len(mean)).log().mean()
         return loss, logits
 

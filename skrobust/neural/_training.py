@@ -203,15 +203,15 @@ class BaseNet(NeuralNet):
         valid_batches = None if valid is None else self.get_iterator(valid)
         self.stop_, self.diverged_ = False, None
         self.first_epoch_ = len(self.history)
-        copies: list = []  # before this epoch, and before the last one
+        earlier_weights: list = []  # before this epoch, and before the last one
         for _ in range(self.max_epochs if epochs is None else epochs):
-            copies = [self._copy_weights(), *copies[:1]]
+            earlier_weights = [self._copy_weights(), *earlier_weights[:1]]
             started = time.perf_counter()
             self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
             self.run_single_epoch(batches, True, "train", self.train_step, **fit_params)
             self.after_steps()
             if not math.isfinite(self.history[-1, "train_loss"]):
-                self._go_back(copies, batches)
+                self._go_back(earlier_weights, batches)
                 break
             with self._averaged():
                 if valid is not None:
@@ -225,7 +225,7 @@ class BaseNet(NeuralNet):
             if self.stop_:
                 break
         if self.diverged_ is None and not self._loss_is_finite(batches):
-            self._go_back(copies, batches)  # the last step was too much
+            self._go_back(earlier_weights, batches)  # the last step was too much
         return self
 
     def after_steps(self) -> None:
@@ -309,11 +309,11 @@ class BaseNet(NeuralNet):
         self._set_training(False)
         return bool(self.get_loss(self.infer(x), y, X=x).isfinite())
 
-    def _go_back(self, copies: list, batches: Batches) -> None:
+    def _go_back(self, earlier_weights: list, batches: Batches) -> None:
         """Restore earlier weights, and clear the state of the optimiser."""
         self.diverged_ = len(self.history)
         self.optimizer_.state.clear()
-        for age, good in enumerate(copies, 1):
+        for age, good in enumerate(earlier_weights, 1):
             self.kept_epoch_ = self.diverged_ - age
             self.module_.load_state_dict(good[0])
             if len(good) > 1:
@@ -519,7 +519,7 @@ class BaseNet(NeuralNet):
     def __getstate__(self) -> dict[str, Any]:
         # torch's own format, so that what was on a GPU can be read where there is none.
         saved = io.BytesIO()
-        with _quiet_about_storage():
+        with _ignore_storage_warnings():
             torch.save(dict(self.__dict__), saved)
         return {"saved": saved.getvalue(), "requested": self.plan_.requested_device}
 
@@ -529,7 +529,7 @@ class BaseNet(NeuralNet):
         except ValueError:  # it was made on a machine that had another one
             device = resolve_device("auto")
         saved = io.BytesIO(state["saved"])
-        with _quiet_about_storage():
+        with _ignore_storage_warnings():
             self.__dict__.update(torch.load(saved, map_location=device, weights_only=False))
         self.device = str(device)
 
@@ -542,7 +542,7 @@ def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
 
 
 @contextlib.contextmanager
-def _quiet_about_storage() -> Iterator[None]:
+def _ignore_storage_warnings() -> Iterator[None]:
     """Silence a warning of torch about its own way to save quantised layers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "TypedStorage is deprecated", UserWarning)

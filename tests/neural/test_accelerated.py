@@ -77,7 +77,7 @@ def train(folder):
     first = model.predict_proba(X)
     model = pickle.loads(pickle.dumps(model))
     model.set_params(warm_start=True).fit(X, y, sample_weight=weight)
-    fresh = network().fit(X, y)  # without a seed
+    new = network().fit(X, y)  # without a seed
     X, y = images()
     cnn = NeuralClassifier(SmallCNN, max_epochs=2, batch_size=20, accelerate=True, random_state=0)
     cnn.set_params(ema_decay=0.9).fit(X, y)
@@ -96,7 +96,7 @@ def train(folder):
         first=first,
         second=model.predict_proba(table()[0]),
         loss=model.history_["train_loss"],
-        fresh=fresh.predict_proba(table()[0]),
+        new=new.predict_proba(table()[0]),
         cnn=cnn.predict_proba(X),
         mixed=mixed.predict_proba(table()[0]),
         seen=np.array([sorted(epoch) for epoch in seen.epochs], dtype=object),
@@ -122,7 +122,7 @@ def test_two_processes_train_what_one_does(tmp_path):
     alone, first, second = (
         np.load(tmp_path / f"{name}.npz", allow_pickle=True) for name in ("1_0", "2_0", "2_1")
     )
-    for name in ("first", "second", "loss", "fresh", "cnn", "mixed"):
+    for name in ("first", "second", "loss", "new", "cnn", "mixed"):
         assert_array_equal(first[name], second[name])
     # Each row once in each epoch, in one of the processes.
     for whole, one, other in zip(alone["seen"], first["seen"], second["seen"], strict=True):

@@ -290,11 +290,11 @@ def test_callbacks_see_the_weights_that_would_predict(rows):
     X, y, X_valid, y_valid = rows
     seen = []
 
-    class Look(Callback):
+    class Recorder(Callback):
         def on_epoch_end(self, net, **kwargs):
             seen.append(net.predict_proba(X_valid))
 
-    model = _network(ema_decay=0.9, callbacks=[Look()], max_epochs=3, early_stopping=False)
+    model = _network(ema_decay=0.9, callbacks=[Recorder()], max_epochs=3, early_stopping=False)
     model.fit(X, y)
     assert_allclose(model.predict_proba(X_valid), seen[-1], atol=1e-6)
     stopping = EarlyStopping("valid_loss", patience=99, load_best=True)
@@ -404,6 +404,6 @@ def test_batch_losses_are_recorded_only_where_they_may_be_read(rows):
     X, y, _, _ = rows
     plain = _network(batch_size=50).fit(X, y)
     assert all(not batch for epoch in plain.net_.history for batch in epoch["batches"])
-    watched = _network(batch_size=50, callbacks=[EpochTimer()]).fit(X, y)
-    losses = watched.net_.history[:, "batches", :, "train_loss"]
-    assert_allclose(np.mean(losses, axis=1), watched.history_["train_loss"], rtol=1e-5)
+    recorded = _network(batch_size=50, callbacks=[EpochTimer()]).fit(X, y)
+    losses = recorded.net_.history[:, "batches", :, "train_loss"]
+    assert_allclose(np.mean(losses, axis=1), recorded.history_["train_loss"], rtol=1e-5)

@@ -45,7 +45,7 @@ class Gradients(Callback):
 
 def test_each_network_learns_from_the_choice_of_the_other(noisy):
     X, _, given, _ = noisy
-    start, look = [MLP(4, 3, hidden_layer_sizes=(5,)).double() for _ in range(2)], Gradients()
+    start, gradients = [MLP(4, 3, hidden_layer_sizes=(5,)).double() for _ in range(2)], Gradients()
     made = iter(start)
     model = CoTeachingClassifier(
         lambda shape, k: next(made),
@@ -56,10 +56,10 @@ def test_each_network_learns_from_the_choice_of_the_other(noisy):
         dtype="float64",
         device="cpu",
         learning_rate=1e-12,
-        callbacks=[look],
+        callbacks=[gradients],
         random_state=0,
     ).fit(X, given)
-    x, y = look.batch
+    x, y = gradients.batch
     nets = model.module_.nets
     losses = [torch.nn.functional.cross_entropy(net(x["X"]), y, reduction="none") for net in nets]
     # Rows for which no hidden unit is active have the same loss.
@@ -67,7 +67,7 @@ def test_each_network_learns_from_the_choice_of_the_other(noisy):
     assert set(kept[0].tolist()) != set(kept[1].tolist())
     for i, net in enumerate(nets):
         wanted = torch.autograd.grad(losses[i][kept[1 - i]].mean(), list(net.parameters()))
-        for found, right in zip(look.grads[i], wanted, strict=True):
+        for found, right in zip(gradients.grads[i], wanted, strict=True):
             assert_allclose(found, right, atol=1e-7)
 
 
@@ -105,7 +105,7 @@ class Norms(Callback):
 
 def test_the_second_stage_freezes_norms_and_shares_widths(noisy):
     X, _, given, _ = noisy
-    look, widths = Norms(), []
+    norms, widths = Norms(), []
 
     class Widths(Callback):
         def on_batch_end(self, net, training=False, **kwargs):
@@ -123,11 +123,11 @@ def test_the_second_stage_freezes_norms_and_shares_widths(noisy):
         max_epochs=2,
         device="cpu",
         random_state=0,
-        callbacks=[look, Widths()],
+        callbacks=[norms, Widths()],
     ).fit(X, given)
-    assert len(look.same) == 2
-    assert all(look.same)
-    assert any(look.moved)
+    assert len(norms.same) == 2
+    assert all(norms.same)
+    assert any(norms.moved)
     assert all(first == second for first, second in widths)
     assert len({first for first, _ in widths}) > 1
     first, second = model.module_.nets

@@ -52,11 +52,11 @@ def test_the_first_features_learn_most(noisy):
     X, y, given, _ = noisy
     start = []
 
-    class Look(Callback):
+    class Recorder(Callback):
         def on_train_begin(self, net, **kwargs):
             start.append(net.module_.head.weight.detach().clone())
 
-    model = NestedDropoutClassifier(**NESTED, sigma=2.0, callbacks=[Look()]).fit(X, given)
+    model = NestedDropoutClassifier(**NESTED, sigma=2.0, callbacks=[Recorder()]).fit(X, given)
     moved = (model.module_.head.weight.detach() - start[0]).abs().sum(dim=0)
     assert moved[0] > 0
     assert moved[0] > moved[4]

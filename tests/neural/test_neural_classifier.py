@@ -227,11 +227,11 @@ def test_memory_maps_are_not_copied(dtype, rows, tmp_path):
     mapped = np.memmap(path, dtype=dtype, mode="r", shape=X.shape)
     seen = []
 
-    class Look(Callback):
+    class Recorder(Callback):
         def on_epoch_begin(self, net, dataset_train=None, **kwargs):
             seen.append(dataset_train.X.data_ptr())
 
-    model = _network(callbacks=[Look()], early_stopping=True).fit(mapped, y)
+    model = _network(callbacks=[Recorder()], early_stopping=True).fit(mapped, y)
     assert set(seen) == {mapped.ctypes.data}
     plain = _network(early_stopping=True).fit(X.astype(dtype), y)
     assert torch.equal(_weights(model), _weights(plain))
@@ -311,12 +311,12 @@ def test_half_fine_tuning_freezes_tensors(reset, rows):
     X, y = rows
     states = []
 
-    class Look(Callback):
+    class Recorder(Callback):
         def on_epoch_begin(self, net, **kwargs):
             states.append({k: v.detach().clone() for k, v in net.module_.named_parameters()})
 
     tuning = HalfFineTuning(0.5, reset=reset)
-    model = _network(callbacks=[tuning, Look()], hidden_layer_sizes=(8, 8), max_epochs=6)
+    model = _network(callbacks=[tuning, Recorder()], hidden_layer_sizes=(8, 8), max_epochs=6)
     model.fit(X, y)
     names = list(states[0])
     moved = [[not torch.equal(a[k], b[k]) for k in names] for a, b in itertools.pairwise(states)]

@@ -306,9 +306,9 @@ def test_callbacks_see_targets_of_the_user(rows):
     X, y, _ = rows
     seen = []
 
-    class Look(Callback):
+    class Recorder(Callback):
         def on_epoch_end(self, net, **kwargs):
             seen.append(net.predict(X))
 
-    model = _network(callbacks=[Look()], max_epochs=3).fit(X, y)
+    model = _network(callbacks=[Recorder()], max_epochs=3).fit(X, y)
     assert_allclose(model.predict(X), seen[-1], rtol=1e-5)

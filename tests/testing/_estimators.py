@@ -169,8 +169,8 @@ class TooEager(Centroids):
 
     def _detect(self, data):
         result = super()._detect(data)
-        cut = np.nanquantile(result.quality, 0.1)
-        return dataclasses.replace(result, errors=result.quality < cut, threshold=None)
+        threshold = np.nanquantile(result.quality, 0.1)
+        return dataclasses.replace(result, errors=result.quality < threshold, threshold=None)
 
 
 class AnyParameter(Centroids):

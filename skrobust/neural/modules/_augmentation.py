@@ -296,7 +296,7 @@ def _numbers(name: str, value: Any) -> np.ndarray:
 class RandomCropFlip(nn.Module):
     """Shift each image by a few pixels at random, and mirror every other one.
 
-    Each image is padded on all sides, and a window of its former size is cut out at random, which
+    Each image is padded on all sides, and a window of its former size is chosen at random, which
     is then mirrored left to right with probability 1/2. It happens in training mode only; in
     evaluation mode images pass through untouched.
 

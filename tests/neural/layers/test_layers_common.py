@@ -56,7 +56,7 @@ def test_training_repeats_with_the_default_generator(name, seed):
 
 
 @every_layer
-def test_copies(name, seed):
+def test_deepcopy_and_pickle(name, seed):
     layer = MAKERS[name]()
     layer(_features(seed))
     layer.eval()
@@ -64,9 +64,9 @@ def test_copies(name, seed):
         assert torch.equal(other(_features(seed)), layer(_features(seed)))
         assert repr(other) == repr(layer)
         assert not other.training
-    fresh = MAKERS[name]()
-    fresh.load_state_dict(layer.state_dict())
-    assert torch.equal(fresh.eval()(_features(seed)), layer(_features(seed)))
+    new = MAKERS[name]()
+    new.load_state_dict(layer.state_dict())
+    assert torch.equal(new.eval()(_features(seed)), layer(_features(seed)))
 
 
 # The noise of HiddenNoise depends on the features, but counts as a constant.

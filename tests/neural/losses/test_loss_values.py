@@ -342,10 +342,10 @@ def test_dice_by_hand(seed):
     weight = torch.rand(20, generator=torch.Generator().manual_seed(seed)).double()
     p, y = logits.softmax(dim=1), torch.nn.functional.one_hot(codes, 3).double()
     w = weight[:, None]
-    masses = (w * p).sum(0) + (w * y).sum(0) + 0.1
-    dice = 1 - ((2 * (w * p * y).sum(0) + 0.1) / masses).mean()
+    totals = (w * p).sum(0) + (w * y).sum(0) + 0.1
+    dice = 1 - ((2 * (w * p * y).sum(0) + 0.1) / totals).mean()
     torch.testing.assert_close(SoftDice(smooth=0.1)(logits, codes, weight), dice)
-    robust = ((w * (p - y).abs() ** 1.3).sum(0) / masses).mean()
+    robust = ((w * (p - y).abs() ** 1.3).sum(0) / totals).mean()
     loss = SoftDice("robust", gamma=1.3, smooth=0.1)
     torch.testing.assert_close(loss(logits, codes, weight), robust)
     rows = SoftDice("robust", gamma=1.3, smooth=0.1, reduction="none")(logits, codes)

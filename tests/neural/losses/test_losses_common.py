@@ -196,7 +196,7 @@ def test_an_empty_batch_and_weights_of_zero_cost_nothing(name):
 
 
 @every_loss
-def test_copies_and_state(name, seed):
+def test_deepcopy_pickle_and_state(name, seed):
     logits, codes = _batch(seed)
     loss = MAKERS[name]()
     loss.on_epoch(35)
@@ -207,10 +207,10 @@ def test_copies_and_state(name, seed):
     file = io.BytesIO()
     torch.save(loss.state_dict(), file)
     file.seek(0)
-    fresh = MAKERS[name]()
-    fresh.load_state_dict(torch.load(file, weights_only=True))
-    fresh.on_epoch(35)
-    assert torch.equal(_call(fresh, logits, codes), wanted)
+    new = MAKERS[name]()
+    new.load_state_dict(torch.load(file, weights_only=True))
+    new.on_epoch(35)
+    assert torch.equal(_call(new, logits, codes), wanted)
 
 
 @every_loss

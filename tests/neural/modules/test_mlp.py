@@ -63,7 +63,7 @@ def test_dropout_is_for_training():
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
-def test_scale_survives_depth(activation):
+def test_scale_is_kept_through_layers(activation):
     network = MLP(500, 3, hidden_layer_sizes=10 * (500,), activation=activation)
     X = torch.randn(100, 500)
     with torch.no_grad():

@@ -59,7 +59,7 @@ def test_head_without_bias(build):
 
 
 @every_network
-def test_copies_are_equal_and_share_nothing(build):
+def test_deepcopy_and_pickle_are_equal_and_share_nothing(build):
     network = build(SHAPE, 3).eval()
     X = torch.randn(2, *SHAPE)
     expected = network(X)
@@ -68,10 +68,10 @@ def test_copies_are_equal_and_share_nothing(build):
         with torch.no_grad():
             other.head.weight += 1
         assert torch.equal(network(X), expected)
-    fresh = build(SHAPE, 3).eval()
-    assert not torch.equal(fresh(X), expected)
-    fresh.load_state_dict(network.state_dict())
-    assert torch.equal(fresh(X), expected)
+    new = build(SHAPE, 3).eval()
+    assert not torch.equal(new(X), expected)
+    new.load_state_dict(network.state_dict())
+    assert torch.equal(new(X), expected)
 
 
 @every_network
