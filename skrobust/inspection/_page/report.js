@@ -76,8 +76,7 @@
     const where = saved ? "saved to corrections.csv" : "not saved to a file yet";
     $("state").textContent = decisions.size ? `Decisions: ${decisions.size}, ${where}.` : "";
     $("banner").hidden = storageWorks;
-    $("banner").textContent = "This browser does not keep decisions for this page. Save them to a"
-      + " file before you leave, and load that file to continue.";
+    $("banner").textContent = "This browser does not keep decisions for this page. Save them to a file before you leave, and load that file to continue.";
   }
   // An action is a list of [row, before, after]; rows, since places depend on what is listed.
   function act(changes) {
@@ -300,8 +299,7 @@
     clearTimeout(storeTimer);
     storeTimer = setTimeout(store, 200);
   }
-  // Decisions made here before a name was entered have the one that was entered later.
-  const nameOf = (made) => made.by ?? reviewer;
+  const nameOf = (made) => made.by ?? reviewer; // decided here before a name was entered
   // ---- deciding -------------------------------------------------------------------------------
   function decide(label) {
     const place = view[current], time = new Date().toISOString();
@@ -450,8 +448,8 @@
       if (label === undefined) throw new Error(`${where} holds an unknown label or decision`);
       changes.set(place, { label, by: value("reviewer"), time: value("time"), note: value("note") });
     }
-    const known = (place) => decisions.has(place) && { ...decisions.get(place), by: nameOf(decisions.get(place)) };
-    const fresh = [...changes].filter(([place, made]) => JSON.stringify(known(place)) !== JSON.stringify(made));
+    const named = (made) => made && JSON.stringify({ ...made, by: nameOf(made) });
+    const fresh = [...changes].filter(([place, made]) => named(decisions.get(place)) !== named(made));
     if (fresh.length) act(fresh);
     showState();
     refresh();
@@ -580,8 +578,7 @@
     } else if (target.id === "list" && ["ArrowDown", "ArrowUp", "Home", "End"].includes(key)) {
       action = () => select({ ArrowDown: current + 1, ArrowUp: current - 1, Home: 0, End: view.length - 1 }[key], "");
     } else if ($("keys").checked) {
-      const presses = target.matches("button, a, summary, [role=button], input");
-      if (presses && (key === " " || key === "Enter")) return;
+      if ((key === " " || key === "Enter") && target.matches("button, a, summary, [role=button], input")) return;
       if (key === "z" || key === "y") action = () => move(key === "y" || event.shiftKey ? 1 : -1);
       else if (view.length) action = KEYS.get(key) || (digits.has(key) ? () => decide(digits.get(key)) : null);
     }
