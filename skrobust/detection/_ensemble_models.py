@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skrobust.utils._input import as_numbers, is_numeric, row_hashes
 from skrobust.utils._sklearn import routing_enabled, safe_indexing
+from skrobust.utils._weights import as_counts
 
 # Multiplications of one pass over the data, about a tenth of a second on one core: the rows that it
 # allows suffice for models of so few parameters.
@@ -90,11 +91,11 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X, y, sample_weight=None):
         """Fit features and coefficients."""
         X, y = check_X_y(X, y, accept_sparse=self._formats(), dtype=_FLOATS)
-        weight = (
-            np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        )
+        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
         if not weight.all():
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+        # The penalty must not depend on the scale of weights that are no counts.
+        weight = as_counts(weight, weight > 0)
         self.classes_, codes = np.unique(y, return_inverse=True)
         n_classes = len(self.classes_)
         self.n_features_in_ = X.shape[1]

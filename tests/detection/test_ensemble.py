@@ -698,3 +698,16 @@ def test_fewer_trees_are_grown_where_each_draws_fewer_rows():
     n_trees = [default_models(np.zeros((n, 2)))[0].n_estimators for n in (100, 10_000, 14_000)]
     assert n_trees == [100, 100, 71]
     assert default_models(np.zeros((200_000, 2)))[0].n_estimators == 50
+
+
+@pytest.mark.parametrize("n_columns", [8, 80])
+def test_scale_of_weights_does_not_matter(n_columns):
+    X, _, y, _ = _make(0, symmetric_transition(3, 0.2), n_samples=150)
+    rng = np.random.default_rng(0)
+    X = np.hstack([X, rng.normal(size=(150, n_columns - 8))])
+    weight = rng.uniform(0.5, 1.5, size=150)
+    expected = EnsembleDetector(random_state=0).fit(X, y, sample_weight=weight)
+    for scale in (2.0**-30, 2.0**20):  # exact, so that nothing is rounded in another way
+        detector = EnsembleDetector(random_state=0).fit(X, y, sample_weight=weight * scale)
+        np.testing.assert_allclose(detector.weights_, expected.weights_, rtol=1e-9)
+        np.testing.assert_allclose(detector.label_quality_, expected.label_quality_, rtol=1e-9)
