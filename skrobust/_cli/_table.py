@@ -89,6 +89,28 @@ class TextTable:
         self.n_rows = len(self._columns[0])
         if not self.n_rows:
             raise CommandError(f"{source.title!r} has a header but no rows")
+        short = self._short_rows()
+        # Where all rows are short, the header has a name too many.
+        if 0 < len(short) < self.n_rows:
+            kind, names = self.row_names(np.array(short[:3]))
+            shown = ", ".join(names) + (", ..." if len(short) > 3 else "")
+            rows, many = ("1 row has", "") if len(short) == 1 else (f"{len(short)} rows have", "s")
+            self.notes.append(
+                f"{rows} fewer cells than the header ({kind}{many} {shown}); the last ones are read"
+                " as empty"
+            )
+
+    def _short_rows(self) -> list[int]:
+        """Rows that have fewer cells than the header, as far as lines are rows."""
+        if all(self._columns[-1]):
+            return []
+        try:
+            records = records_of(self._text, self.layout.sep, self.layout.body)
+            widths = [len(cells) for cells, *_ in records]
+        except csv.Error:
+            return []
+        short = [row for row, width in enumerate(widths) if width < len(self.names)]
+        return short if len(widths) == self.n_rows else []
 
     def _read(self) -> list[np.ndarray]:
         title, sep, width = self.source.title, self.layout.sep, len(self.names)

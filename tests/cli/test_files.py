@@ -138,6 +138,20 @@ def test_trailing_empty_columns(quick_fit, tmp_path, header, row):
     assert pd.read_csv(out)["label"].tolist() == ["a", "b"] * 5
 
 
+@pytest.mark.parametrize(
+    "added, note",
+    [
+        ("1.5\n", "1 row has fewer cells than the header (line 12)"),
+        ('1,2\n"x\ny",3,a\n4\n', "2 rows have fewer cells than the header (lines 12, 15)"),
+        ("3.5,2,\n", None),  # an empty cell is one
+    ],
+)
+def test_rows_with_too_few_cells_are_named(tmp_path, added, note):
+    path = write(tmp_path, "x,z,label\n" + ROWS + added)
+    notes = [found for found in read(path).notes if "fewer cells" in found]
+    assert notes == ([] if note is None else [f"{note}; the last ones are read as empty"])
+
+
 def test_rows_with_a_name_that_the_header_lacks(tmp_path):
     """As R writes tables with row names."""
     rows = "".join(f"r{i},{line}\n" for i, line in enumerate(ROWS.splitlines()))
