@@ -96,6 +96,7 @@ def _fit_both(rows, make_callbacks, labels=None, **params):
         early_stopping=False,
         callbacks=make_callbacks("ours"),
         device="cpu",
+        random_state=0,
         **params,
     )
     ours.fit(X, named[y], validation_data=(X_valid, named[y_valid]))
@@ -168,7 +169,7 @@ def test_early_stopping_loads_the_same_best_weights(rows):
     _assert_same(ours, theirs)
     best = int(np.flatnonzero(np.diff(ours.history_["valid_loss"]) < -0.05)[-1]) + 2
     again, _ = _fit_both(rows, lambda _: [StopAt(best)])
-    assert_allclose(ours.module_.weight.detach(), again.module_.weight.detach(), rtol=1e-5)
+    assert_array_equal(ours.module_.weight.detach(), again.module_.weight.detach())
 
 
 class StopAt(Callback):
@@ -186,7 +187,7 @@ def test_gradient_clipping_equals_that_of_skorch(value, rows):
     ours, theirs = _fit_both(rows, lambda _: [GradientNormClipping(value)])
     _assert_same(ours, theirs)
     if value < 1e-6:
-        assert_allclose(ours.history_["train_loss"], ours.history_["train_loss"][0], rtol=1e-5)
+        assert_allclose(ours.history_["train_loss"], ours.history_["train_loss"][0], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
