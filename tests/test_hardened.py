@@ -5,24 +5,37 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import PredefinedSplit
 from sklearn.naive_bayes import GaussianNB
 
-from skrobust.detection import ConfidentLearning
+from skrobust.detection import (
+    ConfidentLearning,
+    ConsensusMixture,
+    EnergyDetector,
+    ResidualDetector,
+    TrainingDynamics,
+)
 from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
 from skrobust.evidence._folds import make_folds
-from skrobust.noise import flip_labels, symmetric_transition
+from skrobust.noise import (
+    AnchorTransition,
+    ConfidentTransition,
+    DualTransition,
+    flip_labels,
+    symmetric_transition,
+)
 from skrobust.utils._input import is_numeric, row_hashes
 from skrobust.utils._weights import lower_threshold
-from skrobust.wrappers import CleaningClassifier
+from skrobust.weighting import ImportanceReweighter, LossHistoryReweighter
+from skrobust.wrappers import CascadeClassifier, CleaningClassifier
 
 
 @pytest.fixture
@@ -236,3 +249,33 @@ def test_small_things(rows):
     with pytest.raises(TypeError, match="Feature names are only supported"):
         ConfidentLearning(Never()).fit(mixed, y)
     assert not calls
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        ConsensusMixture(random_state=0),
+        EnergyDetector(random_state=0),
+        TrainingDynamics(random_state=0),
+        LossHistoryReweighter(random_state=0),
+        ImportanceReweighter(random_state=0),
+        AnchorTransition(GaussianNB()),
+        ConfidentTransition(GaussianNB()),
+        DualTransition(GaussianNB()),
+        ResidualDetector(LinearRegression(), random_state=0),
+        CascadeClassifier(GaussianNB(), GaussianNB(), call_share=0.2),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_scale_of_weights_that_are_no_counts_does_not_matter(estimator, rows):
+    X, y = rows[0], rows[1].astype(float)
+    weight = np.random.default_rng(0).uniform(0.5, 1.5, size=len(y))
+    first = vars(clone(estimator).fit(X, y, sample_weight=weight))
+    # A power of two, so that nothing is rounded in another way.
+    second = vars(clone(estimator).fit(X, y, sample_weight=weight * 2.0**-30))
+    compared = 0
+    for name, value in first.items():
+        if name.endswith("_") and name != "keep_weight_" and np.asarray(value).dtype.kind == "f":
+            np.testing.assert_allclose(second[name], value, rtol=1e-6, err_msg=name)
+            compared += 1
+    assert compared

@@ -31,7 +31,7 @@ from skrobust.utils._input import (
 from skrobust.utils._random import draw_seed, private_random_state
 from skrobust.utils._sklearn import num_samples
 from skrobust.utils._typing import LabelsLike
-from skrobust.utils._weights import check_sample_weight
+from skrobust.utils._weights import as_counts, check_sample_weight
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -392,6 +392,12 @@ def decode_all(data: LabelledData, labels: dict[str, np.ndarray]) -> dict[str, n
 def total_weights(data: LabelledData, *masks: np.ndarray) -> list[float]:
     """Sum the weights of the labels under several masks."""
     return [data.total_weight(mask) for mask in masks]
+
+
+def with_mean_weight_one(data: LabelledData) -> LabelledData:
+    """The same rows, weights that are no counts scaled to mean 1: models compare with limits."""
+    weight = as_counts(data.sample_weight, data.used)
+    return dataclasses.replace(data, sample_weight=weight)
 
 
 def as_objects(labels: np.ndarray) -> np.ndarray:

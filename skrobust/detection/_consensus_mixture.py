@@ -12,6 +12,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
+from skrobust.base._labelled_data import with_mean_weight_one
 from skrobust.detection._detect_from import (
     EvidenceDetector,
     ProbaDetector,
@@ -29,6 +30,7 @@ from skrobust.utils._input import check_numeric
 from skrobust.utils._random import draw_seeds, private_random_state
 from skrobust.utils._sklearn import Tags, routing_enabled
 from skrobust.utils._typing import CrossValidation
+from skrobust.utils._weights import as_counts
 
 # A smaller probability counts as this much in a loss.
 _SMALLEST = 1e-3
@@ -234,7 +236,8 @@ class ConsensusMixture(EvidenceDetector):
         )
         given = given_labels(data, evidence)
         counted = data.used & (given >= 0) & (data.verified < 0)
-        weight = None if data.sample_weight is None else data.sample_weight[counted]
+        weight = as_counts(data.sample_weight, counted)
+        weight = None if weight is None else weight[counted]
         self._mixtures = []
         for proba in probas:
             losses = _losses(proba, given)[counted]
@@ -285,6 +288,7 @@ class ConsensusMixture(EvidenceDetector):
                 f"{type(self).__name__} without estimators uses two models of numbers. Pass"
                 " estimators that take X as it is, such as Pipelines that encode it first.",
             )
+            data = with_mean_weight_one(data)
         models = self._get_estimators()
         if len(models) < 2:
             raise ValueError(

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
+from skrobust.base._labelled_data import with_mean_weight_one
 from skrobust.base._labels import encode_labels_like
 from skrobust.detection._detect_from import ProbaDetector, complete_result, flag_by_rule
 from skrobust.detection._mixture_1d import fit_mixture, weighted_quantile
@@ -24,6 +25,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._input import check_numeric
 from skrobust.utils._sklearn import HasMethods, Interval, Tags, num_samples, routing_enabled
 from skrobust.utils._typing import CrossValidation
+from skrobust.utils._weights import as_counts
 
 _SMALLEST = 1e-6
 # Rows are unlike the others if so many robust standard deviations above the median energy, or above
@@ -153,12 +155,14 @@ class EnergyDetector(ProbaDetector):
         return _default_model() if self.estimator is None else self.estimator
 
     def _detect(self, data) -> DetectionResult:
+        if self.estimator is None:
+            data = with_mean_weight_one(data)
         evidence = self._collect_energies(data)
         energy, mask, proba = evidence.statistics["energy"], evidence.mask, evidence.filled
         self._store(evidence)
         counted = mask & data.used
-        weight = None if data.sample_weight is None else data.sample_weight[counted]
-        self._set_thresholds(energy[counted], weight)
+        weight = as_counts(data.sample_weight, counted)
+        self._set_thresholds(energy[counted], None if weight is None else weight[counted])
         self.energy_: np.ndarray = np.where(mask, energy, np.nan)
         self.open_set_: np.ndarray = mask & (energy > self._open_threshold)
         self._rule, _ = flag_by_rule(data, evidence, "prune_by_noise_rate", rows=~self.open_set_)

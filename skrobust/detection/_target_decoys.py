@@ -13,6 +13,7 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from skrobust.detection._decoys import DecoyCurve, decoy_curve, decoy_shares
+from skrobust.utils._weights import as_counts
 
 # Targets that each row is scored with.
 _N_TARGETS = 64
@@ -52,7 +53,7 @@ def exchange_targets(
     """Compare rows with the same rows, given the targets of others."""
     sound = counted & ~errors
     sound = sound if sound.any() else counted
-    weight = data.sample_weight
+    weight = as_counts(data.sample_weight, counted)
     curve, shares = exchanged_curve(
         quality[counted],
         data.y[counted],
@@ -60,7 +61,7 @@ def exchange_targets(
         typical_targets(data.y[sound], None if weight is None else weight[sound]),
         None if weight is None else weight[counted],
     )
-    total = data.total_weight(counted)
+    total = np.count_nonzero(counted) if weight is None else weight[counted].sum()
     error = np.sqrt(max(shares.rate, 1 / total) / total)
     bounds = share_bounds(shares.candidates, shares.rate, error, confidence_level)
     return curve, shares.rate, *bounds

@@ -13,6 +13,7 @@ from sklearn.utils import assert_all_finite
 
 from skrobust.base import DetectionResult, LabelQualityThreshold
 from skrobust.base._label_estimator import LabelTags
+from skrobust.base._labelled_data import with_mean_weight_one
 from skrobust.detection._detect_from import (
     ProbaDetector,
     complete_result,
@@ -234,6 +235,8 @@ class TrainingDynamics(ProbaDetector):
 
     def _detect(self, data) -> DetectionResult:
         random_state = private_random_state(self.random_state)
+        if self.estimator is None:
+            data = with_mean_weight_one(data)
         source = self._source(data, random_state)
         evidence = source.collect(data)
         self._store(evidence)

@@ -28,6 +28,7 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._random import private_random_state
 from skrobust.utils._sklearn import Interval, StrOptions, fit_context
 from skrobust.utils._typing import CrossValidation
+from skrobust.utils._weights import as_counts
 
 RATES = {"noise_rate": [StrOptions({"extrapolated", "counted"})]}
 """Constraint of the parameter that selects the estimator of the noise rate."""
@@ -261,7 +262,7 @@ class ProbaTransition(ProbaSource, TransitionEstimator):
             np.where(checked, data.verified, -1),
             np.where(checked, given, -1),
             proba,
-            data.sample_weight,
+            as_counts(data.sample_weight, data.used),
         )
 
     def _count_at_rate(self, rows: PredictedRows) -> TransitionEstimate:

@@ -30,7 +30,7 @@ from skrobust.utils._sklearn import (
     safe_indexing,
 )
 from skrobust.utils._typing import CrossValidation, LabelsLike
-from skrobust.utils._weights import WEIGHT_SLACK
+from skrobust.utils._weights import WEIGHT_SLACK, as_counts
 from skrobust.wrappers._base import TRAINING_DATA, ModelsWrapper, has_method, resolve_estimator
 from skrobust.wrappers._training_set import given
 
@@ -221,7 +221,8 @@ class CascadeClassifier(LabelledScore, ClassifierMixin, ModelsWrapper):
         unseen = np.flatnonzero(data.used & ~np.isnan(pred_proba).any(axis=1))
         columns = np.isin(data.classes, self.classes_)
         values = self._uncertainty(pred_proba[unseen][:, columns])
-        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        weight = as_counts(data.sample_weight, data.used)
+        weight = np.ones(data.n_samples) if weight is None else weight
         threshold = _highest_share(values, weight[unseen], self.call_share)
         # The final model may predict other steps than those of the folds, as trees do, and far
         # more rows may be above the threshold. It is overconfident about its training rows, if
