@@ -63,19 +63,19 @@ class CellStore:
         Where the file is, instead of ``benchmarks/cache``.
     """
 
-    def __init__(self, name: str, *, fresh=False, redo: Sequence[str] = (), folder=None):
+    def __init__(self, name: str, *, overwrite=False, redo: Sequence[str] = (), folder=None):
         self.path = (CACHE if folder is None else Path(folder)) / f"{name}.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.lines: dict[str, dict] = {}
-        if not fresh and self.path.exists():
+        if not overwrite and self.path.exists():
             for text in self.path.read_text(encoding="utf-8").splitlines():
                 try:
                     line = json.loads(text)
-                except json.JSONDecodeError:  # cut off when the run was killed
+                except json.JSONDecodeError:  # incomplete, since the run was killed
                     continue
                 if not chosen([line["cell"]["method"]], redo):
                     self.lines[_key(line["cell"])] = line
-        # Written anew, so that neither a line cut short nor one to be redone is in the way.
+        # Written anew, without incomplete lines and those to be measured again.
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(map(_dump, self.lines.values())), encoding="utf-8")
         temporary.replace(self.path)
@@ -168,7 +168,7 @@ def measured(
         Whether no cell lacks a method.
     """
     names = methods if callable(methods) else lambda cell: methods
-    store = CellStore(name, fresh=options.fresh, redo=options.redo)
+    store = CellStore(name, overwrite=options.fresh, redo=options.redo)
     if not options.summary:
         store.run(
             cells,

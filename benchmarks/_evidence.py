@@ -101,7 +101,7 @@ class RecalledEnsemble(EnsembleDetector):
 
 
 class Published(ClassifierMixin, BaseEstimator):
-    """The model of somebody else, of which only the predictions are known: X is what it says."""
+    """A published model, of which only the predictions are known: they are X."""
 
     def fit(self, X, y):
         """Learn nothing but the classes."""

@@ -111,7 +111,7 @@ DETECTORS: dict[str, Callable] = {
     "default+decoys": lambda seed, data: ensemble(
         seed, data, threshold=DecoyThreshold(random_state=seed)
     ),
-    "channel": lambda seed, data: EnsembleDetector(
+    "one_model": lambda seed, data: EnsembleDetector(
         [recalling(data)], random_state=seed, max_flag_rate=None
     ),
     "forest": own("ConfidentLearning"),
@@ -181,7 +181,7 @@ def method_names(data_kind: str, base=None) -> list[str]:
         *(f"score/{score}" for score in SCORES),
         *(f"rule/{rule}" for rule in RULES),
         "baseline/nothing",
-        "baseline/oracle_cut",
+        "baseline/oracle_threshold",
         *(f"probabilities/{name}" for name in PROBABILITIES),
     ]
     if data_kind not in ("text", "probabilities"):
@@ -227,23 +227,23 @@ def run_method(name: str, evidence: Evidence, scored: np.ndarray, verified_label
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            answer = _answer(name, evidence, verified_labels)
+            result = _run_method(name, evidence, verified_labels)
     except Exception as error:  # one method that fails must not end a run of hours
         return {"error": f"{type(error).__name__}: {error}"}
-    if answer is None:
+    if result is None:
         return {"missing": True}
-    quality, flags, more = answer
+    quality, flags, more = result
     seconds = evidence._clock() - started
     group = name.partition("/")[0]
     if group not in ("threshold", "detector"):
         # The first method to ask for evidence paid for it; all are to be charged alike.
         source = "mixture" if group.startswith("mixture+") else "base"
         seconds = max(seconds, evidence.seconds(source) if source in evidence._made else 0.0)
-    values = judge(evidence.data.wrong, quality, flags, scored)
+    values = score(evidence.data.wrong, quality, flags, scored)
     return {**values, **more, "seconds": round(seconds, 4)}
 
 
-def _answer(name, evidence, verified_labels):
+def _run_method(name, evidence, verified_labels):
     """Quality, flags and what else there is to record; None where there is no such method."""
     group, _, what = name.partition("/")
     data, seed = evidence.data, evidence.seed
@@ -287,7 +287,7 @@ def on_probabilities(kind: str, what: str, data: Data, proba: np.ndarray):
     if what == "nothing":
         return quality, np.zeros(len(y), dtype=bool)
     quality = label_quality_scores(y, proba)
-    return quality, quality <= best_cut(data.wrong[data.checked], quality[data.checked])
+    return quality, quality <= best_threshold(data.wrong[data.checked], quality[data.checked])
 
 
 def fit_detector(detector, X, y, *, verified_labels=None):
@@ -316,7 +316,7 @@ def _estimates(detector) -> dict:
     return values
 
 
-def judge(wrong, quality, flags, scored=None) -> dict:
+def score(wrong, quality, flags, scored=None) -> dict:
     """Score a ranking and a set of flags.
 
     Parameters
@@ -345,17 +345,17 @@ def judge(wrong, quality, flags, scored=None) -> dict:
         values["auroc"] = roc_auc_score(wrong, suspicion)
     if flags is not None:
         flags = np.asarray(flags, dtype=bool)[scored]
-        hits = int((flags & wrong).sum())
-        values["f1"] = 2 * hits / max(int(flags.sum() + wrong.sum()), 1)
+        found = int((flags & wrong).sum())
+        values["f1"] = 2 * found / max(int(flags.sum() + wrong.sum()), 1)
         # Who flags nothing says nothing wrong, but has no precision to speak of either.
-        values["precision"] = hits / flags.sum() if flags.any() else float("nan")
-        values["recall"] = hits / wrong.sum()
+        values["precision"] = found / flags.sum() if flags.any() else float("nan")
+        values["recall"] = found / wrong.sum()
         values["flagged"] = flags.mean()
     return {key: float(value) for key, value in values.items()}
 
 
-def best_cut(wrong, quality) -> float:
-    """The cut of the quality, itself included, whose flags have the best F1 by the truth."""
-    precision, recall, cuts = precision_recall_curve(wrong, -quality)
+def best_threshold(wrong, quality) -> float:
+    """The threshold of the quality, itself included, whose flags have the best F1."""
+    precision, recall, thresholds = precision_recall_curve(wrong, -quality)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return -cuts[np.argmax(f1[:-1])]
+    return -thresholds[np.argmax(f1[:-1])]

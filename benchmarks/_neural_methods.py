@@ -5,7 +5,7 @@ leaves the other parameters at their defaults but for those that make the method
 of .1, mixup of 1), and then the same draws of what all share (learning rate, weight decay, dropout,
 whether to stop early) and draws of its own. The trial with the best accuracy on held-out rows is
 taken, whose labels are as wrong as all others; the true labels are only for the test rows. "cleaned
-labels" is a plain network in a CleaningClassifier, whose judges are no networks.
+labels" is a plain network in a CleaningClassifier, whose detector uses no networks.
 """
 
 import time
@@ -178,14 +178,14 @@ def memorisation(what, rows, *, seed: int, max_epochs: int, params=None) -> list
     model, _ = METHODS[what]
     curve: list[float] = []
 
-    def look(_):
+    def record(_):
         curve.append(float(np.mean(trial.predict(X[wrong]) == y[wrong])))
 
     trial = clone(model).set_params(
         max_epochs=max_epochs,
         early_stopping=False,
         random_state=seed,
-        callbacks=[AfterEpoch(look)],
+        callbacks=[AfterEpoch(record)],
         **(params or {}),
     )
     trial.fit(X, y)

@@ -39,7 +39,7 @@ class Task:
     seed : int
         Random state.
     verified : ndarray of shape (n_samples,), default=None
-        Labels as checked by a person; NaN where nobody looked.
+        Verified labels; NaN where there is none.
     """
 
     X: object
@@ -67,11 +67,11 @@ def _plain(task):
 
 
 def _put_right(task) -> np.ndarray:
-    """Given labels, or the verified ones where somebody looked."""
+    """Given labels, or the verified ones where there are any."""
     if task.verified is None:
         return task.y
-    looked_at = ~np.isnan(task.verified)
-    return np.where(looked_at, np.nan_to_num(task.verified), task.y).astype(task.y.dtype)
+    verified = ~np.isnan(task.verified)
+    return np.where(verified, np.nan_to_num(task.verified), task.y).astype(task.y.dtype)
 
 
 def _oracle(task):
@@ -106,9 +106,9 @@ def _verified(task) -> dict:
     return {} if task.verified is None else {"verified_labels": task.verified}
 
 
-def _made(room, name, **options):
+def _made(module, name, **options):
     """An object of the package that takes a random state if it can; None if there is none."""
-    cls = getattr(room, name, None)
+    cls = getattr(module, name, None)
     return None if cls is None else cls(**options)
 
 

@@ -65,7 +65,7 @@ class Data:
     name : str
         Name of the data set.
     kind : {"table", "embedding", "text", "probabilities"}
-        What X is; "probabilities" are predictions that somebody published.
+        What X is; "probabilities" are published predictions.
     X : array-like of length n_samples
         Input.
     y : ndarray of shape (n_samples,)
@@ -268,11 +268,11 @@ def _load_cifar10n(part: str):
 
 def _load_published(name: str) -> Data:
     with np.load(data_folder() / "label_errors" / f"{name}.npz", allow_pickle=False) as file:
-        verdict, proba = file["is_error"], file["pred_probs"]
+        outcome, proba = file["is_error"], file["pred_probs"]
         y = file["labels"].astype(np.intp)
-        truth = np.where(verdict == 0, y, -1)  # what is right instead, the voters may not agree on
+        truth = np.where(outcome == 0, y, -1)  # what is right instead, the voters may not agree on
     proba = proba / proba.sum(axis=1, keepdims=True)
-    return Data(name, "probabilities", proba, y, truth, verdict == 1, verdict >= 0, Published())
+    return Data(name, "probabilities", proba, y, truth, outcome == 1, outcome >= 0, Published())
 
 
 def _load_text(family: str):

@@ -125,7 +125,7 @@ class Worker:
         self.process.stdin.write(self.result + "\n")
         self.process.stdin.flush()
 
-    def answer(self) -> dict:
+    def measured(self) -> dict:
         return json.loads(self.process.stdout.readline())
 
     def anonymous(self) -> float:
@@ -136,19 +136,19 @@ class Worker:
     def measure_memory(self) -> float:
         """Peak of anonymous memory during a call, above that before, without the result; MB."""
         before = peak = self.anonymous()
-        answers = []
-        reader = threading.Thread(target=lambda: answers.append(self.answer()))
+        results = []
+        reader = threading.Thread(target=lambda: results.append(self.measured()))
         reader.start()
         self.start()
         while reader.is_alive():
             peak = max(peak, self.anonymous())
             time.sleep(0.0003)
         reader.join()
-        return peak - before - answers[0]["nbytes"] / 2**20
+        return peak - before - results[0]["nbytes"] / 2**20
 
     def measure_time(self) -> None:
         self.start()
-        self.seconds.append(self.answer()["seconds"])
+        self.seconds.append(self.measured()["seconds"])
 
     def stop(self) -> None:
         self.process.stdin.close()

@@ -1,11 +1,11 @@
-"""How do detectors scale, and what does watching a training run cost?
+"""How do detectors scale, and what does recording a training run cost?
 
 Scale: rows of a mixture of Gaussians (32 features, ten classes, 10 % symmetric noise), each
 detector and size in a process of its own, so that the peak memory is its own; seconds of `fit`,
 peak resident memory, microseconds per row, and average precision of the planted errors. The
 limits at a million rows are 10 minutes and 8 GB.
 
-Watching: the time of `TrainingDynamics(model).fit` over that of the bare training that it watches,
+Recording: the time of `TrainingDynamics(model).fit` over that of the bare training that it records,
 for gradient boosting and for learners with `partial_fit`; pairs in turn, and the median of their
 ratios. The target is 1.10.
 
@@ -63,7 +63,7 @@ def _partial_fits(model, X, y) -> None:
 # --------------------------------------------------------------------------------------------
 # Registry: name -> (model, the bare training of it, options of TrainingDynamics).
 # --------------------------------------------------------------------------------------------
-WATCHED: dict[str, tuple] = {
+RECORDED: dict[str, tuple] = {
     "HistGradientBoosting": (
         HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=0),
         lambda model, X, y: model.fit(X, y),
@@ -104,7 +104,7 @@ def work(name: str, n_samples: int) -> None:
     seconds = time.perf_counter() - started
     peak = _peak_gb()
     suspicion = 1 - np.nan_to_num(detector.label_quality_, nan=1.0)
-    answer = {
+    result = {
         "status": "done",
         "seconds": round(seconds, 2),
         "us per row": round(1e6 * seconds / n_samples, 2),
@@ -112,7 +112,7 @@ def work(name: str, n_samples: int) -> None:
         "before fit GB": round(before, 3),
         "ap": round(float(average_precision_score(wrong, suspicion)), 4),
     }
-    print(json.dumps(answer))
+    print(json.dumps(result))
 
 
 def _peak_gb() -> float:
@@ -141,9 +141,9 @@ def scale(name: str, n_samples: int) -> dict:
     return row
 
 
-def watch(name: str, n_samples: int, repeats: int) -> dict:
-    """Compare watched training with bare training."""
-    model, train, options = WATCHED[name]
+def record(name: str, n_samples: int, repeats: int) -> dict:
+    """Compare recorded training with bare training."""
+    model, train, options = RECORDED[name]
     row = {"model": name, "data": f"{n_samples}x20"}
     X, y = make_classification(
         n_samples, 20, n_informative=10, n_classes=3, flip_y=0.1, random_state=0
@@ -168,13 +168,13 @@ def watch(name: str, n_samples: int, repeats: int) -> dict:
             pairs.append((seconds[0], seconds[1]))
     except Exception as error:
         return {**row, "status": f"{type(error).__name__}: {error}"[:100]}
-    bare, watched = np.array(pairs).T
-    ratio = float(np.median(watched / bare))
+    bare, recorded = np.array(pairs).T
+    ratio = float(np.median(recorded / bare))
     return {
         **row,
         "status": "within target" if ratio <= 1.1 else "over target",
         "bare, s": round(float(np.median(bare)), 3),
-        "watched, s": round(float(np.median(watched)), 3),
+        "recorded, s": round(float(np.median(recorded)), 3),
         "median ratio": round(ratio, 3),
         "target": 1.1,
     }
@@ -186,8 +186,8 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="a million rows as well")
     parser.add_argument("--detectors", nargs="*", default=list(DETECTORS), choices=DETECTORS)
     parser.add_argument("--sizes", nargs="+", type=int, default=None)
-    parser.add_argument("--watched", nargs="*", default=list(WATCHED), choices=WATCHED)
-    parser.add_argument("--watched-rows", type=int, default=20_000)
+    parser.add_argument("--recorded", nargs="*", default=list(RECORDED), choices=RECORDED)
+    parser.add_argument("--recorded-rows", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--work", nargs=2, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -196,7 +196,7 @@ def main() -> None:
         return
     where = environment()
     whole = options.full and options.sizes is None and len(options.detectors) == len(DETECTORS)
-    whole = whole and len(options.watched) == len(WATCHED) and options.watched_rows == 20_000
+    whole = whole and len(options.recorded) == len(RECORDED) and options.recorded_rows == 20_000
     # Only a whole run is kept under version control, unless another is asked for.
     folder = None if whole or options.keep else CACHE
     sizes = options.sizes or (SIZES if options.full else SIZES[:-1])
@@ -204,9 +204,9 @@ def main() -> None:
     if rows:
         write_results("bench_detection", rows, where, folder=folder)
         print()
-    rows = [watch(name, options.watched_rows, options.repeats) for name in options.watched]
+    rows = [record(name, options.recorded_rows, options.repeats) for name in options.recorded]
     if rows:
-        write_results("bench_detection_watching", rows, where, folder=folder)
+        write_results("bench_detection_recording", rows, where, folder=folder)
 
 
 if __name__ == "__main__":

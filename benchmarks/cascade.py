@@ -1,8 +1,8 @@
 """What does a cascade cost and save? Accuracy, and the share of rows that the slow model sees.
 
-On clean tables, cut to 3 000 rows of which a third is for testing: a fast and an accurate
+On clean tables, reduced to 3 000 rows of which a third is for testing: a fast and an accurate
 classifier alone, and `CascadeClassifier` of both, for several shares of calls; for comparison, a
-cascade that hands on as many rows at random. The fast one is logistic regression on standardised
+cascade that passes on as many rows at random. The fast one is logistic regression on standardised
 columns or a tree of depth 4; the accurate one is histogram gradient boosting or a random forest.
 
 Reported: accuracy as a share of that of the accurate classifier alone, and the share of test rows
@@ -84,12 +84,12 @@ def measure(cell: dict, methods: list[str]) -> dict:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for pair, (make_fast, make_accurate) in PAIRS.items():
-            asked = [m.partition(":")[2] for m in methods if m.partition(":")[0] == pair]
-            if not asked:
+            methods_of = [m.partition(":")[2] for m in methods if m.partition(":")[0] == pair]
+            if not methods_of:
                 continue
             fast, accurate = make_fast(seed).fit(X, y), make_accurate(seed).fit(X, y)
             right = [model.predict(X_test) == y_test for model in (fast, accurate)]
-            for what in asked:
+            for what in methods_of:
                 way, _, share = what.partition(" ")
                 if way in ("fast", "accurate"):
                     called = np.full(len(y_test), way == "accurate")
@@ -105,10 +105,10 @@ def measure(cell: dict, methods: list[str]) -> dict:
                         random_state=seed,
                     ).fit(X, y)
                     called = cascade.calls_accurate(X_test)
-                    answers = np.where(called, right[1], right[0])
+                    predicted = np.where(called, right[1], right[0])
                     found = cascade.predict(X_test) == y_test
-                    if not np.array_equal(answers, found):
-                        raise AssertionError("a cascade answers as none of its classifiers does")
+                    if not np.array_equal(predicted, found):
+                        raise AssertionError("a cascade predicted as none of its classifiers does")
                 accuracy = np.where(called, right[1], right[0]).mean()
                 measured[f"{pair}:{what}"] = {
                     "accuracy": float(accuracy),

@@ -1,7 +1,7 @@
-"""Who finds real label errors? People's, rules' and heuristics' labels, with the truth known.
+"""Who finds real label errors? Labels of annotators, rules and heuristics, with the truth known.
 
 CIFAR-10N (three sets of labels; features of a network, not of ours), MNIST and 20news as published
-(predictions are given; only rows that people checked count), four collections of texts (labels
+(predictions are given; only verified rows count), four collections of texts (labels
 from rules), LabelMe (votes of few), and defects of Java programs by release (labels of a
 heuristic). cleanlab's rules and scores, and ours, look at out-of-fold probabilities of one base
 model per data set: logistic regression, on standardised features, on TF-IDF, or on standardised

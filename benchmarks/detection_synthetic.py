@@ -93,7 +93,7 @@ def targets(frame: pd.DataFrame) -> list[dict]:
         print(f"  {kind} {rate}: best rule {best} {group.mean()[best]:.4f}", end="")
         print(f", the single one {group.mean()[rule]:.4f}")
     rows = []
-    oracle = of(frame, "baseline/oracle_cut", "f1")
+    oracle = of(frame, "baseline/oracle_threshold", "f1")
     flags = pd.concat(
         [of(frame, group, "f1") for group in ("threshold/", "probabilities/")], axis=1
     )
@@ -101,8 +101,8 @@ def targets(frame: pd.DataFrame) -> list[dict]:
         rows.append(compare(f"F1, {name} - best rule", flags[name], rules[rule], 0.02))
         if not oracle.empty:
             some = flags[name][flags.index.get_level_values("kind") == "symmetric"]
-            best = oracle["baseline/oracle_cut"]
-            title = f"F1 on symmetric noise, {name} - oracle cut"
+            best = oracle["baseline/oracle_threshold"]
+            title = f"F1 on symmetric noise, {name} - oracle threshold"
             rows.append(compare(title, some, best, -0.01))
     found_f1, found_ap = of(frame, "detector/", "f1"), of(frame, "detector/", "ap")
     for name in sorted(found_f1, key=lambda name: name != DEFAULT):

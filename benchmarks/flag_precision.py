@@ -61,9 +61,9 @@ def summary(rows) -> list[dict]:
     found = []
     for reliability in ("good", "limited", "cannot tell"):
         own = [row for row in rows if row["reliability"] == reliability and row["flagged"]]
-        told = [row for row in own if row["estimate"] is not None]
+        estimated = [row for row in own if row["estimate"] is not None]
         if own:
-            errors = [abs(row["estimate"] - row["precision"]) for row in told]
+            errors = [abs(row["estimate"] - row["precision"]) for row in estimated]
             found.append(
                 {
                     "table": f"all {len(own)}",

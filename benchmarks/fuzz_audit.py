@@ -247,7 +247,7 @@ def change_bytes(rng: random.Random, content: bytes) -> bytes:
             break
         start = rng.randrange(len(data))
         stop = min(len(data), start + rng.choice([1, 1, 2, 10, 100]))
-        action = rng.choice(["delete", "double", "overwrite", "cut"])
+        action = rng.choice(["delete", "double", "overwrite", "truncate"])
         if action == "delete":
             del data[start:stop]
         elif action == "double":

@@ -1,6 +1,6 @@
-"""Which networks survive what people got wrong about images?
+"""Which networks survive the errors of annotators of images?
 
-Features of CIFAR-10 images with the worst of three labels that people gave, 41 % of which are
+Features of CIFAR-10 images with the worst of three labels of annotators, 41 % of which are
 wrong. As `neural_tabular.py`, whose methods, tuning and figures these are: four trials of 15
 epochs with five seeds; without --full, of 10 000 rows, and written to a file of their own.
 

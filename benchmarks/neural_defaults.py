@@ -83,10 +83,10 @@ def measure_cell(cell: dict, methods: list[str]) -> dict:
     for what in methods:
         model, params = METHODS[what]
         if "forget_rate" in params:
-            judge = params["forget_rate"]
+            estimator = params["forget_rate"]
             rate = float(np.mean(given != truth))
-            if judge is not None:
-                rate = clone(judge).set_params(random_state=seed).fit(X, given).noise_rate_
+            if estimator is not None:
+                rate = clone(estimator).set_params(random_state=seed).fit(X, given).noise_rate_
             params = {"forget_rate": min(rate, 0.9)}
         n_epochs = EPOCHS_IMAGES if cell["data"] in IMAGES else EPOCHS
         model = clone(model).set_params(**params, max_epochs=n_epochs, random_state=seed)

@@ -1,4 +1,4 @@
-"""What do networks on a GPU make of images whose labels people got wrong, and what does it cost?
+"""What do networks on a GPU make of images whose labels are wrong, and what does it cost?
 
 A ResNet-18 on 25 000 images of CIFAR-10 with the labels of CIFAR-10N ("worse", of which 40 % are
 wrong, and "aggre", of which 9 % are): a loop of torch written by hand, plain training with and
@@ -85,9 +85,9 @@ class Utilisation(threading.Thread):
         """Ask until told to stop."""
         query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
         while shutil.which(query[0]) and not self._done.wait(0.5):
-            answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout
-            if answer.strip():
-                self.seen.append(float(answer.split()[0]))
+            output = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+            if output.strip():
+                self.seen.append(float(output.split()[0]))
 
     def stop(self) -> float | None:
         """Return the mean in percent."""
@@ -169,8 +169,8 @@ def measure_cell(cell: dict, methods: list[str]) -> dict:
     # The first steps choose kernels and claim memory, whosever they are.
     train_by_hand(X[: 2 * BATCH], y[: 2 * BATCH], module=module, n_epochs=1, device=device)
     for method in methods:
-        watch = Utilisation()
-        watch.start()
+        utilisation = Utilisation()
+        utilisation.start()
         started = time.perf_counter()
         if method == LOOP:
             predict = train_by_hand(X, y, module=module, n_epochs=n_epochs, device=device)
@@ -180,7 +180,7 @@ def measure_cell(cell: dict, methods: list[str]) -> dict:
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds = (time.perf_counter() - started) / n_epochs
-        busy = watch.stop()
+        busy = utilisation.stop()
         accuracy = round(float(np.mean(predict(X_test) == truth)), 4)
         found[method] = {"accuracy": accuracy, "seconds per epoch": round(seconds, 3)}
         found[method]["GPU busy, %"] = busy
@@ -218,10 +218,10 @@ def main() -> None:
         {"labels": labels, "rows": options.rows, "epochs": options.epochs, "small": options.small}
         for labels in options.labels
     ]
-    store = CellStore("neural_images", fresh=options.fresh)
-    asked = chosen(METHODS, options.methods)
+    store = CellStore("neural_images", overwrite=options.fresh)
+    methods = chosen(METHODS, options.methods)
     # A method at a time, so that each is on disk when it is done.
-    for method in asked:
+    for method in methods:
         store.run(cells, lambda cell, method=method: [method], measure_cell)
     where = {**environment(), "epochs": options.epochs, "rows": options.rows}
     where["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

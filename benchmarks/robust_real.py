@@ -1,4 +1,4 @@
-"""Who survives real wrong labels? Trained on labels of people, rules and heuristics.
+"""Who survives real wrong labels? Trained on labels of annotators, rules and heuristics.
 
 CIFAR-10N features (three sets of labels), LabelMe (majority of few annotators), four collections
 of texts (labels from rules) and defects of Java programs by release (labels of a heuristic), each

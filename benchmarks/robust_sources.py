@@ -1,7 +1,7 @@
 """Who survives faulty sources? Ten sources of labels, of which three are wrong, on clean tables.
 
-Each table, cut to 3 000 rows of which a third is for testing, is dealt out to ten sources: evenly,
-or with shares of the classes that differ between sources (Dirichlet, 5). Three of them send random
+Each table, of 3 000 rows of which a third is for testing, is dealt out to ten sources: evenly, or
+with shares of the classes that differ between sources (Dirichlet, 5). Three of them send random
 labels, or the next class for each (for two classes: the other one), or always the same class; or
 none of them does, which tells what a method costs where nothing is wrong. Three classifiers are
 trained on all rows ("plain"), on the seven honest sources as if they were known ("honest"), and

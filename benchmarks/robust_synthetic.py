@@ -1,7 +1,7 @@
 """Who survives wrong labels? Planted noise on clean tables, and accuracy on clean test rows.
 
-Each of the 15 tables, cut to 3 000 rows of which a third is for testing, gets symmetric noise of
-20 and 40 %, pair noise of 30 %, and noise of 30 % that depends on the row; and none at all, which
+Each of the 15 tables, of 3 000 rows of which a third is for testing, gets symmetric noise of 20
+and 40 %, pair noise of 30 %, and noise of 30 % that depends on the row; and none at all, which
 tells what a method costs where nothing is wrong. Three classifiers (logistic regression on
 standardised columns, histogram gradient boosting, a random forest) are trained plainly, by
 cleanlab's CleanLearning, by every wrapper of this package, on exactly the right rows ("oracle"),

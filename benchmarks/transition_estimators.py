@@ -1,6 +1,6 @@
 """Who estimates best how labels go wrong? Planted noise, of which the transition is known.
 
-Each table, cut to 3 000 rows, gets symmetric, pair and random noise of 20 and 35 %. The error of an
+Each table, of 3 000 rows, gets symmetric, pair and random noise of 20 and 35 %. The error of an
 estimate is the mean absolute difference of its entries from those of the planted transition; that
 of a class, half the sum over its row: the share of its labels that would have to be others. Of
 intervals, what is reported is how often they hold the planted entry, and how wide they are. Where

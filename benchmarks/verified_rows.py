@@ -1,7 +1,7 @@
 """What are verified rows worth: for the interval of a score, and for finding wrong labels?
 
 "synthetic": two classes, a model of accuracy .85, symmetric noise of 5 and 20 %, 2 000 rows, of
-which 50 to 200 are verified. "real": wrong labels of people, rules and heuristics, which no
+which 50 to 200 are verified. "real": wrong labels of annotators, rules and heuristics, which no
 transition matrix describes, and out-of-fold predictions of the base model of each data set.
 Widths of intervals are relative to those of the verified rows alone. "measure" are rows drawn by
 `ReviewBudgetAllocator(purpose="measure")`, and "measure, 70 %" seven tenths as many. "review"
@@ -57,7 +57,7 @@ class Intervals:
     def add(self, method: str, estimate) -> None:
         """Add an interval."""
         low, high = estimate.interval
-        width = 2 * estimate.standard_error  # an interval may be cut off at 1
+        width = 2 * estimate.standard_error  # an interval may end at 1
         self.found.setdefault(method, []).append((low <= self.target <= high, width))
 
     def row(self) -> dict:

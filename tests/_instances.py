@@ -525,7 +525,7 @@ def public_estimators() -> list[type]:
 
 
 # Their default has hundreds of trees or several models inside, or starts often. It is among the
-# instances if all are asked for.
+# instances if all are chosen.
 SLOW_DEFAULTS = {
     "CleaningClassifier",
     "ConfidentLearning",
@@ -538,12 +538,12 @@ SLOW_DEFAULTS = {
 }
 
 
-def asked_for() -> str:
+def chosen_instances() -> str:
     """How many instances are checked: see conftest.py."""
-    asked = os.environ.get("SKROBUST_TESTS_INSTANCES", "usual")
-    if asked not in ("first", "usual", "all"):
-        raise ValueError(f"SKROBUST_TESTS_INSTANCES={asked} is none of first, usual, all.")
-    return asked
+    chosen = os.environ.get("SKROBUST_TESTS_INSTANCES", "usual")
+    if chosen not in ("first", "usual", "all"):
+        raise ValueError(f"SKROBUST_TESTS_INSTANCES={chosen} is none of first, usual, all.")
+    return chosen
 
 
 def first_of_each(instances: list[BaseEstimator]) -> list[BaseEstimator]:
@@ -556,13 +556,13 @@ def first_of_each(instances: list[BaseEstimator]) -> list[BaseEstimator]:
 
 def instances_of(cls: type) -> list[BaseEstimator]:
     """Make the instances of a class that the common checks look at: see conftest.py."""
-    asked = asked_for()
+    chosen = chosen_instances()
     arguments = ARGUMENTS.get(cls.__name__, lambda: [{}])
     stand_in = STAND_INS.get(cls.__name__, cls)
     instances = [stand_in(**kwargs) for kwargs in arguments()]
-    if asked == "all" and cls.__name__ in SLOW_DEFAULTS:
+    if chosen == "all" and cls.__name__ in SLOW_DEFAULTS:
         instances.append(cls())
-    return instances[:1] if asked == "first" else instances
+    return instances[:1] if chosen == "first" else instances
 
 
 def all_instances() -> list[BaseEstimator]:

@@ -24,7 +24,7 @@ from tests.testing._estimators import Centroids
 
 INSTANCES = _instances.all_instances()
 # scikit-learn's checks concern the class; other parameters seldom matter to them.
-FIRST = INSTANCES if _instances.asked_for() == "all" else _instances.first_of_each(INSTANCES)
+FIRST = INSTANCES if _instances.chosen_instances() == "all" else _instances.first_of_each(INSTANCES)
 OTHERS = [instance for instance in INSTANCES if not any(instance is first for first in FIRST)]
 
 # Some of scikit-learn's checks fit pure noise, of which a detector flags whole classes.
@@ -97,7 +97,7 @@ def test_a_new_public_estimator_is_found(monkeypatch):
     assert [type(instance) for instance in _instances.instances_of(Centroids)] == [Centroids]
 
 
-def test_every_check_says_what_it_looks_at():
+def test_every_check_states_what_it_checks():
     for instance in filter(is_known_kind, INSTANCES):
         for check in yield_checks(instance):
             assert check.__doc__, check.__name__

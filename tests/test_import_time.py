@@ -88,6 +88,6 @@ try:
 except ImportError as error:
     print(error)
 """
-    said = _run("-W", "error", "-c", script).stdout
-    assert f"skrobust.neural needs {missing}" in said
-    assert 'pip install "skrobust[neural]"' in said
+    output = _run("-W", "error", "-c", script).stdout
+    assert f"skrobust.neural needs {missing}" in output
+    assert 'pip install "skrobust[neural]"' in output

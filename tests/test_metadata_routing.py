@@ -125,7 +125,7 @@ def test_weights_go_with_their_rows(rows, weight, routing):
 
 
 @pytest.mark.parametrize("cls", ALL)
-def test_weights_that_nobody_decided_about(rows, weight, routing_on, cls):
+def test_weights_without_a_request(rows, weight, routing_on, cls):
     model, registry = _recorder()
     with pytest.raises(UnsetMetadataPassedError, match="Recorder"):
         cls(model).fit(*rows, sample_weight=weight)
@@ -180,26 +180,26 @@ def _corrected(model, inner, method="importance"):
 
 
 @pytest.mark.parametrize("wrap", [_weighed, _corrected])
-def test_weights_by_judgement_and_by_the_caller(rows, weight, routing, wrap):
+def test_weights_of_the_method_and_of_the_caller(rows, weight, routing, wrap):
     X, y = rows
     model, registry = _recorder(routing, sample_weight=True)
     inner = GaussianNB().set_fit_request(sample_weight=True) if routing else GaussianNB()
     wrapper = wrap(model, inner).fit(X, y, sample_weight=weight)
     (final,) = _fit_weights(registry)
-    judged = getattr(wrapper, "reweighter_", wrapper).sample_weight_
-    np.testing.assert_allclose(final, judged * weight)
+    own = getattr(wrapper, "reweighter_", wrapper).sample_weight_
+    np.testing.assert_allclose(final, own * weight)
 
 
 @pytest.mark.parametrize("wrap", [_weighed, _corrected])
-def test_weights_by_judgement_reach_a_model_that_asked_for_none(rows, routing_on, wrap):
+def test_weights_of_the_method_reach_a_model_that_requests_none(rows, routing_on, wrap):
     model, registry = _recorder()
     wrapper = wrap(model, GaussianNB())
     if wrap is _corrected:
         wrapper.set_params(transition=np.array([[0.9, 0.1], [0.1, 0.9]]))
     wrapper.fit(*rows)
     (final,) = _fit_weights(registry)
-    judged = getattr(wrapper, "reweighter_", wrapper).sample_weight_
-    np.testing.assert_allclose(final, judged[judged > 1e-9 * judged.max()])
+    own = getattr(wrapper, "reweighter_", wrapper).sample_weight_
+    np.testing.assert_allclose(final, own[own > 1e-9 * own.max()])
 
 
 @pytest.mark.parametrize("method", ["importance", "posterior"])
@@ -209,7 +209,7 @@ def test_no_weights_where_nothing_is_corrected(rows, routing, method):
     _assert_recorded(registry, 1)
 
 
-def test_metadata_that_nobody_takes(rows, routing):
+def test_metadata_that_no_part_takes(rows, routing):
     wrapper = CleaningClassifier(GaussianNB(), ConfidentLearning(GaussianNB()))
     with pytest.raises((TypeError, ValueError), match="no_such_thing"):
         wrapper.fit(*rows, no_such_thing=1)

@@ -9,40 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = [
-    "docs",
-    "examples",
-    "skrobust/_cli",
-    "skrobust/base",
-    "skrobust/datasets",
-    "skrobust/detection",
-    "skrobust/evidence",
-    "skrobust/inspection",
-    "skrobust/linear_model",
-    "skrobust/metrics",
-    "skrobust/model_selection",
-    "skrobust/neural",
-    "skrobust/noise",
-    "skrobust/testing",
-    "skrobust/utils",
-    "skrobust/weighting",
-    "skrobust/wrappers",
-    "tests/base",
-    "tests/cli",
-    "tests/datasets",
-    "tests/detection",
-    "tests/evidence",
-    "tests/inspection",
-    "tests/linear_model",
-    "tests/metrics",
-    "tests/model_selection",
-    "tests/neural",
-    "tests/noise",
-    "tests/testing",
-    "tests/utils",
-    "tests/weighting",
-    "tests/wrappers",
-]
+FOLDERS = ["benchmarks", "docs", "examples", "skrobust", "tests", "tools"]
 
 # Words of no paper, with what to write instead.
 TEXT = {
@@ -87,6 +54,8 @@ ALLOWED = {
     "tests/neural/modules/test_augmentation.py": {"channels"},
     "tests/neural/modules/test_image_networks.py": {"channels"},
     "tests/neural/modules/test_modules_contract.py": {"channels"},
+    "tools/build_datasets.py": {"verdict"},  # an array of the file
+    "tools/make_messy_table.py": {"channel", "channels"},  # of sales
     "docs/neural_networks.md": {"channels"},
 }
 

@@ -71,7 +71,7 @@ def make_messy_table(n_rows=2000, noise_rate=0.1, random_state=0):
         some numbers, categories and labels are missing.
 
     planted : ndarray of shape (n_rows,), bool
-        Where the label was made wrong. ``table.attrs["truth"]`` holds the true labels.
+        Where the label is wrong. ``table.attrs["truth"]`` holds the true labels.
     """
     rng = np.random.default_rng(random_state)
     truth = rng.choice(CLASSES, n_rows, p=(0.4, 0.35, 0.25))
