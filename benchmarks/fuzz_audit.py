@@ -355,13 +355,13 @@ def make_case(rng: random.Random) -> Case:
 
 def make_corrections(rng: random.Random, columns: list) -> bytes:
     """Decide on some labels of a table, and damage some of the files of decisions."""
-    from skrobust._cli._labels import MissingLabels
+    from skrobust._cli._labels import Spelling
     from skrobust.inspection._correction_file import write_corrections
     from skrobust.inspection._fingerprint import encode_text, fingerprint
 
     labels = dict(columns).get("label", ["a", "b"])
-    missing = MissingLabels()
-    words = np.array([None if word in missing else word for word in labels], dtype=object)
+    is_missing = Spelling().is_missing
+    words = np.array([None if is_missing(word) else word for word in labels], dtype=object)
     try:
         codes, _, texts = encode_text(words)
     except (ValueError, TypeError):  # no label at all

@@ -90,12 +90,14 @@ def run(options, report) -> str:
             " use --on-conflict last or majority"
         )
     code_of = {word: code for code, word in enumerate(labels.classes)}
-    taken = np.full(table.n_rows, -1) if options.keep_labels else np.arange(table.n_rows)
+    # Labels that stay are spelled as their class is.
+    spelled = np.where(labels.respelled, labels.first_rows[labels.codes], np.arange(table.n_rows))
+    taken = np.full(table.n_rows, -1) if options.keep_labels else spelled.copy()
     for place, label in enumerate(result.verified_labels.tolist()):
         if label is None:
             continue
         row, code = rows[place], code_of[label]
-        taken[row] = row if labels.codes[row] == code else labels.first_rows[code]
+        taken[row] = spelled[row] if labels.codes[row] == code else labels.first_rows[code]
     new_name = free_names(table.names, (VERIFIED,))[0] if options.keep_labels else None
     with phase(f"writing {one_line(options.out, 60)}"):
         table.write_taken(options.out, labels.name, taken, new_name)
@@ -103,6 +105,9 @@ def run(options, report) -> str:
     if not options.json:
         n_changed, name = result.report["n_changed"], one_line(labels.name)
         what = f"{n_changed} labels of the column {name!r} changed"
+        n_respelled = int((labels.respelled & (taken == spelled)).sum())
+        if n_respelled:
+            what += f", {n_respelled} more spelled as most labels of their class"
         if options.keep_labels:
             n_verified = result.report["n_verified"]
             what = f"{n_verified} verified labels in the new column {new_name!r}"
@@ -133,20 +138,20 @@ def _name_rows(text: str, table) -> str:
 
 def _find_labels(options, table, decisions):
     """Return the labels that were reviewed, and the rows that hold data."""
-    from skrobust._cli._labels import MissingLabels, read_labels
+    from skrobust._cli._labels import Spelling, read_labels
     from skrobust.inspection._fingerprint import encode_text, fingerprint
 
-    missing = MissingLabels(keep_na=options.keep_na, markers=options.missing_label)
+    spelling = Spelling.of(options)
     everything = np.arange(table.n_rows)
     if options.label is not None:
-        labels = read_labels(options.label, table, missing)
+        labels = read_labels(options.label, table, spelling)
         return labels, np.delete(everything, labels.total_rows)
     wanted = {decision.fingerprint for decision in decisions}
     for name in table.names:
         if not table.may_hold_labels(name):
             continue
         try:
-            labels = read_labels(name, table, missing)
+            labels = read_labels(name, table, spelling)
         except CommandError:
             continue  # no column of labels
         rows = np.delete(everything, labels.total_rows)

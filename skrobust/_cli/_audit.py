@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from skrobust._cli._common import CommandError, one_line, percent, require, show_progress
+from skrobust._cli._common import (
+    CommandError,
+    one_line,
+    percent,
+    reading_options,
+    require,
+    show_progress,
+)
 from skrobust._cli._output import phase
 from skrobust._cli._source import Source, check_out, check_report, find_column
 
@@ -84,7 +92,7 @@ def run(options, report) -> str | None:
         from skrobust._cli._page import write_page
 
         with phase(f"writing {one_line(options.report, 60)}"):
-            write_page(options.report, detector, rows, found)
+            write_page(options, detector, rows, found)
         written = one_line(options.report, 200)
     if options.out is not None:
         added = Added(names, result.quality, result.flagged, result.corrected_rows(labels))
@@ -103,10 +111,12 @@ def run(options, report) -> str | None:
     if options.json:
         return written
     if options.report is not None:
+        words = [table.source.title, "corrections.csv", *reading_options(options)]
+        command = shlex.join(one_line(word, 200) for word in words)
         report.line(
             f"\nWrote {one_line(options.report, 200)}: open it in a browser, review the rows, save"
             " corrections.csv, and apply them:\n  skrobust apply"
-            f" {one_line(table.source.title, 200)} corrections.csv --out fixed.csv\n"
+            f" {command} --out fixed.csv\n"
             "With --keep-labels, they go into a column verified_label, which the next audit uses."
         )
     if options.out is not None:
@@ -124,19 +134,19 @@ def read_input(options) -> Input:
     with phase("loading libraries"):
         require("pandas", "skrub")
     # These import pandas, which the line above has found.
-    from skrobust._cli._labels import MissingLabels, read_labels, read_verified
+    from skrobust._cli._labels import Spelling, read_labels, read_verified
     from skrobust._cli._own import VERIFIED, find_own, free_names
     from skrobust._cli._table import read_table
 
     with phase(f"reading {one_line(source.title, 60)}"):
         table = read_table(source)
-        missing = MissingLabels(keep_na=options.keep_na, markers=options.missing_label)
-        labels = read_labels(options.label, table, missing)
+        spelling = Spelling.of(options)
+        labels = read_labels(options.label, table, spelling)
         named = {options.label, *options.verified, *_forced(options)}
         own, doubtful = find_own(table, labels, named)
         earlier = [name for name, kind in own.items() if kind == VERIFIED]
-        verified = read_verified([*earlier, *options.verified], table, labels, missing)
-        reading = _read_features(options, table, labels, own, missing)
+        verified = read_verified([*earlier, *options.verified], table, labels, spelling)
+        reading = _read_features(options, table, labels, own, spelling)
     removed = [name for name, kind in own.items() if kind != VERIFIED]
     names = free_names([name for name in table.names if name not in removed])
     notes = [*table.notes, *labels.notes, *(verified.notes if verified else []), *reading.notes]
@@ -204,7 +214,7 @@ def _check(options) -> Source:
     return source
 
 
-def _read_features(options, table, labels, own, missing):
+def _read_features(options, table, labels, own, spelling):
     """Read the columns that may be features, and note the part of the others."""
     from skrobust._cli._columns import Column, read_columns
     from skrobust._cli._own import relation_to_labels
@@ -222,7 +232,7 @@ def _read_features(options, table, labels, own, missing):
     for name in table.names:
         if name in taken or name in left_out or name in forced:
             continue
-        relation = relation_to_labels(name, table, labels, missing)
+        relation = relation_to_labels(name, table, labels, spelling)
         if relation == "verified":
             left_out[name] = Column(
                 name,
@@ -362,7 +372,7 @@ class Result:
     def corrected_rows(self, labels) -> np.ndarray:
         """Return a row that holds each row's corrected label: itself where nothing changes."""
         rows = np.append(labels.first_rows, -1)[self.corrected]
-        same = self.labelled & (self.corrected == self.given)
+        same = self.labelled & (self.corrected == self.given) & ~labels.respelled
         return np.where(same, np.arange(len(rows)), rows)
 
     def _note_flag_rates(self, labels) -> None:

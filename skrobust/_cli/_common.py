@@ -31,6 +31,19 @@ def one_line(text, width=32):
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
+def reading_options(options) -> list:
+    """Return the options with which another command reads a table as this one did."""
+    found = []
+    for name in ("encoding", "sep", "skip_lines"):
+        if value := getattr(options, name):
+            found += [f"--{name.replace('_', '-')}", str(value)]
+    for name in ("keep_na", "merge_spellings"):
+        if getattr(options, name):
+            found.append(f"--{name.replace('_', '-')}")
+    # Values that begin with a dash would be taken for options.
+    return [*found, *(f"--missing-label={marker}" for marker in options.missing_label)]
+
+
 def percent(part, whole=1):
     """Write a share; one decimal distinguishes 0.4 % from 0."""
     return f"{100 * part / whole:.1f} %" if whole else "-"

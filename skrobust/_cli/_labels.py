@@ -32,7 +32,9 @@ class Labels:
     classes : list of str
         The classes as the file writes them, in natural order.
     first_rows : ndarray of shape (n_classes,), int
-        A row of each class.
+        A row of each class, which spells it as `classes` does.
+    respelled : ndarray of shape (n_rows,), bool
+        Rows that spell their class in another way, where spellings are merged.
     read_as_missing : dict of str to int
         Words that were read as "no label", such as "NA", and how often they occur.
     total_rows : ndarray of int
@@ -45,6 +47,7 @@ class Labels:
     codes: np.ndarray
     classes: list
     first_rows: np.ndarray
+    respelled: np.ndarray
     read_as_missing: dict
     total_rows: np.ndarray
     notes: list
@@ -54,8 +57,8 @@ class Labels:
         return np.array([*self.classes, None], dtype=object)[codes]
 
 
-class MissingLabels:
-    """Which cells of a column of labels mean that there is no label.
+class Spelling:
+    """Which cells of a column of labels mean that there is no label, or the same one.
 
     Parameters
     ----------
@@ -63,15 +66,28 @@ class MissingLabels:
         Whether words such as "NA" and "None" are classes.
     markers : list of str
         Further spellings that mean "no label".
+    merge : bool
+        Whether words that differ only by case, blanks or leading zeros are one class.
     """
 
-    def __init__(self, *, keep_na: bool = False, markers: list = ()):
+    def __init__(self, *, keep_na: bool = False, markers: list = (), merge: bool = False):
         self.keep_na = keep_na
+        self.merge = merge
         self.markers = {marker.strip(): marker for marker in markers}
         self._numbers = {_number(marker) for marker in self.markers} - {None}
         self.seen: set = set()
 
-    def __contains__(self, cell: str) -> bool:
+    @classmethod
+    def of(cls, options) -> Spelling:
+        """As the options of the command line have it."""
+        return cls(
+            keep_na=options.keep_na,
+            markers=options.missing_label,
+            merge=options.merge_spellings,
+        )
+
+    def is_missing(self, cell: str) -> bool:
+        """Whether a cell means that there is no label."""
         text = cell.strip()
         if text in self.markers:
             self.seen.add(text)
@@ -93,7 +109,7 @@ def _natural_key(word: str) -> tuple:
     return (0, int(word), word) if _WHOLE.fullmatch(word) else (1, 0, word)
 
 
-def read_labels(name: str, table, missing: MissingLabels, option: str = "--label") -> Labels:
+def read_labels(name: str, table, spelling: Spelling, option: str = "--label") -> Labels:
     """Read the column of labels; raise a CommandError if it holds no classes."""
     cells = table.label_cells(name, option)
     total_rows = _total_rows(table, cells)
@@ -103,33 +119,64 @@ def read_labels(name: str, table, missing: MissingLabels, option: str = "--label
     counts_of_data = counts - np.bincount(
         numbers[total_rows][numbers[total_rows] >= 0], minlength=len(words)
     )
-    word_of_class, read_as_missing = {}, {}
+    number_of, read_as_missing = {}, {}
     for number, word in enumerate(words):
-        if word in missing:
+        if spelling.is_missing(word):
             if word.strip():
                 read_as_missing[word] = int(counts[number])
         elif counts_of_data[number]:
-            word_of_class[word] = number
-    classes = sorted(word_of_class, key=_natural_key)
+            number_of[word] = number
+    groups = _group_words({word: int(counts_of_data[n]) for word, n in number_of.items()}, spelling)
+    classes = sorted(groups, key=_natural_key)
     code_of_word = np.full(len(words) + 1, -1)
     for code, word in enumerate(classes):
-        code_of_word[word_of_class[word]] = code
+        code_of_word[[number_of[other] for other in groups[word]]] = code
     codes = code_of_word[numbers]
     codes[total_rows] = -1
     hint = ""
-    if read_as_missing and not missing.keep_na:
+    if read_as_missing and not spelling.keep_na:
         word, count = max(read_as_missing.items(), key=lambda item: item[1])
-        if word.strip() not in missing.markers:
+        if word.strip() not in spelling.markers:
             hint = (
                 f"; {one_line(word)!r} ({count} rows) was read as no label: if it is a class, use"
                 " --keep-na"
             )
     _check_classes(name, classes, codes, option, hint)
-    _, first_rows = np.unique(codes, return_index=True)
+    number_of_class = np.array([number_of[word] for word in classes])
+    respelled = (codes >= 0) & (numbers != np.append(number_of_class, -1)[codes])
+    _, first_rows = np.unique(np.where(respelled, -1, codes), return_index=True)
     first_rows = first_rows[-len(classes) :]
-    labels = Labels(name, codes, classes, first_rows, read_as_missing, total_rows, [])
-    _note_words(labels, missing, table)
+    labels = Labels(name, codes, classes, first_rows, respelled, read_as_missing, total_rows, [])
+    _note_words(labels, spelling, table)
+    _note_spellings(labels, groups, spelling)
     return labels
+
+
+def _group_words(counts: dict, spelling: Spelling) -> dict:
+    """Map classes to their spellings, with counts; a class is spelled as it mostly is."""
+    if not spelling.merge:
+        return {word: {word: count} for word, count in counts.items()}
+    groups: dict = collections.defaultdict(dict)
+    for word in sorted(counts, key=lambda word: (-counts[word], _natural_key(word))):
+        groups[normal_form(word)][word] = counts[word]
+    return {next(iter(group)): group for group in groups.values()}
+
+
+def _note_spellings(labels: Labels, groups: dict, spelling: Spelling) -> None:
+    """Note labels that are nearly equal, and whether they are one class."""
+    similar = collections.defaultdict(list)
+    for word in labels.classes:
+        for other, count in groups[word].items():
+            similar[normal_form(word)].append(f"{one_line(other)!r} ({count})")
+    for spellings in similar.values():
+        if len(spellings) > 1:
+            shown = ", ".join(spellings)
+            labels.notes.append(
+                f"labels read as one class, spelled as the first: {shown}"
+                if spelling.merge
+                else "labels that differ only by case, blanks or leading zeros, each a class of its"
+                f" own: {shown}; --merge-spellings makes them one"
+            )
 
 
 def _check_classes(name: str, classes: list, codes: np.ndarray, option: str, hint: str) -> None:
@@ -181,33 +228,24 @@ def _total_rows(table, cells: np.ndarray) -> np.ndarray:
     return np.array([last])
 
 
-def _note_words(labels: Labels, missing: MissingLabels, table) -> None:
-    """Note what was read as missing, similar spellings, and what may mark no label."""
+def _note_words(labels: Labels, spelling: Spelling, table) -> None:
+    """Note what was read as missing, and what may mark no label."""
     n_rows, classes = len(labels.codes), labels.classes
     is_text = not all(_DECIMAL.fullmatch(word.strip()) for word in classes)
-    if not missing.keep_na:
+    if not spelling.keep_na:
         for word, count in labels.read_as_missing.items():
-            if word.strip() in missing.markers:
+            if word.strip() in spelling.markers:
                 continue
             if is_text and count >= max(2, FREQUENT * n_rows) and not word.startswith("#"):
                 labels.notes.append(
                     f"{one_line(word)!r} in {labels.name!r} ({count} rows) was read as no label;"
                     " if it is a class, use --keep-na"
                 )
-    for marker in sorted(set(missing.markers) - missing.seen):
-        labels.notes.append(f"--missing-label {one_line(missing.markers[marker])!r} never occurs")
+    for marker in sorted(set(spelling.markers) - spelling.seen):
+        labels.notes.append(f"--missing-label {one_line(spelling.markers[marker])!r} never occurs")
     counts = np.bincount(labels.codes[labels.codes >= 0], minlength=len(classes))
-    similar = collections.defaultdict(list)
     for code, word in enumerate(classes):
-        similar[normal_form(word)].append(f"{one_line(word)!r} ({counts[code]})")
-    for spellings in similar.values():
-        if len(spellings) > 1:
-            labels.notes.append(
-                "labels that differ only by case, blanks or leading zeros, each a class of its"
-                f" own: {', '.join(spellings)}"
-            )
-    for code, word in enumerate(classes):
-        if may_mark_absence(word, classes) and not (missing.keep_na and word in MISSING_LABELS):
+        if may_mark_absence(word, classes) and not (spelling.keep_na and word in MISSING_LABELS):
             labels.notes.append(
                 f"{one_line(word)!r} in {labels.name!r} ({counts[code]} rows) is read as a class;"
                 f" if it means that there is no label, use --missing-label {one_line(word)}"
@@ -267,13 +305,13 @@ class Verified:
     notes: list
 
 
-def read_verified(names: list, table, labels: Labels, missing: MissingLabels) -> Verified | None:
+def read_verified(names: list, table, labels: Labels, spelling: Spelling) -> Verified | None:
     """Read and merge columns of verified labels; a later column takes precedence."""
     if not names:
         return None
     merged, notes = np.full(table.n_rows, -1), []
     for name in names:
-        codes, respelled = _verified_codes(name, table, labels, missing)
+        codes, respelled = _verified_codes(name, table, labels, spelling)
         notes += respelled
         differ = int(((merged >= 0) & (codes >= 0) & (merged != codes)).sum())
         if differ:
@@ -288,7 +326,7 @@ def read_verified(names: list, table, labels: Labels, missing: MissingLabels) ->
     return Verified(merged, list(names), notes)
 
 
-def _verified_codes(name, table, labels: Labels, missing: MissingLabels) -> tuple:
+def _verified_codes(name, table, labels: Labels, spelling: Spelling) -> tuple:
     """Read one column of verified labels."""
     cells = table.label_cells(name, "--verified")
     numbers, words = pd.factorize(pd.Series(cells, dtype=object), use_na_sentinel=True)
@@ -298,7 +336,7 @@ def _verified_codes(name, table, labels: Labels, missing: MissingLabels) -> tupl
         code = found.get(word)
         # A word such as "NA" is a class where the labels have it, and means "not checked" if not.
         exact = code is not None and labels.classes[code] == word
-        if not exact and is_unchecked(word, missing):
+        if not exact and is_unchecked(word, spelling):
             continue
         if code is None:
             unknown.append(word)
@@ -324,7 +362,7 @@ def _verified_codes(name, table, labels: Labels, missing: MissingLabels) -> tupl
     return codes[numbers], notes
 
 
-def is_unchecked(word: str, missing: MissingLabels) -> bool:
+def is_unchecked(word: str, spelling: Spelling) -> bool:
     """Whether a cell of a column of verified labels means that the row was not checked."""
     text = word.strip()
-    return word in missing or text in MISSING_LABELS or text in {"-", "--", "?", "."}
+    return spelling.is_missing(word) or text in MISSING_LABELS or text in {"-", "--", "?", "."}

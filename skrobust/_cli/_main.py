@@ -280,6 +280,12 @@ def _add_spelling(spelling) -> None:
         default=[],
         help="labels that mean that there is none, such as -1, ? or unknown",
     )
+    spelling.add_argument(
+        "--merge-spellings",
+        action="store_true",
+        help="labels that differ only by case, blanks or leading zeros are one class, spelled as"
+        " it mostly is",
+    )
 
 
 def _add_numbers(spelling) -> None:

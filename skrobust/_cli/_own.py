@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from skrobust._cli._labels import Labels, MissingLabels, is_unchecked, match_classes
+from skrobust._cli._labels import Labels, Spelling, is_unchecked, match_classes
 from skrobust._cli._words import MISSING_VALUES, TO_VERIFY, WHY
 
 ADDED = ("label_quality", "is_flagged", "corrected_label")
@@ -94,7 +94,7 @@ def find_own(table, labels: Labels, excluded: set) -> tuple[dict, list]:
     return own, doubtful
 
 
-def relation_to_labels(name: str, table, labels: Labels, missing: MissingLabels) -> str:
+def relation_to_labels(name: str, table, labels: Labels, spelling: Spelling) -> str:
     """Return what a column of classes is to the labels.
 
     Parameters
@@ -105,7 +105,7 @@ def relation_to_labels(name: str, table, labels: Labels, missing: MissingLabels)
         The table.
     labels : Labels
         Its labels.
-    missing : MissingLabels
+    spelling : Spelling
         Which cells mean that there is no label.
 
     Returns
@@ -120,10 +120,10 @@ def relation_to_labels(name: str, table, labels: Labels, missing: MissingLabels)
         return ""
     cells = table.strings(name)
     for word in dict.fromkeys(cells[:FIRST].tolist()):
-        if not is_unchecked(word, missing) and not match_classes([word], labels.classes):
+        if not is_unchecked(word, spelling) and not match_classes([word], labels.classes):
             return ""
     numbers, words = pd.factorize(pd.Series(cells, dtype=object))
-    filled = [word for word in words if not is_unchecked(word, missing)]
+    filled = [word for word in words if not is_unchecked(word, spelling)]
     found = match_classes(filled, labels.classes)
     if not filled or len(found) < len(filled):
         return ""

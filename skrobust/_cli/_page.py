@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pandas as pd
 
-from skrobust._cli._common import CommandError, one_line
+from skrobust._cli._common import CommandError, one_line, reading_options
 from skrobust._cli._source import reason
 
 
-def write_page(path: str, detector, rows: np.ndarray, found) -> None:
+def write_page(options, detector, rows: np.ndarray, found) -> None:
     """Write the page of the rows that a detector was fitted on."""
+    path = options.report
     from skrobust.inspection import LabelReport
 
     table, labels, verified = found.table, found.labels, found.verified
@@ -32,7 +33,8 @@ def write_page(path: str, detector, rows: np.ndarray, found) -> None:
         )
         content = json.loads(report.to_json())
         kind, names = table.row_names(rows[content["rows"]["row"]])
-        content |= {"table": name, "row_names": {"kind": kind, "names": names}}
+        content |= {"table": name, "options": reading_options(options)}
+        content["row_names"] = {"kind": kind, "names": names}
         LabelReport(content).to_html(path)
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot write {one_line(path, 200)!r}: {reason(error)}") from error

@@ -58,6 +58,7 @@ class LabelReport:
     schema            1; increases when the meaning of a key changes
     skrobust          version of the package; also created, title, detector
     table             name of the file that was audited, null if there is none
+    options           options with which ``skrobust apply`` reads that file as it was read
     fingerprint       of the labels
     counts            rows, labelled, missing, flagged, verified, listed, left_out,
                       flagged_left_out

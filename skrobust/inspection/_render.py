@@ -35,6 +35,7 @@ def render_page(data: dict, images: dict | None) -> str:
         n_classes=len(data["classes"]),
         has_row_names=data["row_names"] is not None,
         table=None if data["table"] is None else shlex.quote(_clean(data["table"])),
+        options=shlex.join(map(_clean, data["options"])),
         version=data["skrobust"],
         data=to_script(data),
         images=to_script(images),

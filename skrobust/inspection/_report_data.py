@@ -175,6 +175,7 @@ def build_report(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "title": title,
         "table": None,
+        "options": [],
         "detector": type(detector).__name__,
         "fingerprint": fingerprint(seen.codes, seen.classes),
         "counts": {

@@ -1,7 +1,9 @@
 """``skrobust apply``: decisions of the review page come back to the table."""
 
 import gzip
+import html
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -70,6 +72,47 @@ def test_these_labels_and_no_others_change(table, tmp_path, capsys):
     assert differ == [4, 60]
     assert len(given) == len(fixed)
     assert strings(out)["label"][3] == swapped(labels[3])
+
+
+def test_merged_spellings_are_written_as_most_of_their_class(table, tmp_path, capsys):
+    path, labels = table
+    frame = pd.read_csv(path)
+    frame.loc[[5, 6], "label"] = [labels[5].upper(), f" {labels[6]}"]
+    frame.to_csv(path, index=False)
+    file = corrections(tmp_path / "c.csv", labels, {3: swapped(labels[3]), 5: swapped(labels[5])})
+    out = tmp_path / "fixed.csv"
+    options = ("--out", out, "--merge-spellings")
+    assert apply(path, file, *options) == 0
+    printed = capsys.readouterr().out
+    assert "2 labels of the column 'label' changed, 1 more spelled as most labels" in printed
+    expected = [swapped(label) if row in (3, 5) else label for row, label in enumerate(labels)]
+    assert strings(out)["label"].tolist() == expected
+    assert apply(path, file, "--out", tmp_path / "no.csv") == 2
+
+
+def test_the_printed_command_reads_the_table_as_the_audit_did(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    frame = small_table()
+    frame.loc[:5, "label"] = ["YES", "n/k", "-9", "NA", "No", "n/k"]
+    frame.to_csv("my table.csv", index=False, sep="|", encoding="utf-16")
+    arguments = ["--encoding", "utf-16", "--sep", "|", "--keep-na", "--merge-spellings"]
+    arguments += ["--missing-label", "n/k", "-9", "--estimator", "forest"]
+    assert audit("my table.csv", *arguments, "--report", "page.html") == 0
+    printed = capsys.readouterr().out
+    command = next(line for line in printed.split("\n") if line.startswith("  skrobust apply"))
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert shlex.join(data["options"]) in html.unescape(page)
+    row = data["rows"]["row"][0]
+    given = data["classes"][data["rows"]["given"][0]]
+    decision = {
+        "fingerprint": data["fingerprint"], "n_rows": 60, "row": row, "given_label": given,
+        "decision": "right", "new_label": "", "source": "flagged", "reviewer": "ann",
+        "time": "2026-01-05T10:00:00Z",
+    }  # fmt: skip
+    (tmp_path / "corrections.csv").write_text(write_corrections([decision]), encoding="utf-8")
+    assert main(shlex.split(command)[1:]) == 0
+    assert "2 more spelled as most" in capsys.readouterr().out
 
 
 def test_verified_labels_are_used_by_the_next_audit(table, tmp_path, capsys):
@@ -247,6 +290,7 @@ def test_audit_writes_a_page_whose_decisions_apply(table, tmp_path, capsys):
     data = json.loads(text.split('id="data">')[1].split("</script>")[0])
     assert data["title"] == "table.csv: label"
     assert "skrobust apply table.csv corrections.csv --keep-labels" in text
+    assert data["options"] == []
     assert data["row_names"]["kind"] == "line"
     assert data["row_names"]["names"][0] == str(data["rows"]["row"][0] + 2)
     assert data["counts"]["flagged"] == 6

@@ -40,7 +40,31 @@ def test_nearly_equal_labels_are_noted(tmp_path, spellings):
     assert len(labels.classes) == 3
     assert f"{one!r} (5), {other!r} (2)" in notes or f"{other!r} (2), {one!r} (5)" in notes
     assert "only by case, blanks or leading zeros" in notes
+    assert "; --merge-spellings makes them one" in notes
     assert "only by case" not in labels_of(tmp_path, ["yes", "no", "10", "1"] * 3)[1]
+
+
+def test_spellings_are_merged_into_the_most_frequent_one(tmp_path):
+    words = ["YES", "no", "yes", "yes", " No", "no", "01", "1", "", "Yes", "no", "1"] * 2
+    labels, notes = labels_of(tmp_path, words, "--merge-spellings")
+    assert labels.classes == ["1", "no", "yes"]
+    assert labels.codes.tolist() == [2, 1, 2, 2, 1, 1, 0, 0, -1, 2, 1, 0] * 2
+    assert labels.first_rows.tolist() == [7, 1, 2]
+    assert np.flatnonzero(labels.respelled).tolist() == [0, 4, 6, 9, 12, 16, 18, 21]
+    assert "one class, spelled as the first: 'yes' (4), 'YES' (2), 'Yes' (2)" in notes
+    assert "'no' (6), ' No' (2)" in notes
+    assert "only by case" not in notes
+    apart, _ = labels_of(tmp_path, words)
+    assert len(apart.classes) == 7
+    assert not apart.respelled.any()
+
+
+def test_verified_labels_may_have_any_of_the_merged_spellings(tmp_path):
+    columns = {"checked": ["", "NO", "Yes", "", "yes", ""] * 2}
+    words = ["yes", "YES", "no", "no", "yes", "No"] * 2
+    path = table_of(tmp_path, words, **columns)
+    verified = read(path, "--merge-spellings", "--verified", "checked").verified
+    assert verified.codes.tolist() == [-1, 0, 1, -1, 1, -1] * 2
 
 
 @pytest.mark.parametrize(
