@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import inspect
 import math
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
@@ -47,8 +46,6 @@ _TOLERANCE = 1.0
 # Parameters without weight decay, by name, and the factor of their learning rate: decay would not
 # shrink, but move them, and odds have to change by much.
 _NOT_DECAYED = {"log_beta": 1, "log_odds": 10}
-# Multiplications per batch below which two threads wait longer for each other than they compute.
-_SMALL_BATCH = 5e8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -232,36 +229,6 @@ def resolve_device(device: str | torch.device) -> torch.device:
                 " CUDA devices, counted from 0."
             )
     return found
-
-
-_threads_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def threads_for(
-    module: torch.nn.Module, device: torch.device, row_shape: tuple[int, ...], batch_size: int
-) -> Iterator[None]:
-    """Limit torch to one thread on the CPU where the products of a batch are small."""
-    n_parameters = sum(parameter.numel() for parameter in module.parameters())
-    small = len(row_shape) == 1 and n_parameters * batch_size < _SMALL_BATCH
-    if device.type != "cpu" or not small:
-        yield
-        return
-    # Each thread has its own number, and torch keeps another one that threads start with. Setting
-    # the first sets both, so that a thread of its own restores the second at once: a thread that
-    # starts meanwhile must not inherit the limit.
-    with _threads_lock:
-        before = torch.get_num_threads()
-        if before > 1:
-            torch.set_num_threads(1)
-            other = threading.Thread(target=torch.set_num_threads, args=(before,))
-            other.start()
-            other.join()
-    try:
-        yield
-    finally:
-        if before > 1:
-            torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import io
 import math
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from skrobust.neural._callbacks import (
     decode_scorers,
     restore_scorers,
 )
-from skrobust.neural._plan import TrainingPlan, resolve_device, threads_for
+from skrobust.neural._plan import TrainingPlan, resolve_device
 from skrobust.neural._regularization import (
     draw_mix,
     input_scale,
@@ -34,8 +35,11 @@ from skrobust.neural._skorch import Callback, NeuralNet
 from skrobust.neural._typing import Batch, Inputs, Step
 from skrobust.neural.losses import RobustLoss
 
+# Multiplications per batch below which two threads wait longer for each other than they compute.
+_SMALL_BATCH = 5e8
 # Entries of hidden layers that predictions may have in memory at a time, roughly.
 _PREDICTED_ENTRIES = 2**22
+_threads_lock = threading.Lock()
 
 
 class BaseNet(NeuralNet):
@@ -153,7 +157,7 @@ class BaseNet(NeuralNet):
             self.callbacks_.append((name, callback))
             callback.on_train_begin(self, X=train, y=None)
         plan = self.plan_
-        with threads_for(self.module_, plan.device, train.X.shape[1:], plan.batch_size):
+        with _limit_threads(self.module_, plan.device, train.X.shape[1:], plan.batch_size):
             self.fit_loop((train, valid))
 
     def end(self, train: Rows) -> None:
@@ -539,6 +543,33 @@ def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     optimizer = getattr(optimizer, "optimizer", optimizer)  # accelerate's is around it
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     return closure is not None and closure.default is closure.empty
+
+
+@contextlib.contextmanager
+def _limit_threads(
+    module: torch.nn.Module, device: torch.device, row_shape: tuple[int, ...], batch_size: int
+) -> Iterator[None]:
+    """Limit torch to one thread on the CPU where the products of a batch are small."""
+    n_parameters = sum(parameter.numel() for parameter in module.parameters())
+    small = len(row_shape) == 1 and n_parameters * batch_size < _SMALL_BATCH
+    if device.type != "cpu" or not small:
+        yield
+        return
+    # Each thread has its own number, and torch keeps another one that threads start with. Setting
+    # the first sets both, so that a thread of its own restores the second at once: a thread that
+    # starts meanwhile must not inherit the limit.
+    with _threads_lock:
+        before = torch.get_num_threads()
+        if before > 1:
+            torch.set_num_threads(1)
+            other = threading.Thread(target=torch.set_num_threads, args=(before,))
+            other.start()
+            other.join()
+    try:
+        yield
+    finally:
+        if before > 1:
+            torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ import torch
 
 from skrobust.neural import ELRClassifier, NeuralClassifier
 from skrobust.neural._elr_classifier import ELRPlan
-from skrobust.neural._plan import SCHEDULES, TrainingPlan, threads_for
+from skrobust.neural._plan import SCHEDULES, TrainingPlan
+from skrobust.neural._training import _limit_threads
 
 
 def _plan(estimator=None, *, n_rows=1000, n_epochs=10, partial=False, **params):
@@ -92,7 +93,7 @@ def test_threads_get_their_own_number_of_torch_threads_back(two_threads):
         return found[0]
 
     small = torch.nn.Linear(2, 2)
-    limit = functools.partial(threads_for, small, torch.device("cpu"), (2,), 5)
+    limit = functools.partial(_limit_threads, small, torch.device("cpu"), (2,), 5)
     inside, leave = threading.Event(), threading.Event()
     seen = []
 
