@@ -168,15 +168,17 @@ def _note_spellings(labels: Labels, groups: dict, spelling: Spelling) -> None:
     for word in labels.classes:
         for other, count in groups[word].items():
             similar[normal_form(word)].append(f"{one_line(other)!r} ({count})")
-    for spellings in similar.values():
-        if len(spellings) > 1:
-            shown = ", ".join(spellings)
-            labels.notes.append(
-                f"labels read as one class, spelled as the first: {shown}"
-                if spelling.merge
-                else "labels that differ only by case, blanks or leading zeros, each a class of its"
-                f" own: {shown}; --merge-spellings makes them one"
-            )
+    shown = [", ".join(spellings) for spellings in similar.values() if len(spellings) > 1]
+    if not shown:
+        return
+    more = len(shown) - MAX_NAMED
+    text = "; ".join([*shown[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])])
+    labels.notes.append(
+        f"labels read as one class, spelled as the first of each: {text}"
+        if spelling.merge
+        else "labels that differ only by case, blanks or leading zeros, each a class of its own:"
+        f" {text} (--merge-spellings makes them one)"
+    )
 
 
 def _check_classes(name: str, classes: list, codes: np.ndarray, option: str, hint: str) -> None:

@@ -40,7 +40,7 @@ def test_nearly_equal_labels_are_noted(tmp_path, spellings):
     assert len(labels.classes) == 3
     assert f"{one!r} (5), {other!r} (2)" in notes or f"{other!r} (2), {one!r} (5)" in notes
     assert "only by case, blanks or leading zeros" in notes
-    assert "; --merge-spellings makes them one" in notes
+    assert "(--merge-spellings makes them one)" in notes
     assert "only by case" not in labels_of(tmp_path, ["yes", "no", "10", "1"] * 3)[1]
 
 
@@ -51,8 +51,8 @@ def test_spellings_are_merged_into_the_most_frequent_one(tmp_path):
     assert labels.codes.tolist() == [2, 1, 2, 2, 1, 1, 0, 0, -1, 2, 1, 0] * 2
     assert labels.first_rows.tolist() == [7, 1, 2]
     assert np.flatnonzero(labels.respelled).tolist() == [0, 4, 6, 9, 12, 16, 18, 21]
-    assert "one class, spelled as the first: 'yes' (4), 'YES' (2), 'Yes' (2)" in notes
-    assert "'no' (6), ' No' (2)" in notes
+    assert "spelled as the first of each: '1' (4), '01' (2); 'no'" in notes
+    assert "'no' (6), ' No' (2); 'yes' (4), 'YES' (2), 'Yes' (2)" in notes
     assert "only by case" not in notes
     apart, _ = labels_of(tmp_path, words)
     assert len(apart.classes) == 7
@@ -244,3 +244,10 @@ def test_long_digits_are_labels(tmp_path):
     words = ["1" * 5000, "2" * 41, "3"]
     labels, _ = labels_of(tmp_path, words * 3)
     assert set(labels.classes) == set(words)
+
+
+def test_few_of_many_similar_labels_are_named(tmp_path):
+    words = [word for letter in "abcdefg" for word in (letter, letter.upper())] * 3
+    notes = labels_of(tmp_path, words)[1]
+    assert "'A' (3), 'a' (3); 'B' (3), 'b' (3)" in notes
+    assert "'E' (3), 'e' (3); and 2 more (--merge" in notes
