@@ -276,9 +276,7 @@ class LabelErrorDetector(DetectorReport, LabelEstimator):
             given labels, not overwritten by these. Where they agree with `y`, the row is trusted:
             never flagged, quality 1. Where they do not, it is a known error: flagged, quality 0,
             with the verified label as the suggestion. Models are trained on verified labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights, used in every fit and count. An integer weight counts as that number of equal
-            rows; rows of weight zero are not trained on.
+        %(sample_weight)s
         %(groups)s
 
         Returns

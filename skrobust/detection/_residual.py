@@ -242,9 +242,7 @@ class ResidualDetector(TargetDetector):
             trusted: never flagged, quality 1. Where they do not, it is a known error: flagged,
             quality 0, with the verified target as the suggestion. Models are trained on verified
             targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights, used in every fit and count. An integer weight counts as so many equal
-            rows; rows of weight zero are not learned from.
+        %(sample_weight)s
         groups : array-like of shape (n_samples,), default=None
             Group of each row: no row is scored by a model that was trained on its group.
 

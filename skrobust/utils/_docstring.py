@@ -44,9 +44,9 @@ verified_labels : array-like of shape (n_samples,), default=None
     targets, not overwritten by these.""",
     "sample_weight": """
 sample_weight : array-like of shape (n_samples,), default=None
-    Weights >= 0. An integer weight counts as that number of equal rows. Of weights that are not
-    all integers only the ratios matter, save to models that depend on the sum of weights. None
-    weights all rows by 1.""",
+    Weights >= 0, 0 for rows that are not trained on. An integer weight counts as that number of
+    equal rows. Of weights that are not all integers only the ratios matter, save to models that
+    depend on the sum of weights. None weights all rows by 1.""",
     "groups": """
 groups : array-like of shape (n_samples,), default=None
     Group of each row. Rows of one group share a fold: none is scored by a model that was trained
