@@ -19,9 +19,14 @@ from sklearn.naive_bayes import GaussianNB
 from skrobust.detection import (
     ConfidentLearning,
     ConsensusMixture,
+    DensityDetector,
     EnergyDetector,
+    EnsembleDetector,
+    MixtureThreshold,
+    NeighborVote,
     ResidualDetector,
     TrainingDynamics,
+    TrustedThreshold,
 )
 from skrobust.evidence import out_of_bag_proba, out_of_fold_proba
 from skrobust.evidence._folds import make_folds
@@ -34,7 +39,12 @@ from skrobust.noise import (
 )
 from skrobust.utils._input import is_numeric, row_hashes
 from skrobust.utils._weights import lower_threshold
-from skrobust.weighting import ImportanceReweighter, LossHistoryReweighter
+from skrobust.weighting import (
+    ImportanceReweighter,
+    LossHistoryReweighter,
+    QualityReweighter,
+    TrustedReweighter,
+)
 from skrobust.wrappers import CascadeClassifier, CleaningClassifier
 
 
@@ -254,10 +264,16 @@ def test_small_things(rows):
 @pytest.mark.parametrize(
     "estimator",
     [
+        ConfidentLearning(GaussianNB(), threshold=MixtureThreshold()),
+        ConfidentLearning(GaussianNB(), threshold=TrustedThreshold(precision=0.8)),
+        EnsembleDetector(random_state=0),
+        NeighborVote(),
         ConsensusMixture(random_state=0),
         EnergyDetector(random_state=0),
         TrainingDynamics(random_state=0),
         LossHistoryReweighter(random_state=0),
+        QualityReweighter(DensityDetector(random_state=0)),
+        TrustedReweighter(ConfidentLearning(GaussianNB())),
         ImportanceReweighter(random_state=0),
         AnchorTransition(GaussianNB()),
         ConfidentTransition(GaussianNB()),
@@ -270,12 +286,22 @@ def test_small_things(rows):
 def test_scale_of_weights_that_are_no_counts_does_not_matter(estimator, rows):
     X, y = rows[0], rows[1].astype(float)
     weight = np.random.default_rng(0).uniform(0.5, 1.5, size=len(y))
-    first = vars(clone(estimator).fit(X, y, sample_weight=weight))
-    # A power of two, so that nothing is rounded in another way.
-    second = vars(clone(estimator).fit(X, y, sample_weight=weight * 2.0**-30))
-    compared = 0
-    for name, value in first.items():
-        if name.endswith("_") and name != "keep_weight_" and np.asarray(value).dtype.kind == "f":
-            np.testing.assert_allclose(second[name], value, rtol=1e-6, err_msg=name)
-            compared += 1
-    assert compared
+    checked = np.full(len(y), np.nan)
+    checked[:60] = np.where(np.arange(60) % 5 == 0, (y[:60] + 1) % 3, y[:60])
+    for verified in [checked] if "Trusted" in repr(estimator) else [None, checked]:
+
+        def fitted(weight, verified=verified) -> dict:
+            return vars(clone(estimator).fit(X, y, sample_weight=weight, verified_labels=verified))
+
+        # A power of two, so that nothing is rounded in another way.
+        first, second = fitted(weight), fitted(weight * 2.0**-30)
+        compared = 0
+        for name, value in first.items():
+            if (
+                name.endswith("_")
+                and name != "keep_weight_"
+                and np.asarray(value).dtype.kind == "f"
+            ):
+                np.testing.assert_allclose(second[name], value, rtol=1e-6, err_msg=name)
+                compared += 1
+        assert compared

@@ -170,7 +170,7 @@ class ConfidentLearning(ProbaDetector):
             fitted.order,
             quality_by(evidence, self.quality_method),
             errors,
-            joint=fitted.joint,
+            joint=fitted.weighted_joint,
             threshold=fitted.scalar_threshold(self.quality_method),
             pred_proba=evidence.filled,
         )

@@ -30,7 +30,6 @@ from skrobust.utils._input import check_numeric
 from skrobust.utils._random import draw_seeds, private_random_state
 from skrobust.utils._sklearn import Tags, routing_enabled
 from skrobust.utils._typing import CrossValidation
-from skrobust.utils._weights import as_counts
 
 # A smaller probability counts as this much in a loss.
 _SMALLEST = 1e-3
@@ -236,8 +235,7 @@ class ConsensusMixture(EvidenceDetector):
         )
         given = given_labels(data, evidence)
         counted = data.used & (given >= 0) & (data.verified < 0)
-        weight = as_counts(data.sample_weight, counted)
-        weight = None if weight is None else weight[counted]
+        weight = None if data.sample_weight is None else data.sample_weight[counted]
         self._mixtures = []
         for proba in probas:
             losses = _losses(proba, given)[counted]

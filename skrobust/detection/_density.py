@@ -175,7 +175,7 @@ class DensityDetector(ProbaDetector):
         # Trimming depends on labels, but hardly on that of a single row.
         quality_of = quality_by(evidence, "self_confidence")
         return complete_result(
-            data, evidence, self._rule.order, quality_of, errors, joint=self._rule.joint
+            data, evidence, self._rule.order, quality_of, errors, joint=self._rule.weighted_joint
         )
 
     def _collect_from(self, model, data, used) -> tuple[Evidence, list]:

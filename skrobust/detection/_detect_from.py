@@ -98,7 +98,7 @@ def detect_from(
         fitted.order,
         quality_by(evidence, score),
         errors,
-        joint=fitted.joint,
+        joint=fitted.weighted_joint,
         threshold=fitted.scalar_threshold(score),
         pred_proba=evidence.filled,
     )

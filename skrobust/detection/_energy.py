@@ -25,7 +25,6 @@ from skrobust.utils._docstring import fill_docstring
 from skrobust.utils._input import check_numeric
 from skrobust.utils._sklearn import HasMethods, Interval, Tags, num_samples, routing_enabled
 from skrobust.utils._typing import CrossValidation
-from skrobust.utils._weights import as_counts
 
 _SMALLEST = 1e-6
 # Rows are unlike the others if so many robust standard deviations above the median energy, or above
@@ -155,14 +154,14 @@ class EnergyDetector(ProbaDetector):
         return _default_model() if self.estimator is None else self.estimator
 
     def _detect(self, data) -> DetectionResult:
-        if self.estimator is None:
-            data = with_mean_weight_one(data)
-        evidence = self._collect_energies(data)
+        evidence = self._collect_energies(
+            with_mean_weight_one(data) if self.estimator is None else data
+        )
         energy, mask, proba = evidence.statistics["energy"], evidence.mask, evidence.filled
         self._store(evidence)
         counted = mask & data.used
-        weight = as_counts(data.sample_weight, counted)
-        self._set_thresholds(energy[counted], None if weight is None else weight[counted])
+        weight = None if data.sample_weight is None else data.sample_weight[counted]
+        self._set_thresholds(energy[counted], weight)
         self.energy_: np.ndarray = np.where(mask, energy, np.nan)
         self.open_set_: np.ndarray = mask & (energy > self._open_threshold)
         self._rule, _ = flag_by_rule(data, evidence, "prune_by_noise_rate", rows=~self.open_set_)

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from skrobust.utils._weights import as_counts
+
 _N_ITERATIONS = 300
 _TOLERANCE = 1e-7
 # Shares of the highest component that the search starts from.
@@ -64,6 +66,8 @@ def fit_mixture(
     values: np.ndarray, weight: np.ndarray | None = None, *, n_components=2
 ) -> Mixture | None:
     """Fit a mixture of normal distributions by maximum likelihood."""
+    if weight is not None:
+        weight = as_counts(weight, np.ones(len(weight), dtype=bool))
     values, group = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True)
     value_weight = np.bincount(group, weights=weight, minlength=len(values)).astype(np.float64)
     values, value_weight = values[value_weight > 0], value_weight[value_weight > 0]
@@ -138,6 +142,8 @@ def _has_valley(values, value_weight, shares, means, deviations) -> bool:
 
 def weighted_quantile(values: np.ndarray, share: float, weight: np.ndarray | None = None) -> float:
     """Find the smallest value up to which the values have this share of the total weight."""
+    if weight is not None:
+        weight = as_counts(weight, np.ones(len(weight), dtype=bool))
     values, group = np.unique(values, return_inverse=True)
     below = np.cumsum(np.bincount(group, weights=weight, minlength=len(values)))
     place = np.searchsorted(below, share * below[-1] * (1 - 1e-12))

@@ -231,13 +231,14 @@ class NegativeClassDetector(ProbaDetector):
         rule, _ = fit_rule(
             "predicted_neq_given", counted, evidence.filled, weight=data.sample_weight
         )
+        joint = rule.weighted_joint
         return complete_result(
             data,
             evidence,
             np.argsort(-class_weights(counted, len(data.classes), data.sample_weight)),
             quality_of,
             errors,
-            joint=rule.joint if self.check_positives else _only_row(rule.joint, negative),
+            joint=joint if self.check_positives else _only_row(joint, negative),
             threshold=0.5 if extrinsic else None,
         )
 

@@ -220,7 +220,7 @@ class NeighborVote(EvidenceDetector):
             self._rule.order,
             quality_of,
             errors,
-            joint=self._rule.joint,
+            joint=self._rule.weighted_joint,
             threshold=threshold,
         )
 

@@ -202,6 +202,12 @@ class FittedRule:
     margin: np.ndarray | None = None  # [k, j]: flags given k where p[j] - p[k] is at least this
     confidence: np.ndarray | None = None  # [k]: flags given k where p[k] is at most this
     score: float | None = None  # flags where the score of the rule is at most this
+    row_weight: float | None = None  # weight that counts as one row, if weights are no counts
+
+    @property
+    def weighted_joint(self) -> np.ndarray:
+        """The joint in the weights of the rows, instead of counts."""
+        return self.joint if self.row_weight is None else self.joint * self.row_weight
 
     def scalar_threshold(self, quality_method) -> float | None:
         """Threshold of the quality, where that is the score of the rule; else None."""
@@ -250,7 +256,11 @@ def fit_rule(
     n_jobs: int | None = None,
 ) -> tuple[FittedRule, np.ndarray]:
     """Fit a rule to rows with a label, and flag them."""
-    weight = as_counts(weight, codes >= 0)
+    given, row_weight = codes >= 0, None
+    counts = as_counts(weight, given)
+    if weight is not None and not np.array_equal(counts, weight):
+        row_weight = weight[given].sum() / counts[given].sum()
+    weight = counts
     limits = ClassLimits() if limits is None else limits
     thresholds = limits.thresholds if thresholds is None else thresholds
     own, totals, thresholds, guesses, disagrees, counted = count_confident(
@@ -261,19 +271,19 @@ def fit_rule(
         joint = calibrate_joint(counted, totals, order=order)
     else:
         joint = joint * (totals / np.maximum(joint.sum(axis=1), 1e-300))[:, None]
-    fitted = FittedRule(rule, thresholds, joint, order)
+    fitted = FittedRule(rule, thresholds, joint, order, row_weight=row_weight)
     if rule == "predicted_neq_given":
         return fitted, disagrees
     if rule in ("prune_by_class", "both", "prune_by_noise_rate"):
         del guesses
-        counts = limits.counts_to_flag(joint, totals)
+        to_flag = limits.counts_to_flag(joint, totals)
         flagged = disagrees.copy()
         if rule != "prune_by_noise_rate":
-            confidence = _confidence_thresholds(codes, own, totals, counts, weight, limits.least)
+            confidence = _confidence_thresholds(codes, own, totals, to_flag, weight, limits.least)
             fitted = dataclasses.replace(fitted, confidence=confidence)
             flagged &= own <= confidence[codes]
         if rule != "prune_by_class":
-            pairs = PairThresholds(codes, pred_proba, own, weight, counts, totals, limits.least)
+            pairs = PairThresholds(codes, pred_proba, own, weight, to_flag, totals, limits.least)
             flagged &= pairs.fit(disagrees, n_jobs)
             fitted = dataclasses.replace(fitted, margin=pairs.thresholds)
         return fitted, flagged

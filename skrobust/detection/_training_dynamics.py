@@ -235,10 +235,8 @@ class TrainingDynamics(ProbaDetector):
 
     def _detect(self, data) -> DetectionResult:
         random_state = private_random_state(self.random_state)
-        if self.estimator is None:
-            data = with_mean_weight_one(data)
         source = self._source(data, random_state)
-        evidence = source.collect(data)
+        evidence = source.collect(with_mean_weight_one(data) if self.estimator is None else data)
         self._store(evidence)
         self._n_classes = len(data.classes)
         values = dict(evidence.statistics)

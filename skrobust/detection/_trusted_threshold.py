@@ -14,7 +14,7 @@ from sklearn.isotonic import IsotonicRegression
 from skrobust.base import LabelQualityThreshold, ThresholdInput, ThresholdResult
 from skrobust.detection._verified_label_model import best_f1_threshold
 from skrobust.utils._sklearn import Interval
-from skrobust.utils._weights import check_sample_weight
+from skrobust.utils._weights import as_counts, check_sample_weight
 
 _SMALLEST = 1e-6
 # Total weight of verified rows in a band of the quality, and of the prior rows in each band that
@@ -212,7 +212,8 @@ class TrustedThreshold(LabelQualityThreshold):
 
     def _fit(self, quality, checked, right, rows, weight, source, rates=None) -> np.ndarray:
         """Fit the curve, set the estimates, and return the calibrated quality."""
-        weights = np.ones(len(quality)) if weight is None else weight
+        weights = as_counts(weight, ~np.isnan(quality))
+        weights = np.ones(len(quality)) if weights is None else weights
         known = ~np.isnan(quality) & (weights > 0)
         learned = np.flatnonzero(checked & known)
         _check_verified(right[learned], source)

@@ -266,7 +266,8 @@ def _alternative_proba(data, result) -> np.ndarray:
     expected = result.alternative_proba
     rows = data.known_errors & data.used & ~np.isnan(expected)
     correct = rows & (result.alternatives == data.verified)
-    weight = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight
+    weight = as_counts(data.sample_weight, data.used)
+    weight = np.ones(len(rows)) if weight is None else weight
     ratio = (weight @ correct + _PRIOR_COUNT) / (weight[rows] @ expected[rows] + _PRIOR_COUNT)
     return min(float(ratio), 1.0) * expected
 

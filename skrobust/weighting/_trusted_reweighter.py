@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skrobust.base import LabelledData
+from skrobust.base._labelled_data import with_mean_weight_one
 from skrobust.detection._verified_label_model import MIN_VERIFIED
 from skrobust.noise._confident_joint import class_weights
 from skrobust.noise._noise_model import shrink_counts, verified_counts
@@ -117,7 +118,8 @@ class TrustedReweighter(DetectorReweighter):
         self.random_state = random_state
 
     def _weigh(self, data: LabelledData) -> np.ndarray:
-        n_verified = data.total_weight(data.used & data.checked & data.given)
+        counts = with_mean_weight_one(data)
+        n_verified = counts.total_weight(data.used & data.checked & data.given)
         if not n_verified:
             raise ValueError(
                 f"{type(self).__name__} needs verified_labels: labels as verified by a reviewer for"
@@ -132,7 +134,7 @@ class TrustedReweighter(DetectorReweighter):
             )
         detector = self._fit_detector(data)
         weight = quality_of_used_labels(data, detector) ** self.power
-        self.class_prior_: np.ndarray = _estimate_prior(data)
+        self.class_prior_: np.ndarray = _estimate_prior(counts)
         prior = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
         return scale_by_class(weight, data, self.class_prior_ * prior[data.used].sum())
 
