@@ -46,8 +46,8 @@ from skrobust.utils._typing import CrossValidation
 from skrobust.utils._weights import lower_threshold, weight_fit_params
 
 _OWN_RULE = "decoys"
-# Models with less weight than this in the first round are not fitted again.
-_WORTH_ANOTHER_FIT = 0.01
+# Models with less than this share of the largest stacking weight are not fitted again.
+_WORTH_ANOTHER_FIT = 0.15
 
 
 @fill_docstring
@@ -102,8 +102,9 @@ class EnsembleDetector(EvidenceDetector):
         probability by the mixture that this label is given.
     n_rounds : int, default=2
         Number of rounds. In the second round and later the models do not
-        learn from the labels that were flagged before, of each class at most half. Models with a
-        weight below 0.01 in the first round are left out. 1 saves up to half the time.
+        learn from the labels that were flagged before, of each class at most half. Models with
+        less than 0.15 of the largest stacking weight in the first round, or with a given weight
+        of 0, are left out. 1 saves up to half the time.
     cv : int, splitter or iterable of (train, test), default=5
         Folds of models that do not predict out of bag. For a number, folds are stratified and
         depend on the content of rows, not on their order, and each round has others.
@@ -261,7 +262,8 @@ class EnsembleDetector(EvidenceDetector):
             if isinstance(cv, FoldsByContent):
                 cv = FoldsByContent(cv, number - 1)  # errors that stem from the folds average out
             without = dataclasses.replace(data, hidden=hidden)
-            chosen = first.weights >= min(_WORTH_ANOTHER_FIT, first.weights.max())
+            share = _WORTH_ANOTHER_FIT if isinstance(self.weights, str) else 0.0
+            chosen = first.weights > share * first.weights.max()
             again = self._collect_round(models, without, cv, number, first, np.flatnonzero(chosen))
             if np.array_equal(again.pred_proba[mask], proba[mask]):  # models that are frozen
                 break

@@ -31,7 +31,7 @@ from skrobust.detection import (
 )
 from skrobust.detection._ensemble_models import ScaledNeighbors, default_models, same_container
 from skrobust.detection._rules import RULES
-from skrobust.evidence import out_of_fold_proba
+from skrobust.evidence import _mixture, out_of_fold_proba
 from skrobust.evidence._folds import FoldsByContent
 from skrobust.evidence._mixture import stacking_weights
 from skrobust.evidence._neighbor_evidence import VotingModel
@@ -624,10 +624,18 @@ def test_models_without_weight_are_not_fitted_again(noisy, monkeypatch):
     assert len(Counting.seen) == 15
     detector.set_params(weights=[0.99, 0.01], store_estimators=True).fit(X, y)
     assert_allclose(detector._stored_evidence()[1].weights, [0.99, 0.01])
-    detector.set_params(weights=[0.995, 0.005]).fit(X, y)
-    second = detector._stored_evidence()[1]
-    assert_allclose(second.weights, [1.0])
-    assert len(second.parts) == 1
+
+
+@pytest.mark.parametrize(("second_weight", "n_parts"), [(0.14, 1), (0.16, 2)])
+def test_models_of_little_stacking_weight_are_not_fitted_again(
+    second_weight, n_parts, noisy, monkeypatch
+):
+    X, _, y, _ = noisy
+    weights = np.array([1, second_weight]) / (1 + second_weight)
+    monkeypatch.setattr(_mixture, "stacking_weights", lambda own, weight: weights[: own.shape[1]])
+    models = [GaussianNB(), LogisticRegression(max_iter=1000)]
+    detector = EnsembleDetector(models, store_estimators=True).fit(X, y)
+    assert [len(one.parts) for one in detector._stored_evidence()] == [2, n_parts]
     assert detector.score_labels(X, y).shape == (300,)
 
 
