@@ -155,7 +155,7 @@ def repeatable(request, monkeypatch):
     monkeypatch.setattr(np.random, "SeedSequence", RepeatableEntropy)
     np.random.seed(_seed())  # noqa: NPY002 - the generator of scikit-learn
     if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(_seed())
+        sys.modules["torch"].default_generator.manual_seed(_seed())
 
 
 @pytest.fixture

@@ -118,6 +118,7 @@ def _found(path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_words_are_those_of_the_field(folder):
     paths = _files(folder)
