@@ -142,7 +142,7 @@ class_prior_ : ndarray of shape (n_classes,)
     Estimated share of each true class.""",
     "threshold_": """
 threshold_ : float or None
-    Threshold of `label_quality_`; None for rules without a scalar threshold.""",
+    Threshold of `label_quality_`; None where no threshold of it alone determines the flags.""",
     "classes_": """
 classes_ : ndarray of shape (n_classes,)
     Class labels, sorted.""",
