@@ -36,7 +36,7 @@ def reading_options(options) -> list:
     found = []
     for name in ("encoding", "sep", "skip_lines"):
         if value := getattr(options, name):
-            found += [f"--{name.replace('_', '-')}", str(value)]
+            found.append(f"--{name.replace('_', '-')}={value}")
     for name in ("keep_na", "merge_spellings"):
         if getattr(options, name):
             found.append(f"--{name.replace('_', '-')}")

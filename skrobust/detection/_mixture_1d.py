@@ -66,8 +66,7 @@ def fit_mixture(
     values: np.ndarray, weight: np.ndarray | None = None, *, n_components=2
 ) -> Mixture | None:
     """Fit a mixture of normal distributions by maximum likelihood."""
-    if weight is not None:
-        weight = as_counts(weight, np.ones(len(weight), dtype=bool))
+    weight = as_counts(weight, slice(None))
     values, group = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True)
     value_weight = np.bincount(group, weights=weight, minlength=len(values)).astype(np.float64)
     values, value_weight = values[value_weight > 0], value_weight[value_weight > 0]

@@ -301,8 +301,8 @@ def check_class_missing_from_a_fold(estimator: Any) -> None:
     fold = make_folds_like(y)
     fold[y == 2] = 0
     # A share to flag that the user sets says nothing about the classes.
-    estimator = without_thresholds(estimator)
-    fitted = fit_silently(clone_seeded(estimator, cv=splits_of(fold)), X, y)
+    split = clone_seeded(estimator, cv=splits_of(fold), flag_fraction=None)
+    fitted = fit_silently(split, X, y)
     flagged = fitted.label_errors_[y == 2].mean()
     assert flagged < 0.1, f"{flagged:.0%} of a class that a fold lacks are flagged."
     assert not np.isnan(fitted.label_quality_[y != 2]).any(), "Other classes are not scored."
